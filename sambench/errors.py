@@ -1,0 +1,104 @@
+"""Every error a user can meet, each with its remedy.
+
+A :class:`SambenchError` says what was expected, what was found, where, and what to do about it; the command line prints it
+without a traceback and exits with :attr:`SambenchError.exit_code`. Anything else that reaches the top is a bug of ours.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SambenchError(Exception):
+    """Base of all errors that are the input's, not ours. Arguments other than `message` are optional parts of the report.
+
+    message: one line, what is wrong. expected / found: what should have been there, and what was. where: file, card, flag or
+    row. remedy: what to do next, as an instruction.
+    """
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        expected: object = None,
+        found: object = None,
+        where: object = None,
+        remedy: str | None = None,
+    ) -> None:
+        self.message = message
+        self.expected = expected
+        self.found = found
+        self.where = where
+        self.remedy = remedy
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        parts = [self.message]
+        for label, value in (
+            ("where", self.where),
+            ("expected", self.expected),
+            ("found", self.found),
+            ("what to do", self.remedy),
+        ):
+            if value is not None:
+                parts.append(f"  {label}: {value}")
+        return "\n".join(parts)
+
+    def one_line(self) -> str:
+        """The same on one line, for rows and logs."""
+        return "; ".join(part.strip() for part in str(self).splitlines())
+
+
+class UsageError(SambenchError):
+    """A flag, a name or a configuration value that does not exist or does not fit."""
+
+
+class CardError(SambenchError):
+    """A card that does not parse, does not validate, or clashes with another."""
+
+
+class DataError(SambenchError):
+    """A dataset whose files are absent, in another layout, or broken."""
+
+
+class DataMissingError(DataError):
+    """A dataset that is not on this machine; the remedy says how to get it."""
+
+
+class ModelError(SambenchError):
+    """A model that cannot be built, or breaks the Segmenter contract."""
+
+
+class CheckpointError(ModelError):
+    """A weights file that is absent, damaged, refused, or of another architecture."""
+
+
+class DownloadError(SambenchError):
+    """A download that failed, or whose bytes are not the expected ones."""
+
+
+class RunError(SambenchError):
+    """A run directory that cannot be used, or a run that could not be completed."""
+
+
+def near_names(name: str, known: Iterable[str], n: int = 3) -> list[str]:
+    """The names in `known` that look most like `name`, best first (case ignored)."""
+    by_lower: dict[str, str] = {}
+    for k in known:
+        by_lower.setdefault(k.lower(), k)
+    close = difflib.get_close_matches(name.lower(), list(by_lower), n=n, cutoff=0.5)
+    starts = [k for k in by_lower if k.startswith(name.lower()) and k not in close]
+    return [by_lower[k] for k in [*close, *sorted(starts)][:n]]
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], *, where: object = None) -> UsageError:
+    """The error for a name that is not among `known`, with the nearest ones."""
+    known = sorted(known)
+    near = near_names(name, known)
+    remedy = f"did you mean {' or '.join(repr(k) for k in near)}?" if near else f"choose one of: {', '.join(known)}"
+    return UsageError(
+        f"unknown {kind} {name!r}", where=where, expected=f"one of {len(known)} known names", found=repr(name), remedy=remedy
+    )

@@ -1,0 +1,42 @@
+"""Where cards, caches and data roots are.
+
+SAMBENCH_HOME   user cards (`cards/datasets`, `cards/models`), adopted data roots, caches. Default: the platform's user-data folder.
+SAMBENCH_DATA   datasets, one folder per dataset id. Default: `$SAMBENCH_HOME/data`.
+SAMBENCH_CACHE  downloaded weights and generated data. Default: `$SAMBENCH_HOME/cache`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+CardKind = Literal["datasets", "baselines", "reports"]
+
+
+def home() -> Path:
+    """The folder of everything sambench keeps for a user; not created here."""
+    env = os.environ.get("SAMBENCH_HOME")
+    if env:
+        return Path(env).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("sambench", appauthor=False))
+
+
+def data_root() -> Path:
+    """The folder under which a dataset's files are looked for, as `<data_root>/<id>`."""
+    env = os.environ.get("SAMBENCH_DATA")
+    return Path(env).expanduser() if env else home() / "data"
+
+
+def cache() -> Path:
+    """The folder of downloaded weights and generated datasets; safe to delete."""
+    env = os.environ.get("SAMBENCH_CACHE")
+    return Path(env).expanduser() if env else home() / "cache"
+
+
+def packaged(kind: CardKind) -> Path:
+    """The folder of the cards that ship with sambench: inside the installed package, or the checkout's top level."""
+    installed = Path(__file__).parent / "_shared" / kind
+    return installed if installed.is_dir() else Path(__file__).parent.parent / kind

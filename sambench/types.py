@@ -1,0 +1,213 @@
+"""The vocabulary: what loaders give, what models take and return, and what the tasks measure.
+
+Conventions everywhere: pixels, `x` to the right and `y` down, the centre of the top-left pixel at (0, 0). A box is
+`(x_min, y_min, x_max, y_max)` with *inclusive* pixel indices, as torchvision's `masks_to_boxes` gives it; an empty mask's
+box is all zeros. Arrays are `[H, W]`, rows first; names say the order (`points_xy`, `box_xyxy`, `index_yx`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from sambench.masks import Region
+
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+UInt8Array: TypeAlias = npt.NDArray[np.uint8]
+FloatArray: TypeAlias = npt.NDArray[np.float32]
+BoxXYXY: TypeAlias = tuple[float, float, float, float]
+
+
+class Window(NamedTuple):
+    """A half-open rectangle of pixels: rows y0..y1-1, columns x0..x1-1."""
+
+    y0: int
+    x0: int
+    y1: int
+    x1: int
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One annotated object of an image.
+
+    object_id is unique within its image and stable over releases of the dataset; `region` is never empty.
+    attributes are strings (group attributes, difficulty, ...).
+    """
+
+    object_id: str
+    region: Region
+    category: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def area_px(self) -> int:
+        return self.region.area
+
+    @property
+    def box_xyxy(self) -> tuple[int, int, int, int]:
+        return self.region.box_xyxy
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image with its objects. The pixels are read when `image` is first asked for.
+
+    cluster_id: images that are not independent share it (frames of a video); elsewhere it is the image_id.
+    instances: in dataset order, empty masks already dropped and counted in n_dropped.
+    ignore: pixels that count nowhere and are never clicked (crowds, "ignore" labels), or None.
+    """
+
+    dataset: str
+    image_id: str
+    height: int
+    width: int
+    instances: tuple[Instance, ...]
+    read: Callable[[], UInt8Array]
+    cluster_id: str = ""
+    ignore: Region | None = None
+    n_dropped: int = 0
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.cluster_id:
+            object.__setattr__(self, "cluster_id", self.image_id)
+
+    @cached_property
+    def image(self) -> UInt8Array:
+        """uint8 [H, W, 3], RGB. Raises DataError where the file is broken or its size is not (height, width)."""
+        return self.read()
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """What a dataset's index knows of an image without opening it.
+
+    n_masks: annotated objects, before empty masks are dropped. file_bytes: size of the image file, 0 if there is none.
+    """
+
+    image_id: str
+    n_masks: int
+    cluster_id: str = ""
+    file_bytes: int = 0
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """What a reader gives: an index, and samples by image id. Picklable, cheap to build, no torch.
+
+    annotation_digest: sha256 hex over the annotations (contents of annotation files, or names and sizes where there is one file
+    an object); two copies of one release agree, whatever their location and times.
+    """
+
+    name: str
+    variant: str
+
+    def index(self) -> Sequence[ImageRecord]:
+        """All images that have annotations, in dataset order."""
+        ...
+
+    def load(self, image_id: str) -> Sample: ...
+
+    def annotation_digest(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What one object is asked for with.
+
+    points_xy float32 [N, 2] in pixels of the original image; labels int8 [N], 1 foreground and 0 background; box_xyxy or None.
+    multimask: several candidates (True) or the model's single best output (False).
+    carry: `Prediction.carry[i]` of the candidate that goes on, or None; opaque to the tasks.
+    """
+
+    points_xy: FloatArray = field(default_factory=lambda: np.zeros((0, 2), np.float32))
+    labels: npt.NDArray[np.int8] = field(default_factory=lambda: np.zeros(0, np.int8))
+    box_xyxy: BoxXYXY | None = None
+    text: str | None = None
+    multimask: bool = True
+    carry: Any = None
+
+
+class Masks(Protocol):
+    """The C candidate masks of one prompt, lazy: every method touches only the pixels that it needs.
+
+    `sambench.candidates` has the implementations: dense arrays, and low-resolution logits with their geometry.
+    A candidate may be empty. Indices i run over candidates.
+    """
+
+    height: int
+    width: int
+
+    def __len__(self) -> int: ...
+
+    def region(self, i: int) -> Region:
+        """Candidate i as its tight window."""
+        ...
+
+    def area(self, threshold: float = 0.0) -> npt.NDArray[np.int64]:
+        """[C], pixels whose logit is above `threshold`; dense masks without logits allow 0 only."""
+        ...
+
+    def box(self) -> npt.NDArray[np.int64]:
+        """[C, 4], xyxy inclusive; zeros where empty."""
+        ...
+
+    def iou(self, target: Region, ignore: Region | None = None) -> npt.NDArray[np.float64]:
+        """[C], IoU with `target` in [0, 1], pixels of `ignore` counted nowhere; 0 where the candidate is empty."""
+        ...
+
+    def rle(self, i: int) -> dict[str, Any]:
+        """COCO compressed RLE, {'size': [H, W], 'counts': bytes}."""
+        ...
+
+    def array(self, i: int) -> BoolArray:
+        """bool [H, W], the whole frame."""
+        ...
+
+    def prob(self, i: int, window: Window | None = None) -> FloatArray:
+        """float32 foreground probability on `window` (default: the whole frame)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Answer to one prompt: C candidates.
+
+    scores float32 [C]: the model's own estimate, higher is better; its unit is the model's.
+    carry: one opaque state per candidate, to be put in the next prompt, or None for models without memory.
+    """
+
+    masks: Masks
+    scores: FloatArray
+    carry: Sequence[Any] | None = None
+
+    @property
+    def top_index(self) -> int:
+        """The candidate that the model itself ranks first (the first of equals; NaN scores rank last)."""
+        return int(np.argmax(np.nan_to_num(self.scores, nan=-np.inf)))
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """A promptable model. No base class: any object with these two methods is one.
+
+    Optional attributes that the suite reads: `max_batch` (prompts per decode call, default 64), `device_kind`
+    ('cpu' or 'cuda', default 'cpu'), `precision` (default 'fp32'), `identity` (a mapping of everything else that can change a
+    number: settings, weights' sha256).
+    """
+
+    def encode(self, image: UInt8Array) -> Any:
+        """image uint8 [H, W, 3] RGB -> anything; called once an image."""
+        ...
+
+    def decode(self, state: Any, prompts: list[Prompt]) -> list[Prediction]:
+        """One prediction a prompt, in order. Masks are bool [C, H, W] arrays, or a `Masks`."""
+        ...
+
