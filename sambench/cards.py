@@ -1,0 +1,289 @@
+"""Cards: one TOML file per dataset, suite and model. Facts as data, validated, and found without a central list.
+
+Cards are looked for in the packaged folders, in `$SAMBENCH_HOME/cards/datasets` and `.../baselines`, in the folders that
+installed packages name under the entry-point groups `sambench.datasets` and `sambench.models` (each entry point is a
+function returning a folder), and at explicit paths ending in `.toml`. Two cards of one id are an error, never a shadow.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sambench import paths
+from sambench.errors import CardError, near_names, unknown_name
+
+Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]*$")]
+EntryPoint = Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Access(_Frozen):
+    """How one gets a dataset. `steps` are instructions for a person, in order, verbatim."""
+
+    state: Literal["embedded", "auto", "form", "credentials", "manual", "dead"]
+    steps: tuple[str, ...] = ()
+    url: str = ""
+    commercial_use: bool | None = None
+    redistribution: bool | None = None
+
+
+class PaperFacts(_Frozen):
+    """The row of the paper's table 7: split and counts. `subsampled`: images were drawn until about `masks` masks were reached."""
+
+    name: str
+    split: str
+    images: int
+    masks: int
+    subsampled: bool
+    source: str = "arXiv 2304.02643, table 7"
+
+
+class Counts(_Frozen):
+    """What the complete release holds, where it is known."""
+
+    images: int
+    masks: int
+
+
+class Variant(_Frozen):
+    """Another reading of what one mask is; its options go over the card's."""
+
+    description: str
+    source: str = ""
+    options: dict[str, Any] = {}
+
+
+class DatasetCard(_Frozen):
+    """One dataset. Hashed into identities: id, reader, revision and the options in force; the rest is prose."""
+
+    kind: Literal["dataset"] = "dataset"
+    id: Id
+    name: str
+    reader: EntryPoint
+    revision: int = 1
+    options: dict[str, Any] = {}
+    variants: dict[str, Variant] = {}
+    access: Access
+    image_type: str = ""
+    mask_kind: Literal["instance", "panoptic", "semantic", "region"] = "instance"
+    layout: tuple[str, ...] = ()
+    homepage: str = ""
+    licence: str = ""
+    citation: str = ""
+    paper: PaperFacts | None = None
+    full: Counts | None = None
+    notes: str = ""
+
+    def options_of(self, variant: str | None) -> dict[str, Any]:
+        """Reader options of a named variant (None: the default). Raises UsageError on an unknown name."""
+        if variant is None or variant == "default":
+            return dict(self.options)
+        if variant not in self.variants:
+            raise unknown_name(f"variant of dataset {self.id}", variant, ["default", *self.variants])
+        return {**self.options, **self.variants[variant].options}
+
+
+class SuiteCard(_Frozen):
+    """A frozen list of datasets with a mean of its own."""
+
+    kind: Literal["suite"]
+    id: Id
+    name: str
+    members: tuple[Id, ...]
+    aliases: tuple[Id, ...] = ()
+    notes: str = ""
+
+
+class Weights(_Frozen):
+    """A checkpoint file: where it is, and exactly which bytes it has."""
+
+    url: str
+    file: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    bytes: int | None = None
+    source: str = ""
+
+
+class Published(_Frozen):
+    """One published number of this model, with its source."""
+
+    task: str
+    dataset: str
+    metric: str
+    value: float
+    source: str
+    kind: Literal["published", "digitised", "reproduced"] = "published"
+
+
+class ModelCard(_Frozen):
+    """One model. Hashed into identities: id, factory, revision, max_batch, the options in force, and the weights' sha256.
+
+    factory is `module:function`, called as `factory(weights=Path | None, device=str, precision=str, **options)`.
+    """
+
+    kind: Literal["model"] = "model"
+    id: Id
+    name: str
+    factory: EntryPoint
+    revision: int = 1
+    max_batch: int = Field(64, ge=1)
+    options: dict[str, Any] = {}
+    weights: Weights | None = None
+    state: Literal["available", "unavailable"] = "available"
+    uses_torch: bool = True
+    description: str = ""
+    licence: str = ""
+    citation: str = ""
+    homepage: str = ""
+    training_data: str = ""
+    overlaps: tuple[Id, ...] = ()
+    published: tuple[Published, ...] = ()
+    notes: str = ""
+
+
+Card = DatasetCard | SuiteCard | ModelCard
+C = TypeVar("C", DatasetCard, SuiteCard, ModelCard)
+_KINDS: dict[str, type[DatasetCard] | type[SuiteCard] | type[ModelCard]] = {
+    "dataset": DatasetCard,
+    "suite": SuiteCard,
+    "model": ModelCard,
+}
+
+
+def read_card(path: Path, default_kind: Literal["dataset", "model"]) -> Card:
+    """One card file. Raises CardError that names the file, the key and near names of unknown keys."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise CardError("a card cannot be read", where=path, found=e.strerror or repr(e)) from e
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise CardError("a card is not valid TOML", where=path, found=str(e), remedy="mend the file") from e
+    kind = raw.get("kind", default_kind)
+    if kind not in _KINDS:
+        raise CardError("a card has an unknown kind", where=path, expected=" or ".join(_KINDS), found=repr(kind))
+    model = _KINDS[kind]
+    try:
+        return model.model_validate(raw)
+    except ValidationError as e:
+        raise _explain(e, model, path) from e
+
+
+def _explain(e: ValidationError, model: type[BaseModel], path: Path) -> CardError:
+    first = e.errors()[0]
+    key = ".".join(str(p) for p in first["loc"])
+    if first["type"] == "extra_forbidden":
+        holder: Any = model
+        for part in first["loc"][:-1]:  # the table that holds the unknown key decides which names are near
+            field = getattr(holder, "model_fields", {}).get(part)
+            holder = field.annotation if field is not None else None
+            holder = next((a for a in getattr(holder, "__args__", ()) if hasattr(a, "model_fields")), holder)
+        near = near_names(str(first["loc"][-1]), getattr(holder, "model_fields", {}))
+        return CardError(
+            f"a card has an unknown key {key!r}",
+            where=path,
+            expected="only keys that the schema knows",
+            found=repr(first["input"]),
+            remedy=f"did you mean {' or '.join(map(repr, near))}?" if near else "remove it",
+        )
+    if first["type"] == "missing":
+        return CardError(f"a card lacks the key {key!r}", where=path, remedy=f"add {key} = ... (see CONTRIBUTING.md)")
+    return CardError(f"a card's {key!r} does not fit", where=path, expected=first["msg"], found=repr(first["input"]))
+
+
+def _folders(kind: Literal["datasets", "baselines"]) -> list[Path]:
+    from importlib import metadata
+
+    group = {"datasets": "sambench.datasets", "baselines": "sambench.models"}[kind]
+    folders = [paths.packaged(kind), paths.home() / "cards" / kind]
+    for entry in metadata.entry_points(group=group):
+        try:
+            folders.append(Path(entry.load()()))
+        except Exception as e:  # noqa: BLE001 - a plug-in may fail in any way, and the user must learn which one
+            raise CardError(f"the plug-in {entry.name!r} does not give a folder of cards", where=entry.value, found=repr(e)) from e
+    return folders
+
+
+def _discover(kind: Literal["datasets", "baselines"]) -> dict[str, tuple[Card, Path]]:
+    return _discover_in(kind, tuple(_folders(kind)))
+
+
+@lru_cache(maxsize=8)
+def _discover_in(kind: Literal["datasets", "baselines"], folders: tuple[Path, ...]) -> dict[str, tuple[Card, Path]]:
+    found: dict[str, tuple[Card, Path]] = {}
+    for folder in folders:
+        for path in sorted(folder.glob("*.toml")) if folder.is_dir() else ():
+            card = read_card(path, "dataset" if kind == "datasets" else "model")
+            if card.id in found:
+                raise CardError(
+                    f"two cards have the id {card.id!r}", where=f"{found[card.id][1]} and {path}", remedy="rename or remove one"
+                )
+            found[card.id] = (card, path)
+    return found
+
+
+def forget() -> None:
+    """Read the card folders anew at the next question (they are read once a process)."""
+    _discover_in.cache_clear()
+
+
+def dataset_cards() -> dict[str, DatasetCard]:
+    """All dataset cards by id, sorted."""
+    return {k: c for k, (c, _) in sorted(_discover("datasets").items()) if isinstance(c, DatasetCard)}
+
+
+def suite_cards() -> dict[str, SuiteCard]:
+    """All suite cards by id, sorted."""
+    return {k: c for k, (c, _) in sorted(_discover("datasets").items()) if isinstance(c, SuiteCard)}
+
+
+def model_cards() -> dict[str, ModelCard]:
+    """All model cards by id, sorted."""
+    return {k: c for k, (c, _) in sorted(_discover("baselines").items()) if isinstance(c, ModelCard)}
+
+
+def dataset_card(name: str) -> DatasetCard:
+    """By id, or by the path of a card file. Raises UsageError with near names."""
+    card = _by_path(name, "dataset") if name.endswith(".toml") else dataset_cards().get(name)
+    if isinstance(card, DatasetCard):
+        return card
+    raise unknown_name("dataset", name, [*dataset_cards(), *_suite_names()])
+
+
+def model_card(name: str) -> ModelCard:
+    """By id, or by the path of a card file. Raises UsageError with near names."""
+    card = _by_path(name, "model") if name.endswith(".toml") else model_cards().get(name)
+    if isinstance(card, ModelCard):
+        return card
+    raise unknown_name("model", name, model_cards())
+
+
+def suite_card(name: str) -> SuiteCard | None:
+    """The suite of that id or alias, or None."""
+    return next((s for s in suite_cards().values() if name == s.id or name in s.aliases), None)
+
+
+def _suite_names() -> list[str]:
+    return [n for s in suite_cards().values() for n in (s.id, *s.aliases)]
+
+
+def _by_path(name: str, kind: Literal["dataset", "model"]) -> Card:
+    return read_card(Path(name).expanduser(), kind)
+
+
+def load_entry(entry: str, *, where: object) -> Any:
+    """The object that `module:name` stands for. Raises CardError naming the card if there is none."""
+    import importlib
+
+    module, _, name = entry.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as e:
+        raise CardError(f"a card names {entry!r}, which cannot be imported", where=where, found=repr(e)) from e

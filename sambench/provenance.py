@@ -1,0 +1,121 @@
+"""Where a number comes from: canonical hashes, identities, file digests, versions of everything that computed it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sambench import __version__, paths
+
+# The key of the order in which images are drawn. Fixed for ever: every `--limit` and every redrawn subset depends on it.
+ORDER_KEY = b"sambench/1"
+
+
+def canonical_json(value: Any) -> str:
+    """One text per value: sorted keys, no spaces, floats as Python repr; raises TypeError on what JSON has no form for."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """sha256 hex of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def keyed_hash(*parts: str) -> int:
+    """A 64-bit number that depends on the parts alone, the same on every machine."""
+    h = hashlib.blake2b(key=ORDER_KEY, digest_size=8)
+    for part in parts:
+        raw = part.encode()
+        h.update(len(raw).to_bytes(8, "big") + raw)
+    return int.from_bytes(h.digest(), "big")
+
+
+def keyed_order(ids: Iterable[str], dataset: str) -> list[str]:
+    """The ids in keyed-hash order: the same everywhere, and unrelated to their names (protocol section 1, "Large sets")."""
+    return sorted(ids, key=lambda i: (keyed_hash(dataset, i), i))
+
+
+def listing_digest(root: Path, files: Iterable[Path]) -> str:
+    """sha256 hex over relative names and sizes: notices added, lost, renamed and resized files without reading them."""
+    h = hashlib.sha256()
+    for name, path in sorted((f.relative_to(root).as_posix(), f) for f in files):
+        h.update(f"{name}\0{path.stat().st_size}\n".encode())
+    return h.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 hex of a file. Remembered by (path, size, mtime) in the cache folder, since weights have gigabytes."""
+    stat = path.stat()
+    memo = paths.cache() / "sha256.json"
+    key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
+    known = _read_memo(memo)
+    if key in known:
+        return known[key]
+    with path.open("rb") as f:
+        value = hashlib.file_digest(f, "sha256").hexdigest()
+    if stat.st_size > 1 << 20:  # small files are faster to hash than to remember
+        _write_memo(memo, {**_read_memo(memo), key: value})
+    return value
+
+
+def _read_memo(memo: Path) -> dict[str, str]:
+    try:
+        loaded = json.loads(memo.read_text())
+    except (OSError, ValueError):
+        return {}
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def _write_memo(memo: Path, values: Mapping[str, str]) -> None:
+    # The memo only saves time: a read-only or full cache must not stop a run.
+    aside = memo.with_name(f"{memo.name}.{os.getpid()}")
+    try:
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(json.dumps(values))
+        os.replace(aside, memo)
+    except OSError:
+        aside.unlink(missing_ok=True)
+
+
+def environment() -> dict[str, Any]:
+    """What computed: versions, platform, git state. Recorded beside results, never part of an identity."""
+    from importlib import metadata
+
+    versions = {}
+    for name in ("numpy", "scipy", "opencv-python-headless", "opencv-python", "pycocotools", "pandas", "pyarrow", "torch", "pillow"):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "sambench": __version__,
+        "git": git_state(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "versions": versions,
+        "argv": sys.argv[1:],
+    }
+
+
+def git_state() -> str | None:
+    """Commit of the checkout that sambench runs from, with '+dirty' if it has changes; None for an installed wheel."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        head = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5)
+        dirty = subprocess.run(["git", "-C", str(root), "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    if head.returncode:
+        return None
+    return head.stdout.strip() + ("+dirty" if dirty.stdout.strip() else "")
