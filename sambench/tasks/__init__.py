@@ -1,0 +1,68 @@
+"""Task runners, one module each. A task is found by its module's name; nothing is listed by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sambench.errors import unknown_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sambench.tasks.prompted import Context
+    from sambench.tasks.summary import Bootstrap
+    from sambench.types import Sample, Segmenter
+
+
+class Task(Protocol):
+    """What the engine needs of a task. Frozen and picklable."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def protocol(self) -> str:
+        """Name and version, as in `point@1`."""
+        ...
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Row schema: column -> type, as `schema.arrow_schema` reads it."""
+        ...
+
+    def identity(self) -> dict[str, Any]: ...
+
+    def rows(self, sample: Sample, segmenter: Segmenter, context: Context) -> list[dict[str, Any]]: ...
+
+    def reduce(self, frame: pd.DataFrame, bootstrap: Bootstrap) -> list[dict[str, Any]]: ...
+
+
+def names() -> list[str]:
+    """The tasks there are: modules of this package that define TASK and SETTINGS."""
+    return [m.name for m in pkgutil.iter_modules(__path__) if hasattr(importlib.import_module(f"{__name__}.{m.name}"), "TASK")]
+
+
+def build(name: str, settings: Mapping[str, Any] | None = None) -> Task:
+    """The task of that name with settings by field name; lists become tuples. Raises UsageError on unknown names."""
+    if not name.isidentifier() or not any(m.name == name for m in pkgutil.iter_modules(__path__)):
+        raise unknown_name("task", name, names())
+    module = importlib.import_module(f"{__name__}.{name}")
+    if not hasattr(module, "TASK"):
+        raise unknown_name("task", name, names())
+    known = {f.name for f in dataclasses.fields(module.SETTINGS)}
+    given = dict(settings or {})
+    for key in given:
+        if key not in known:
+            raise unknown_name(f"setting of task {name}", key, known)
+    frozen = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    task: Task = module.TASK(module.SETTINGS(**frozen))
+    return task
+
+
+def settings_of(task: Task) -> dict[str, Any]:
+    """The settings of a task as plain values, for `build`."""
+    return dataclasses.asdict(task.settings)  # type: ignore[attr-defined]

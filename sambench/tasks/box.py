@@ -1,0 +1,71 @@
+"""The box task: each object is prompted with the tight box of its ground truth (HQ-SAM's evaluation; protocol box@1, section 11).
+
+One prediction an object, scored by mIoU and by boundary IoU at 2 % and 1 % of the diagonal. By default the model answers with its
+single output, as HQ-SAM's authors ran SAM; `multimask` asks for all candidates, of which `top` is the model's own first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from sambench import prompts
+from sambench.schema import PROMPTED_COLUMNS
+from sambench.tasks import summary
+from sambench.tasks.prompted import Context, Target, batches, counts_of, encode
+from sambench.types import Prompt, Sample, Segmenter
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class BoxSettings:
+    """multimask: all candidates of the model, or its single output (choice)."""
+
+    multimask: bool = False
+
+
+@dataclass(frozen=True)
+class BoxTask:
+    """See the module. Rows: `schema.PROMPTED_COLUMNS` with prompt `box`, k = 0 and no clicks."""
+
+    settings: BoxSettings = BoxSettings()
+    name: str = "box"
+    version: int = 1
+
+    @property
+    def protocol(self) -> str:
+        return f"{self.name}@{self.version}"
+
+    @property
+    def columns(self) -> dict[str, str]:
+        return PROMPTED_COLUMNS
+
+    def identity(self) -> dict[str, Any]:
+        """Everything of the protocol that can change a number."""
+        return {"protocol": self.protocol, **asdict(self.settings)}
+
+    def rows(self, sample: Sample, segmenter: Segmenter, context: Context) -> list[dict[str, Any]]:
+        """One row an object, in dataset order."""
+        image = encode(segmenter, sample)
+        out = []
+        for batch in batches(len(sample.instances), image.max_batch):
+            context.check_stop()
+            targets = [Target.of(sample.instances[i], sample) for i in batch]
+            asked = [Prompt(box_xyxy=prompts.box_prompt(t.instance.region), multimask=self.settings.multimask) for t in targets]
+            predictions, each_ms = image.decode(asked)
+            for target, prediction in zip(targets, predictions, strict=True):
+                row = target.row(prompt="box", k=0, encode_ms=image.encode_ms) | target.scored(prediction)
+                row |= {"clicks_xy": [], "clicks_label": [], "decode_ms": each_ms}
+                if context.save_masks == "scored":
+                    row["mask_rles"] = counts_of(prediction)
+                out.append(row)
+        return out
+
+    def reduce(self, frame: pd.DataFrame, bootstrap: summary.Bootstrap) -> list[dict[str, Any]]:
+        """Metric rows of a frame of rows with status `ok`: mIoU and boundary mIoU."""
+        return summary.reduce_prompted(frame, bootstrap)
+
+
+TASK, SETTINGS = BoxTask, BoxSettings

@@ -1,0 +1,158 @@
+"""Running a promptable model on the objects of one image, and the rows that come of it. Shared by the point and box tasks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from sambench import masks
+from sambench.candidates import as_masks
+from sambench.errors import ModelError
+from sambench.types import Instance, Masks, Prediction, Prompt, Sample, Segmenter
+
+SaveMasks = Literal["scored", "none"]
+# Boundary measures of every row: Cheng et al.'s 2 % of the diagonal, and HQ-SAM's strict 1 %.
+BOUNDARY_RATIOS = {"boundary_ious_2pct": 0.02, "boundary_ious_1pct": 0.01}
+
+
+class Interrupted(Exception):
+    """The run was asked to stop; what is finished is kept."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a run sets that changes no number. check_stop raises Interrupted when the run is to end."""
+
+    save_masks: SaveMasks = "scored"
+    check_stop: Callable[[], None] = lambda: None
+
+
+@dataclass
+class Encoded:
+    """An image in a model's hands. decode() answers prompts in batches of at most `max_batch`, in order."""
+
+    segmenter: Segmenter
+    sample: Sample
+    state: Any
+    encode_ms: float
+    decode_ms: list[float] = field(default_factory=list)
+
+    @property
+    def max_batch(self) -> int:
+        return int(getattr(self.segmenter, "max_batch", 64))
+
+    def decode(self, prompts: list[Prompt]) -> tuple[list[Prediction], float]:
+        """Predictions for one batch of prompts, checked, and the milliseconds that one prompt took on average."""
+        start = time.perf_counter()
+        answers = self.segmenter.decode(self.state, prompts)
+        each_ms = (time.perf_counter() - start) * 1e3 / len(prompts)
+        return check_predictions(answers, len(prompts), self.sample), each_ms
+
+
+def encode(segmenter: Segmenter, sample: Sample) -> Encoded:
+    """Read the sample's pixels and encode them; the milliseconds count the encoder alone."""
+    image = sample.image
+    start = time.perf_counter()
+    state = segmenter.encode(image)
+    return Encoded(segmenter, sample, state, (time.perf_counter() - start) * 1e3)
+
+
+def check_predictions(answers: Any, n: int, sample: Sample) -> list[Prediction]:
+    """What a model returned, as predictions whose masks are `Masks`. Raises ModelError where it breaks the contract."""
+    if not isinstance(answers, Sequence) or len(answers) != n:
+        found = f"{len(answers)} answers" if isinstance(answers, Sequence) else type(answers).__name__
+        raise ModelError("decode() broke its contract", expected=f"a list of {n} predictions, one per prompt", found=found)
+    out = []
+    for answer in answers:
+        if not hasattr(answer, "masks") or not hasattr(answer, "scores"):
+            raise ModelError("decode() broke its contract", expected="objects with .masks and .scores", found=type(answer).__name__)
+        found_masks: Masks = as_masks(answer.masks, sample.height, sample.width)
+        scores = np.asarray(answer.scores, np.float32).reshape(-1)
+        carry = getattr(answer, "carry", None)
+        if not len(found_masks) or len(scores) != len(found_masks):
+            raise ModelError(
+                "decode() broke its contract",
+                expected="at least one mask, and one score a mask",
+                found=f"{len(found_masks)} masks, {len(scores)} scores",
+            )
+        if carry is not None and len(carry) != len(found_masks):
+            raise ModelError("decode() broke its contract", expected="one carry a mask, or None", found=f"{len(carry)} carries")
+        out.append(Prediction(found_masks, scores, carry))
+    return out
+
+
+@dataclass
+class Target:
+    """One object under test: its mask, its boundaries (computed once), and its row so far."""
+
+    instance: Instance
+    sample: Sample
+    boundaries: dict[str, masks.Region]
+
+    @classmethod
+    def of(cls, instance: Instance, sample: Sample) -> Target:
+        return cls(
+            instance,
+            sample,
+            {
+                column: masks.boundary(instance.region, masks.boundary_dilation(sample.height, sample.width, ratio))
+                for column, ratio in BOUNDARY_RATIOS.items()
+            },
+        )
+
+    def scored(self, prediction: Prediction, which: Sequence[int] | None = None) -> dict[str, Any]:
+        """Every candidate's overlap with the object (or that of the candidates `which` alone), as columns of a row."""
+        sample, target = self.sample, self.instance.region
+        index = list(range(len(prediction.masks))) if which is None else list(which)
+        all_ious = prediction.masks.iou(target, sample.ignore)
+        ious = [float(all_ious[i]) for i in index]
+        top = index.index(prediction.top_index)
+        columns: dict[str, Any] = {
+            "n_candidates": len(index),
+            "ious": ious,
+            "scores": [float(prediction.scores[i]) for i in index],
+            "top_index": top,
+            "iou_top": ious[top],
+            "iou_oracle": max(ious),
+        }
+        for column, ratio in BOUNDARY_RATIOS.items():
+            width = masks.boundary_dilation(sample.height, sample.width, ratio)
+            columns[column] = [
+                masks.boundary(prediction.masks.region(i), width).iou(self.boundaries[column], sample.ignore) for i in index
+            ]
+        return columns
+
+    def row(self, *, prompt: str, k: int, encode_ms: float) -> dict[str, Any]:
+        """The columns that describe the object and its place; prediction columns come from `scored`."""
+        sample, instance = self.sample, self.instance
+        return {
+            "dataset": sample.dataset,
+            "image_id": sample.image_id,
+            "cluster_id": sample.cluster_id,
+            "object_id": instance.object_id,
+            "category": instance.category,
+            "prompt": prompt,
+            "k": k,
+            "height": sample.height,
+            "width": sample.width,
+            "area_px": instance.area_px,
+            "box_xyxy": list(instance.box_xyxy),
+            "encode_ms": encode_ms,
+            "attributes": {**sample.attributes, **instance.attributes},
+            "status": "ok",
+        }
+
+
+def counts_of(prediction: Prediction, which: Sequence[int] | None = None) -> list[bytes]:
+    """COCO compressed counts of the candidates (of `which` alone), as the rows keep them."""
+    index = range(len(prediction.masks)) if which is None else which
+    return [prediction.masks.rle(i)["counts"] for i in index]
+
+
+def batches(n: int, size: int) -> list[range]:
+    """The protocol's partition of n objects in dataset order: `size` a batch, the last one smaller."""
+    return [range(i, min(i + size, n)) for i in range(0, n, size)]
