@@ -206,7 +206,7 @@ def _folders(kind: Literal["datasets", "baselines"]) -> list[Path]:
     for entry in metadata.entry_points(group=group):
         try:
             folders.append(Path(entry.load()()))
-        except Exception as e:  # noqa: BLE001 - a plug-in may fail in any way, and the user must learn which one
+        except Exception as e:
             raise CardError(f"the plug-in {entry.name!r} does not give a folder of cards", where=entry.value, found=repr(e)) from e
     return folders
 

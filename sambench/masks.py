@@ -103,7 +103,7 @@ class Region:
         if not self.array.size:
             return dict(coco_mask.frPyObjects({"size": [self.height, self.width], "counts": [self.height * self.width]},
                                               self.height, self.width))
-        h, w = self.array.shape
+        h = self.array.shape[0]
         # Column-major runs of the window; a closing zero row parts the columns unless the window has full height.
         tall = self.array if h == self.height else np.pad(self.array, ((0, 1), (0, 0)))
         flat = np.concatenate(([False], tall.ravel(order="F"), [False]))

@@ -89,7 +89,17 @@ def environment() -> dict[str, Any]:
     from importlib import metadata
 
     versions = {}
-    for name in ("numpy", "scipy", "opencv-python-headless", "opencv-python", "pycocotools", "pandas", "pyarrow", "torch", "pillow"):
+    for name in (
+        "numpy",
+        "scipy",
+        "opencv-python-headless",
+        "opencv-python",
+        "pycocotools",
+        "pandas",
+        "pyarrow",
+        "torch",
+        "pillow",
+    ):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -210,4 +210,3 @@ class Segmenter(Protocol):
     def decode(self, state: Any, prompts: list[Prompt]) -> list[Prediction]:
         """One prediction a prompt, in order. Masks are bool [C, H, W] arrays, or a `Masks`."""
         ...
-

@@ -1,0 +1,35 @@
+"""The command line. Thin: it parses, calls, and prints; everything it does can be done from Python."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> None:
+    """Entry point `sambench`. Errors of the input end with their text and exit code 2, never with a traceback."""
+    from sambench.errors import SambenchError
+
+    try:
+        from sambench.cli.app import app
+
+        app(prog_name="sambench")
+    except SambenchError as e:
+        from sambench.cli.console import print_error
+
+        print_error(e)
+        sys.exit(e.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted; issue the same command again to go on\n")
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output went away, as in `sambench list datasets | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(141)
+    except Exception as e:
+        if os.environ.get("SAMBENCH_DEBUG"):
+            raise
+        sys.stderr.write(
+            f"sambench met an error of its own, {type(e).__name__}: {e}\n"
+            "  what to do: run again with SAMBENCH_DEBUG=1 for the traceback, and report it with the command\n"
+        )
+        sys.exit(70)

@@ -68,6 +68,12 @@ def try_claim(path: Path) -> Claim | None:
     return None
 
 
+def holder_pid(path: Path) -> int | None:
+    """Process id of the claim's holder if that is on this host, dead or alive."""
+    found = _read(path)
+    return int(found["pid"]) if found and found.get("host") == socket.gethostname() else None
+
+
 def holder(path: Path) -> str | None:
     """'pid N on HOST' of the living process that holds the claim, or None if nobody does."""
     found = _read(path)
@@ -92,6 +98,12 @@ def _create(path: Path, text: str) -> bool:
         os.link(aside, path)
     except FileExistsError:
         return False
+    except OSError:  # a file system without hard links
+        try:
+            with path.open("x") as f:
+                f.write(text)
+        except FileExistsError:
+            return False
     finally:
         aside.unlink(missing_ok=True)
     return True

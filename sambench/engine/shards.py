@@ -151,7 +151,9 @@ class ShardStore:
         import pyarrow.parquet as pq
 
         try:
-            return pq.ParquetFile(self.path(n)).read(columns=None if columns is None else list(columns)).replace_schema_metadata(None)
+            return (
+                pq.ParquetFile(self.path(n)).read(columns=None if columns is None else list(columns)).replace_schema_metadata(None)
+            )
         except (pa.ArrowException, OSError) as e:
             raise _not_a_shard(self.path(n), e) from e
 
@@ -167,7 +169,10 @@ def storage_error(e: OSError, path: Path) -> RunError:
         errno.EACCES: "choose a writable directory with --out, or mend its permissions",
     }
     return RunError(
-        "results cannot be written", where=path, found=e.strerror or repr(e), remedy=remedies.get(e.errno or 0, "see the error above")
+        "results cannot be written",
+        where=path,
+        found=e.strerror or repr(e),
+        remedy=remedies.get(e.errno or 0, "see the error above"),
     )
 
 

@@ -29,9 +29,10 @@ NOC_CLICKS = 20
 
 @dataclass(frozen=True)
 class PointSettings:
-    """clicks: counts at which rows are written, ascending. until_iou: an object is done once its IoU reaches it (the field's NoC runs).
+    """clicks: counts at which rows are written, ascending.
 
-    noc: targets of "number of clicks"; needs every count up to max(clicks). seed: of `prompt="random"` alone.
+    until_iou: an object is done once its IoU reaches it (the field's NoC runs). noc: targets of "number of clicks"; needs
+    every count up to max(clicks). seed: of `prompt="random"` alone.
     mask_feedback: the next round is given the previous mask's state (protocol section 1, choice).
     """
 
@@ -99,7 +100,7 @@ class PointTask:
             session.take(prediction, each_ms)
 
     def reduce(self, frame: pd.DataFrame, bootstrap: summary.Bootstrap) -> list[dict[str, Any]]:
-        """Metric rows (value, interval, counts) of a frame of rows with status `ok`: mIoU at each count, oracles, boundaries, NoC."""
+        """Metric rows of a frame of rows with status `ok`: mIoU at each count, oracles, boundary mIoU, NoC."""
         return summary.reduce_prompted(
             frame, bootstrap, noc=self.settings.noc, max_clicks=max(self.settings.clicks), until=self.settings.until_iou
         )

@@ -61,7 +61,9 @@ def reduce_prompted(
         columns = []
         for target in noc:
             reached = frame[frame["iou_top"] >= target].groupby(["image_id", "object_id"])["k"].min()
-            counts = first.set_index(["image_id", "object_id"]).index.map(reached.to_dict().get).to_numpy(np.float64, na_value=np.nan)
+            counts = (
+                first.set_index(["image_id", "object_id"]).index.map(reached.to_dict().get).to_numpy(np.float64, na_value=np.nan)
+            )
             failed = np.isnan(counts)
             columns.append(Column("noc", "top", target, np.where(failed, max_clicks, counts), "clicks", False))
             columns.append(Column("noc_failures", "top", target, failed.astype(np.float64), "fraction", False))

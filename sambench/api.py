@@ -1,0 +1,156 @@
+"""The Python API: what the command line does, with objects. Import it as `sambench.run`, `.evaluate`, `.compare`, `.load`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sambench.engine import run as engine
+from sambench.engine.plan import split_names
+from sambench.errors import RunError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sambench.results.cells import CellView
+    from sambench.types import Segmenter
+
+Names = str | Sequence[str]
+
+
+@dataclass(frozen=True)
+class Results:
+    """Cells on disk: what `run`, `evaluate` and `load` return."""
+
+    cells: tuple[CellView, ...]
+
+    def metrics(self) -> pd.DataFrame:
+        """One row a metric (columns of `schema.METRIC_COLUMNS`)."""
+        from sambench.results.tables import metrics_frame
+
+        return metrics_frame(self.cells)
+
+    def rows(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """One row per object and click count (columns of `schema.PROMPTED_COLUMNS`), failed images included with their status."""
+        import pandas as pd
+
+        frames = [cell.rows(columns) for cell in self.cells]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+    def table(self) -> pd.DataFrame:
+        """The table that the command line prints, as a frame of text cells."""
+        import pandas as pd
+
+        from sambench.results.tables import result_table
+
+        table = result_table(self.cells)
+        return pd.DataFrame(table.rows, columns=list(table.columns))
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The cells' directories."""
+        return tuple(cell.path for cell in self.cells)
+
+
+def run(
+    task: str = "point",
+    datasets: Names = engine.DEFAULT_DATASET,
+    model: Names = engine.DEFAULT_MODEL,
+    *,
+    options: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    **request: Any,
+) -> Results:
+    """Evaluate models by name, as `sambench run TASK` does, in worker processes.
+
+    options: of the model (with one model). settings: fields of the task's settings, as `{"clicks": (1, 3), "prompt": "random"}`.
+    request: further fields of `engine.run.Request` (subset, limit, out, devices, workers, precision, root, save_masks, on_error).
+    Raises SambenchError; KeyboardInterrupt where Ctrl-C stopped it (what is computed is kept).
+    """
+    models = [model] if isinstance(model, str) else list(model)
+    asked = engine.Request(
+        task=task,
+        datasets=tuple(split_names([datasets] if isinstance(datasets, str) else datasets)),
+        models=tuple((m, options or {}) for m in models),
+        settings=settings or {},
+        **_tuples(request),
+    )
+    outcome = engine.execute(engine.plan(asked))
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    return _results(outcome)
+
+
+def evaluate(
+    model: Segmenter,
+    task: str = "point",
+    datasets: Names = engine.DEFAULT_DATASET,
+    *,
+    name: str = "model",
+    settings: Mapping[str, Any] | None = None,
+    **request: Any,
+) -> Results:
+    """Evaluate a model object in this process: for a model in training.
+
+    name: what it is called in tables and directories. Its identity is its `identity` mapping and a hash of the weights of every
+    torch module that it is or holds, so that the next epoch is another run and an unchanged model is not computed twice.
+    request: as for `run` (devices and workers do not apply).
+    """
+    if not (callable(getattr(model, "encode", None)) and callable(getattr(model, "decode", None))):
+        from sambench.errors import ModelError
+
+        raise ModelError(
+            "this object is not a model", expected="methods encode(image) and decode(state, prompts)", found=type(model).__name__
+        )
+    asked = engine.Request(
+        task=task,
+        datasets=tuple(split_names([datasets] if isinstance(datasets, str) else datasets)),
+        settings=settings or {},
+        **_tuples(request),
+    )
+    return _results(engine.execute_in_process(engine.plan_object(asked, model, name), model))
+
+
+def load(run: str | Path, out: str | Path = engine.DEFAULT_OUT) -> Results:
+    """What a run left on disk, by directory or by name under `out`."""
+    from sambench.results.cells import find_cells
+
+    return Results(tuple(find_cells(str(run), Path(out))))
+
+
+def compare(a: Results | str | Path, b: Results | str | Path, **options: Any) -> pd.DataFrame:
+    """Paired comparison of two runs by object: A minus B per dataset with interval and p-value (`results.compare.compare`)."""
+    import pandas as pd
+
+    from sambench.results.compare import compare_cells
+
+    left, right = (x if isinstance(x, Results) else load(x) for x in (a, b))
+    table = compare_cells(left.cells, right.cells, **options)
+    return pd.DataFrame(table.rows, columns=list(table.columns))
+
+
+def _tuples(request: Mapping[str, Any]) -> dict[str, Any]:
+    out = {k: tuple(v) if isinstance(v, list) else v for k, v in request.items()}
+    if isinstance(out.get("devices"), str):
+        out["devices"] = tuple(split_names([out["devices"]]))
+    if isinstance(out.get("out"), Path):
+        out["out"] = str(out["out"])
+    known = set(engine.Request.__dataclass_fields__) - {"task", "datasets", "models", "settings"}
+    for key in out:
+        if key not in known:
+            from sambench.errors import unknown_name
+
+            raise unknown_name("argument", key, known)
+    return out
+
+
+def _results(outcome: engine.Outcome) -> Results:
+    from sambench.results.cells import find_cells
+
+    out = Path(outcome.plan.request.out)
+    cells = tuple(c for path in outcome.records for c in find_cells(str(path), out))
+    if not cells:
+        raise RunError("the run left no cells", where=out)
+    return Results(cells)

@@ -1,0 +1,353 @@
+"""Candidate masks of one prompt, lazy: the implementations of :class:`~sambench.types.Masks`. Numpy and OpenCV.
+
+Promptable models answer in low resolution; the official post-processing brings every candidate to the whole image, twice
+interpolated, to look at a few pixels of it. Bilinear interpolation is separable and linear, so both steps of one axis are one
+banded matrix, and a window of the image needs a window of the low-resolution logits: the one around the positive ones.
+
+:class:`Geometry` describes the steps; the interpolation grid is always that of the full frame. Sampling positions are rounded as
+float32 kernels round them, so that the weights are bit for bit those of `torch.nn.functional.interpolate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from sambench.errors import ModelError
+from sambench.masks import Region
+from sambench.types import BoolArray, FloatArray, Masks, Window
+
+_STRIP = 64  # output rows or columns that one matrix product makes
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How low-resolution logits lie on the image. All sizes are (height, width).
+
+    low -> bilinear to `square` -> the corner [:crop] of it -> bilinear to `size`, both without antialiasing and with
+    align_corners off. Without square and crop there is one bilinear step from low to size.
+    """
+
+    low: tuple[int, int]
+    size: tuple[int, int]
+    square: tuple[int, int] | None = None
+    crop: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.square is None) != (self.crop is None):
+            raise ValueError("square and crop go together")
+        if self.square and self.crop and (self.crop[0] > self.square[0] or self.crop[1] > self.square[1]):
+            raise ValueError(f"the crop {self.crop} is larger than the square {self.square}")
+
+    def axis(self, i: int) -> _Axis:
+        """The interpolation along rows (0) or columns (1)."""
+        if self.square is None or self.crop is None:
+            return _axis(self.low[i], None, None, self.size[i])
+        return _axis(self.low[i], self.square[i], self.crop[i], self.size[i])
+
+
+class DenseMasks:
+    """Candidates as full boolean arrays [C, H, W], with foreground probabilities [C, H, W] if the model has them."""
+
+    def __init__(self, array: BoolArray, probs: FloatArray | None = None) -> None:
+        if array.ndim != 3 or array.dtype != np.bool_ or (probs is not None and probs.shape != array.shape):
+            raise ValueError("DenseMasks takes bool [C, H, W] and probabilities of that shape; see as_masks")
+        self._array = array
+        self._probs = probs
+        self._regions: dict[int, Region] = {}
+        self.height, self.width = int(array.shape[1]), int(array.shape[2])
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def region(self, i: int) -> Region:
+        """Candidate i as its tight window."""
+        if i not in self._regions:
+            self._regions[i] = Region.from_array(self._array[i])
+        return self._regions[i]
+
+    def area(self, threshold: float = 0.0) -> npt.NDArray[np.int64]:
+        """[C] pixels. Dense masks have no logits: threshold must be 0, or ModelError is raised."""
+        if threshold != 0:
+            raise ModelError(
+                "these masks have no logits to threshold",
+                expected="a model that returns logits, or threshold 0",
+                found=f"boolean masks and threshold {threshold}",
+            )
+        return np.array([self.region(i).area for i in range(len(self))], np.int64)
+
+    def box(self) -> npt.NDArray[np.int64]:
+        """[C, 4], xyxy inclusive; zeros where empty."""
+        return _boxes(self)
+
+    def iou(self, target: Region, ignore: Region | None = None) -> npt.NDArray[np.float64]:
+        """[C], IoU with `target`; pixels of `ignore` count nowhere."""
+        return _ious(self, target, ignore)
+
+    def rle(self, i: int) -> dict[str, Any]:
+        """COCO compressed RLE."""
+        return self.region(i).rle()
+
+    def array(self, i: int) -> BoolArray:
+        """bool [H, W]; a view of the model's own array."""
+        return self._array[i]
+
+    def prob(self, i: int, window: Window | None = None) -> FloatArray:
+        """float32 on `window`: the model's probabilities, or 0 and 1 if it gave none."""
+        y0, x0, y1, x1 = window or Window(0, 0, self.height, self.width)
+        source = self._array if self._probs is None else self._probs
+        return source[i, y0:y1, x0:x1].astype(np.float32)
+
+
+class LogitMasks:
+    """Candidates as low-resolution logits float32 [C, h, w]; a pixel is foreground where its interpolated logit is > 0.
+
+    Everything stands on the logits of one candidate on a window; the region of a candidate is computed once and kept.
+    """
+
+    def __init__(self, logits: FloatArray, geometry: Geometry) -> None:
+        if logits.ndim != 3 or logits.dtype != np.float32 or logits.shape[1:] != geometry.low:
+            raise ValueError(f"LogitMasks takes float32 [C, {geometry.low}], not {logits.dtype} {logits.shape}")
+        self.low_res = logits
+        self.geometry = geometry
+        self.height, self.width = geometry.size
+        self._regions: dict[tuple[int, float], Region] = {}
+
+    def __len__(self) -> int:
+        return len(self.low_res)
+
+    def logits(self, i: int, window: Window | None = None) -> FloatArray:
+        """float32 logits of candidate i on `window` (default: the whole frame)."""
+        y0, x0, y1, x1 = window or Window(0, 0, self.height, self.width)
+        out = np.empty((y1 - y0, x1 - x0), np.float32)
+        for top, values in self._bands(self.low_res[i], Window(y0, x0, y1, x1)):
+            out[top - y0 : top - y0 + len(values)] = values
+        return out
+
+    def region(self, i: int, threshold: float = 0.0) -> Region:
+        """Candidate i (its pixels above `threshold`) as its tight window."""
+        key = (i, float(threshold))
+        if key not in self._regions:
+            self._regions[key] = self._region(self.low_res[i], threshold)
+        return self._regions[key]
+
+    def area(self, threshold: float = 0.0) -> npt.NDArray[np.int64]:
+        """[C], pixels whose logit is above `threshold`."""
+        return np.array([self.region(i, threshold).area for i in range(len(self))], np.int64)
+
+    def box(self) -> npt.NDArray[np.int64]:
+        """[C, 4], xyxy inclusive; zeros where empty."""
+        return _boxes(self)
+
+    def iou(self, target: Region, ignore: Region | None = None) -> npt.NDArray[np.float64]:
+        """[C], IoU with `target`; pixels of `ignore` count nowhere."""
+        return _ious(self, target, ignore)
+
+    def rle(self, i: int) -> dict[str, Any]:
+        """COCO compressed RLE."""
+        return self.region(i).rle()
+
+    def array(self, i: int) -> BoolArray:
+        """bool [H, W]."""
+        return self.region(i).full()
+
+    def prob(self, i: int, window: Window | None = None) -> FloatArray:
+        """float32 on `window`: the sigmoid of the logits."""
+        x = self.logits(i, window)
+        np.negative(x, out=x)
+        with np.errstate(over="ignore"):  # exp(large) is inf, and 1 / (1 + inf) is the right 0
+            np.exp(x, out=x)
+        x += 1
+        return np.reciprocal(x, out=x)
+
+    def _region(self, low: FloatArray, threshold: float) -> Region:
+        # A weighted mean of values that are not above the threshold is not either: only outputs that see one that is matter.
+        x, y, w, h = cv2.boundingRect((low > threshold).view(np.uint8))
+        y0, y1 = self.geometry.axis(0).reached(y, y + h)
+        x0, x1 = self.geometry.axis(1).reached(x, x + w)
+        if not w or y0 >= y1 or x0 >= x1:  # nothing, or all of it beyond the crop
+            return Region(0, 0, np.zeros((0, 0), np.bool_), self.height, self.width)
+        out = np.empty((y1 - y0, x1 - x0), np.bool_)
+        for top, values in self._bands(low, Window(y0, x0, y1, x1)):
+            np.greater(values, threshold, out=out[top - y0 : top - y0 + len(values)])
+        x, y, w, h = cv2.boundingRect(out.view(np.uint8))
+        if not w:
+            return Region(0, 0, np.zeros((0, 0), np.bool_), self.height, self.width)
+        return Region(y0 + y, x0 + x, out[y : y + h, x : x + w].copy(), self.height, self.width)
+
+    def _bands(self, low: FloatArray, window: Window) -> Iterator[tuple[int, FloatArray]]:
+        """The interpolated logits on a window, a band of rows at a time: (first row, float32 [rows, x1 - x0])."""
+        y0, x0, y1, x1 = window
+        rows, cols = self.geometry.axis(0), self.geometry.axis(1)
+        if y0 >= y1 or x0 >= x1:
+            return
+        lo, hi = rows.support(y0, y1)
+        if rows.factor and rows.factor == cols.factor:
+            f, (left, right) = rows.factor, cols.support(x0, x1)
+            enlarged = cv2.resize(low[lo:hi, left:right], None, fx=f, fy=f, interpolation=cv2.INTER_LINEAR)
+            yield y0, enlarged[y0 - f * lo : y1 - f * lo, x0 - f * left : x1 - f * left]
+            return
+        wide = cols.across(low[lo:hi], x0, x1)
+        for s in rows.strips(y0, y1):
+            yield s.start, s.matrix @ wide[s.lo - lo : s.hi - lo]
+
+
+def as_masks(obj: object, height: int, width: int) -> Masks:
+    """What a model returned as the masks of one prompt, as `Masks` of a height x width image.
+
+    Taken: a `Masks`; bool [C, H, W]; integers or floats [C, H, W] that hold only 0 and 1, or only 0 and 255; torch tensors of these.
+    Raises ModelError for anything else: other sizes, no candidate, logits or probabilities (which threshold is the model's to say).
+    """
+    if all(hasattr(obj, name) for name in ("region", "area", "box", "iou", "rle", "array", "prob")):
+        masks: Masks = obj  # type: ignore[assignment]
+        if (masks.height, masks.width) != (height, width) or not len(masks):
+            raise _bad_masks(f"{len(masks)} candidates of {masks.height} x {masks.width}", height, width)
+        return masks
+    array = _to_numpy(obj)
+    described = f"{array.dtype} {list(array.shape)}"
+    if array.ndim != 3 or array.shape[1:] != (height, width) or not len(array):
+        remedy = None
+        if array.shape == (height, width):
+            remedy = "add the axis of candidates: masks[None]"
+        elif array.ndim == 3 and array.shape[1:] == (width, height):
+            remedy = "height comes before width: transpose the last two axes"
+        elif array.ndim == 3 and array.shape[:2] == (height, width):
+            remedy = "candidates come first: masks.transpose(2, 0, 1)"
+        raise _bad_masks(described, height, width, remedy)
+    if array.dtype == np.bool_:
+        return DenseMasks(array)
+    if not (np.issubdtype(array.dtype, np.integer) or np.issubdtype(array.dtype, np.floating)):
+        raise _bad_masks(described, height, width)
+    low, high = array.min(), array.max()
+    binary = np.array_equal(array, array.astype(np.bool_) * high) and low >= 0 and high in (0, 1, 255)
+    if not binary:
+        raise _bad_masks(
+            f"{described} with values from {low:g} to {high:g}",
+            height,
+            width,
+            "threshold them in the model: logits > 0, probabilities > 0.5",
+        )
+    return DenseMasks(array.astype(np.bool_))
+
+
+def _to_numpy(obj: object) -> npt.NDArray[Any]:
+    if type(obj).__module__.partition(".")[0] == "torch" and hasattr(obj, "detach"):
+        tensor: Any = obj
+        obj = tensor.detach().cpu()
+        if str(tensor.dtype) == "torch.bfloat16":  # numpy has no such type
+            obj = tensor.detach().cpu().float()
+    try:
+        return np.asarray(obj)
+    except (ValueError, TypeError, RuntimeError) as e:
+        raise ModelError(
+            "a model returned masks that are no array", expected="bool [C, H, W]", found=f"{type(obj).__name__}: {e}"
+        ) from e
+
+
+def _bad_masks(found: str, height: int, width: int, remedy: str | None = None) -> ModelError:
+    return ModelError(
+        "a model returned masks that can't be used",
+        expected=f"bool [C, {height}, {width}] with C >= 1 candidates, or a Masks of that image",
+        found=found,
+        remedy=remedy or "return boolean masks in the pixels of the image that `encode` was given",
+    )
+
+
+def _boxes(masks: Masks) -> npt.NDArray[np.int64]:
+    return np.array([masks.region(i).box_xyxy for i in range(len(masks))], np.int64).reshape(-1, 4)
+
+
+def _ious(masks: Masks, target: Region, ignore: Region | None) -> npt.NDArray[np.float64]:
+    return np.array([masks.region(i).iou(target, ignore) for i in range(len(masks))], np.float64)
+
+
+@dataclass(frozen=True)
+class _Strip:
+    """Outputs start..stop-1 = matrix [stop - start, hi - lo] @ inputs lo..hi-1."""
+
+    start: int
+    stop: int
+    lo: int
+    hi: int
+    matrix: FloatArray
+
+
+class _Axis:
+    """One axis of the interpolation, as banded matrix: output k is a weighted mean of inputs lo[k]..hi[k]-1, none further.
+
+    factor: 2, 4, 8, ... where this is one enlargement by it (of which the outputs may be cut off), else 0.
+    """
+
+    def __init__(self, index: npt.NDArray[np.int64], weight: npt.NDArray[np.float64], factor: int = 0) -> None:
+        """index and weight [n outputs, taps]."""
+        self.factor = factor
+        self.lo = np.where(weight > 0, index, index.max() + 1).min(axis=1)
+        self.hi = np.where(weight > 0, index, -1).max(axis=1) + 1
+        self._strips = []
+        for start in range(0, len(index), _STRIP):
+            part = slice(start, min(start + _STRIP, len(index)))
+            lo, hi = int(self.lo[start]), int(self.hi[part][-1])
+            matrix = np.zeros((part.stop - start, hi - lo), np.float64)
+            row = np.arange(part.stop - start)[:, None]
+            np.add.at(matrix, (row, np.clip(index[part] - lo, 0, hi - lo - 1)), weight[part])
+            self._strips.append(_Strip(start, part.stop, lo, hi, matrix.astype(np.float32)))
+
+    def reached(self, lo: int, hi: int) -> tuple[int, int]:
+        """The outputs start..stop-1 that see any of the inputs lo..hi-1."""
+        return int(np.searchsorted(self.hi, lo, side="right")), int(np.searchsorted(self.lo, hi, side="left"))
+
+    def support(self, start: int, stop: int) -> tuple[int, int]:
+        """The inputs lo..hi-1 that the outputs start..stop-1 see."""
+        return int(self.lo[start]), int(self.hi[stop - 1])
+
+    def strips(self, start: int, stop: int) -> list[_Strip]:
+        """The outputs start..stop-1 in strips."""
+        out = []
+        for s in self._strips[start // _STRIP : -(-stop // _STRIP)]:
+            if s.start >= start and s.stop <= stop:
+                out.append(s)
+                continue
+            a, b = max(s.start, start), min(s.stop, stop)
+            lo, hi = self.support(a, b)
+            out.append(_Strip(a, b, lo, hi, s.matrix[a - s.start : b - s.start, lo - s.lo : hi - s.lo]))
+        return out
+
+    def across(self, low: FloatArray, start: int, stop: int) -> FloatArray:
+        """The outputs start..stop-1 along the last axis of low [h, w] -> [h, stop - start]."""
+        out = np.empty((len(low), stop - start), np.float32)
+        for s in self.strips(start, stop):
+            np.matmul(low[:, s.lo : s.hi], s.matrix.T, out=out[:, s.start - start : s.stop - start])
+        return out
+
+
+@lru_cache(maxsize=64)
+def _axis(low: int, square: int | None, crop: int | None, size: int) -> _Axis:
+    if square is None or crop is None:
+        square = crop = size
+    index, weight = _bilinear(low, square)
+    if crop == size:
+        whole, rest = divmod(square, low)  # powers of two: weights that any two implementations round alike
+        return _Axis(index[:crop], weight[:crop], whole if not rest and whole > 1 and whole & (whole - 1) == 0 else 0)
+    outer, outer_weight = _bilinear(crop, size)
+    # Output k sees the positions outer[k] of the square, and each of them its own two inputs.
+    return _Axis(index[outer].reshape(size, -1), (weight[outer] * outer_weight[..., None]).reshape(size, -1))
+
+
+def _bilinear(n_in: int, n_out: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Inputs and weights [n_out, 2] of a bilinear resize with align_corners off.
+
+    The position is a fused multiply-add rounded once to float32, as the compiled kernels compute it: float64 holds it exactly.
+    """
+    scale = float(np.float32(n_in) / np.float32(n_out))
+    position = np.maximum(scale * (np.arange(n_out) + 0.5) - 0.5, 0).astype(np.float32)
+    first = np.minimum(position.astype(np.int64), n_in - 1)
+    second = np.minimum(first + 1, n_in - 1)
+    fraction = np.minimum(position - first.astype(np.float32), np.float32(1))
+    weight = np.stack([np.float32(1) - fraction, fraction], axis=1)
+    return np.stack([first, second], axis=1), weight.astype(np.float64)

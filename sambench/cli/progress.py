@@ -1,0 +1,151 @@
+"""Progress of a run: a bar with images, objects, speed, running mIoU and time left; plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from sambench.cli.console import err
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from sambench.engine.run import Plan
+
+PLAIN_EVERY_S = 10.0
+
+
+@dataclass
+class _Cell:
+    name: str
+    n_images: int
+    n_missing: int
+    started: float = field(default_factory=time.monotonic)
+    done: int = 0
+    failed: int = 0
+    objects: int = 0
+    sums: dict[str, list[float]] = field(default_factory=dict)
+    bar: TaskID | None = None
+    said: float = 0.0
+
+    def text(self) -> str:
+        seconds = time.monotonic() - self.started
+        rate = self.done / seconds if seconds > 0 else 0.0
+        means = " ".join(f"@{k} {100 * s / n:.1f}" for k, (s, n) in sorted(self.sums.items(), key=lambda e: int(e[0])) if n)
+        left = (self.n_missing - self.done) / rate if rate else 0.0
+        parts = [
+            f"{self.n_images - self.n_missing + self.done}/{self.n_images} images",
+            f"{self.objects} objects",
+            f"{rate:.2f} images/s",
+        ]
+        if means:
+            parts.append(f"mIoU so far {means}")
+        if self.failed:
+            parts.append(f"{self.failed} FAILED")
+        if self.done < self.n_missing and rate:
+            parts.append(f"{_clock(left)} left")
+        return ", ".join(parts)
+
+
+class Reporter:
+    """Prints the engine's events on standard error. Use as a context manager."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.quiet = quiet
+        self.console = err()
+        self.cells: dict[str, _Cell] = {}
+        self.download_said = 0.0
+        self.waiting = ""
+        self.bars: Progress | None = None
+
+    def __enter__(self) -> Reporter:
+        if sys.stderr.isatty() and not self.quiet:
+            from rich.progress import BarColumn, Progress, TextColumn
+
+            self.bars = Progress(
+                TextColumn("{task.fields[name]}"), BarColumn(bar_width=24), TextColumn("{task.fields[text]}"), console=self.console
+            )
+            self.bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        if self.bars:
+            self.bars.stop()
+
+    def announce(self, planned: Plan) -> None:
+        """Say what was chosen for the user."""
+        if not planned.request.models or planned.request.models == (("grabcut", {}),):
+            self.say("model: grabcut (the default, which needs no weights; --model chooses another)")
+        for cell in planned.cells:
+            if cell.target.subset.note:
+                self.say(f"{cell.target.card.id}: {cell.target.subset.note}")
+
+    def say(self, text: str) -> None:
+        """One line, above the bars if there are any."""
+        if not self.quiet:
+            (self.bars.console if self.bars else self.console).print(text, soft_wrap=True, markup=False)
+
+    def on_event(self, event: dict[str, Any]) -> None:
+        """Receive one event of the engine."""
+        handler = getattr(self, "_on_" + event["event"], None)
+        if handler:
+            handler(event)
+
+    def _on_begin(self, e: dict[str, Any]) -> None:
+        cell = _Cell(f"{e['model']} on {e['dataset']}", e["n_images"], e["n_missing"])
+        self.cells[e["cell_id"]] = cell
+        if not e["n_missing"]:
+            self.say(f"{cell.name}: nothing to compute, {e['n_images']} images are done")
+        elif e["n_missing"] < e["n_images"]:
+            self.say(f"{cell.name}: going on, {e['n_images'] - e['n_missing']} of {e['n_images']} images are done")
+        else:
+            self.say(f"{cell.name}: {e['n_images']} images, {e['n_objects']} annotated objects")
+
+    def _on_cell(self, e: dict[str, Any]) -> None:
+        cell = self.cells[e["cell_id"]]
+        if not cell.done:
+            cell.started = time.monotonic()
+        if self.bars and cell.bar is None:
+            done = cell.n_images - cell.n_missing
+            cell.bar = self.bars.add_task("", total=cell.n_images, completed=done, name=cell.name, text="starting")
+
+    def _on_image(self, e: dict[str, Any]) -> None:
+        cell = self.cells[e["cell_id"]]
+        cell.done += 1
+        cell.objects += e["n_objects"]
+        for k, (s, n) in e["iou"].items():
+            entry = cell.sums.setdefault(k, [0.0, 0])
+            entry[0] += s
+            entry[1] += n
+        if e["status"] == "failed":
+            cell.failed += 1
+            self.say(f"{cell.name}: image {e['image_id']} failed: {e['error']}")
+        if self.bars and cell.bar is not None:
+            self.bars.update(cell.bar, completed=cell.n_images - cell.n_missing + cell.done, text=cell.text())
+        elif time.monotonic() - cell.said > PLAIN_EVERY_S or cell.done == cell.n_missing:
+            cell.said = time.monotonic()
+            self.say(f"{cell.name}: {cell.text()}")
+
+    def _on_waiting(self, e: dict[str, Any]) -> None:
+        if e["holder"] and e["holder"] != self.waiting:
+            self.waiting = e["holder"]
+            self.say(f"the rest is being computed by {e['holder']}; waiting for it")
+
+    def _on_interrupt(self, e: dict[str, Any]) -> None:
+        if e["times"] == 1:
+            self.say("stopping after the step at hand; Ctrl-C again to drop it")
+
+    def _on_download(self, e: dict[str, Any]) -> None:
+        if time.monotonic() - self.download_said > 2.0 or e["done"] == e["total"]:
+            self.download_said = time.monotonic()
+            total = f" of {e['total'] / 1e6:.0f}" if e["total"] else ""
+            self.say(f"downloading the weights of {e['model']}: {e['done'] / 1e6:.0f}{total} MB")
+
+
+def _clock(seconds: float) -> str:
+    minutes, s = divmod(int(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours}:{m:02d}:{s:02d}" if hours else f"{m}:{s:02d}"

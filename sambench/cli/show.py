@@ -1,0 +1,149 @@
+"""`sambench list`, `sambench show` and `sambench doctor`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+list_app = typer.Typer(help="What there is: datasets, models, tasks.", no_args_is_help=True, rich_markup_mode=None)
+show_app = typer.Typer(help="Everything known of one dataset or model.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def _table(title: str, columns: list[str], rows: list[list[str]], right: tuple[str, ...] = ()) -> None:
+    from rich.table import Table
+
+    from sambench.cli.console import out
+
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    out().print(table)
+
+
+@list_app.command("datasets")
+def list_datasets() -> None:
+    """Datasets with their state, the paper's counts and licence, and whether they are on this machine."""
+    from sambench import cards
+    from sambench.loaders.open import find_root
+
+    rows = []
+    for card in cards.dataset_cards().values():
+        counts = card.paper or card.full
+        here = "yes" if card.access.state == "embedded" or find_root(card) else "no"
+        n = (f"{counts.images:,}", f"{counts.masks:,}") if counts else ("", "")
+        rows.append([card.id, card.name, card.access.state, here, *n, card.licence])
+    _table("datasets", ["id", "name", "access", "here", "images", "masks", "licence"], rows, ("images", "masks"))
+    for suite in cards.suite_cards().values():
+        have = sum(m in cards.dataset_cards() for m in suite.members)
+        aliases = f" (also: {', '.join(suite.aliases)})" if suite.aliases else ""
+        typer.echo(f"suite {suite.id}{aliases}: {len(suite.members)} datasets, {have} with a card in this version")
+
+
+@list_app.command("models")
+def list_models() -> None:
+    """Models with their weights' state."""
+    from sambench import cards, paths
+
+    rows = []
+    for card in cards.model_cards().values():
+        if card.weights is None:
+            weights = "none needed" if card.state == "available" else "unavailable"
+        else:
+            cached = (paths.cache() / "weights" / card.weights.file).exists()
+            size = f"{card.weights.bytes / 1e6:.0f} MB" if card.weights.bytes else ""
+            weights = f"{card.weights.file}, {size}, {'cached' if cached else 'downloaded on first use'}"
+        rows.append([card.id, card.name, weights, card.licence])
+    _table("models", ["id", "name", "weights", "licence"], rows)
+    typer.echo("your own: python:path/to/file.py:factory (see README.md)")
+
+
+@list_app.command("tasks")
+def list_tasks() -> None:
+    """Tasks with the protocol's version and settings."""
+    from sambench import provenance, tasks
+
+    rows = []
+    for name in tasks.names():
+        task = tasks.build(name)
+        doc = ((type(task).__module__ and __import__(type(task).__module__, fromlist=["x"]).__doc__) or "").splitlines()[0]
+        rows.append([task.protocol, doc, provenance.canonical_json(task.identity())])
+    _table("tasks", ["protocol", "what", "default settings"], rows)
+
+
+@show_app.command("dataset")
+def show_dataset(name: Annotated[str, typer.Argument(help="A dataset's id, or the path of a card.")]) -> None:
+    """Facts, access steps, licence and citation of a dataset."""
+    from sambench import cards
+    from sambench.loaders.open import find_root
+
+    suite = cards.suite_card(name)
+    if suite:
+        _fields({"suite": suite.id, "name": suite.name, "members": ", ".join(suite.members), "notes": suite.notes})
+        return
+    card = cards.dataset_card(name)
+    fields: dict[str, Any] = {"id": card.id, "name": card.name, "images of": card.image_type, "masks": card.mask_kind}
+    if card.paper:
+        drawn = "drawn at random, list unpublished" if card.paper.subsampled else "used whole"
+        fields["paper"] = (
+            f"{card.paper.images:,} images, {card.paper.masks:,} masks, {card.paper.split} ({drawn}; {card.paper.source})"
+        )
+    if card.full:
+        fields["release"] = f"{card.full.images:,} images, {card.full.masks:,} masks"
+    fields |= {"licence": card.licence, "homepage": card.homepage, "citation": card.citation, "notes": card.notes}
+    fields["variants"] = "; ".join(f"{k}: {v.description}" for k, v in card.variants.items())
+    fields["layout"] = "\n".join(card.layout)
+    root = find_root(card)
+    fields["here"] = str(root) if root else ("made on first use" if card.access.state == "embedded" else "no")
+    fields["access"] = card.access.state
+    fields["steps"] = "\n".join(f"{i}. {s}" for i, s in enumerate(card.access.steps, 1))
+    _fields(fields)
+
+
+@show_app.command("model")
+def show_model(name: Annotated[str, typer.Argument(help="A model's id, or the path of a card.")]) -> None:
+    """Facts, weights, training data and options of a model."""
+    import inspect
+
+    from sambench import cards
+
+    card = cards.model_card(name)
+    fields: dict[str, Any] = {"id": card.id, "name": card.name, "description": card.description, "state": card.state}
+    if card.weights:
+        w = card.weights
+        fields |= {"weights": w.file, "from": w.url, "sha256": w.sha256, "bytes": f"{w.bytes:,}" if w.bytes else None}
+    parameters = inspect.signature(cards.load_entry(card.factory, where=f"card {card.id}")).parameters.values()
+    options = [
+        f"{p.name}={card.options.get(p.name, p.default)}" for p in parameters if p.name not in ("weights", "device", "precision")
+    ]
+    fields["options (-M)"] = ", ".join([*(["weights=FILE"] if card.weights else []), *[o for o in options if "**" not in o]])
+    fields |= {"prompts a batch": card.max_batch, "trained on": card.training_data, "overlaps": ", ".join(card.overlaps)}
+    fields |= {"licence": card.licence, "homepage": card.homepage, "citation": card.citation, "notes": card.notes}
+    _fields(fields)
+
+
+def _fields(fields: dict[str, Any]) -> None:
+    width = max(len(k) for k in fields)
+    for key, value in fields.items():
+        if value in (None, ""):
+            continue
+        first, *rest = str(value).splitlines()
+        typer.echo(f"{key:<{width}}  {first}")
+        for line in rest:
+            typer.echo(" " * (width + 2) + line)
+
+
+def doctor() -> None:
+    """Check this machine: libraries, devices, folders, cards, data and weights."""
+    from sambench.doctor import examine
+
+    checks = examine()
+    for check in checks:
+        mark = {True: "ok  ", False: "FAIL", None: "note"}[check.ok]
+        typer.echo(f"{mark}  {check.name}: {check.found}")
+        if check.remedy:
+            typer.echo(f"        what to do: {check.remedy}")
+    if any(check.ok is False for check in checks):
+        raise typer.Exit(1)

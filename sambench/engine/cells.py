@@ -1,0 +1,216 @@
+"""A cell's directory: its record, its list of images, and the metrics made of its rows when it is done."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sambench import provenance, tasks
+from sambench.engine.plan import SHARD_SIZE, CellSpec
+from sambench.engine.shards import ImageState, ShardStore, storage_error
+from sambench.schema import METRIC_COLUMNS
+from sambench.tasks.summary import Bootstrap
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = 1
+MAX_LISTED_FAILURES = 200
+METRIC_FILES = ("metrics.csv", "metrics.parquet")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write aside and rename: a reader sees the old file or the new one. Raises RunError if that is impossible."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(text, encoding="utf-8")
+        os.replace(aside, path)
+    except OSError as e:
+        aside.unlink(missing_ok=True)
+        raise storage_error(e, path) from e
+
+
+def write_json(path: Path, value: Any) -> None:
+    """As `write_text`, indented."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def store_of(cell: CellSpec) -> ShardStore:
+    """The cell's shards."""
+    return ShardStore(cell.cell_dir, cell.target.subset.image_ids, SHARD_SIZE, cell.task.columns)
+
+
+def open_cell(cell: CellSpec) -> ShardStore:
+    """Create the directories and the records that do not change; returns the shards."""
+    store = store_of(cell)
+    try:
+        store.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise storage_error(e, store.folder) from e
+    write_text(cell.cell_dir / "images.txt", "".join(f"{i}\n" for i in cell.target.subset.image_ids))
+    write_json(
+        cell.run_dir / "model.json",
+        {
+            "task": {"name": cell.task.name, **cell.task.identity()},
+            "model": {"id": cell.model.id, "name": cell.model.title, **cell.model.identity},
+        },
+    )
+    return store
+
+
+def missing_images(
+    store: ShardStore, n: int, limit: int | None, file_bytes: Mapping[str, int], invocation: str | None
+) -> list[str]:
+    """Images of shard n that are wanted and not there: never computed, failed in an earlier command, or changed on disk since."""
+    states = store.states(n)
+    todo = []
+    for image_id in store.members(n, limit):
+        state = states.get(image_id)
+        changed = state is not None and state.file_bytes != file_bytes.get(image_id, 0)
+        tried = state is not None and state.invocation == invocation
+        if state is None or ((changed or state.status == "failed") and not tried):
+            todo.append(image_id)
+    return todo
+
+
+def record(
+    cell: CellSpec, states: Mapping[str, ImageState], status: str, *, started: str, save_masks: str, wall_s: float
+) -> dict[str, Any]:
+    """The content of cell.json."""
+    failed = {i: s.error for i, s in states.items() if s.status == "failed"}
+    ok = [s for s in states.values() if s.status == "ok"]
+    subset, target = cell.target.subset, cell.target
+    encode = sorted(s.encode_ms for s in ok)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "cell_id": cell.cell_id,
+        "task": {"name": cell.task.name, "protocol": cell.task.protocol, "settings": tasks.settings_of(cell.task)},
+        "model": {"id": cell.model.id, "name": cell.model.title, **{k: v for k, v in cell.model.identity.items() if k != "id"}},
+        "dataset": {"name": target.card.name, "source": target.source, "root": target.root, **target.identity()},
+        "subset": {**asdict(subset), "image_ids": None, "n_images": len(subset.image_ids)},
+        "shard_size": SHARD_SIZE,
+        "limit": cell.limit if cell.limit is not None and cell.limit < len(subset.image_ids) else None,
+        "status": status,
+        "counts": {
+            "n_images_total": len(subset.image_ids),
+            "n_images_done": len(ok),
+            "n_images_failed": len(failed),
+            "n_objects": sum(s.n_objects for s in ok),
+            "n_dropped": sum(s.n_dropped for s in ok),
+        },
+        "failures": [{"image_id": i, "error": e} for i, e in list(failed.items())[:MAX_LISTED_FAILURES]],
+        "save_masks": save_masks,
+        "environment": provenance.environment(),
+        "timings": {
+            "wall_s": round(wall_s, 3),
+            "image_seconds": round(sum(s.seconds for s in ok), 3),
+            "encode_ms_median": round(encode[len(encode) // 2], 3) if encode else None,
+        },
+        "started": started,
+        "finished": now(),
+    }
+
+
+def now() -> str:
+    """UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def metric_rows(
+    task: tasks.Task,
+    frame: pd.DataFrame,
+    cell_columns: Mapping[str, Any],
+    bootstrap: Bootstrap = Bootstrap(),  # noqa: B008 - frozen
+) -> list[dict[str, Any]]:
+    """Metric rows of a frame of rows (failed ones are dropped here), each completed with the cell's own columns."""
+    rows = task.reduce(frame[frame["status"] == "ok"], bootstrap)
+    return [{**dict.fromkeys(METRIC_COLUMNS), **cell_columns, **row} for row in rows]
+
+
+def cell_columns(rec: Mapping[str, Any]) -> dict[str, Any]:
+    """The metric columns that a cell's record gives."""
+    return {
+        "cell_id": rec["cell_id"],
+        "task": rec["task"]["name"],
+        "protocol": rec["task"]["protocol"],
+        "model": rec["model"]["id"],
+        "dataset": rec["dataset"]["id"],
+        "dataset_variant": rec["dataset"]["variant"],
+        "subset": rec["subset"]["name"],
+        "subset_digest": rec["subset"]["digest"],
+        "prompt": rec["task"]["settings"].get("prompt", rec["task"]["name"]),
+        "n_failed": rec["counts"]["n_images_failed"],
+        "partial": rec["status"] != "complete",
+    }
+
+
+def write_metrics(cell_dir: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """metrics.csv and metrics.parquet, written aside and renamed."""
+    import pandas as pd
+
+    frame = pd.DataFrame(list(rows), columns=list(METRIC_COLUMNS))
+    write_text(cell_dir / "metrics.csv", frame.to_csv(index=False, lineterminator="\n"))
+    aside = cell_dir / f".metrics.{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    try:
+        frame.to_parquet(aside, index=False)
+        os.replace(aside, cell_dir / "metrics.parquet")
+    except OSError as e:
+        aside.unlink(missing_ok=True)
+        raise storage_error(e, cell_dir / "metrics.parquet") from e
+
+
+def finish(cell: CellSpec, *, started: str, save_masks: str, wall_s: float, interrupted: bool) -> dict[str, Any]:
+    """Write cell.json, and the metrics if every wanted image was tried; returns the record.
+
+    A cell that holds more than this command asked for is finished as what it is: complete cells stay complete under `--limit`.
+    """
+    store = store_of(cell)
+    states = store.all_states()
+    everything = cell.target.subset.image_ids
+    whole = all(i in states for i in everything)
+    wanted = everything if whole else cell.wanted
+    here = {i: states[i] for i in wanted if i in states}
+    if len(here) < len(wanted):
+        status = "interrupted" if interrupted else "running"
+    elif any(s.status == "failed" for s in here.values()):
+        status = "incomplete"
+    else:
+        status = "complete" if whole else "partial"
+    rec = record(cell, here, status, started=started, save_masks=save_masks, wall_s=wall_s)
+    if whole:
+        rec["limit"] = None
+    if len(here) == len(wanted):
+        frame = store.table(wanted).to_pandas(maps_as_pydicts="lossy")
+        write_metrics(cell.cell_dir, metric_rows(cell.task, frame, cell_columns(rec)))
+    else:  # metrics of an earlier, smaller run would look like this one's
+        for name in METRIC_FILES:
+            (cell.cell_dir / name).unlink(missing_ok=True)
+    write_json(cell.cell_dir / "cell.json", rec)
+    return rec
+
+
+def begin(cell: CellSpec, *, started: str, save_masks: str) -> ShardStore:
+    """Open the cell and, where it is new, write its record with status `running`: a killed run leaves that."""
+    store = open_cell(cell)
+    if not (cell.cell_dir / "cell.json").exists():
+        write_json(cell.cell_dir / "cell.json", record(cell, {}, "running", started=started, save_masks=save_masks, wall_s=0.0))
+    return store
+
+
+def finished_record(cell: CellSpec) -> dict[str, Any] | None:
+    """The stored record if it describes just what this command asks for (or a complete cell), else None."""
+    try:
+        rec: dict[str, Any] = json.loads((cell.cell_dir / "cell.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    total = len(cell.target.subset.image_ids)
+    same = (rec.get("limit") or total) == len(cell.wanted)
+    whole = rec.get("status") == "complete" or (rec.get("status") in ("partial", "incomplete") and same)
+    return rec if whole and all((cell.cell_dir / name).exists() for name in METRIC_FILES) else None

@@ -1,0 +1,142 @@
+"""What a run will do: cells (task, model, dataset) with their identities and directories, before anything is computed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sambench import cards, provenance, tasks
+from sambench.engine.models import ResolvedModel
+from sambench.engine.shards import storage_error
+from sambench.errors import DataMissingError, RunError, UsageError
+from sambench.loaders.open import open_dataset
+from sambench.loaders.subsets import Subset, choose_subset
+from sambench.types import Dataset
+
+SHARD_SIZE = 4  # images; fixed, so that shards are the same whatever the number of workers
+MIN_FREE_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Target:
+    """A dataset that is here: its card, reader and chosen images."""
+
+    card: cards.DatasetCard
+    source: str  # card id, or the path of a card file
+    variant: str
+    root: str | None
+    dataset: Dataset
+    subset: Subset
+
+    def identity(self) -> dict[str, Any]:
+        """All of the dataset that can change a number."""
+        return {
+            "id": self.card.id,
+            "reader": self.card.reader,
+            "revision": self.card.revision,
+            "variant": self.variant,
+            "options": self.card.options_of(self.variant),
+            "annotation_digest": self.dataset.annotation_digest(),
+            "subset_digest": self.subset.digest,
+        }
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A member of a suite that cannot run here, and why."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True)
+class CellSpec:
+    """One cell, resolved: where it lies and what it is."""
+
+    task: tasks.Task
+    model: ResolvedModel
+    target: Target
+    run_dir: Path
+    cell_dir: Path
+    cell_id: str
+    identity: dict[str, Any]
+    limit: int | None
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The images that this command asks for, in keyed-hash order."""
+        return self.target.subset.image_ids[: self.limit]
+
+
+def split_names(values: Sequence[str]) -> list[str]:
+    """Comma-separated and repeated options as one list, without repeats, in order."""
+    names = [n.strip() for v in values for n in v.split(",")]
+    return list(dict.fromkeys(n for n in names if n))
+
+
+def find_targets(
+    names: Sequence[str], *, subset: str, root: str | None = None
+) -> tuple[list[Target], list[Missing], list[cards.SuiteCard]]:
+    """Open every dataset named (`id`, `id:variant`, a card's path, or a suite). A suite's absent members are listed, not raised."""
+    targets: list[Target] = []
+    missing: list[Missing] = []
+    suites: list[cards.SuiteCard] = []
+    for name in names:
+        suite = cards.suite_card(name)
+        if suite is None:
+            targets.append(_open(name, subset, root))
+            continue
+        suites.append(suite)
+        for member in suite.members:
+            try:
+                targets.append(_open(member, subset, None))
+            except DataMissingError as e:
+                missing.append(Missing(member, e.message))
+            except UsageError:
+                missing.append(Missing(member, "has no card in this version"))
+    unique = {(t.card.id, t.variant): t for t in targets}
+    if root is not None and len(unique) > 1:
+        raise UsageError(
+            "one root for several datasets", where="--root", remedy="give --root with one dataset, or `sambench data adopt`"
+        )
+    return list(unique.values()), missing, suites
+
+
+def _open(name: str, subset: str, root: str | None) -> Target:
+    source, _, variant = (name, "", "") if name.endswith(".toml") else name.partition(":")
+    card = cards.dataset_card(source)
+    dataset = open_dataset(card, variant=variant or None, root=Path(root).expanduser() if root else None)
+    return Target(card, source, variant or "default", root, dataset, choose_subset(dataset, card, subset))
+
+
+def plan_cell(task: tasks.Task, model: ResolvedModel, target: Target, *, out: Path, limit: int | None) -> CellSpec:
+    """Identity and directories of one cell. Nothing is written."""
+    run = {"task": task.identity(), "model": model.identity}
+    identity = {**run, "dataset": target.identity()}
+    run_dir = out / f"{task.name}-{model.id}-{provenance.digest(run)[:8]}"
+    cell_dir = run_dir / f"{target.card.id}-{provenance.digest(identity['dataset'])[:8]}"
+    return CellSpec(task, model, target, run_dir, cell_dir, provenance.digest(identity)[:16], identity, limit)
+
+
+def prepare_out(out: Path) -> None:
+    """Make sure that results can be written there. Raises RunError where they cannot."""
+    probe = out / f".probe-{os.getpid()}"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+        free = shutil.disk_usage(out).free
+    except OSError as e:
+        raise storage_error(e, out) from e
+    if free < MIN_FREE_BYTES:
+        raise RunError(
+            "too little disk space for results",
+            where=out,
+            expected=f"at least {MIN_FREE_BYTES >> 20} MiB free",
+            found=f"{free >> 20} MiB",
+            remedy="free some space, or choose another directory with --out",
+        )

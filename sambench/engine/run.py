@@ -1,0 +1,243 @@
+"""A whole run: plan every cell, compute what is missing, finish each. The command line and the Python API both stand on it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from sambench import tasks
+from sambench.engine import cells, local
+from sambench.engine.models import ModelSpec, ResolvedModel, resolve
+from sambench.engine.plan import CellSpec, Missing, find_targets, plan_cell, prepare_out
+from sambench.engine.worker import CellJob, Job, single_threaded, work
+from sambench.errors import DataMissingError, UsageError
+
+DEFAULT_OUT = "runs"
+DEFAULT_MODEL = "grabcut"
+DEFAULT_DATASET = "demo"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for. models: (name, options) pairs. None for workers or devices: chosen here."""
+
+    task: str
+    datasets: tuple[str, ...] = (DEFAULT_DATASET,)
+    models: tuple[tuple[str, Mapping[str, Any]], ...] = ((DEFAULT_MODEL, {}),)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    subset: str = "paper"
+    limit: int | None = None
+    out: str = DEFAULT_OUT
+    devices: tuple[str, ...] = ("auto",)
+    workers: int | None = None
+    precision: str = "fp32"
+    root: str | None = None
+    save_masks: Literal["scored", "none"] = "scored"
+    on_error: Literal["record", "stop"] = "record"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request, resolved: every cell of every model, and the suite members that cannot run here."""
+
+    request: Request
+    cells: tuple[CellSpec, ...]
+    missing: tuple[Missing, ...]
+    suites: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run left: the records (cell.json) by cell directory, in plan order."""
+
+    plan: Plan
+    records: dict[Path, dict[str, Any]]
+    interrupted: bool
+
+    @property
+    def complete(self) -> bool:
+        """Every wanted image of every cell is there, and none failed."""
+        return all(r["status"] in ("complete", "partial") for r in self.records.values()) and not self.plan.missing
+
+
+OnEvent = Callable[[dict[str, Any]], None]
+
+
+def _ignore(event: dict[str, Any]) -> None:
+    return
+
+
+def plan(request: Request, on_event: OnEvent = _ignore) -> Plan:
+    """Resolve names, data, options and weights; raises before anything is computed or a result directory is made."""
+    if request.limit is not None and request.limit < 1:
+        raise UsageError("--limit does not fit", expected="a number of images from 1 on", found=request.limit)
+    if request.workers is not None and request.workers < 1:
+        raise UsageError("--workers does not fit", expected="a number of processes from 1 on", found=request.workers)
+    if request.precision not in ("fp32", "bf16"):
+        raise UsageError("an unknown precision", where="--precision", expected="fp32 or bf16", found=repr(request.precision))
+    task = tasks.build(request.task, request.settings)
+    targets, missing, suites = find_targets(request.datasets, subset=request.subset, root=request.root)
+    if not targets:
+        names = ", ".join(m.name for m in missing)
+        raise DataMissingError(
+            "none of the datasets asked for is on this machine",
+            found=f"absent: {names}",
+            remedy="`sambench show dataset NAME` says how to get each; SAMBENCH_DATA says where they are looked for",
+        )
+    models = [_resolve(name, options, request, on_event) for name, options in request.models]
+    out = Path(request.out)
+    planned = [plan_cell(task, m, t, out=out, limit=request.limit) for m in models for t in targets]
+    return Plan(request, tuple(planned), tuple(missing), tuple(s.id for s in suites))
+
+
+def _resolve(name: str, options: Mapping[str, Any], request: Request, on_event: OnEvent) -> ResolvedModel:
+    def progress(done: int, total: int | None) -> None:
+        on_event({"event": "download", "model": name, "done": done, "total": total})
+
+    model = resolve(name, options, device=request.devices[0], precision=request.precision, progress=progress)
+    if model.identity:
+        return model
+    prepare_out(Path(request.out))
+    return local.describe(model, Path(request.out) / ".logs")
+
+
+def execute(planned: Plan, on_event: OnEvent = _ignore) -> Outcome:
+    """Compute what is missing, model by model, and finish every cell. Ctrl-C keeps what is computed."""
+    prepare_out(Path(planned.request.out))
+    records: dict[Path, dict[str, Any]] = {}
+    going = True
+    for model in dict.fromkeys(c.model.spec.name + c.model.id for c in planned.cells):
+        group = [c for c in planned.cells if c.model.spec.name + c.model.id == model]
+        going = _run_model(group, planned.request, records, on_event) and going
+        if not going:
+            break
+    return Outcome(planned, records, not going)
+
+
+def _run_model(group: Sequence[CellSpec], request: Request, records: dict[Path, dict[str, Any]], on_event: OnEvent) -> bool:
+    going = True
+
+    def compute(todo: Sequence[CellSpec], invocation: str) -> None:
+        nonlocal going
+        model = todo[0].model
+        going = local.run_pool(_job(todo, request, invocation), _placement(model, request), todo[0].run_dir / "logs", on_event)
+
+    _complete(group, request, records, on_event, compute, lambda: not going)
+    return going
+
+
+def _complete(
+    group: Sequence[CellSpec],
+    request: Request,
+    records: dict[Path, dict[str, Any]],
+    on_event: OnEvent,
+    compute: Callable[[Sequence[CellSpec], str], None],
+    interrupted: Callable[[], bool],
+) -> None:
+    """Compute the cells of `group` that lack images, then finish all; also after an error, as far as they go."""
+    started, clock, invocation = cells.now(), time.monotonic(), uuid.uuid4().hex
+    todo = [c for c in group if _begin(c, request, started, invocation, on_event)]
+    failed = True
+    try:
+        if todo:
+            compute(todo, invocation)
+        failed = False
+    finally:
+        for cell in group:
+            rec = None if cell in todo else cells.finished_record(cell)
+            if rec is None:
+                rec = cells.finish(
+                    cell,
+                    started=started,
+                    save_masks=request.save_masks,
+                    wall_s=time.monotonic() - clock,
+                    interrupted=failed or interrupted(),
+                )
+            records[cell.cell_dir] = rec
+            on_event({"event": "finished", "cell_id": cell.cell_id, "record": rec})
+
+
+def _begin(cell: CellSpec, request: Request, started: str, invocation: str, on_event: OnEvent) -> bool:
+    """Open the cell; True if some of its wanted images are missing."""
+    store = cells.begin(cell, started=started, save_masks=request.save_masks)
+    index = {r.image_id: r for r in cell.target.dataset.index()}
+    sizes = {i: r.file_bytes for i, r in index.items()}
+    n_shards = -(-len(cell.wanted) // store.size)
+    missing = sum(len(cells.missing_images(store, n, cell.limit, sizes, invocation)) for n in range(n_shards))
+    on_event(
+        {
+            "event": "begin",
+            "cell_id": cell.cell_id,
+            "dataset": cell.target.card.id,
+            "model": cell.model.id,
+            "cell_dir": str(cell.cell_dir),
+            "n_images": len(cell.wanted),
+            "n_objects": sum(index[i].n_masks for i in cell.wanted),
+            "n_missing": missing,
+        }
+    )
+    return missing > 0
+
+
+def _job(todo: Sequence[CellSpec], request: Request, invocation: str) -> Job:
+    model = todo[0].model
+    jobs = tuple(cell_job(c) for c in todo)
+    return Job(model.spec, jobs, invocation, request.save_masks, request.on_error, model.identity["device_kind"])
+
+
+def cell_job(cell: CellSpec) -> CellJob:
+    """The cell as a worker needs it."""
+    return CellJob(
+        cell_dir=str(cell.cell_dir.resolve()),
+        cell_id=cell.cell_id,
+        task=cell.task.name,
+        settings=tasks.settings_of(cell.task),
+        dataset=cell.target.source,
+        variant=cell.target.variant,
+        root=cell.target.root,
+        limit=cell.limit,
+    )
+
+
+def _placement(model: ResolvedModel, request: Request) -> list[str]:
+    """One entry per worker process: its device."""
+    if model.identity["device_kind"] == "cpu":
+        return ["cpu"] * (request.workers or local.default_workers(model))
+    named = [d for d in request.devices if d != "auto"] or [model.spec.device]
+    return named * (request.workers or 1)
+
+
+def execute_in_process(planned: Plan, segmenter: Any, on_event: OnEvent = _ignore) -> Outcome:
+    """As `execute`, for a model that is already built, in this process (`sambench.evaluate`)."""
+    prepare_out(Path(planned.request.out))
+    records: dict[Path, dict[str, Any]] = {}
+
+    def compute(todo: Sequence[CellSpec], invocation: str) -> None:
+        job = _job(todo, planned.request, invocation)
+        with single_threaded() if job.device_kind == "cpu" else nullcontext():
+            work(job, segmenter, on_event, lambda: None)
+
+    _complete(planned.cells, planned.request, records, on_event, compute, lambda: False)
+    return Outcome(planned, records, False)
+
+
+def plan_object(request: Request, segmenter: Any, name: str) -> Plan:
+    """The plan for a model object: its identity is its own `identity`, and a hash of its torch weights."""
+    from sambench.engine.describe import describe
+
+    spec = ModelSpec(
+        f"object:{name}", {}, str(getattr(segmenter, "device_kind", "cpu")), str(getattr(segmenter, "precision", "fp32"))
+    )
+    found = describe(segmenter, spec)
+    identity = {"id": name, "object": found["identity"], **{k: found[k] for k in ("max_batch", "precision", "device_kind")}}
+    model = ResolvedModel(spec, name, name, identity, True)
+    task = tasks.build(request.task, request.settings)
+    targets, missing, suites = find_targets(request.datasets, subset=request.subset, root=request.root)
+    out = Path(request.out)
+    planned = [plan_cell(task, model, t, out=out, limit=request.limit) for t in targets]
+    return Plan(request, tuple(planned), tuple(missing), tuple(s.id for s in suites))

@@ -1,0 +1,170 @@
+"""The embedded dataset `demo`: 24 procedural scenes, generated on first use, the same bytes of pixels and masks everywhere.
+
+<root>/annotations.json   COCO JSON, masks as RLE
+<root>/images/<id>.png    8-bit RGB
+<root>/complete.json      written last: the size of every file
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sambench.errors import DataError
+from sambench.loaders.coco import CocoJson
+from sambench.masks import Region
+from sambench.provenance import canonical_json
+from sambench.types import ImageRecord, Sample
+
+# sha256 over all pixels and masks (`generate`). FROZEN with the scenes: bars and published demo numbers refer to them.
+DIGEST = ""
+
+_MARK = "complete.json"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Reader of the demo scenes; generates them at the first question if `root` does not hold them completely.
+
+    image_id is like '03-street'; object_id counts from 1 over the dataset; the category is the kind of thing. Some parts
+    are annotated beside their wholes (`window` and `house`).
+    """
+
+    root: Path
+    name: str = "demo"
+    variant: str = "default"
+
+    def index(self) -> Sequence[ImageRecord]:
+        """24 images, in order of their ids."""
+        return self._files().index()
+
+    def load(self, image_id: str) -> Sample:
+        """Raises DataError on an unknown id."""
+        return self._files().load(image_id)
+
+    def annotation_digest(self) -> str:
+        """sha256 of the annotation file."""
+        return self._files().annotation_digest()
+
+    def _files(self) -> CocoJson:
+        ensure(self.root)
+        return CocoJson(self.root, self.name, self.variant)
+
+
+def is_complete(root: Path) -> bool:
+    """Whether every file is there with the size it was written with."""
+    try:
+        sizes = json.loads((root / _MARK).read_text())
+        return bool(sizes) and all((root / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def ensure(root: Path) -> None:
+    """Generate the dataset into `root` unless it is complete. Safe with several processes: each writes aside, one wins.
+
+    Raises DataError if the folder cannot be written, or if this machine draws other pixels than the frozen ones.
+    """
+    if is_complete(root):
+        return
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
+    except OSError as e:
+        raise _unwritable(root, e) from e
+    try:
+        generate(aside)
+        _move(aside, root)
+    except OSError as e:
+        raise _unwritable(root, e) from e
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _move(aside: Path, root: Path) -> None:
+    """Rename a finished folder into place; keeps what another process has finished meanwhile, replaces what is broken."""
+    for _ in range(20):
+        if is_complete(root):
+            return
+        try:
+            os.rename(aside, root)  # fails if root has entries
+        except OSError:
+            if not root.exists():
+                raise
+            if is_complete(root):
+                return
+            broken = Path(tempfile.mkdtemp(prefix=f".{root.name}.broken.", dir=root.parent))
+            try:
+                os.rename(root, broken / "was")
+            except FileNotFoundError:
+                pass  # another process took it away first
+            finally:
+                shutil.rmtree(broken, ignore_errors=True)
+        else:
+            return
+    raise DataError("the demo dataset cannot be put in place", where=root, remedy="delete this folder and try again")
+
+
+def _unwritable(root: Path, e: OSError) -> DataError:
+    return DataError(
+        "the demo dataset cannot be generated",
+        where=root,
+        expected="a folder that can be written, with 20 MB free",
+        found=e.strerror or repr(e),
+        remedy="set SAMBENCH_CACHE to another folder",
+    )
+
+
+def generate(folder: Path) -> None:
+    """Draw all scenes and write them into an existing empty folder; about 6 s."""
+    from PIL import Image
+
+    from sambench.loaders.demo_scenes import SCENES, draw
+
+    (folder / "images").mkdir()
+    content: dict[str, list[Any]] = {"images": [], "annotations": [], "categories": []}
+    numbers: dict[str, int] = {}
+    seen = hashlib.sha256()
+    for number in range(len(SCENES)):
+        scene = draw(number)
+        height, width = scene.image.shape[:2]
+        file_name = f"images/{scene.image_id}.png"
+        Image.fromarray(scene.image).save(folder / file_name)
+        record = {"id": scene.image_id, "file_name": file_name, "height": height, "width": width}
+        masks = []
+        for thing in scene.things:
+            rle = Region.from_array(thing.visible).rle()
+            masks.append(
+                {
+                    "id": len(content["annotations"]) + len(masks) + 1,
+                    "image_id": scene.image_id,
+                    "category_id": numbers.setdefault(thing.category, len(numbers) + 1),
+                    "segmentation": {"size": rle["size"], "counts": rle["counts"].decode()},
+                    "iscrowd": 0,
+                }
+            )
+        seen.update(canonical_json([record, masks]).encode() + scene.image.tobytes())
+        content["images"].append(record)
+        content["annotations"] += masks
+    content["categories"] = [{"id": n, "name": name} for name, n in numbers.items()]
+    _check(seen.hexdigest())
+    (folder / "annotations.json").write_text(canonical_json(content))
+    sizes = {p.relative_to(folder).as_posix(): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()}
+    (folder / _MARK).write_text(canonical_json(sizes))
+
+
+def _check(found: str) -> None:
+    if found != DIGEST:
+        raise DataError(
+            "this machine draws the demo scenes differently",
+            expected=f"digest {DIGEST}",
+            found=found,
+            remedy="report this with the versions of Python and numpy: numbers on `demo` would not compare",
+        )

@@ -1,0 +1,30 @@
+"""Boundary benchmark: edge map and annotations in, counts per threshold and ODS / OIS / AP / R50 out. Exact and fast.
+
+`edge_counts` is one image's work (under a tenth of a second at 99 thresholds); `edge_scores` sums up a set. numba is
+loaded at the first count, not at import.
+"""
+
+from __future__ import annotations
+
+from .boundaries import BSDS_MAX_DIST, N_THRESHOLDS, NYUD_MAX_DIST, max_distance_px, seg2bdry, threshold_values
+from .counts import EdgeCounts, edge_counts, edge_counts_of_maps
+from .matching import IncrementalMatcher
+from .scores import EdgeScores, edge_scores, f_measure
+from .thinning import thin
+
+__all__ = [
+    "BSDS_MAX_DIST",
+    "NYUD_MAX_DIST",
+    "N_THRESHOLDS",
+    "EdgeCounts",
+    "EdgeScores",
+    "IncrementalMatcher",
+    "edge_counts",
+    "edge_counts_of_maps",
+    "edge_scores",
+    "f_measure",
+    "max_distance_px",
+    "seg2bdry",
+    "thin",
+    "threshold_values",
+]

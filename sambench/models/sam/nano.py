@@ -1,0 +1,137 @@
+"""`sam_nano`: a Segment Anything of three million parameters, whose weights come with the package.
+
+Trained on procedural pictures alone (baselines/sam_nano), for demonstration and tests; not a baseline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sambench.errors import unknown_name
+from sambench.models.checkpoints import load_into, load_state_dict
+from sambench.models.sam.model import Sam
+from sambench.models.sam.nano_decoder import NanoDecoder, NanoInput, draw_maps
+from sambench.models.sam.nano_encoder import NanoEncoder
+from sambench.models.sam.prompt_encoder import PromptEncoder
+from sambench.models.sam.segmenter import SamSegmenter, SamState
+from sambench.types import Prompt
+
+IMAGE_SIZE = 512
+PATCH = 16
+WIDTH = 128
+FINE = (32, 16)
+WEIGHTS = Path(__file__).with_name("sam_nano.safetensors")
+
+
+class NanoSam(Sam):
+    """The three parts under one module. state_dict keys are its own, in SAM's manner."""
+
+    mask_decoder: NanoDecoder
+
+    def __init__(self) -> None:
+        grid = IMAGE_SIZE // PATCH
+        super().__init__(
+            image_encoder=NanoEncoder(out_chans=WIDTH, fine_chans=FINE),
+            prompt_encoder=PromptEncoder(embed_dim=WIDTH, embedding_size=(grid, grid), image_size=IMAGE_SIZE),
+            mask_decoder=NanoDecoder(transformer_dim=WIDTH, mlp_dim=4 * WIDTH, num_heads=4, fine_chans=FINE),
+        )
+
+    def decoder_input(self, embedding: Tensor) -> NanoInput:
+        """The decoder's side of one image's embedding [1, C, g, g]: the encoder's map, unfolded."""
+        image, fine8, fine4 = embedding.float().split((WIDTH, 4 * FINE[0], 16 * FINE[1]), dim=1)
+        return NanoInput(
+            image=image.flatten(2).transpose(1, 2).contiguous(),
+            image_pe=self.prompt_encoder.dense_pe(),
+            size=(embedding.shape[2], embedding.shape[3]),
+            fine8=torch.pixel_shuffle(fine8, 2).contiguous(memory_format=torch.channels_last),
+            fine4=torch.pixel_shuffle(fine4, 4).contiguous(memory_format=torch.channels_last),
+        )
+
+    def tokens(
+        self,
+        state: NanoInput,
+        points_xy: Tensor | None,
+        labels: Tensor | None,
+        boxes_xyxy: Tensor | None,
+        *,
+        origin_xy: Tensor | None = None,
+        owner: Tensor | None = None,
+    ) -> Tensor:
+        """Sparse tokens [B, T, C] of prompts of one shape, in pixels of the input frame, each with the image feature under it.
+
+        origin_xy [B, 1, 2]: where in the frame the input begins (crops, in training). owner: see NanoDecoder.predict.
+        """
+        shift = 0.0 if origin_xy is None else origin_xy
+        framed = None if points_xy is None else points_xy + shift
+        boxed = None if boxes_xyxy is None else (boxes_xyxy.view(-1, 2, 2) + shift).flatten(1)
+        sparse = self.prompt_encoder.sparse(framed, labels, boxed)
+        extra = []
+        if points_xy is not None and labels is not None:
+            on = (labels >= 0)[..., None]
+            extra.append(self.mask_decoder.point_feature(self.mask_decoder.under(state, points_xy, owner)) * on)
+            if boxes_xyxy is None:
+                extra.append(torch.zeros_like(extra[0][:, :1]))
+        if boxes_xyxy is not None:
+            middle = boxes_xyxy.view(-1, 2, 2).mean(dim=1, keepdim=True)
+            extra.append(self.mask_decoder.corner_feature(self.mask_decoder.under(state, middle, owner)).expand(-1, 2, -1))
+        return sparse + torch.cat(extra, dim=1) if extra else sparse
+
+
+class NanoSegmenter(SamSegmenter):
+    """SamSegmenter of a NanoSam: the decoder also gets the prompts as maps."""
+
+    model: NanoSam
+
+    def _decode_group(self, state: SamState, prompts: list[Prompt]) -> tuple[Tensor, Tensor]:
+        prompt_encoder, decoder = self.model.prompt_encoder, state.decoder
+        assert isinstance(decoder, NanoInput)
+        points, labels, boxes, masks = self._prompt_tensors(state, prompts)
+        sparse = self.model.tokens(decoder, points, labels, boxes).expand(len(prompts), -1, -1)
+        chosen = slice(1, None) if prompts[0].multimask else slice(0, 1)
+        parts = []
+        for start in range(0, len(prompts), self.chunk):
+            part = slice(start, start + self.chunk)
+            of = [None if t is None else t[part] for t in (points, labels, boxes, masks)]
+            maps = draw_maps(decoder.size, *of, batch=len(sparse[part]))
+            dense = prompt_encoder.no_mask_embed.weight[None] if of[3] is None else prompt_encoder.dense(of[3])
+            parts.append(self.model.mask_decoder.predict(decoder, sparse[part], dense, maps, chosen))
+        return torch.cat([low for low, _ in parts]), torch.cat([iou for _, iou in parts])
+
+    def _prompt_tensors(
+        self, state: SamState, prompts: list[Prompt]
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+        """points_xy [B, N, 2], labels [B, N], boxes_xyxy [B, 4] in pixels of the input frame, masks [B, 1, 4h, 4w]; None where not given."""
+        first, scale = prompts[0], np.asarray(state.scale_xy, np.float64)
+        points = labels = boxes = masks = None
+        if len(first.labels):
+            points = self._tensor(np.stack([p.points_xy for p in prompts]) * scale)
+            labels = torch.as_tensor(np.stack([p.labels for p in prompts]), device=self.device)
+        if first.box_xyxy is not None:
+            boxes = self._tensor(np.array([p.box_xyxy for p in prompts], np.float64) * np.tile(scale, 2))
+        if first.carry is not None:
+            masks = torch.stack([self._carried(p.carry, state.geometry.low) for p in prompts])[:, None]
+        return points, labels, boxes, masks
+
+
+def build_nano(weights: Path | Mapping[str, Tensor] | None) -> NanoSam:
+    """The bare module, in evaluation mode: from a file, from a state dict, or (None) with fresh weights. Raises CheckpointError."""
+    model = NanoSam()
+    if weights is not None:
+        where: object = weights if isinstance(weights, Path) else "the given state dict"
+        load_into(model, load_state_dict(weights) if isinstance(weights, Path) else weights, where=where)
+    return model.to(memory_format=torch.channels_last).eval()
+
+
+def sam_nano(*, weights: Path | None = None, device: str = "cpu", precision: str = "fp32", **options: Any) -> NanoSegmenter:
+    """Factory of the card `sam_nano`. weights: None is the file in the package. Options: max_batch."""
+    for name in options:
+        if name != "max_batch":
+            raise unknown_name("model option", name, ("max_batch",), where="sam_nano")
+    model = build_nano(Path(weights) if weights is not None else WEIGHTS)
+    return NanoSegmenter(model, name="sam_nano", device=device, precision=precision, **options)

@@ -1,0 +1,169 @@
+"""Segment Anything as a `Segmenter`: one encoding an image, prompts decoded in batches of one shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from sambench.candidates import Geometry, LogitMasks
+from sambench.errors import ModelError, unknown_name
+from sambench.models.sam.mask_decoder import DecoderInput
+from sambench.models.sam.model import Sam
+from sambench.types import Prediction, Prompt, UInt8Array
+
+PIXEL_MEAN = (123.675, 116.28, 103.53)  # RGB, of values 0..255
+PIXEL_STD = (58.395, 57.12, 57.375)
+
+
+@dataclass(frozen=True)
+class SamState:
+    """What SAM remembers of an image. scale_xy: from pixels of the image to pixels of the encoder's input frame."""
+
+    embedding: Tensor
+    decoder: DecoderInput
+    geometry: Geometry
+    scale_xy: tuple[float, float]
+
+
+class SamSegmenter:
+    """A :class:`~sambench.types.Segmenter` around a :class:`Sam`.
+
+    name: goes into the identity. device: 'cpu', 'cuda' or 'cuda:<n>'. precision: 'fp32', or 'bf16', in which the image
+    encoder runs (prompts and decoder stay in fp32: they are a hundredth of the work). max_batch: prompts per decoder call.
+    """
+
+    def __init__(
+        self, model: Sam, *, name: str, device: str = "cpu", precision: str = "fp32", max_batch: int = 64
+    ) -> None:
+        if precision not in ("fp32", "bf16"):
+            raise unknown_name("precision", precision, ("fp32", "bf16"), where=name)
+        self.device = torch.device(device)
+        self.model = model.to(self.device).eval().requires_grad_(False)
+        self.model.image_encoder.to(torch.bfloat16 if precision == "bf16" else torch.float32)
+        self.max_batch = int(max_batch)
+        self.precision = precision
+        self.name = name
+        # One prompt's image stream fits in a core's cache, 64 do not; alone, a prompt's numbers don't depend on its batch either.
+        self.chunk = 1 if self.device.type == "cpu" else self.max_batch
+
+    @property
+    def device_kind(self) -> str:
+        return self.device.type
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What can change a number beside the weights."""
+        return {"model": self.name, "image_size": self.model.image_size}
+
+    @torch.inference_mode()
+    def encode(self, image: UInt8Array) -> SamState:
+        """image uint8 [H, W, 3] RGB -> state. Raises ModelError for anything else."""
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            raise ModelError(
+                f"{self.name} got an image that it can't read",
+                expected="uint8 [H, W, 3], RGB",
+                found=f"{image.dtype} {list(image.shape)}",
+            )
+        side = self.model.image_size
+        height, width = image.shape[:2]
+        new_h, new_w = resized_size(height, width, side)
+        embedding = self._embed(preprocess(image, side))
+        decoder = self.model.decoder_input(embedding)
+        low = (4 * decoder.size[0], 4 * decoder.size[1])
+        geometry = Geometry(low=low, square=(side, side), crop=(new_h, new_w), size=(height, width))
+        return SamState(embedding, decoder, geometry, (new_w / width, new_h / height))
+
+    def _embed(self, pixels: Tensor) -> Tensor:
+        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        out: Tensor = self.model.image_encoder(pixels.to(self.device, dtype))
+        return out.float()
+
+    @torch.inference_mode()
+    def decode(self, state: SamState, prompts: list[Prompt]) -> list[Prediction]:
+        """One prediction a prompt, in order: three candidates with `multimask`, else the single-output mask.
+
+        Prompts of one shape (number of points, box or not, carry or not, multimask) go through the decoder together, at most
+        `max_batch` at a time. carry: a candidate's low-resolution logits, a float32 tensor [h, w] on the model's device.
+        """
+        out: dict[int, Prediction] = {}
+        for indices in _groups(prompts, self.max_batch):
+            group = [prompts[i] for i in indices]
+            low, iou = self._decode_group(state, group)
+            logits, scores = low.cpu().numpy(), iou.cpu().numpy()
+            for j, i in enumerate(indices):
+                out[i] = Prediction(LogitMasks(logits[j], state.geometry), scores[j], carry=tuple(low[j]))
+        return [out[i] for i in range(len(prompts))]
+
+    def _decode_group(self, state: SamState, prompts: list[Prompt]) -> tuple[Tensor, Tensor]:
+        """Prompts of one shape -> low-resolution logits [B, C, h, w] and predicted IoU [B, C]."""
+        model, first = self.model.prompt_encoder, prompts[0]
+        scale = np.asarray(state.scale_xy, np.float64)
+        points = labels = boxes = masks = None
+        if len(first.labels):
+            points = self._tensor(np.stack([p.points_xy for p in prompts]) * scale)
+            labels = torch.as_tensor(np.stack([p.labels for p in prompts]), device=self.device)
+        if first.box_xyxy is not None:
+            boxes = self._tensor(np.array([p.box_xyxy for p in prompts], np.float64) * np.tile(scale, 2))
+        if first.carry is not None:
+            masks = torch.stack([self._carried(p.carry, state.geometry.low) for p in prompts])[:, None]
+        sparse = model.sparse(points, labels, boxes).expand(len(prompts), -1, -1)
+        parts = []
+        for start in range(0, len(prompts), self.chunk):
+            part = slice(start, start + self.chunk)
+            dense = model.no_mask_embed.weight[None] if masks is None else model.dense(masks[part])
+            parts.append(self._decoder(state, sparse[part], dense, first.multimask))
+        return torch.cat([low for low, _ in parts]), torch.cat([iou for _, iou in parts])
+
+    def _decoder(self, state: SamState, sparse: Tensor, dense: Tensor, multimask: bool) -> tuple[Tensor, Tensor]:
+        out: tuple[Tensor, Tensor] = self.model.mask_decoder(state.decoder, sparse, dense, multimask=multimask)
+        return out
+
+    def _tensor(self, values: np.ndarray[Any, Any]) -> Tensor:
+        return torch.as_tensor(values.astype(np.float32), device=self.device)
+
+    def _carried(self, carry: Any, low: tuple[int, int]) -> Tensor:
+        if not isinstance(carry, Tensor) or tuple(carry.shape) != low:
+            raise ModelError(
+                f"{self.name} can't read a prompt's carry",
+                expected=f"an entry of its own Prediction.carry, a tensor {list(low)}",
+                found=f"{type(carry).__name__} {list(getattr(carry, 'shape', []))}",
+            )
+        return carry.to(self.device, torch.float32)
+
+
+def resized_size(height: int, width: int, side: int) -> tuple[int, int]:
+    """(height, width) with the long side scaled to `side`, halves rounded up."""
+    scale = side / max(height, width)
+    return int(height * scale + 0.5), int(width * scale + 0.5)
+
+
+def preprocess(image: UInt8Array, side: int) -> Tensor:
+    """uint8 [H, W, 3] RGB -> float32 [1, 3, side, side]: resized (antialiased, to uint8), normalised, then padded with zeros.
+
+    Zeros after the normalisation, so the padding is the mean colour.
+    """
+    new_h, new_w = resized_size(*image.shape[:2], side)
+    resized = np.asarray(Image.fromarray(image).resize((new_w, new_h), Image.Resampling.BILINEAR))
+    out = torch.zeros(1, 3, side, side)
+    mean, std = (torch.tensor(v)[:, None, None] for v in (PIXEL_MEAN, PIXEL_STD))
+    out[0, :, :new_h, :new_w] = (torch.from_numpy(resized.copy()).permute(2, 0, 1) - mean) / std
+    return out
+
+
+def _groups(prompts: list[Prompt], max_batch: int) -> Iterator[list[int]]:
+    """Indices of prompts of one shape, in order, at most max_batch each."""
+    by_shape: dict[tuple[int, bool, bool, bool], list[int]] = {}
+    for i, p in enumerate(prompts):
+        if p.text is not None:
+            raise ModelError("SAM takes no text prompts", expected="points, a box or a carry", found=repr(p.text))
+        shape = (len(p.labels), p.box_xyxy is not None, p.carry is not None, p.multimask)
+        by_shape.setdefault(shape, []).append(i)
+    for indices in by_shape.values():
+        for start in range(0, len(indices), max_batch):
+            yield indices[start : start + max_batch]

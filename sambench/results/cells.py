@@ -1,0 +1,284 @@
+"""What runs leave on disk, read back: which cells there are, how far they are, their rows and metrics. Reads only.
+
+`<out>/<task>-<model>-<8 hex>/<dataset>-<8 hex>/` is a cell's directory; see `sambench.engine` for who writes it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sambench import tasks
+from sambench.engine.cells import SCHEMA_VERSION
+from sambench.engine.claims import holder
+from sambench.engine.shards import ImageState, ShardStore
+from sambench.errors import RunError, UsageError, near_names, unknown_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_HASH = re.compile(r"-[0-9a-f]{8}$")
+_KEYS = {
+    "task": ("name", "protocol", "settings"),
+    "model": ("id", "name"),
+    "dataset": ("id", "variant", "annotation_digest"),
+    "subset": ("digest",),
+    "counts": (),
+}
+
+
+class LiveState(NamedTuple):
+    """How far a cell is, counted from its shards at this moment.
+
+    status: complete, partial (all that `--limit` asked for), incomplete (some images failed), running (a living
+    process works on it) or interrupted. n_wanted: images that the record speaks of; n_stored: images of the whole
+    subset that are stored, of n_images. holders: who works on it now.
+    """
+
+    status: str
+    n_images: int
+    n_wanted: int
+    n_done: int
+    n_failed: int
+    n_objects: int
+    n_dropped: int
+    n_stored: int
+    holders: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CellView:
+    """One cell as it lies on disk. record: the content of cell.json."""
+
+    path: Path
+    record: dict[str, Any]
+
+    @property
+    def run_name(self) -> str:
+        return self.path.resolve().parent.name
+
+    @property
+    def dataset(self) -> str:
+        """The dataset's id, with its variant unless that is the default."""
+        dataset = self.record["dataset"]
+        return str(dataset["id"]) + (f":{dataset['variant']}" if dataset["variant"] not in (None, "default") else "")
+
+    @property
+    def model(self) -> str:
+        return str(self.record["model"]["id"])
+
+    @cached_property
+    def task(self) -> tasks.Task:
+        """The task with the settings it was run with. Raises UsageError where this version does not know them."""
+        return tasks.build(self.record["task"]["name"], self.record["task"]["settings"])
+
+    @cached_property
+    def image_ids(self) -> tuple[str, ...]:
+        """The images of the whole subset, in keyed-hash order."""
+        path = self.path / "images.txt"
+        try:
+            return tuple(path.read_text(encoding="utf-8").splitlines())
+        except OSError as e:
+            raise _unreadable("a cell's list of images cannot be read", path, e.strerror or repr(e)) from e
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The images that the record speaks of: the subset, or its first `limit` ones."""
+        return self.image_ids[: self.record.get("limit")]
+
+    @cached_property
+    def store(self) -> ShardStore:
+        return ShardStore(self.path, self.image_ids, int(self.record["shard_size"]), self.task.columns)
+
+    def rows(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """Stored rows of the wanted images in image order, with `columns` of the task's row schema alone if given.
+
+        Rows with status `failed` (one for each failed image) are among them. Raises RunError on a damaged shard,
+        UsageError on unknown columns.
+        """
+        for name in columns or ():
+            if name not in self.store.columns:
+                raise unknown_name("column", name, self.store.columns, where=self.path)
+        frame: pd.DataFrame = self.store.table(self.wanted, columns).to_pandas(maps_as_pydicts="lossy")
+        return frame
+
+    def metrics(self) -> pd.DataFrame | None:
+        """The stored metric rows, or None where there are none, or only those of another state of the cell."""
+        import pandas as pd
+
+        path = self.path / "metrics.parquet"
+        status = self.record["status"]
+        if status in ("running", "interrupted") or not path.exists():
+            return None
+        try:
+            frame = pd.read_parquet(path)
+        except (OSError, ValueError) as e:
+            raise _unreadable("a cell's metrics cannot be read", path, str(e)) from e
+        # A kill between writing the metrics and the record leaves new metrics beside an old record.
+        return frame if frame["partial"].eq(status != "complete").all() else None
+
+    def states(self) -> dict[str, ImageState]:
+        """Records of all stored images, by image id. Raises RunError on a damaged shard."""
+        return self.store.all_states()
+
+    @cached_property
+    def live(self) -> LiveState:
+        """Counted from the shards when first asked for."""
+        states = self.states()
+        here = [states[i] for i in self.wanted if i in states]
+        ok = [s for s in here if s.status == "ok"]
+        n_failed = len(here) - len(ok)
+        claims = [self.store.claim_path(n) for n in range(len(self.store))]
+        holders = tuple(sorted({who for who in (holder(c) for c in claims if c.exists()) if who}))
+        if len(here) < len(self.wanted):
+            status = "running" if holders else "interrupted"
+        elif n_failed:
+            status = "incomplete"
+        else:
+            status = "complete" if len(self.wanted) == len(self.image_ids) else "partial"
+        return LiveState(
+            status=status,
+            n_images=len(self.image_ids),
+            n_wanted=len(self.wanted),
+            n_done=len(ok),
+            n_failed=n_failed,
+            n_objects=sum(s.n_objects for s in ok),
+            n_dropped=sum(s.n_dropped for s in ok),
+            n_stored=len(states),
+            holders=holders,
+        )
+
+    def partial_reasons(self) -> list[str]:
+        """Why the cell's numbers are not those of the whole subset; empty for a complete cell."""
+        live, reasons = self.live, []
+        if live.n_wanted < live.n_images:
+            reasons.append(f"first {live.n_wanted} of {live.n_images} images (--limit)")
+        missing = live.n_wanted - live.n_done - live.n_failed
+        if missing:
+            state = f"still running, {', '.join(live.holders)}" if live.holders else "interrupted"
+            reasons.append(f"{missing} of {live.n_wanted} images not computed ({state})")
+        if live.n_failed:
+            reasons.append(f"{live.n_failed} images failed")
+        return reasons
+
+
+def read_cell(path: Path) -> CellView:
+    """The cell in a directory. Raises RunError where its record is absent, damaged, or of another version."""
+    file = path / "cell.json"
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise _unreadable("a cell's record cannot be read", file, e.strerror or repr(e)) from e
+    except ValueError as e:
+        raise _unreadable("a cell's record is not JSON", file, str(e)) from e
+    version = record.get("schema_version") if isinstance(record, dict) else None
+    if version != SCHEMA_VERSION:
+        raise RunError(
+            "a cell's record is of another version",
+            where=file,
+            expected=f"schema_version {SCHEMA_VERSION}",
+            found=version,
+            remedy="read it with the version of sambench that wrote it",
+        )
+    lacking = [k for k in ("cell_id", "status", "shard_size") if k not in record]
+    for table, keys in _KEYS.items():
+        held = record.get(table)
+        lacking += [f"{table}.{k}" for k in keys if k not in held] if isinstance(held, dict) else [table]
+    if lacking:
+        raise _unreadable("a cell's record lacks keys", file, f"without {', '.join(lacking)}")
+    return CellView(path, record)
+
+
+def find_cells(run: str, out: Path = Path("runs")) -> list[CellView]:
+    """The cells that RUN stands for, sorted by directory.
+
+    RUN is a path (of a cell, a run, or a folder of runs), or `NAME` or `NAME/DATASET` under `out`: each a directory's
+    name, with or without its hash, or the beginning of just one. Raises UsageError where nothing or more than one fits
+    (with the names that do, or nearly do, and the directory looked in), RunError where a directory holds no cell or a
+    damaged one.
+    """
+    path = Path(run).expanduser()
+    if not path.exists():
+        path = out
+        for depth, part in enumerate(p for p in run.split("/") if p):
+            path = _choose(part, path, "run" if depth == 0 else "cell of that run", run)
+    if path.is_file():
+        raise UsageError("not a run", found=f"the file {path}", expected="a directory, or the name of a run")
+    found = _cell_folders(path)
+    if not found:
+        raise RunError(
+            "there are no results here",
+            where=path,
+            expected="directories with a cell.json",
+            found=", ".join(_names(path)[:8]) or "nothing",
+            remedy="`sambench run point` makes some; --out says in which directory they are looked for",
+        )
+    return [read_cell(p) for p in found]
+
+
+def _cell_folders(path: Path) -> list[Path]:
+    if (path / "cell.json").exists():
+        return [path]
+    return sorted(p.parent for pattern in ("*/cell.json", "*/*/cell.json") for p in path.glob(pattern))
+
+
+def _choose(part: str, folder: Path, kind: str, run: str) -> Path:
+    """The directory of `folder` that `part` names: exactly, but for its hash, or as the beginning of one alone."""
+    names = _names(folder)
+    if part in names:
+        return folder / part
+    fits = [n for n in names if _HASH.sub("", n) == part] or [n for n in names if n.startswith(part)]
+    if len(fits) == 1:
+        return folder / fits[0]
+    if fits:
+        raise UsageError(
+            f"{part!r} could be several of the directories",
+            where=folder,
+            expected=f"the name of one {kind}",
+            found=", ".join(fits),
+            remedy="give more of the name, or the path",
+        )
+    bare: dict[str, str] = {}
+    for n in names:
+        bare.setdefault(_HASH.sub("", n), n)
+    near = [bare[n] for n in near_names(part, bare)] or near_names(part, names)
+    known = f"there are: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else None
+    raise UsageError(
+        f"no {kind} {part!r}",
+        where=folder if folder.is_dir() else f"{folder} (no such directory)",
+        expected="a path, or the name (or its unambiguous beginning) of a directory there",
+        found=repr(run),
+        remedy=f"did you mean {' or '.join(map(repr, near))}?" if near else known or "--out says where results are",
+    )
+
+
+def _names(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _unreadable(message: str, where: Path, found: str) -> RunError:
+    remedy = "issue the run's command again: what is stored is kept, and records are written anew"
+    return RunError(message, where=where, found=found, remedy=remedy)
+
+
+def partial_notes(cells: Iterable[CellView]) -> list[str]:
+    """One line for each cell that is not complete, and why."""
+    out = []
+    for cell in cells:
+        reasons = cell.partial_reasons()
+        if reasons:
+            out.append(f"PARTIAL: {cell.dataset}, {cell.model}: {'; '.join(reasons)}")
+    return out
+
+
+def subset_notes(cells: Iterable[CellView]) -> list[str]:
+    """One line for each dataset whose subset the record says something of (such as: not the paper's)."""
+    notes = {(c.dataset, str(c.record["subset"]["note"])): None for c in cells if c.record["subset"].get("note")}
+    return [f"{dataset}: {note}" for dataset, note in notes]

@@ -1,0 +1,102 @@
+"""What can be compared object by object: the measures that rows give, one value a row, or an object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sambench.errors import UsageError, unknown_name
+from sambench.results.cells import CellView
+from sambench.tasks.summary import oracle_at
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PAIR = ["image_id", "object_id", "k", "prompt"]
+
+
+def _column(name: str) -> Callable[[pd.DataFrame], Any]:
+    return lambda frame: frame[name].to_numpy(np.float64)
+
+
+def _of_top(name: str) -> Callable[[pd.DataFrame], Any]:
+    return lambda frame: np.array([v[t] for v, t in zip(frame[name], frame["top_index"], strict=True)], np.float64)
+
+
+def _oracle3(frame: pd.DataFrame) -> Any:
+    return np.array([oracle_at(3, i, s) for i, s in zip(frame["ious"], frame["scores"], strict=True)], np.float64)
+
+
+@dataclass(frozen=True)
+class _Metric:
+    """columns: what must be read; values: float64 [n] of n rows, in [0, 1]."""
+
+    columns: tuple[str, ...]
+    values: Callable[[pd.DataFrame], Any]
+
+
+METRICS: dict[str, _Metric] = {
+    "iou_top": _Metric(("iou_top",), _column("iou_top")),
+    "iou_oracle": _Metric(("iou_oracle",), _column("iou_oracle")),
+    "iou_oracle@3": _Metric(("ious", "scores"), _oracle3),
+    "boundary_iou_2pct": _Metric(("boundary_ious_2pct", "top_index"), _of_top("boundary_ious_2pct")),
+    "boundary_iou_1pct": _Metric(("boundary_ious_1pct", "top_index"), _of_top("boundary_ious_1pct")),
+}
+NOC = "noc@"
+
+
+def object_values(cell: CellView, metric: str, k: int | None = None) -> pd.DataFrame:
+    """A frame of PAIR, cluster_id, area_px and `value`: a row an object and click count, failed images left out.
+
+    metric: one of METRICS (values in [0, 1]; k: this count alone), or `noc@80` (clicks to an IoU: a row an object, whose
+    k is the last count). Raises UsageError on a metric or k that the cell does not have.
+    """
+    targets = noc_targets(cell)
+    if metric in targets:
+        return _noc_rows(cell, targets[metric])
+    if metric not in METRICS:
+        raise unknown_name("metric", metric, [*METRICS, *targets], where="--metric")
+    return _rows(cell, metric, k)
+
+
+def noc_targets(cell: CellView) -> dict[str, float]:
+    """NoC metrics by name (`noc@80`) and their IoUs, as the run's settings have them."""
+    return {f"{NOC}{100 * t:.0f}": float(t) for t in getattr(cell.task.settings, "noc", ())}  # type: ignore[attr-defined]
+
+
+def _rows(cell: CellView, metric: str, k: int | None) -> pd.DataFrame:
+    """PAIR, cluster_id, area_px and `value` of every object and count."""
+    if getattr(cell.task.settings, "until_iou", None) is not None:  # type: ignore[attr-defined]
+        raise UsageError(
+            f"objects leave that run on reaching an IoU, so {metric} at a click count compares only the hard ones",
+            where=cell.path,
+            expected=f"--metric {' or '.join(noc_targets(cell)) or NOC + 'NN'}",
+            found=f"--metric {metric}",
+        )
+    wanted = METRICS[metric]
+    frame = cell.rows([*PAIR, "cluster_id", "area_px", "status", *wanted.columns])
+    frame = frame[frame["status"] == "ok"]
+    counts = sorted({int(c) for c in frame["k"]})
+    if k is not None:
+        if counts and k not in counts:
+            known = ", ".join(map(str, counts))
+            raise UsageError("no rows at that click count", where="--k", expected=f"one of {known}", found=k)
+        frame = frame[frame["k"] == k]
+    out = frame[[*PAIR, "cluster_id", "area_px"]].copy()
+    out["value"] = wanted.values(frame)
+    return out
+
+
+def _noc_rows(cell: CellView, target: float) -> pd.DataFrame:
+    """As `_rows`, one row an object: clicks to reach `target`, the last count for those that never do; k is that count."""
+    frame = cell.rows([*PAIR, "cluster_id", "area_px", "status", "iou_top"])
+    frame = frame[frame["status"] == "ok"]
+    last = max(cell.task.settings.clicks)  # type: ignore[attr-defined]
+    key = ["image_id", "object_id"]
+    objects = frame.groupby(key, sort=False)[["prompt", "cluster_id", "area_px"]].first()
+    reached = frame[frame["iou_top"] >= target].groupby(key)["k"].min()
+    objects["value"] = reached.reindex(objects.index).fillna(last).astype(np.float64)
+    return objects.reset_index().assign(k=last)
