@@ -30,7 +30,7 @@ def download(url: str, dest: Path, *, sha256: str | None, n_bytes: int | None, p
     """
     job = Job(url, Path(dest), sha256, n_bytes, progress or _silent)
     if not url.startswith(("http://", "https://")):
-        raise DownloadError("not an address to download from", expected="http:// or https://", found=repr(url), remedy=job.by_hand())
+        raise DownloadError("not a web address", expected="http:// or https://", found=repr(url), remedy=job.by_hand())
     try:
         if _is_right(job):
             return job.dest
@@ -56,9 +56,8 @@ def weights_path(card: ModelCard, *, explicit: Path | None, download_ok: bool, p
         if path.is_file():
             return path
         found = "a folder" if path.is_dir() else "no such file"
-        raise CheckpointError(
-            "the weights file is not there", where=path, expected="a checkpoint file", found=found, remedy="mend the path in -M weights=FILE"
-        )
+        remedy = "mend the path in -M weights=FILE"
+        raise CheckpointError("the weights file is not there", where=path, expected="a checkpoint", found=found, remedy=remedy)
     if card.weights is None:
         return None
     path = cached_weights(card)
@@ -78,8 +77,8 @@ def weights_path(card: ModelCard, *, explicit: Path | None, download_ok: bool, p
 def cached_weights(card: ModelCard) -> Path:
     """Where a card's weights are kept, whether they are there or not. Raises CardError for a file name with folders in it."""
     name = card.weights.file if card.weights else ""
-    if not name or Path(name).name != name:
-        raise CardError("a card's weights.file is not a file name", where=f"card {card.id}", expected="a plain name", found=repr(name))
+    if name in ("", "..") or Path(name).name != name:
+        raise CardError("a card's weights.file is not a plain file name", where=f"card {card.id}", found=repr(name))
     return paths.cache() / "weights" / name
 
 

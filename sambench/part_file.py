@@ -19,7 +19,7 @@ POLL_S = 0.2  # how often a process that waits for another's download looks agai
 class Part:
     """`<file>.part`, open and ours alone, and beside it `<file>.part.json`: address, validator and total of its bytes.
 
-    pieced: its bytes come from more than one answer of the server, so that they may not belong together.
+    pieced: its bytes come from an earlier call, or from several answers of the server, so that they may not belong together.
     """
 
     def __init__(self, path: Path, file: io.FileIO) -> None:
@@ -27,7 +27,7 @@ class Part:
         self._file = file
         self._note = _note_of(path)
         self._known = _read_note(self._note)
-        self.pieced = False
+        self.pieced = self.size() > 0
 
     @property
     def validator(self) -> str | None:

@@ -7,11 +7,11 @@ import http.client
 import shutil
 import socket
 import ssl
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from time import sleep
 from typing import NamedTuple
 
 from sambench import __version__, part_file
@@ -62,7 +62,7 @@ def transfer(job: Job, part: Part) -> None:
         if hopeless or idle > len(BACKOFF_S):
             raise _failed(job, part, cause)
         best = max(best, part.size())
-        time.sleep(BACKOFF_S[max(idle - 1, 0)])
+        sleep(BACKOFF_S[max(idle - 1, 0)])
 
 
 def _attempt(job: Job, part: Part) -> None:

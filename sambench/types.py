@@ -62,6 +62,7 @@ class Sample:
     cluster_id: images that are not independent share it (frames of a video); elsewhere it is the image_id.
     instances: in dataset order, empty masks already dropped and counted in n_dropped.
     ignore: pixels that count nowhere and are never clicked (crowds, "ignore" labels), or None.
+    boundaries: one bool [H, W] map an annotator, for the edge task; empty elsewhere.
     """
 
     dataset: str
@@ -74,6 +75,7 @@ class Sample:
     ignore: Region | None = None
     n_dropped: int = 0
     attributes: Mapping[str, str] = field(default_factory=dict)
+    boundaries: tuple[BoolArray, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.cluster_id:
@@ -209,4 +211,13 @@ class Segmenter(Protocol):
 
     def decode(self, state: Any, prompts: list[Prompt]) -> list[Prediction]:
         """One prediction a prompt, in order. Masks are bool [C, H, W] arrays, or a `Masks`."""
+        ...
+
+
+@runtime_checkable
+class EdgeDetector(Protocol):
+    """A model of the edge task that is no segmenter."""
+
+    def edges(self, image: UInt8Array) -> FloatArray:
+        """image uint8 [H, W, 3] RGB -> strength [H, W] in [0, 1]."""
         ...

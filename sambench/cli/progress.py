@@ -34,7 +34,7 @@ class _Cell:
     def text(self) -> str:
         seconds = time.monotonic() - self.started
         rate = self.done / seconds if seconds > 0 else 0.0
-        means = " ".join(f"@{k} {100 * s / n:.1f}" for k, (s, n) in sorted(self.sums.items(), key=lambda e: int(e[0])) if n)
+        means = " ".join(f"{k} {100 * s / n:.1f}" for k, (s, n) in self.sums.items() if n)
         left = (self.n_missing - self.done) / rate if rate else 0.0
         parts = [
             f"{self.n_images - self.n_missing + self.done}/{self.n_images} images",
@@ -42,7 +42,7 @@ class _Cell:
             f"{rate:.2f} images/s",
         ]
         if means:
-            parts.append(f"mIoU so far {means}")
+            parts.append(f"so far {means}")
         if self.failed:
             parts.append(f"{self.failed} FAILED")
         if self.done < self.n_missing and rate:
@@ -116,7 +116,7 @@ class Reporter:
         cell = self.cells[e["cell_id"]]
         cell.done += 1
         cell.objects += e["n_objects"]
-        for k, (s, n) in e["iou"].items():
+        for k, (s, n) in e["running"].items():
             entry = cell.sums.setdefault(k, [0.0, 0])
             entry[0] += s
             entry[1] += n

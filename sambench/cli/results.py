@@ -16,7 +16,9 @@ Format = Annotated[str, typer.Option("--format", "-f", help="text, csv, markdown
 GroupBy = Annotated[str | None, typer.Option("--group-by", help="category, or attribute:NAME.")]
 
 
-def status(run: Annotated[str, typer.Argument(metavar="RUN", help="A run, or nothing for all of --out.")] = "", out: Out = Path("runs")) -> None:
+def status(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, or nothing for all of --out.")] = "", out: Out = Path("runs")
+) -> None:
     """How far runs are: done, failed and missing images, and who computes them now."""
     from rich.table import Table as RichTable
 

@@ -136,10 +136,7 @@ class _Work:
         error = None
         try:
             sample = self.dataset.load(image_id)
-            if not sample.instances:  # every mask was empty: nothing to ask, and nothing to fail
-                rows = []
-            else:
-                rows = self.task.rows(sample, self.segmenter, Context(self.job.save_masks, self.check_stop))  # type: ignore[arg-type]
+            rows = self.task.rows(sample, self.segmenter, Context(self.job.save_masks, self.check_stop))  # type: ignore[arg-type]
             rows = [{**row, "cell_id": self.cell.cell_id} for row in rows]
             state = _done(sample, rows, n_bytes, time.perf_counter() - start, self.job.invocation)
         except (Interrupted, ModelError, MemoryError):
@@ -158,7 +155,7 @@ class _Work:
                 "status": state.status,
                 "error": state.error,
                 "n_objects": state.n_objects,
-                "iou": _iou_sums(rows) if state.status == "ok" else {},
+                "running": self.task.running(rows) if state.status == "ok" else {},
             }
         )
         if error is not None and self.job.on_error == "stop":
@@ -205,16 +202,6 @@ def _done(sample: Sample, rows: list[dict[str, Any]], n_bytes: int, seconds: flo
 
 def _failed_row(cell: CellJob, dataset: str, image_id: str, error: str) -> dict[str, Any]:
     return {"cell_id": cell.cell_id, "dataset": dataset, "image_id": image_id, "status": "failed", "error": error}
-
-
-def _iou_sums(rows: list[dict[str, Any]]) -> dict[str, list[float]]:
-    """{k: [sum of top IoUs, objects]} for the running mean on screen."""
-    sums: dict[str, list[float]] = {}
-    for row in rows:
-        entry = sums.setdefault(str(row["k"]), [0.0, 0])
-        entry[0] += row["iou_top"]
-        entry[1] += 1
-    return sums
 
 
 @contextmanager

@@ -9,6 +9,7 @@ are inequalities.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -29,7 +30,7 @@ class Dice:
     """Draws from one frozen stream."""
 
     def __init__(self, seed: int) -> None:
-        self._rng = np.random.RandomState(seed)  # noqa: NPY002 - the legacy stream is the one that numpy keeps frozen
+        self._rng = np.random.RandomState(seed)  # its stream is frozen by numpy, unlike Generator's
 
     def field(self, *shape: int) -> F64:
         """Uniform in [0, 1)."""
@@ -123,7 +124,7 @@ def stroke(points: Sequence[Point], width: float, end_width: float | None = None
 
     def inside(u: F64, v: F64) -> BoolArray:
         hit = np.zeros(np.broadcast_shapes(u.shape, v.shape), np.bool_)
-        for i, ((x0, y0), (x1, y1)) in enumerate(zip(points[:-1], points[1:], strict=True)):
+        for i, ((x0, y0), (x1, y1)) in enumerate(pairwise(points)):
             dx, dy = x1 - x0, y1 - y0
             t = np.clip(((u - x0) * dx + (v - y0) * dy) / max(dx * dx + dy * dy, 1e-12), 0.0, 1.0)
             r = 0.5 * (width + (last - width) * ((i + t) / n))

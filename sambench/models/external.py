@@ -41,16 +41,26 @@ class Spec(NamedTuple):
 def parse_spec(spec: str) -> Spec:
     """Take a spec apart. Raises ModelError if it has another form, or its file does not exist (naming near ones)."""
     target, colon, factory = spec.removeprefix(PREFIX).rpartition(":")
-    if not spec.startswith(PREFIX) or not colon or not target or not factory.isidentifier() or
-    keyword.iskeyword(factory): raise ModelError( "a model's place is not readable", where=spec, expected=_FORM,
-    remedy="name the function that returns the model after the last colon", ) if not target.endswith(".py") and "/"
-    not in target and "\\" not in target: if not all(part.isidentifier() for part in target.split(".")): raise
-    ModelError("a model's place is not readable", where=spec, expected=_FORM, found=f"module {target!r}") return
-    Spec(spec, None, target, factory) file = Path(target).expanduser() if not file.is_file(): found = "a folder" if
-    file.is_dir() else "no such file" beside = [p.name for p in file.parent.glob("*.py")] if file.parent.is_dir() else
-    [] near = near_names(file.name, beside) remedy = f"did you mean {' or '.join(str(file.parent / n) for n in
-    near)}?" if near else "check the path" raise ModelError("a model's file cannot be read", where=file, expected="a
-    Python file", found=found, remedy=remedy) return Spec(spec, file.resolve(), file.stem, factory)
+    named = bool(colon and target and factory.isidentifier()) and not keyword.iskeyword(factory)
+    if not spec.startswith(PREFIX) or not named:
+        raise ModelError(
+            "a model's place is not readable",
+            where=spec,
+            expected=_FORM,
+            remedy="name the function that returns the model after the last colon",
+        )
+    if not target.endswith(".py") and "/" not in target and "\\" not in target:
+        if not all(part.isidentifier() for part in target.split(".")):
+            raise ModelError("a model's place is not readable", where=spec, expected=_FORM, found=f"module {target!r}")
+        return Spec(spec, None, target, factory)
+    file = Path(target).expanduser()
+    if not file.is_file():
+        found = "a folder" if file.is_dir() else "no such file"
+        beside = [p.name for p in file.parent.glob("*.py")] if file.parent.is_dir() else []
+        near = [str(file.parent / name) for name in near_names(file.name, beside)]
+        remedy = f"did you mean {' or '.join(near)}?" if near else "check the path"
+        raise ModelError("a model's file cannot be read", where=file, expected="a Python file", found=found, remedy=remedy)
+    return Spec(spec, file.resolve(), file.stem, factory)
 
 
 def check_spec(spec: str) -> str:
@@ -129,8 +139,8 @@ def _factory(spec: Spec, module: ModuleType) -> Callable[..., Any]:
         f"a model's module has no factory {spec.factory!r}",
         where=spec.file or spec.module,
         expected="a function that returns the model",
-        found=f"a {type(factory).__name__}" if factory is not None else f"functions: {', '.join(sorted(names)) or
-        'none'}", remedy=choice or "name one of its functions after the last colon",
+        found=f"{spec.factory} = {factory!r:.80}" if factory is not None else f"functions: {', '.join(sorted(names))}",
+        remedy=choice or "name one of its functions after the last colon",
     )
 
 
@@ -240,11 +250,14 @@ def _went_wrong(message: str, spec: Spec, error: BaseException) -> SambenchError
         places = [f"{error.filename}:{error.lineno}"]
     else:
         places = list(dict.fromkeys([*own[-1:], *frames[-1:]]))
-    found = f"{type(error).__name__}: {error}"
     remedy = "mend it, or give it what it misses"
-    if isinstance(error, ModuleNotFoundError):
-        near_module = spec.file is None and (error.name or "") and spec.module.startswith(error.name or "")
-        remedy = "check the module's name and PYTHONPATH" if near_module else f"install {error.name!r} in this
-        environment"
-    return ModelError(message, where=", raised at ".join([spec.text, *places[:1]]) + "".join(f" from {p}" for p in
-    places[1:]), found=found, remedy=remedy)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        itself = spec.file is None and f"{spec.module}.".startswith(f"{error.name}.")
+        remedy = "check the module's name and PYTHONPATH" if itself else f"install {error.name!r} in this environment"
+    raised = " from ".join(places)
+    return ModelError(
+        message,
+        where=f"{spec.text}, raised at {raised}" if raised else spec.text,
+        found=f"{type(error).__name__}: {error}",
+        remedy=remedy,
+    )

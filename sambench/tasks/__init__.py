@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sambench.errors import unknown_name
@@ -36,7 +36,13 @@ class Task(Protocol):
 
     def identity(self) -> dict[str, Any]: ...
 
-    def rows(self, sample: Sample, segmenter: Segmenter, context: Context) -> list[dict[str, Any]]: ...
+    def rows(self, sample: Sample, segmenter: Segmenter, context: Context) -> list[dict[str, Any]]:
+        """All rows of one image. An exception is recorded as the image's failure."""
+        ...
+
+    def running(self, rows: Sequence[dict[str, Any]]) -> dict[str, tuple[float, int]]:
+        """Name -> (sum, count) of one image's rows, for running means on screen; they go into no result."""
+        ...
 
     def reduce(self, frame: pd.DataFrame, bootstrap: Bootstrap) -> list[dict[str, Any]]: ...
 

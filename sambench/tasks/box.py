@@ -6,13 +6,14 @@ single output, as HQ-SAM's authors ran SAM; `multimask` asks for all candidates,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from sambench import prompts
 from sambench.schema import PROMPTED_COLUMNS
 from sambench.tasks import summary
-from sambench.tasks.prompted import Context, Target, batches, counts_of, encode
+from sambench.tasks.prompted import Context, Target, batches, counts_of, encode, running_miou
 from sambench.types import Prompt, Sample, Segmenter
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class BoxTask:
 
     def rows(self, sample: Sample, segmenter: Segmenter, context: Context) -> list[dict[str, Any]]:
         """One row an object, in dataset order."""
+        if not sample.instances:  # every mask was empty: nothing to ask for
+            return []
         image = encode(segmenter, sample)
         out = []
         for batch in batches(len(sample.instances), image.max_batch):
@@ -62,6 +65,10 @@ class BoxTask:
                     row["mask_rles"] = counts_of(prediction)
                 out.append(row)
         return out
+
+    def running(self, rows: Sequence[dict[str, Any]]) -> dict[str, tuple[float, int]]:
+        """Sums for the running mIoU on screen."""
+        return running_miou(rows)
 
     def reduce(self, frame: pd.DataFrame, bootstrap: summary.Bootstrap) -> list[dict[str, Any]]:
         """Metric rows of a frame of rows with status `ok`: mIoU and boundary mIoU."""

@@ -7,6 +7,7 @@ ground truth. From the second click on it answers with its single output, and is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +17,7 @@ from sambench import prompts
 from sambench.errors import UsageError
 from sambench.schema import PROMPTED_COLUMNS
 from sambench.tasks import summary
-from sambench.tasks.prompted import Context, Encoded, Target, batches, counts_of, encode
+from sambench.tasks.prompted import Context, Encoded, Target, batches, counts_of, encode, running_miou
 from sambench.types import Prediction, Prompt, Sample, Segmenter
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class PointTask:
 
     def rows(self, sample: Sample, segmenter: Segmenter, context: Context) -> list[dict[str, Any]]:
         """All rows of one image: its objects in dataset order, `max_batch` at a time, by click count within a batch."""
+        if not sample.instances:  # every mask was empty: nothing to ask for
+            return []
         image = encode(segmenter, sample)
         out: list[dict[str, Any]] = []
         for batch in batches(len(sample.instances), image.max_batch):
@@ -98,6 +101,10 @@ class PointTask:
         predictions, each_ms = image.decode([s.prompt(multimask=k == 1) for s in live])
         for session, prediction in zip(live, predictions, strict=True):
             session.take(prediction, each_ms)
+
+    def running(self, rows: Sequence[dict[str, Any]]) -> dict[str, tuple[float, int]]:
+        """Sums for the running mIoU on screen."""
+        return running_miou(rows)
 
     def reduce(self, frame: pd.DataFrame, bootstrap: summary.Bootstrap) -> list[dict[str, Any]]:
         """Metric rows of a frame of rows with status `ok`: mIoU at each count, oracles, boundary mIoU, NoC."""

@@ -156,3 +156,13 @@ def counts_of(prediction: Prediction, which: Sequence[int] | None = None) -> lis
 def batches(n: int, size: int) -> list[range]:
     """The protocol's partition of n objects in dataset order: `size` a batch, the last one smaller."""
     return [range(i, min(i + size, n)) for i in range(0, n, size)]
+
+
+def running_miou(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[float, int]]:
+    """{"mIoU@k": (sum of top IoUs, objects)} for the running means on screen."""
+    sums: dict[str, tuple[float, int]] = {}
+    for row in rows:
+        name = f"mIoU@{row['k']}" if row["k"] else "mIoU"
+        total, n = sums.get(name, (0.0, 0))
+        sums[name] = (total + row["iou_top"], n + 1)
+    return sums
