@@ -40,13 +40,10 @@ class Results:
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
     def table(self) -> pd.DataFrame:
-        """The table that the command line prints, as a frame of text cells."""
-        import pandas as pd
+        """The table that the command line prints, as a frame of numbers in full precision (fractions, not percent)."""
+        from sambench.results.tables import result_table, to_frame
 
-        from sambench.results.tables import result_table
-
-        table = result_table(self.cells)
-        return pd.DataFrame(table.rows, columns=list(table.columns))
+        return to_frame(result_table(self.cells))
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -122,13 +119,11 @@ def load(run: str | Path, out: str | Path = engine.DEFAULT_OUT) -> Results:
 
 def compare(a: Results | str | Path, b: Results | str | Path, **options: Any) -> pd.DataFrame:
     """Paired comparison of two runs by object: A minus B per dataset with interval and p-value (`results.compare.compare`)."""
-    import pandas as pd
-
     from sambench.results.compare import compare_cells
+    from sambench.results.layout import to_frame
 
     left, right = (x if isinstance(x, Results) else load(x) for x in (a, b))
-    table = compare_cells(left.cells, right.cells, **options)
-    return pd.DataFrame(table.rows, columns=list(table.columns))
+    return to_frame(compare_cells(left.cells, right.cells, **options).table)
 
 
 def _tuples(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -96,7 +96,8 @@ class DenseMasks:
 
     def array(self, i: int) -> BoolArray:
         """bool [H, W]; a view of the model's own array."""
-        return self._array[i]
+        view: BoolArray = self._array[i]
+        return view
 
     def prob(self, i: int, window: Window | None = None) -> FloatArray:
         """float32 on `window`: the model's probabilities, or 0 and 1 if it gave none."""
@@ -190,7 +191,8 @@ class LogitMasks:
         lo, hi = rows.support(y0, y1)
         if rows.factor and rows.factor == cols.factor:
             f, (left, right) = rows.factor, cols.support(x0, x1)
-            enlarged = cv2.resize(low[lo:hi, left:right], None, fx=f, fy=f, interpolation=cv2.INTER_LINEAR)
+            crop = low[lo:hi, left:right]
+            enlarged: Any = cv2.resize(crop, None, fx=f, fy=f, interpolation=cv2.INTER_LINEAR)
             yield y0, enlarged[y0 - f * lo : y1 - f * lo, x0 - f * left : x1 - f * left]
             return
         wide = cols.across(low[lo:hi], x0, x1)
@@ -201,8 +203,8 @@ class LogitMasks:
 def as_masks(obj: object, height: int, width: int) -> Masks:
     """What a model returned as the masks of one prompt, as `Masks` of a height x width image.
 
-    Taken: a `Masks`; bool [C, H, W]; integers or floats [C, H, W] that hold only 0 and 1, or only 0 and 255; torch tensors of these.
-    Raises ModelError for anything else: other sizes, no candidate, logits or probabilities (which threshold is the model's to say).
+    Taken: a `Masks`; bool [C, H, W]; numbers [C, H, W] that are all 0 or 1, or all 0 or 255; torch tensors of these.
+    Raises ModelError for the rest: other sizes, no candidate, logits or probabilities (where to cut them is the model's to say).
     """
     if all(hasattr(obj, name) for name in ("region", "area", "box", "iou", "rle", "array", "prob")):
         masks: Masks = obj  # type: ignore[assignment]

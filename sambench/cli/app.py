@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from sambench import __version__
 from sambench.cli import data, results, run, show
 
+
+class _InOrder(TyperGroup):
+    """Commands in the order in which one uses them, not groups last."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        order = ("run", "status", "table", "compare", "rescore", "list", "show", "data", "doctor")
+        return sorted(super().list_commands(ctx), key=lambda name: order.index(name) if name in order else len(order))
+
+
 app = typer.Typer(
     name="sambench",
+    cls=_InOrder,
     help="Zero-shot evaluation of promptable segmentation: pinned protocols, exact metrics, real datasets.",
     no_args_is_help=True,
     add_completion=False,
@@ -22,11 +33,11 @@ app.add_typer(run.app, name="run")
 app.add_typer(show.list_app, name="list")
 app.add_typer(show.show_app, name="show")
 app.add_typer(data.app, name="data")
-app.command("doctor")(show.doctor)
-app.command("status")(results.status)
-app.command("table")(results.table)
-app.command("rescore")(results.rescore)
-app.command("compare")(results.compare)
+app.command("doctor", short_help="Check this machine.")(show.doctor)
+app.command("status", short_help="How far runs are.")(results.status)
+app.command("table", short_help="The table of one or several runs.")(results.table)
+app.command("rescore", short_help="Metrics anew from stored rows.")(results.rescore)
+app.command("compare", short_help="Two runs, paired by object.")(results.compare)
 
 
 def _version(wanted: bool) -> None:

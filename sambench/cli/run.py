@@ -55,21 +55,23 @@ _MODEL = "A model's name, a card's path, or python:file.py:factory. May be repea
 _OPTION = "Option of the model, as weights=FILE; with several models MODEL.KEY=VALUE."
 _WORKERS = "Processes on the CPU (default: one a core), or per device."
 
-Datasets = Annotated[list[str], _option("--datasets", "-d", help=_DATASETS, env="SAMBENCH_DATASETS")]
-Models = Annotated[list[str], _option("--model", "-m", help=_MODEL, env="SAMBENCH_MODEL")]
+Datasets = Annotated[list[str], _option("--datasets", "-d", metavar="NAMES", help=_DATASETS, env="SAMBENCH_DATASETS")]
+Models = Annotated[list[str], _option("--model", "-m", metavar="NAME", help=_MODEL, env="SAMBENCH_MODEL")]
 Options = Annotated[list[str], _option("--option", "-M", help=_OPTION, metavar="KEY=VALUE")]
-SubsetOpt = Annotated[str, _option("--subset", help="paper, full, or a file of image ids.")]
-Limit = Annotated[int | None, _option("--limit", help="The first N images in keyed-hash order; results are PARTIAL.")]
-Out = Annotated[str, _option("--out", "-o", help="Where results go.", env="SAMBENCH_OUT")]
-Devices = Annotated[str, _option("--devices", help="auto, cpu, cuda, or cuda:0,cuda:1.", env="SAMBENCH_DEVICES")]
-Workers = Annotated[int | None, _option("--workers", help=_WORKERS, env="SAMBENCH_WORKERS")]
-Precision = Annotated[str, _option("--precision", help="fp32 (reported numbers) or bf16.")]
-Root = Annotated[str | None, _option("--root", help="The dataset's folder, for one dataset.")]
-SaveMasks = Annotated[str, _option("--save-masks", help="scored: keep every scored mask as RLE; none.")]
-OnError = Annotated[str, _option("--on-error", help="record: note a failing image and go on; stop.")]
+SubsetOpt = Annotated[str, _option("--subset", metavar="NAME|FILE", help="paper, full, or a file of image ids.")]
+Limit = Annotated[int | None, _option("--limit", metavar="N", help="The first N images in keyed-hash order; results are PARTIAL.")]
+Out = Annotated[str, _option("--out", "-o", metavar="DIR", help="Where results go.", env="SAMBENCH_OUT")]
+Devices = Annotated[str, _option("--devices", metavar="NAMES", help="auto, cpu, cuda, or cuda:0,cuda:1.", env="SAMBENCH_DEVICES")]
+Workers = Annotated[int | None, _option("--workers", metavar="N", help=_WORKERS, env="SAMBENCH_WORKERS")]
+Precision = Annotated[str, _option("--precision", metavar="NAME", help="fp32 (reported numbers) or bf16.")]
+Root = Annotated[str | None, _option("--root", metavar="DIR", help="The dataset's folder, for one dataset.")]
+SaveMasks = Annotated[str, _option("--save-masks", metavar="NAME", help="scored: keep every scored mask as RLE; none.")]
+OnError = Annotated[str, _option("--on-error", metavar="NAME", help="record: note a failing image and go on; stop.")]
 DryRun = Annotated[bool, _option("--dry-run", help="Print what would run, and where; compute nothing.")]
 Quiet = Annotated[bool, _option("--quiet", "-q", help="No progress; results only.")]
-Config = Annotated[Path | None, _option("--config", help="TOML file with these flags' names.", callback=_config, is_eager=True)]
+Config = Annotated[
+    Path | None, _option("--config", metavar="FILE", help="TOML file with these flags' names.", callback=_config, is_eager=True)
+]
 
 
 @app.command()
@@ -77,12 +79,14 @@ def point(
     datasets: Datasets = [],  # noqa: B006 - typer copies it
     model: Models = [],  # noqa: B006
     option: Options = [],  # noqa: B006
-    prompt: Annotated[str, typer.Option("--prompt", help="First click: center or random.")] = "center",
-    clicks: Annotated[str, typer.Option("--clicks", help="Click counts to report.")] = "1,2,3,5,9",
+    prompt: Annotated[str, typer.Option("--prompt", metavar="NAME", help="First click: center or random.")] = "center",
+    clicks: Annotated[str, typer.Option("--clicks", metavar="N,N,...", help="Click counts to report.")] = "1,2,3,5,9",
     noc: Annotated[bool, typer.Option("--noc", help="Number of clicks to 80, 85, 90 and 95 % IoU, up to --max-clicks.")] = False,
-    clicks_until: Annotated[float | None, typer.Option("--clicks-until", help="NoC run that leaves an object at this IoU.")] = None,
-    max_clicks: Annotated[int, typer.Option("--max-clicks", help="Most clicks of a NoC run.")] = 20,
-    seed: Annotated[int, typer.Option("--seed", help="Of the random first click.")] = 0,
+    clicks_until: Annotated[
+        float | None, typer.Option("--clicks-until", metavar="IOU", help="NoC run that leaves an object at this IoU.")
+    ] = None,
+    max_clicks: Annotated[int, typer.Option("--max-clicks", metavar="N", help="Most clicks of a NoC run.")] = 20,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of the random first click.")] = 0,
     mask_feedback: Annotated[bool, typer.Option(help="Give the model its previous mask.")] = True,
     subset: SubsetOpt = "paper",
     limit: Limit = None,

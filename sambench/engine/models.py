@@ -126,7 +126,7 @@ def _resolve_python(name: str, options: Mapping[str, Any], *, device: str, preci
     label = check_spec(name)
     spec = ModelSpec(name, dict(options), pick_device(device, True) if device != "auto" else "auto", precision)
     # Only the built object knows its weights; the engine asks a worker to describe it (see local.describe).
-    return ResolvedModel(spec, _slug(label), name, {}, True)
+    return ResolvedModel(spec, _slug(label), label, {}, True)
 
 
 def described(model: ResolvedModel, found: Mapping[str, Any]) -> ResolvedModel:

@@ -80,21 +80,23 @@ def ensure(root: Path) -> None:
     except OSError as e:
         raise _unwritable(root, e) from e
     try:
-        generate(aside)
-        _move(aside, root)
+        fresh = aside / root.name  # with the user's own permissions, which mkdtemp's folder has not
+        fresh.mkdir()
+        generate(fresh)
+        _move(fresh, root)
     except OSError as e:
         raise _unwritable(root, e) from e
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _move(aside: Path, root: Path) -> None:
+def _move(fresh: Path, root: Path) -> None:
     """Rename a finished folder into place; keeps what another process has finished meanwhile, replaces what is broken."""
     for _ in range(20):
         if is_complete(root):
             return
         try:
-            os.rename(aside, root)  # fails if root has entries
+            os.rename(fresh, root)  # fails if root has entries
         except OSError:
             if not root.exists():
                 raise

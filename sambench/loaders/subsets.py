@@ -1,16 +1,27 @@
-"""Which images of a dataset a run uses. (placeholder until the full module lands)"""
+"""Which images of a dataset are evaluated: the paper's number of masks, everything, or a list of ids (protocol section 1)."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from sambench import provenance
-from sambench.cards import DatasetCard
-from sambench.types import Dataset
+from sambench.cards import DatasetCard, PaperFacts
+from sambench.errors import DataError, UsageError, near_names
+from sambench.provenance import keyed_order
+from sambench.types import Dataset, ImageRecord
 
 
 @dataclass(frozen=True)
 class Subset:
+    """The images of a run. The ids alone make its identity; they are the same on every machine with the same files.
+
+    name: 'paper', 'full' or 'file:<stem>'. image_ids: in keyed-hash order. n_masks: as indexed, before empty ones are dropped.
+    digest: sha256 hex over the sorted ids. is_paper_size: whether it has as many masks as the paper evaluated (at least as many,
+    where the paper drew whole images). note: what a reader of the result must know, or ''.
+    """
+
     name: str
     image_ids: tuple[str, ...]
     n_masks: int
@@ -20,6 +31,108 @@ class Subset:
 
 
 def choose_subset(dataset: Dataset, card: DatasetCard, subset: str) -> Subset:
-    records = {r.image_id: r for r in dataset.index() if r.n_masks}
-    ids = tuple(provenance.keyed_order(records, card.id))
-    return Subset(subset, ids, sum(r.n_masks for r in records.values()), provenance.digest(sorted(ids)), False, "")
+    """'paper', 'full', or the path of a text file with one image id a line ('#' starts a comment).
+
+    'paper': where the paper drew whole images up to about 10k masks, images in keyed-hash order until the paper's number of
+    masks is first reached; all of them if there are fewer; elsewhere everything. Images without masks are left out.
+    Raises UsageError (no such subset or file, an unknown or repeated id) and DataError (no masks at all).
+    """
+    records = list(dataset.index())
+    usable = {r.image_id: r for r in records if r.n_masks}
+    if not usable:
+        raise DataError(
+            f"dataset {card.id!r} holds no masks",
+            expected="images with at least one mask",
+            found=f"{len(records)} images" if records else "no images",
+            remedy=f"check the files: sambench data verify {card.id}",
+        )
+    left_out = len(records) - len(usable)
+    order = keyed_order(usable, card.id)
+    if subset in ("paper", "full"):
+        if subset == "paper" and card.paper is not None:
+            chosen, notes = _as_paper([usable[i] for i in order], card.paper)
+        else:
+            chosen, notes = order, []
+        name = subset
+    else:
+        path = Path(subset).expanduser()
+        wanted = _listed(path, {r.image_id for r in records}, card.id)
+        left_out = len(wanted - usable.keys())
+        chosen, notes, name = [i for i in order if i in wanted], [], f"file:{path.stem}"
+        if not chosen:
+            raise UsageError("a subset names no image that has masks", where=path, found=f"{len(wanted)} ids")
+    if left_out:
+        notes.append(f"{left_out} image{'s' if left_out > 1 else ''} without masks left out")
+    n_masks = sum(usable[i].n_masks for i in chosen)
+    return Subset(
+        name, tuple(chosen), n_masks, _digest(chosen), _is_paper_size(card.paper, chosen, n_masks), "; ".join(notes)
+    )
+
+
+def _as_paper(records: Sequence[ImageRecord], paper: PaperFacts) -> tuple[list[str], list[str]]:
+    total = sum(r.n_masks for r in records)
+    if not paper.subsampled:
+        if (len(records), total) == (paper.images, paper.masks):
+            return [r.image_id for r in records], []
+        here = f"the data at hand holds {len(records)} images with {total} masks"
+        return [r.image_id for r in records], [f"{here}; the paper counts {paper.images} with {paper.masks}: all are used"]
+    if total < paper.masks:
+        note = f"the data at hand holds {total} masks; the paper drew {paper.masks}: all are used"
+        return [r.image_id for r in records], [note]
+    chosen, n = [], 0
+    for r in records:
+        if n >= paper.masks:
+            break
+        chosen.append(r.image_id)
+        n += r.n_masks
+    if len(chosen) == len(records):
+        return chosen, []
+    return chosen, [f"{len(chosen)} images drawn up to the paper's {paper.masks} masks; its own list was never published"]
+
+
+def _is_paper_size(paper: PaperFacts | None, chosen: Sequence[str], n_masks: int) -> bool:
+    if paper is None:
+        return False
+    if not paper.subsampled:
+        return (len(chosen), n_masks) == (paper.images, paper.masks)
+    return n_masks >= paper.masks
+
+
+def _listed(path: Path, known: set[str], dataset: str) -> set[str]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError as e:
+        near = near_names(str(path), ["paper", "full"])
+        raise UsageError(
+            f"unknown subset {str(path)!r}",
+            expected="paper, full, or the path of a file with one image id a line",
+            found="no such file",
+            remedy=f"did you mean {' or '.join(near)}?" if near else None,
+        ) from e
+    except (OSError, UnicodeDecodeError) as e:
+        raise UsageError("a subset file cannot be read", where=path, expected="UTF-8 text", found=str(e)) from e
+    first_line: dict[str, int] = {}
+    for number, line in enumerate(lines, 1):
+        image_id = "" if line.lstrip().startswith("#") else line.split(" #")[0].strip()
+        if not image_id:
+            continue
+        if image_id not in known:
+            near = near_names(image_id, known)
+            raise UsageError(
+                f"a subset names an image that dataset {dataset!r} does not have",
+                where=f"{path}, line {number}",
+                expected=f"one of {len(known)} ids",
+                found=repr(image_id),
+                remedy=f"did you mean {' or '.join(map(repr, near))}?" if near else None,
+            )
+        if image_id in first_line:
+            where = f"{path}, lines {first_line[image_id]} and {number}"
+            raise UsageError("a subset names an image twice", where=where, found=repr(image_id), remedy="remove one")
+        first_line[image_id] = number
+    if not first_line:
+        raise UsageError("a subset file names no image", where=path, expected="one image id a line", found="no ids")
+    return set(first_line)
+
+
+def _digest(ids: Iterable[str]) -> str:
+    return hashlib.sha256("".join(f"{i}\n" for i in sorted(ids)).encode()).hexdigest()

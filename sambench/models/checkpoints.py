@@ -27,7 +27,8 @@ def load_state_dict(path: Path, *, key: str | None = None, strip_prefix: str | N
 
     key: where in the file it lies, dotted ('model', 'state.model'); needed if the file's top level is not itself the state dict.
     strip_prefix: taken off the names; only names that begin with it are used.
-    Raises CheckpointError: no such file, truncated, not a checkpoint, code in the pickle, nested without a key, no such key or prefix.
+    Raises CheckpointError: no such file, truncated, not a checkpoint, code in the pickle, nested and no key given, no such key or
+    prefix.
     """
     path = Path(path)
     state = _select(_read(path), key, path)

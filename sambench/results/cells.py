@@ -107,6 +107,16 @@ class CellView:
         frame: pd.DataFrame = self.store.table(self.wanted, columns).to_pandas(maps_as_pydicts="lossy")
         return frame
 
+    def scored(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """As `rows`, of the images that did not fail alone: every integer column is one."""
+        import pyarrow.compute as pc
+
+        names = list(columns or self.store.columns)
+        table = self.store.table(self.wanted, list(dict.fromkeys([*names, "status"])))
+        kept = table.filter(pc.equal(table["status"], "ok")).select(names)
+        frame: pd.DataFrame = kept.to_pandas(maps_as_pydicts="lossy")
+        return frame
+
     def metrics(self) -> pd.DataFrame | None:
         """The stored metric rows, or None where there are none, or only those of another state of the cell."""
         import pandas as pd

@@ -97,7 +97,7 @@ def _mean_row(k: int | None, mean: float, low: float, high: float) -> Row:
     return Row({"dataset": "mean over datasets", "k": k, "difference": mean, "ci": (low, high)}, summary=True)
 
 
-def compare(
+def compare_cells(
     a: Sequence[CellView],
     b: Sequence[CellView],
     *,

@@ -77,8 +77,7 @@ def _rows(cell: CellView, metric: str, k: int | None) -> pd.DataFrame:
             found=f"--metric {metric}",
         )
     wanted = METRICS[metric]
-    frame = cell.rows([*PAIR, "cluster_id", "area_px", "status", *wanted.columns])
-    frame = frame[frame["status"] == "ok"]
+    frame = cell.scored([*PAIR, "cluster_id", "area_px", *wanted.columns])
     counts = sorted({int(c) for c in frame["k"]})
     if k is not None:
         if counts and k not in counts:
@@ -92,8 +91,7 @@ def _rows(cell: CellView, metric: str, k: int | None) -> pd.DataFrame:
 
 def _noc_rows(cell: CellView, target: float) -> pd.DataFrame:
     """As `_rows`, one row an object: clicks to reach `target`, the last count for those that never do; k is that count."""
-    frame = cell.rows([*PAIR, "cluster_id", "area_px", "status", "iou_top"])
-    frame = frame[frame["status"] == "ok"]
+    frame = cell.scored([*PAIR, "cluster_id", "area_px", "iou_top"])
     last = max(cell.task.settings.clicks)  # type: ignore[attr-defined]
     key = ["image_id", "object_id"]
     objects = frame.groupby(key, sort=False)[["prompt", "cluster_id", "area_px"]].first()

@@ -35,12 +35,11 @@ def rescore(
     name, objects without the attribute as "(none)". Works on unfinished cells too; `partial` says so.
     Raises UsageError on an unknown group, or where no row has one.
     """
-    frame = cell.rows([c for c in cell.store.columns if c != "mask_rles"])
+    frame = cell.scored([c for c in cell.store.columns if c != "mask_rles"])
     live = cell.live
     columns = cell_columns(cell.record) | {"n_failed": live.n_failed, "partial": bool(cell.partial_reasons())}
     if group_by is None:
         return metric_rows(cell.task, frame, columns, bootstrap)
-    frame = frame[frame["status"] == "ok"]
     groups = _groups(frame, group_by, cell)
     out = []
     for name in sorted(groups.unique()):
@@ -112,9 +111,9 @@ def check_masks(cell: CellView, *, root: Path | None = None, dataset: Dataset | 
             found=found,
             remedy="give the folder that the run used with --root",
         )
-    columns = ["image_id", "object_id", "k", "height", "width", "top_index", "ious", "mask_rles", "status"]
-    frame = cell.rows(columns)
-    frame = frame[(frame["status"] == "ok") & frame["mask_rles"].notna()]
+    columns = ["image_id", "object_id", "k", "height", "width", "top_index", "ious", "mask_rles"]
+    frame = cell.scored(columns)
+    frame = frame[frame["mask_rles"].notna()]
     if frame.empty:
         raise UsageError(
             "the run has no stored masks",

@@ -296,8 +296,9 @@ def suite_interval(cells: Sequence[CellView], k: int | None, bootstrap: Bootstra
     """Interval of the mean over datasets of mIoU at k clicks: clusters are drawn within every dataset, independently."""
     total = np.zeros(bootstrap.n_resamples)
     for i, cell in enumerate(cells):
-        frame = cell.rows(["k", "iou_top", "cluster_id", "status"])
-        frame = frame[(frame["status"] == "ok") & ((frame["k"] == k) if k is not None else True)]
+        frame = cell.scored(["k", "iou_top", "cluster_id"])
+        if k is not None:
+            frame = frame[frame["k"] == k]
         values = frame["iou_top"].to_numpy(np.float64)[:, None]
         clusters = frame["cluster_id"].to_numpy()
         if len(set(clusters)) < 2:  # nothing is known of how this dataset's clusters vary

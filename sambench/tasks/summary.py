@@ -51,6 +51,8 @@ def reduce_prompted(
     """
     if frame.empty:
         return []
+    # Failed images' rows have no numbers: a frame that held some comes with its integers as floats.
+    frame = frame.astype(dict.fromkeys(("k", "top_index", "n_candidates"), np.int64))
     out = []
     if until is None:
         for k, rows in frame.groupby("k", sort=True):

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -101,9 +100,7 @@ def build_sam_model(arch: str) -> Sam:
             window_size=c.window_size,
             out_chans=c.prompt_dim,
         ),
-        prompt_encoder=PromptEncoder(
-            embed_dim=c.prompt_dim, embedding_size=(grid, grid), image_size=c.image_size
-        ),
+        prompt_encoder=PromptEncoder(embed_dim=c.prompt_dim, embedding_size=(grid, grid), image_size=c.image_size),
         mask_decoder=MaskDecoder(transformer_dim=c.prompt_dim, mlp_dim=c.decoder_mlp_dim),
     ).eval()
 
@@ -116,7 +113,6 @@ def build_sam(
     precision: str = "fp32",
     key: str | None = None,
     strip_prefix: str | None = None,
-    max_batch: int = 64,
 ) -> SamSegmenter:
     """A segmenter from a checkpoint file, from a state dict with official key names, or (weights None) with random weights.
 
@@ -133,36 +129,36 @@ def build_sam(
         with torch.device("meta"):
             model = build_sam_model(arch)
         load_into(model, weights, where=where, architectures=SIGNATURES)
-    return SamSegmenter(model, name=f"sam_{arch}", device=device, precision=precision, max_batch=max_batch)
+    return SamSegmenter(model, name=f"sam_{arch}", device=device, precision=precision)
 
 
-def vit_b(*, weights: Path | None, device: str, precision: str, **options: Any) -> SamSegmenter:
-    """Factory of the card `sam_vit_b`. Options: key, strip_prefix, max_batch."""
-    return _from_card("vit_b", weights, device, precision, options)
-
-
-def vit_l(*, weights: Path | None, device: str, precision: str, **options: Any) -> SamSegmenter:
-    """Factory of the card `sam_vit_l`. Options: key, strip_prefix, max_batch."""
-    return _from_card("vit_l", weights, device, precision, options)
-
-
-def vit_h(*, weights: Path | None, device: str, precision: str, **options: Any) -> SamSegmenter:
-    """Factory of the card `sam_vit_h`. Options: key, strip_prefix, max_batch."""
-    return _from_card("vit_h", weights, device, precision, options)
-
-
-def _from_card(
-    arch: str, weights: Path | None, device: str, precision: str, options: Mapping[str, Any]
+def vit_b(
+    *, weights: Path | None, device: str, precision: str, key: str | None = None, strip_prefix: str | None = None
 ) -> SamSegmenter:
-    known = ("key", "strip_prefix", "max_batch")
-    for name in options:
-        if name not in known:
-            raise unknown_name("model option", name, known, where=f"sam_{arch}")
+    """Factory of the card `sam_vit_b`; see build_sam. Raises CheckpointError without weights."""
+    return build_sam("vit_b", weights=_needed(weights), device=device, precision=precision, key=key, strip_prefix=strip_prefix)
+
+
+def vit_l(
+    *, weights: Path | None, device: str, precision: str, key: str | None = None, strip_prefix: str | None = None
+) -> SamSegmenter:
+    """Factory of the card `sam_vit_l`; see build_sam. Raises CheckpointError without weights."""
+    return build_sam("vit_l", weights=_needed(weights), device=device, precision=precision, key=key, strip_prefix=strip_prefix)
+
+
+def vit_h(
+    *, weights: Path | None, device: str, precision: str, key: str | None = None, strip_prefix: str | None = None
+) -> SamSegmenter:
+    """Factory of the card `sam_vit_h`; see build_sam. Raises CheckpointError without weights."""
+    return build_sam("vit_h", weights=_needed(weights), device=device, precision=precision, key=key, strip_prefix=strip_prefix)
+
+
+def _needed(weights: Path | None) -> Path:
     if weights is None:
         raise CheckpointError(
-            f"sam_{arch} has no weights",
+            "this model has no weights",
             expected="a checkpoint file",
             found="none",
-            remedy="let the model's card download it, or give a file of your own with its path",
+            remedy="let the model's card download it, or give a file of your own: -M weights=FILE",
         )
-    return build_sam(arch, weights=Path(weights), device=device, precision=precision, **options)
+    return Path(weights)

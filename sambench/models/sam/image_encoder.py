@@ -142,7 +142,7 @@ class Attention(nn.Module):
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q, k, v [N, side, side, d], N over windows and heads -> [N, side * side, d]."""
-        n, s, _, d = q.shape
+        n, s = q.shape[:2]
         # Both terms take the unscaled query (the 1 / sqrt(d) applies to q k^T alone).
         index = torch.arange(s, device=q.device)
         distance = index[:, None] - index[None, :] + s - 1

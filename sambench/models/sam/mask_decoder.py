@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias, cast
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 
 from sambench.models.sam.layers import MLP, LayerNorm2d
 from sambench.models.sam.transformer import TwoWayTransformer
+
+_Upscaling: TypeAlias = tuple[nn.ConvTranspose2d, LayerNorm2d, nn.GELU, nn.ConvTranspose2d, nn.GELU]
 
 
 @dataclass(frozen=True)
@@ -86,15 +89,15 @@ class MaskDecoder(nn.Module):
         A transposed convolution with kernel = stride makes 2 x 2 outputs of every input on its own: a linear map. The order of the
         result is (y, x, dy, dx, ddy, ddx); `masks` puts its few channels in order, so that the wide maps are never transposed.
         """
-        first, norm, second = (self.output_upscaling[i] for i in (0, 1, 3))
+        first, norm, _, second, _ = cast(_Upscaling, self.output_upscaling)
         x = _gelu_(norm.channels_last(_linear_2x2(image, first)))
         return _gelu_(_linear_2x2(x, second))
 
     def masks(self, weights: Tensor, features: Tensor, size: tuple[int, int]) -> Tensor:
         """weights [B, M, D], features [B, N * 16, D] in the order of `upscale` -> logits [B, M, 4h, 4w]."""
         height, width = size
-        out = torch.matmul(weights, features.transpose(1, 2)).unflatten(2, (height, width, 2, 2, 2, 2))
-        return out.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(*out.shape[:2], 4 * height, 4 * width)
+        out = torch.matmul(weights, features.transpose(1, 2)).view(*weights.shape[:2], height, width, 2, 2, 2, 2)
+        return out.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(*weights.shape[:2], 4 * height, 4 * width)
 
 
 def _gelu_(x: Tensor) -> Tensor:

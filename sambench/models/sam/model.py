@@ -9,7 +9,7 @@ from sambench.models.sam.prompt_encoder import PromptEncoder
 
 
 class Sam(nn.Module):
-    """Image encoder [B, 3, S, S] -> [B, C, g, g], prompt encoder and mask decoder of width C. Build one with `build.build_sam_model`."""
+    """Image encoder [B, 3, S, S] -> [B, C, g, g], prompt encoder and mask decoder of width C. See `build.build_sam_model`."""
 
     def __init__(self, *, image_encoder: nn.Module, prompt_encoder: PromptEncoder, mask_decoder: MaskDecoder) -> None:
         super().__init__()

@@ -81,7 +81,7 @@ class PromptEncoder(nn.Module):
             tokens.append(self._points(points_xy, labels))
         if boxes_xyxy is not None:
             corners = self._positions(boxes_xyxy.view(-1, 2, 2))
-            tokens.append(corners + torch.stack([self.point_embeddings[2].weight, self.point_embeddings[3].weight], dim=1))
+            tokens.append(corners + torch.stack([self._embedding(2), self._embedding(3)], dim=1))
         if not tokens:
             return self.no_mask_embed.weight.new_zeros(1, 0, self.no_mask_embed.embedding_dim)
         return torch.cat(tokens, dim=1)
@@ -96,9 +96,13 @@ class PromptEncoder(nn.Module):
         out: Tensor = self.pe_layer((points_xy + 0.5) / self.image_size)
         return out
 
+    def _embedding(self, i: int) -> Tensor:
+        out: Tensor = self.point_embeddings[i].weight  # type: ignore[assignment]
+        return out
+
     def _points(self, points_xy: Tensor, labels: Tensor) -> Tensor:
         kind = labels[..., None]
         tokens = self._positions(points_xy)
         tokens = torch.where(kind == -1, self.not_a_point_embed.weight, tokens)
-        tokens = torch.where(kind == 0, tokens + self.point_embeddings[0].weight, tokens)
-        return torch.where(kind == 1, tokens + self.point_embeddings[1].weight, tokens)
+        tokens = torch.where(kind == 0, tokens + self._embedding(0), tokens)
+        return torch.where(kind == 1, tokens + self._embedding(1), tokens)

@@ -38,19 +38,16 @@ class SamSegmenter:
     encoder runs (prompts and decoder stay in fp32: they are a hundredth of the work). max_batch: prompts per decoder call.
     """
 
-    def __init__(
-        self, model: Sam, *, name: str, device: str = "cpu", precision: str = "fp32", max_batch: int = 64
-    ) -> None:
+    max_batch: int = 64
+
+    def __init__(self, model: Sam, *, name: str, device: str = "cpu", precision: str = "fp32") -> None:
         if precision not in ("fp32", "bf16"):
             raise unknown_name("precision", precision, ("fp32", "bf16"), where=name)
         self.device = torch.device(device)
         self.model = model.to(self.device).eval().requires_grad_(False)
         self.model.image_encoder.to(torch.bfloat16 if precision == "bf16" else torch.float32)
-        self.max_batch = int(max_batch)
         self.precision = precision
         self.name = name
-        # One prompt's image stream fits in a core's cache, 64 do not; alone, a prompt's numbers don't depend on its batch either.
-        self.chunk = 1 if self.device.type == "cpu" else self.max_batch
 
     @property
     def device_kind(self) -> str:
@@ -113,9 +110,11 @@ class SamSegmenter:
         if first.carry is not None:
             masks = torch.stack([self._carried(p.carry, state.geometry.low) for p in prompts])[:, None]
         sparse = model.sparse(points, labels, boxes).expand(len(prompts), -1, -1)
+        # One prompt's image stream fits in a CPU's cache, 64 do not; alone, its numbers don't depend on the batch either.
+        step = 1 if self.device.type == "cpu" else len(prompts)
         parts = []
-        for start in range(0, len(prompts), self.chunk):
-            part = slice(start, start + self.chunk)
+        for start in range(0, len(prompts), step):
+            part = slice(start, start + step)
             dense = model.no_mask_embed.weight[None] if masks is None else model.dense(masks[part])
             parts.append(self._decoder(state, sparse[part], dense, first.multimask))
         return torch.cat([low for low, _ in parts]), torch.cat([iou for _, iou in parts])
@@ -148,7 +147,7 @@ def preprocess(image: UInt8Array, side: int) -> Tensor:
 
     Zeros after the normalisation, so the padding is the mean colour.
     """
-    new_h, new_w = resized_size(*image.shape[:2], side)
+    new_h, new_w = resized_size(image.shape[0], image.shape[1], side)
     resized = np.asarray(Image.fromarray(image).resize((new_w, new_h), Image.Resampling.BILINEAR))
     out = torch.zeros(1, 3, side, side)
     mean, std = (torch.tensor(v)[:, None, None] for v in (PIXEL_MEAN, PIXEL_STD))

@@ -57,7 +57,7 @@ class TwoWayBlock(nn.Module):
         self.cross_attn_image_to_token = Attention(embedding_dim=embedding_dim, internal_dim=cross_dim, num_heads=num_heads)
 
     def forward(self, x: Tensor, pe: Tensor, image: Tensor, image_keys: Tensor) -> tuple[Tensor, Tensor]:
-        """x and pe [B, T, C] (pe: the tokens as they came in), image [B or 1, N, C], image_keys = image plus its position features."""
+        """x and pe [B, T, C] (pe: the tokens as they came in), image [B or 1, N, C], image_keys: image with positions added."""
         if self.first:  # neither position features nor a residual in the first layer (as released)
             x = self.self_attn(x, x, x)
         else:
@@ -94,13 +94,13 @@ class Attention(nn.Module):
         """
         rows = self._rows(self._heads(self.q_proj(q)) * self.head_dim**-0.5, self.k_proj.weight)
         weights = torch.softmax(torch.matmul(rows, keys.transpose(1, 2)), dim=-1)
-        summed = torch.matmul(weights, values).unflatten(1, (-1, self.num_heads))
-        v = torch.einsum("bthc,hdc->bthd", summed, self.v_proj.weight.unflatten(0, (self.num_heads, -1)))
+        summed = torch.matmul(weights, values).view(*q.shape[:2], self.num_heads, -1)
+        v = torch.einsum("bthc,hdc->bthd", summed, self._by_head(self.v_proj.weight))
         out: Tensor = self.out_proj(v.flatten(2) + self.v_proj.bias)
         return out
 
     def scatter(self, image: Tensor, image_keys: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """The image attends to the tokens, and the result is added to it: image, image_keys [B or 1, N, C], k, v [B, T, C] -> [B, N, C]."""
+        """The image attends to the tokens: image, image_keys [B or 1, N, C], k, v [B, T, C] -> image plus the result, [B, N, C]."""
         b, t, _ = k.shape
         n = image.shape[1]
         k = self._heads(self.k_proj(k)) * self.head_dim**-0.5
@@ -116,8 +116,11 @@ class Attention(nn.Module):
         return torch.baddbmm(image.expand(b, -1, -1), weights.transpose(1, 2), added.flatten(1, 2))
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.num_heads, self.head_dim))
+        return x.view(*x.shape[:-1], self.num_heads, self.head_dim)
+
+    def _by_head(self, weight: Tensor) -> Tensor:
+        return weight.view(self.num_heads, self.head_dim, -1)
 
     def _rows(self, x: Tensor, weight: Tensor) -> Tensor:
         """[B, T, heads, d] through the transpose of a projection's weight [heads * d, C] -> [B, T * heads, C]."""
-        return torch.einsum("bthd,hdc->bthc", x, weight.unflatten(0, (self.num_heads, -1))).flatten(1, 2)
+        return torch.einsum("bthd,hdc->bthc", x, self._by_head(weight)).flatten(1, 2)

@@ -1,0 +1,206 @@
+"""What `sambench data` does: find, adopt, verify and preview datasets. Nothing is printed here."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sambench import cards
+from sambench.errors import DataError, UsageError
+from sambench.loaders.open import Place, check_layout, find_place, missing, open_dataset, read_roots, roots_file
+from sambench.types import Dataset
+
+CLOSE = 0.01  # counts within this fraction of the expected ones are "close"
+
+Verdict = Literal["exact", "close", "different"]
+
+
+@dataclass(frozen=True)
+class CountCheck:
+    """Counts of the files at hand against stated ones. against: 'release' or 'paper'."""
+
+    against: str
+    images: int
+    masks: int
+    verdict: Verdict
+    meaning: str
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What reading every image and mask of a dataset has shown.
+
+    n_images, n_masks: read without error; n_dropped: empty masks among them, not counted in n_masks. broken: (image id, error)
+    of every image that could not be read. sizes: ((width, height), number of images), most frequent first.
+    """
+
+    dataset: str
+    root: Path
+    n_images: int
+    n_masks: int
+    n_dropped: int
+    broken: tuple[tuple[str, str], ...]
+    sizes: tuple[tuple[tuple[int, int], int], ...]
+    checks: tuple[CountCheck, ...]
+
+    def text(self) -> str:
+        """The report for people, several lines."""
+        lines = [f"{self.dataset}: {self.n_images} images, {self.n_masks} masks in {self.root}"]
+        if self.n_dropped:
+            lines.append(f"  {self.n_dropped} empty masks dropped")
+        shown = [f"{w} x {h} ({n})" for (w, h), n in self.sizes[:6]]
+        more = [f"{len(self.sizes) - 6} other sizes"] if len(self.sizes) > 6 else []
+        if shown:
+            lines.append("  sizes: " + ", ".join(shown + more))
+        lines += [f"  {c.against}: {c.images} images, {c.masks} masks: {c.verdict}; {c.meaning}" for c in self.checks]
+        if self.broken:
+            lines.append(f"  {len(self.broken)} images cannot be used:")
+            lines += [f"    {image_id}: {error}" for image_id, error in self.broken]
+        else:
+            lines.append("  every file was read")
+        return "\n".join(lines)
+
+
+def where(name: str) -> Place:
+    """The folder of a dataset and how it was found. Raises UsageError (unknown name) and DataMissingError."""
+    card, _ = _named(name)
+    place = find_place(card)
+    if place is None:
+        raise missing(card)
+    return place
+
+
+def adopt(name: str, path: Path) -> Path:
+    """Record a folder as the root of a dataset, in `$SAMBENCH_HOME/roots.json`; nothing is copied. Returns the absolute path.
+
+    Raises UsageError (unknown name, or a dataset without files) and DataError (another layout: says what was found, and
+    where the layout is if that is one level up or down); nothing is recorded then.
+    """
+    card, _ = _named(name)
+    if card.access.state == "embedded":
+        raise UsageError(f"dataset {card.id!r} is generated and has no files to adopt")
+    root = Path(path).expanduser().absolute()
+    if not root.is_dir():
+        raise missing(card, root)
+    check_layout(card, root)
+    if not any(r.n_masks for r in open_dataset(card, root=root).index()):
+        raise DataError(f"the folder of dataset {card.id!r} holds no masks", where=root, expected=" | ".join(card.layout))
+    _record({**read_roots(), card.id: str(root)})
+    return root
+
+
+def _record(roots: dict[str, str]) -> None:
+    path = roots_file()
+    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(json.dumps(roots, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        os.replace(aside, path)
+    except OSError as e:
+        aside.unlink(missing_ok=True)
+        raise DataError(
+            "an adopted folder cannot be recorded",
+            where=path,
+            found=e.strerror or repr(e),
+            remedy="make the folder writable, or set SAMBENCH_HOME to another",
+        ) from e
+
+
+def verify(
+    name: str, *, root: Path | None = None, progress: Callable[[int, int], object] | None = None
+) -> VerifyReport:
+    """Read every image and mask of a dataset once, one image in memory at a time.
+
+    progress: called as (images done, images in all). Broken images are listed, not raised.
+    """
+    card, variant = _named(name)
+    dataset = open_dataset(card, variant=variant, root=root)
+    records = dataset.index()
+    n_masks = n_dropped = 0
+    broken: list[tuple[str, str]] = []
+    sizes: Counter[tuple[int, int]] = Counter()
+    for i, record in enumerate(records):
+        try:
+            sample = dataset.load(record.image_id)
+            height, width = sample.image.shape[:2]
+        except DataError as e:
+            broken.append((record.image_id, e.one_line()))
+        else:
+            sizes[width, height] += 1
+            n_masks += len(sample.instances)
+            n_dropped += sample.n_dropped
+        if progress is not None:
+            progress(i + 1, len(records))
+    n_images = len(records) - len(broken)
+    return VerifyReport(
+        dataset=name,
+        root=root if root is not None else where(name).path,
+        n_images=n_images,
+        n_masks=n_masks,
+        n_dropped=n_dropped,
+        broken=tuple(broken),
+        sizes=tuple(sizes.most_common()),
+        checks=tuple(_checks(card, n_images, n_masks)),
+    )
+
+
+def _checks(card: cards.DatasetCard, n_images: int, n_masks: int) -> list[CountCheck]:
+    checks = []
+    if card.full is not None:
+        verdict = _verdict((n_images, n_masks), (card.full.images, card.full.masks))
+        checks.append(CountCheck("release", card.full.images, card.full.masks, verdict, _RELEASE[verdict]))
+    if card.paper is not None:
+        verdict = _verdict((n_images, n_masks), (card.paper.images, card.paper.masks))
+        meaning = _WHOLE[verdict]
+        if card.paper.subsampled:
+            enough = n_masks >= card.paper.masks
+            meaning = "the paper drew a subset of this size: " + (
+                "there is enough to draw one" if enough else "there is less here, and all of it is used"
+            )
+        checks.append(CountCheck("paper", card.paper.images, card.paper.masks, verdict, meaning))
+    return checks
+
+
+_RELEASE: dict[Verdict, str] = {
+    "exact": "this is the complete release",
+    "close": "nearly the complete release; another version of it, or a few files are missing",
+    "different": "a part of the release, another version, or another split",
+}
+_WHOLE: dict[Verdict, str] = {
+    "exact": "numbers compare with the paper's",
+    "close": "not quite what the paper evaluated; numbers compare with care",
+    "different": "not what the paper evaluated; numbers do not compare",
+}
+
+
+def _verdict(found: tuple[int, int], expected: tuple[int, int]) -> Verdict:
+    if found == expected:
+        return "exact"
+    near = all(abs(f - e) <= CLOSE * e for f, e in zip(found, expected, strict=True))
+    return "close" if near else "different"
+
+
+def preview(name: str, output: Path, *, n: int = 12, root: Path | None = None) -> Path:
+    """Write a PNG sheet of `n` images with their masks (the first in keyed-hash order); returns its path.
+
+    Raises UsageError (n below 1, a folder that cannot be written) and what `open_dataset` raises.
+    """
+    from sambench.contact_sheet import write_sheet
+    from sambench.loaders.subsets import choose_subset
+
+    if n < 1:
+        raise UsageError("a preview needs at least one image", expected="n >= 1", found=n)
+    card, variant = _named(name)
+    dataset: Dataset = open_dataset(card, variant=variant, root=root)
+    return write_sheet(dataset, choose_subset(dataset, card, "full").image_ids[:n], Path(output).expanduser())
+
+
+def _named(name: str) -> tuple[cards.DatasetCard, str | None]:
+    """`id`, `id:variant` or a card's path."""
+    source, _, variant = (name, "", "") if name.endswith(".toml") else name.partition(":")
+    return cards.dataset_card(source), variant or None
