@@ -129,7 +129,7 @@ def compare(a: Results | str | Path, b: Results | str | Path, **options: Any) ->
 def _tuples(request: Mapping[str, Any]) -> dict[str, Any]:
     out = {k: tuple(v) if isinstance(v, list) else v for k, v in request.items()}
     if isinstance(out.get("devices"), str):
-        out["devices"] = tuple(split_names([out["devices"]]))
+        out["devices"] = tuple(split_names([str(out["devices"])]))
     if isinstance(out.get("out"), Path):
         out["out"] = str(out["out"])
     known = set(engine.Request.__dataclass_fields__) - {"task", "datasets", "models", "settings"}

@@ -162,7 +162,7 @@ class LogitMasks:
         """float32 on `window`: the sigmoid of the logits."""
         x = self.logits(i, window)
         np.negative(x, out=x)
-        with np.errstate(over="ignore"):  # exp(large) is inf, and 1 / (1 + inf) is the right 0
+        with np.errstate(over="ignore", under="ignore"):  # exp(large) is inf, and 1 / (1 + inf) is the right 0
             np.exp(x, out=x)
         x += 1
         return np.reciprocal(x, out=x)

@@ -167,7 +167,7 @@ def read_card(path: Path, default_kind: Literal["dataset", "model"]) -> Card:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise CardError("a card is not valid TOML", where=path, found=str(e), remedy="mend the file") from e
     kind = raw.get("kind", default_kind)
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise CardError("a card has an unknown kind", where=path, expected=" or ".join(_KINDS), found=repr(kind))
     model = _KINDS[kind]
     try:
@@ -177,14 +177,16 @@ def read_card(path: Path, default_kind: Literal["dataset", "model"]) -> Card:
 
 
 def _explain(e: ValidationError, model: type[BaseModel], path: Path) -> CardError:
-    first = e.errors()[0]
+    # An unknown key first: a misspelt one also makes the right one missing.
+    first = next((d for d in e.errors() if d["type"] == "extra_forbidden"), e.errors()[0])
     key = ".".join(str(p) for p in first["loc"])
     if first["type"] == "extra_forbidden":
         holder: Any = model
         for part in first["loc"][:-1]:  # the table that holds the unknown key decides which names are near
             field = getattr(holder, "model_fields", {}).get(part)
-            holder = field.annotation if field is not None else None
-            holder = next((a for a in getattr(holder, "__args__", ()) if hasattr(a, "model_fields")), holder)
+            if field is not None:  # else an index or a name inside a tuple or dict of tables
+                inner = getattr(field.annotation, "__args__", ())
+                holder = next((a for a in inner if hasattr(a, "model_fields")), field.annotation)
         near = near_names(str(first["loc"][-1]), getattr(holder, "model_fields", {}))
         return CardError(
             f"a card has an unknown key {key!r}",
@@ -218,15 +220,23 @@ def _discover(kind: Literal["datasets", "baselines"]) -> dict[str, tuple[Card, P
 @lru_cache(maxsize=8)
 def _discover_in(kind: Literal["datasets", "baselines"], folders: tuple[Path, ...]) -> dict[str, tuple[Card, Path]]:
     found: dict[str, tuple[Card, Path]] = {}
+    named: dict[str, Path] = {}  # ids and aliases, which share one space of names
     for folder in folders:
         for path in sorted(folder.glob("*.toml")) if folder.is_dir() else ():
             card = read_card(path, "dataset" if kind == "datasets" else "model")
-            if card.id in found:
-                raise CardError(
-                    f"two cards have the id {card.id!r}", where=f"{found[card.id][1]} and {path}", remedy="rename or remove one"
-                )
+            _check_kind(card, ("dataset", "suite") if kind == "datasets" else ("model",), path)
+            for name in (card.id, *(card.aliases if isinstance(card, SuiteCard) else ())):
+                if name in named:
+                    where = f"{named[name]} and {path}"
+                    raise CardError(f"two cards have the id {name!r}", where=where, remedy="rename or remove one")
+                named[name] = path
             found[card.id] = (card, path)
     return found
+
+
+def _check_kind(card: Card, kinds: tuple[str, ...], path: Path) -> None:
+    if card.kind not in kinds:
+        raise CardError(f"a card of another kind than {' or '.join(kinds)}", where=path, found=f"kind = {card.kind!r}")
 
 
 def forget() -> None:
@@ -275,7 +285,10 @@ def _suite_names() -> list[str]:
 
 
 def _by_path(name: str, kind: Literal["dataset", "model"]) -> Card:
-    return read_card(Path(name).expanduser(), kind)
+    path = Path(name).expanduser()
+    card = read_card(path, kind)
+    _check_kind(card, (kind,), path)
+    return card
 
 
 def load_entry(entry: str, *, where: object) -> Any:

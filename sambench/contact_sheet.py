@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -26,7 +27,7 @@ _SHIFT = 4  # OpenCV draws at 1/16 pixel
 
 
 def write_sheet(dataset: Dataset, image_ids: Sequence[str], output: Path) -> Path:
-    """PNG of the images with masks in distinct colours, ignored pixels hatched grey, id and object count below each.
+    """PNG of the images with masks in distinct colours, ignored pixels grey, id and object count below each.
 
     Images that cannot be read show as an empty tile that says so. Raises UsageError where `output` cannot be written.
     """
@@ -50,7 +51,8 @@ def write_sheet(dataset: Dataset, image_ids: Sequence[str], output: Path) -> Pat
         sheet.save(aside, format="PNG")
         os.replace(aside, output)
     except OSError as e:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
         raise UsageError("a preview cannot be written", where=output, found=e.strerror or repr(e)) from e
     return output
 
@@ -60,7 +62,7 @@ def draw_sample(sample: Sample, side_px: int) -> UInt8Array:
     scale = side_px / max(sample.height, sample.width)
     size = (max(1, round(sample.width * scale)), max(1, round(sample.height * scale)))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    image = np.ascontiguousarray(cv2.resize(sample.image, size, interpolation=method))
+    image = cv2.resize(sample.image, size, interpolation=method).astype(np.uint8)
     if sample.ignore is not None:
         _lay(image, sample.ignore, scale, (128, 128, 128))
     # Large ones first: a part that lies in a whole stays visible.
@@ -84,7 +86,7 @@ def _scaled(contour: npt.NDArray[np.int32], region: Region, scale: float) -> npt
     """Contour points [n, 1, 2] of the padded window as fixed-point pixels of the tile (pixel centres at +0.5)."""
     offset = np.array([region.x0 - 1, region.y0 - 1])
     points = (contour + offset + 0.5) * scale - 0.5
-    return np.round(points * (1 << _SHIFT)).astype(np.int32)
+    return np.asarray(np.round(points * (1 << _SHIFT)), np.int32)
 
 
 def _colour(k: int) -> tuple[int, int, int]:
@@ -100,10 +102,9 @@ def _count(n: int) -> str:
 def _caption(sheet: Image.Image, at: tuple[int, int], image_id: str, count: str) -> None:
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
     room = TILE_PX - draw.textlength(count, font=font) - 16
-    text = image_id
-    while text and draw.textlength(text, font=font) > room:
-        text = text[:-2] + "…" if not text.endswith("…") else text[:-2] + "…"
-        if text == "…":
-            break
+    text, cut = image_id, len(image_id)
+    while cut and draw.textlength(text, font=font) > room:
+        cut -= 1
+        text = image_id[:cut] + "…"
     draw.text((at[0] + 2, at[1] + 5), text, fill=_TEXT, font=font)
     draw.text((at[0] + TILE_PX - 2, at[1] + 5), count, fill=(150, 152, 158), font=font, anchor="ra")

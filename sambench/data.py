@@ -6,6 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -102,7 +103,8 @@ def _record(roots: dict[str, str]) -> None:
         aside.write_text(json.dumps(roots, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         os.replace(aside, path)
     except OSError as e:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
         raise DataError(
             "an adopted folder cannot be recorded",
             where=path,

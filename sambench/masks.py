@@ -60,10 +60,14 @@ class Region:
 
     @classmethod
     def from_rle(cls, rle: RLE) -> Region:
-        """From COCO RLE, compressed. Raises DataError if it does not decode."""
+        """From COCO RLE, compressed. Raises DataError if it does not decode, or does not cover the frame exactly."""
         try:
+            height, width = (int(n) for n in rle["size"])
+            if _n_pixels(rle["counts"]) != height * width:
+                # pycocotools leaves the pixels after the last run as it found them in memory.
+                raise ValueError(f"runs of another length than {height} x {width} pixels")
             return cls.from_array(coco_mask.decode(rle))
-        except (ValueError, TypeError, KeyError) as e:
+        except (ValueError, TypeError, KeyError, IndexError) as e:
             raise DataError("an RLE mask does not decode", expected="COCO compressed RLE", found=repr(e)) from e
 
     @property
@@ -137,6 +141,28 @@ class Region:
         return self.array[w.y0 - self.y0 : w.y1 - self.y0, w.x0 - self.x0 : w.x1 - self.x0]
 
 
+def _n_pixels(counts: bytes | str) -> int:
+    """The sum of all runs of a compressed RLE, -1 if one is negative. Raises ValueError on characters that it never has.
+
+    Five bits a character from 48 on, the sixth says that more follow, the last one's highest is the sign; from the fourth run on
+    the difference to the run before the last is written (pycocotools' maskApi.c, rleToString).
+    """
+    code = np.frombuffer(counts.encode() if isinstance(counts, str) else counts, np.uint8).astype(np.int64) - 48
+    if not len(code) or code.min() < 0 or code.max() > 63 or code[-1] & 32:
+        raise ValueError("not a compressed RLE string")
+    ends = np.flatnonzero(code & 32 == 0)
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    digit = np.arange(len(code)) - np.repeat(starts, ends - starts + 1)
+    if digit.max() > 6:
+        raise ValueError("a run that is longer than any image")
+    steps = np.add.reduceat((code & 31) << (5 * digit), starts)
+    steps -= np.where(code[ends] & 16, 1 << (5 * (ends - starts + 1)), 0)
+    runs = steps.copy()
+    for chain in (slice(1, None, 2), slice(2, None, 2)):
+        runs[chain] = np.cumsum(steps[chain])
+    return int(runs.sum()) if runs.min() >= 0 else -1
+
+
 def intersect(a: Window, b: Window) -> Window | None:
     """The rectangle that both share, or None."""
     w = Window(max(a.y0, b.y0), max(a.x0, b.x0), min(a.y1, b.y1), min(a.x1, b.x1))
@@ -159,15 +185,18 @@ def pairwise_iou(a: BoolArray, b: BoolArray) -> npt.NDArray[np.float64]:
     """
     if a.shape[1:] != b.shape[1:]:
         raise ValueError(f"masks of different frames: {a.shape[1:]} and {b.shape[1:]}")
-    pa = np.packbits(a.reshape(len(a), -1), axis=1)
-    pb = np.packbits(b.reshape(len(b), -1), axis=1)
+    n_px = math.prod(a.shape[1:])
+    pa = np.packbits(a.reshape(len(a), n_px), axis=1)
+    pb = np.packbits(b.reshape(len(b), n_px), axis=1)
     area_a = np.bitwise_count(pa).sum(axis=1, dtype=np.int64)
     area_b = np.bitwise_count(pb).sum(axis=1, dtype=np.int64)
     inter = np.empty((len(a), len(b)), np.int64)
     for i, row in enumerate(pa):
         inter[i] = np.bitwise_count(pb & row).sum(axis=1, dtype=np.int64)
     union = area_a[:, None] + area_b[None, :] - inter
-    return np.divide(inter, union, out=np.zeros(inter.shape, np.float64), where=union > 0)
+    iou = np.zeros(inter.shape, np.float64)
+    np.divide(inter, union, out=iou, where=union > 0)
+    return iou
 
 
 def boundary_dilation(height: int, width: int, ratio: float) -> int:

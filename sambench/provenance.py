@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -19,7 +20,10 @@ ORDER_KEY = b"sambench/1"
 
 
 def canonical_json(value: Any) -> str:
-    """One text per value: sorted keys, no spaces, floats as Python repr; raises TypeError on what JSON has no form for."""
+    """One text per value: sorted keys, no spaces, floats as Python repr.
+
+    Raises TypeError on what JSON has no form for, ValueError on NaN and infinities.
+    """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
@@ -81,7 +85,8 @@ def _write_memo(memo: Path, values: Mapping[str, str]) -> None:
         aside.write_text(json.dumps(values))
         os.replace(aside, memo)
     except OSError:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink()
 
 
 def environment() -> dict[str, Any]:

@@ -83,13 +83,16 @@ def test_one_prompt_alone_and_among_others_answer_alike(model: Segmenter) -> Non
 
 
 def test_opencv_random_state_is_of_no_consequence(model: Segmenter) -> None:
-    image, _ = picture(noise=50)
+    # Smooth noise: colour models that start elsewhere end elsewhere, as the seeds at the end show.
+    noise = cv2.GaussianBlur(np.random.default_rng(0).standard_normal((HEIGHT, WIDTH, 3)), (0, 0), 5)
+    image = (128 + 40 * noise / noise.std()).clip(0, 255).astype(np.uint8)
+    prompt = clicks((60, 60, 1), (75, 60, 1), (95, 60, 0))
     found = []
     for seed in (1, 2, 3):
         cv2.setRNGSeed(seed)
-        cv2.randu(np.zeros(seed * 7, np.float64), 0, 1)
-        found.append(answer(model, image, clicks((60, 60, 1), (75, 60, 1), (95, 60, 0))).rle())
+        found.append(answer(model, image, prompt).rle())
     assert found[0] == found[1] == found[2]
+    assert len({answer(grabcut(seed=seed), image, prompt).rle()["counts"] for seed in range(5)}) > 1
 
 
 def test_no_object_prompted_gives_an_empty_mask(model: Segmenter) -> None:
@@ -147,19 +150,25 @@ def test_grabcut_gets_better_with_clicks() -> None:
 
 def test_grabcut_heeds_the_labels_of_clicked_pixels() -> None:
     image, _ = picture()
-    # The last click denies a pixel right beside the first one: certain discs must not swallow each other.
-    mask = answer(grabcut(), image, clicks((60, 60, 1), (62, 60, 0), (60, 80, 1))).full()
-    assert mask[60, 60]
-    assert mask[80, 60]
-    assert not mask[60, 62]
+    # A click denies a pixel six away from the first one: both keep the two pixels around them, in whichever order they come.
+    for first, second in (((60, 60, 1), (66, 60, 0)), ((66, 60, 0), (60, 60, 1))):
+        mask = answer(grabcut(certain_radius=9), image, clicks(first, second, (60, 80, 1))).full()
+        assert mask[60, 58:63].all()
+        assert not mask[60, 64:69].any()
+        assert mask[80, 60]
+    beside = answer(grabcut(), image, clicks((60, 60, 1), (61, 60, 0))).full()
+    assert beside[60, 60]
+    assert not beside[60, 61]
 
 
-def test_grabcut_window_grows_to_hold_a_large_object() -> None:
-    image = np.zeros((600, 700, 3), np.uint8) + np.uint8(40)
-    image[60:560, 80:640] = (200, 180, 60)
+@pytest.mark.parametrize("side", [150, 420])
+def test_grabcut_window_grows_to_hold_a_large_object(side: int) -> None:
+    # The click is near a corner, so that the first window, of 96 pixels, sees both the object and its ground.
+    image = np.full((600, 700, 3), 40, np.uint8)
+    image[60 : 60 + side, 80 : 80 + side] = (200, 180, 60)
     image += np.random.default_rng(0).integers(0, 20, image.shape).astype(np.uint8)
-    target = Region.from_window(np.ones((500, 560), bool), 60, 80, 600, 700)
-    assert answer(grabcut(), image, clicks((360, 310, 1), (20, 20, 0))).iou(target) > 0.97
+    target = Region.from_window(np.ones((side, side), bool), 60, 80, 600, 700)
+    assert answer(grabcut(), image, clicks((100, 80, 1))).iou(target) > 0.97
 
 
 def test_grabcut_never_leaves_the_box_and_starts_from_the_carry() -> None:
@@ -176,7 +185,7 @@ def test_grabcut_options_are_in_the_identity_and_checked() -> None:
     assert grabcut().identity == {
         "model": "grabcut",
         "window": 96,
-        "max_side": 256,
+        "max_side": 200,
         "iterations": 1,
         "probable_radius": 8,
         "certain_radius": 3,

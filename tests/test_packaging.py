@@ -44,7 +44,8 @@ def test_the_wheel_has_every_module_and_every_card(wheel: zipfile.ZipFile) -> No
     inside = set(wheel.namelist())
     modules = {f"sambench/{p.relative_to(ROOT / 'sambench').as_posix()}" for p in (ROOT / "sambench").rglob("*.py")}
     assert {n for n in inside if n.endswith(".py")} == modules
-    cards = {f"sambench/_shared/{p.relative_to(ROOT).as_posix()}" for kind in ("datasets", "baselines", "reports") for p in (ROOT / kind).glob("*.toml")}
+    files = [p for kind in ("datasets", "baselines", "reports") for p in (ROOT / kind).glob("*.toml")]
+    cards = {f"sambench/_shared/{p.relative_to(ROOT).as_posix()}" for p in files}
     assert {n for n in inside if n.endswith(".toml")} == cards
     assert "sambench/_shared/datasets/sa23.toml" in cards
     assert "sambench/py.typed" in inside
@@ -52,7 +53,12 @@ def test_the_wheel_has_every_module_and_every_card(wheel: zipfile.ZipFile) -> No
 
 def test_an_installed_wheel_finds_its_cards(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
     wheel.extractall(tmp_path / "site")
-    code = "from sambench import cards, paths; print(paths.packaged('datasets')); print(*cards.dataset_cards()); print(*cards.model_cards())"
+    code = """
+from sambench import cards, paths
+print(paths.packaged("datasets"))
+print(*cards.dataset_cards())
+print(*cards.model_cards())
+"""
     env = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, cwd=tmp_path, check=True)
     folder, datasets, models = done.stdout.splitlines()

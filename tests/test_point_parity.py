@@ -113,7 +113,9 @@ def our_rows(segmenter: Any, objects: list[np.ndarray], image: np.ndarray) -> li
 def disagreement(rows: list[list[dict[str, Any]]], ref: Reference) -> str | None:
     """The first difference in clicks or masks beyond the bound (2 x pixels near the threshold + 10), or None."""
     for i, object_rows in enumerate(rows):
-        clicks = [(*xy, bool(p)) for xy, p in zip(_pairs(object_rows[-1]["clicks_xy"]), object_rows[-1]["clicks_label"], strict=True)]
+        clicks = [
+            (*xy, bool(p)) for xy, p in zip(_pairs(object_rows[-1]["clicks_xy"]), object_rows[-1]["clicks_label"], strict=True)
+        ]
         if clicks != ref.clicks[i]:
             return f"object {i}: clicks {clicks} and {ref.clicks[i]}"
         for k, row in enumerate(object_rows):
@@ -144,7 +146,9 @@ def test_nine_clicks_equal_the_plain_loop(models: tuple[Any, Any], reference: Re
 class Changed:
     """Our segmenter with one mistake in it."""
 
-    def __init__(self, inner: Any, *, prompt: Callable[[Prompt], Prompt] = lambda p: p, bgr: bool = False, constant: bool = False) -> None:
+    def __init__(
+        self, inner: Any, *, prompt: Callable[[Prompt], Prompt] = lambda p: p, bgr: bool = False, constant: bool = False
+    ) -> None:
         self.inner, self.prompt, self.bgr, self.constant = inner, prompt, bgr, constant
         self.max_batch = inner.max_batch
 

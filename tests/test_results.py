@@ -363,6 +363,9 @@ def test_interrupted_cells_are_scored_from_their_rows(make: Maker) -> None:
     assert (row["n_images"], row["n_objects"]) == (9, 27)
     frame = metrics_frame([cell], QUICK)
     assert frame["partial"].all()
+    failing = make.cell("failing", absent=[19], failed=[1])
+    begun = _edit(failing, counts={"n_images_failed": 0})  # as a killed run leaves it: written before anything failed
+    assert set(metrics_frame([begun], QUICK)["n_failed"]) == {1}
     nothing = make.cell("empty", absent=range(20))
     assert _by(point_table([nothing]))["n_images"] == 0
     assert layout.DASH in _terminal(point_table([cell, nothing], bootstrap=QUICK))
@@ -379,6 +382,18 @@ def test_the_subsets_note_is_printed(make: Maker) -> None:
     table = point_table([make.cell(note="not the paper's subset (redrawn)")])
     assert "demo: not the paper's subset (redrawn)" in table.notes
     assert "not the paper's subset (redrawn)" in layout.to_csv(table)
+
+
+def test_few_clusters_are_said_and_the_level_is_the_columns_name(make: Maker) -> None:
+    few, many = make.cell("few", clusters=19), make.cell("many", clusters=20)
+    table = point_table([few, many])
+    warned = [n for n in table.notes if "too narrow" in n]
+    assert warned == ["few: 19 independent images or scenes only; intervals are likely too narrow"]
+    assert "95 % CI" in [c.label for c in table.shown]
+    other = make.cell("few", run="q-otsu-1", clusters=19)
+    assert warned[0] in compare_cells([few], [other], k=1, bootstrap=QUICK).notes
+    bare = make.cell("bare", finish=False)
+    assert "90 % CI" in [c.label for c in point_table([bare], bootstrap=Bootstrap(200, 0.9)).shown]
 
 
 def test_metrics_frame_has_the_schemas_columns(make: Maker) -> None:
@@ -504,6 +519,8 @@ def test_text_forms_round_and_escape() -> None:
     assert "\\begin{tabular}{lrrrrr}" in latex
     for words in ("a_b|c[red]", "[25.0, 50.0]", "PARTIAL: 5 % of a_b"):  # brackets are text, not rich's markup
         assert words in _terminal(TABLE)
+    digits = ["".join(sorted(c for c in _terminal(TABLE, width) if c.isdigit())) for width in (30, 200)]
+    assert digits[0] == digits[1]  # folded, but nothing cut off
     assert "secret" not in markdown + latex + _terminal(TABLE)
 
 
@@ -596,6 +613,7 @@ def test_compare_over_several_datasets_has_their_mean(make: Maker) -> None:
     k, mean, low, high = found.means[0]
     assert (k, len(found.means)) == (1, len(CLICKS))
     assert mean == pytest.approx((at_one[0].mean + at_one[1].mean) / 2, abs=1e-15)
+    assert low < mean < high < 0
     se = np.hypot(at_one[0].std_error, at_one[1].std_error) / 2
     assert high - low == pytest.approx(2 * 1.96 * se, rel=0.2)
     assert _by(found.table, dataset="mean over datasets", k=1)["ci"] == (low, high)

@@ -81,7 +81,9 @@ def test_killed_again_and_again_it_ends_the_same(world: Path) -> None:
 
 def test_workers_end_with_their_parent(world: Path) -> None:
     p = subprocess.Popen(
-        [sys.executable, "-m", "sambench", *command(world / "out", "--workers", "2", "-M", "slow_s=0.5")], cwd=ROOT, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "sambench", *command(world / "out", "--workers", "2", "-M", "slow_s=0.5")],
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
     )
     time.sleep(5)
     children = subprocess.run(["pgrep", "-P", str(p.pid)], capture_output=True, text=True).stdout.split()
@@ -96,7 +98,9 @@ def test_workers_end_with_their_parent(world: Path) -> None:
 
 def test_ctrl_c_keeps_what_is_computed(world: Path) -> None:
     args = command(world / "out", "--workers", "1", "-M", "slow_s=0.4")
-    p = subprocess.Popen([sys.executable, "-m", "sambench", *args], cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    p = subprocess.Popen(
+        [sys.executable, "-m", "sambench", *args], cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     time.sleep(6)
     p.send_signal(signal.SIGINT)
     _, err = p.communicate(timeout=60)

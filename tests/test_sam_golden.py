@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import golden_weights as rule
 import numpy as np
 import pytest
 import torch
@@ -21,19 +20,11 @@ from PIL import Image
 
 from sambench.candidates import LogitMasks
 from sambench.models.sam.build import build_sam, build_sam_model
-from sambench.models.sam.segmenter import SamSegmenter, SamState, preprocess, resized_size
+from sambench.models.sam.segmenter import SamState, preprocess, resized_size
 from sambench.types import Prediction, Prompt
+from tests import golden_weights as rule
 
 GOLDEN = Path(__file__).parent / "golden" / "sam"
-
-
-def manifest(arch: str) -> dict[str, tuple[int, ...]]:
-    return {k: tuple(v) for k, v in json.loads((GOLDEN / f"manifest_sam_{arch}.json").read_text()).items()}
-
-
-def golden_segmenter(arch: str) -> SamSegmenter:
-    state = {k: torch.from_numpy(rule.value(k, shape)) for k, shape in manifest(arch).items()}
-    return build_sam(arch, weights=state)
 
 
 def load(name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -53,7 +44,7 @@ class Traced:
     """A segmenter, its state of the procedural image, and what its parts put out on the way."""
 
     def __init__(self, arch: str) -> None:
-        self.segmenter = golden_segmenter(arch)
+        self.segmenter = build_sam(arch, weights=rule.golden_state_dict(arch))
         self.trace: dict[str, torch.Tensor] = {}
         model = self.segmenter.model
         encoder = model.image_encoder
@@ -77,7 +68,7 @@ def vit_b() -> Iterator[Traced]:
 def test_state_dict_has_the_official_names_and_shapes(arch: str) -> None:
     with torch.device("meta"):
         model = build_sam_model(arch)
-    assert {k: tuple(t.shape) for k, t in model.state_dict().items()} == manifest(arch)
+    assert {k: tuple(t.shape) for k, t in model.state_dict().items()} == rule.manifest(arch)
     assert {t.dtype for t in model.state_dict().values()} == {torch.float32}
 
 
@@ -222,7 +213,7 @@ def decoder() -> torch.nn.Module:
     """The prompt encoder and the decoder alone; all plain SAMs have the same under the weight rule."""
     model = build_sam_model("vit_b")
     for part in ("prompt_encoder", "mask_decoder"):
-        names = {k.removeprefix(part + "."): v for k, v in manifest("vit_b").items() if k.startswith(part)}
+        names = {k.removeprefix(part + "."): v for k, v in rule.manifest("vit_b").items() if k.startswith(part)}
         state = {k: torch.from_numpy(rule.value(f"{part}.{k}", shape)) for k, shape in names.items()}
         getattr(model, part).load_state_dict(state)
     return model

@@ -255,7 +255,7 @@ def _fluorescent(s: Scene) -> None:
     ground = rng.uniform(0, 45)
     level = np.full((SIDE, SIDE), ground, np.float32)
     level += fractal(rng, SIDE, SIDE, float(rng.uniform(60, 250))) * rng.uniform(0, 8)
-    peak, spread = rng.uniform(20, 210), rng.uniform(0.1, 0.7)
+    peak, spread = rng.uniform(40, 220), rng.uniform(0.1, 0.7)
     grain, soft = rng.uniform(0, 0.35), float(rng.uniform(0.4, 3.0)) * min(1.0, radius / 12)
     shape = str(rng.choice(["blob", "ellipse", "lump"], p=[0.5, 0.4, 0.1]))
     dome = rng.uniform(0, 0.6)
@@ -286,12 +286,12 @@ def _fluorescent(s: Scene) -> None:
     if rng.random() < 0.6:
         level += rng.standard_normal(level.shape, dtype=np.float32) * (rng.uniform(0, 5) + np.sqrt(level) * rng.uniform(0, 0.8))
     if rng.random() < 0.3:
-        level = np.clip(level, 0, 255) * (rng.uniform(15, 80) / 255)
+        level = np.clip(level, 0, 255) * (rng.uniform(35, 140) / 255)
     style = rng.random()
     tint = np.ones(3, np.float32) if style < 0.7 else rng.uniform(0.1, 1, 3).astype(np.float32)
     s.image[:] = level[..., None] * tint
     if rng.random() < 0.2:
-        s.image[:] = 255 - np.clip(s.image, 0, 255) * rng.uniform(0.3, 1)
+        s.image[:] = 255 - np.clip(s.image, 0, 255) * rng.uniform(0.4, 1)
 
 
 def _stained(s: Scene) -> None:

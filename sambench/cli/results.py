@@ -77,6 +77,7 @@ def rescore(
     level: Annotated[float, typer.Option("--level", min=0.5, max=0.999, help="Level of the intervals.")] = 0.95,
     seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap.")] = 0,
     check_masks: Annotated[bool, typer.Option("--check-masks", help="Compare stored masks with the ground truth again.")] = False,
+    root: Annotated[Path | None, typer.Option("--root", metavar="DIR", help="The dataset's folder, for --check-masks.")] = None,
     out: Out = Path("runs"),
 ) -> None:
     """Compute metrics anew from stored rows, without model or dataset; CSV on standard output."""
@@ -92,7 +93,7 @@ def rescore(
     if check_masks:
         wrong = False
         for cell in cells:
-            found = check(cell)
+            found = check(cell, root=root)
             at = f", largest {found.largest:.3g} at {found.where}" if found.n_differing else ""
             typer.echo(f"{cell.dataset}: {found.n_masks:,} stored masks of {found.n_rows:,} rows, {found.n_differing} differ{at}")
             wrong = wrong or found.n_differing > 0

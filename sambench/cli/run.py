@@ -36,8 +36,8 @@ def _config(ctx: typer.Context, path: Path | None) -> Path | None:
             raise unknown_name("configuration key", key, [f for f in flags if f not in ("config", "help")], where=path)
         if name == "option" and isinstance(value, dict):
             value = [f"{k}={v}" for k, v in value.items()]
-        listed = isinstance(value, list) and flags[name].multiple  # type: ignore[attr-defined]
-        if flags[name].multiple and not listed:  # type: ignore[attr-defined]
+        listed = isinstance(value, list) and flags[name].multiple
+        if flags[name].multiple and not listed:
             value = [value]
         elif isinstance(value, list) and not listed:
             value = ",".join(str(v) for v in value)

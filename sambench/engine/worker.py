@@ -22,6 +22,7 @@ from sambench import cards, tasks
 from sambench.engine import cells
 from sambench.engine.claims import holder, holder_pid, try_claim
 from sambench.engine.models import ModelSpec, build
+from sambench.engine.plan import SHARD_SIZE
 from sambench.engine.shards import ImageState, Shard, ShardStore, storage_error
 from sambench.errors import ModelError, SambenchError
 from sambench.tasks.prompted import Context, Interrupted
@@ -181,7 +182,7 @@ def work(job: Job, segmenter: Any, emit: Emit, check_stop: Callable[[], None]) -
         dataset = open_dataset(card, variant=cell.variant, root=Path(cell.root).expanduser() if cell.root else None)
         folder = Path(cell.cell_dir)
         image_ids = (folder / "images.txt").read_text(encoding="utf-8").splitlines()
-        store = ShardStore(folder, image_ids, cells.SHARD_SIZE, task.columns)
+        store = ShardStore(folder, image_ids, SHARD_SIZE, task.columns)
         sizes = {r.image_id: r.file_bytes for r in dataset.index()}
         _Work(job, cell, task, dataset, store, sizes, segmenter, emit, check_stop).run()
 

@@ -186,6 +186,6 @@ def _high_byte(path: Path, image: Image.Image) -> UInt8Array:
 
 
 def _describe(image: Image.Image, bits: int) -> str:
-    names = {"P": "palette", "PA": "palette", "L": "gray", "LA": "gray and alpha", "1": "gray", "I": "gray"}
-    kind = "gray" if image.mode.startswith("I;16") else names.get(image.mode, image.mode)
+    names = {"P": "palette", "PA": "palette", "L": "gray", "LA": "gray and alpha", "1": "gray", "F": "float"}
+    kind = "gray" if image.mode.startswith("I") else names.get(image.mode, image.mode)
     return f"{bits}-bit {kind} ({image.format}, Pillow mode {image.mode})"

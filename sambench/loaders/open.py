@@ -115,12 +115,16 @@ def open_dataset(card: DatasetCard, *, variant: str | None = None, root: Path | 
 
 def _check_options(card: DatasetCard, reader: Any, options: dict[str, Any]) -> None:
     try:
-        inspect.signature(reader).bind(Path(), name=card.id, variant="default", **options)
+        signature = inspect.signature(reader)
+    except ValueError:  # a built-in: nothing to compare with
+        return
+    try:
+        signature.bind(Path(), name=card.id, variant="default", **options)
     except TypeError as e:
         raise CardError(
             f"the reader of dataset {card.id!r} does not take the card's options",
             where=card.reader,
-            expected=f"{inspect.signature(reader)}",
+            expected=str(signature),
             found=f"{options!r}: {e}",
         ) from e
 
@@ -148,11 +152,12 @@ def check_layout(card: DatasetCard, root: Path, reader: Any = None, options: dic
     """
     if reader is None:
         reader = load_entry(card.reader, where=f"the card of dataset {card.id!r}")
+    options = card.options_of(None) if options is None else options
     names = _entries(root)
     fits: Callable[..., bool] | None = getattr(reader, "fits", None)
-    if names and (fits is None or fits(root, **(card.options_of(None) if options is None else options))):
+    if names and (fits is None or fits(root, **options)):
         return
-    near = next((p for p in _around(root) if fits is not None and fits(p, **(options or {}))), None)
+    near = next((p for p in _around(root) if fits is not None and fits(p, **options)), None)
     if near is not None:
         level = "above" if near == root.parent else "below"
         remedy = f"the layout is one level {level}: sambench data adopt {card.id} {near}"

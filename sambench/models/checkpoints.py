@@ -6,7 +6,9 @@ Pickles are read with `weights_only`: a file that asks for anything but tensors 
 from __future__ import annotations
 
 import pickle
+import pickletools
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,6 +21,7 @@ from sambench.errors import CheckpointError
 
 Signature: TypeAlias = Mapping[str, tuple[int, ...]]
 
+_HARMLESS = ("torch.", "collections.OrderedDict", "_codecs.encode")  # what a file of tensors asks for
 _MODULE_PREFIXES = ("module.", "_orig_mod.", "model.", "sam.")
 
 
@@ -218,12 +221,15 @@ def _truncated(path: Path, detail: BaseException) -> CheckpointError:
 
 def _read_torch(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")  # refused or damaged is told below
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as e:
-        names = re.findall(r"(?:GLOBAL|global|Unsupported (?:class|operand)) ([\w.]+\.\w+)", str(e))
-        if not names and "weights_only" not in str(e).lower() and "weights only" not in str(e).lower():
+        # torch names what it refuses, except in pickle protocols that it does not read.
+        names = re.findall(r"GLOBAL ([\w.]+\.\w+)", str(e)) or [n for n in _globals(path) if not n.startswith(_HARMLESS)]
+        if not names:
             raise _truncated(path, e) from e
-        asked = ", ".join(dict.fromkeys(names)) or str(e).splitlines()[0]
+        asked = ", ".join(dict.fromkeys(names))
         raise CheckpointError(
             "the checkpoint is refused: it asks for code to be run",
             where=path,
@@ -233,6 +239,29 @@ def _read_torch(path: Path) -> Any:
         ) from e
     except (RuntimeError, EOFError, OSError, zipfile.BadZipFile, ValueError, KeyError, IndexError, AttributeError) as e:
         raise _truncated(path, e) from e
+
+
+def _globals(path: Path) -> list[str]:
+    """What the first pickle of a file asks to import, 'module.name', read without running it; up to where it breaks off."""
+    found: list[str] = []
+    strings: list[str] = []
+    memo: list[str] = []
+    try:
+        with path.open("rb") as f:
+            for op, arg, _ in pickletools.genops(f):
+                if op.name == "GLOBAL":
+                    found.append(str(arg).replace(" ", "."))
+                elif op.name == "STACK_GLOBAL":
+                    found.append(".".join(strings[-2:]))
+                elif op.name == "MEMOIZE":
+                    memo.append(strings[-1] if strings else "")
+                elif op.name in ("BINGET", "LONG_BINGET") and isinstance(arg, int) and arg < len(memo):
+                    strings.append(memo[arg])
+                elif isinstance(arg, str):
+                    strings.append(arg)
+    except ValueError:
+        pass
+    return found
 
 
 def _read_safetensors(path: Path) -> Any:

@@ -22,6 +22,8 @@ from sambench.errors import RunError, UsageError, near_names, unknown_name
 if TYPE_CHECKING:
     import pandas as pd
 
+# Resampling and cluster-robust errors understate the spread of few clusters (Cameron and Miller 2015, section VI).
+FEW_CLUSTERS = 20
 _HASH = re.compile(r"-[0-9a-f]{8}$")
 _KEYS = {
     "task": ("name", "protocol", "settings"),
@@ -286,6 +288,12 @@ def partial_notes(cells: Iterable[CellView]) -> list[str]:
         if reasons:
             out.append(f"PARTIAL: {cell.dataset}, {cell.model}: {'; '.join(reasons)}")
     return out
+
+
+def cluster_notes(counts: Iterable[tuple[str, int]]) -> list[str]:
+    """One line for each (dataset, number of clusters) with too few of them for an interval to be trusted."""
+    few = {pair: None for pair in counts if 0 < pair[1] < FEW_CLUSTERS}
+    return [f"{dataset}: {n} independent images or scenes only; intervals are likely too narrow" for dataset, n in few]
 
 
 def subset_notes(cells: Iterable[CellView]) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from sambench.errors import UsageError
 from sambench.metrics.bootstrap import PairedDifference, paired_difference, resampled_means
-from sambench.results.cells import CellView, partial_notes
+from sambench.results.cells import CellView, cluster_notes, partial_notes
 from sambench.results.layout import Column, Kind, Row, Table
 from sambench.results.measures import NOC, PAIR, object_values
 from sambench.tasks.summary import Bootstrap
@@ -246,7 +246,7 @@ def _notes(
     differences: Sequence[Difference],
 ) -> list[str]:
     used = [c for pair in pairs for c in pair]
-    notes = partial_notes(used)
+    notes = partial_notes(used) + cluster_notes((d.dataset, d.paired.n_clusters) for d in differences)
     for side, cells in (("A", a), ("B", b)):
         unused = [c.dataset for c in cells if c.dataset not in {u.dataset for u in used}]
         if unused:

@@ -112,9 +112,11 @@ def render_rich(table: Table) -> RenderableType:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    out = RichTable(title=Text(table.title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    title = Text(table.title, style="bold")
+    out = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for column in table.shown:
-        out.add_column(Text(column.label), justify="left" if column.kind == "text" else "right", no_wrap=True)
+        justify: Literal["left", "right"] = "left" if column.kind == "text" else "right"
+        out.add_column(Text(column.label), justify=justify, overflow="fold")  # a narrow terminal cuts no digit off
     for i, row in enumerate(table.rows):
         if row.summary and i and not table.rows[i - 1].summary:
             out.add_section()

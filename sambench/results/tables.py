@@ -17,7 +17,7 @@ from sambench.cards import SuiteCard, suite_card, suite_cards
 from sambench.errors import UsageError, unknown_name
 from sambench.metrics.bootstrap import resampled_means
 from sambench.provenance import digest
-from sambench.results.cells import CellView, partial_notes, subset_notes
+from sambench.results.cells import CellView, cluster_notes, partial_notes, subset_notes
 from sambench.results.layout import FORMATS, Column, Kind, Row, Table, is_missing, render, render_rich, to_frame
 from sambench.results.rescore import DEFAULT_BOOTSTRAP, rescore
 from sambench.schema import METRIC_COLUMNS
@@ -43,11 +43,12 @@ __all__ = [
 MAX_CLICK_COLUMNS = 9
 BOUNDARY_2PCT, BOUNDARY_1PCT = 0.02, 0.01
 NOT_COMPARABLE = "not comparable"
+_CAUSES = {"partial": "--limit", "incomplete": "failures"}
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A column of numbers: which metric rows fill it. part: value, or the row's interval."""
+    """A column of numbers, and which metric row of a cell fills it (its value, or its interval, by `kind`)."""
 
     key: str
     label: str
@@ -165,7 +166,7 @@ def box_table(
     entries = [_Entry(c, metric_rows_of(c, bootstrap)) for c in cells]
     measures = [
         Measure("miou", "mIoU", "percent", "miou"),
-        Measure("miou_ci", "95 % CI", "interval", "miou"),
+        Measure("miou_ci", "CI", "interval", "miou"),
         Measure("oracle", "oracle (of)", "of", "miou", "oracle"),
         Measure("mbiou_2pct", "mBIoU 2 %", "percent", "mbiou", threshold=BOUNDARY_2PCT),
         Measure("mbiou_1pct", "mBIoU 1 %", "percent", "mbiou", threshold=BOUNDARY_1PCT),
@@ -184,7 +185,7 @@ def _point_measures(entries: Sequence[_Entry]) -> list[Measure]:
     out = [Measure(f"miou@{k}", f"mIoU@{k}", "percent", "miou", k=k) for k in counts]
     if counts:
         first = counts[0]
-        out.insert(1, Measure(f"miou@{first}_ci", "95 % CI", "interval", "miou", k=first))
+        out.insert(1, Measure(f"miou@{first}_ci", "CI", "interval", "miou", k=first))
         out.append(Measure(f"oracle@{first}", f"oracle@{first} (of)", "of", "miou", "oracle", first))
         if any(r["n_candidates"] > 3 for r in rows):
             out.append(Measure(f"oracle3@{first}", f"oracle of 3@{first}", "percent", "miou", "oracle@3", first))
@@ -198,9 +199,13 @@ def _point_measures(entries: Sequence[_Entry]) -> list[Measure]:
 
 def _table(entries: Sequence[_Entry], measures: list[Measure], suites: Sequence[SuiteCard], bootstrap: Bootstrap) -> Table:
     filled = [m for m in measures if any(m.value(e.metrics) is not None for e in entries)]
+    levels = {float(r["ci_level"]) for e in entries for r in e.metrics}
+    if len(levels) == 1:
+        filled = [dataclasses.replace(m, label=f"{100 * min(levels):g} % CI") if m.kind == "interval" else m for m in filled]
     cells = [e.cell for e in entries]
     rows = [Row({m.key: m.value(e.metrics) for m in filled} | _description(e.cell)) for e in entries]
-    notes = partial_notes(cells) + subset_notes(cells)
+    clusters = [(e.cell.dataset, max((int(r["n_clusters"]) for r in e.metrics), default=0)) for e in entries]
+    notes = partial_notes(cells) + subset_notes(cells) + cluster_notes(clusters)
     for suite in suites:
         for run in dict.fromkeys(c.run_name for c in cells):
             mean, note = _suite_mean(suite, [e for e in entries if e.cell.run_name == run], filled, bootstrap)
@@ -217,7 +222,7 @@ def _description(cell: CellView) -> dict[str, Any]:
         "dataset": cell.dataset,
         "model": cell.model,
         "run": cell.run_name,
-        "status": f"PARTIAL ({live.status})" if cell.partial_reasons() else "complete",
+        "status": f"PARTIAL ({_CAUSES.get(live.status, live.status)})" if cell.partial_reasons() else "complete",
         "n_images": live.n_done,
         "n_objects": live.n_objects,
         "n_failed": live.n_failed,

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from sambench.models.sam.layers import LayerNorm2d
 from sambench.models.sam.mask_decoder import DecoderInput, MaskDecoder
+from sambench.models.sam.transformer import TwoWayTransformer
 
 CLICK_SIGMAS_PX = (5.0, 20.0)  # of the input frame
 N_MAPS = 2 * len(CLICK_SIGMAS_PX) + 3
@@ -69,12 +70,25 @@ def draw_maps(
     return out
 
 
+class NanoTransformer(TwoWayTransformer):
+    """The same sums, no buffer used twice: gradients can be taken."""
+
+    def forward(self, image: Tensor, image_pe: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """image [B or 1, N, C], image_pe [N, C] or [B, N, C], tokens [B, T, C] -> tokens [B, T, C] and image [B, N, C]."""
+        x = tokens
+        for layer in self.layers:
+            x, image = layer(x, tokens, image, image + image_pe)
+        x = x + self.final_attn_token_to_image.gather(x + tokens, image + image_pe, image)
+        return self.norm_final_attn(x), image
+
+
 class NanoDecoder(MaskDecoder):
     """MaskDecoder whose upscaling also sees the image's finer maps and the prompt's own maps."""
 
     def __init__(self, *, transformer_dim: int, mlp_dim: int, num_heads: int, fine_chans: tuple[int, int]) -> None:
         super().__init__(transformer_dim=transformer_dim, mlp_dim=mlp_dim, num_heads=num_heads, iou_head_hidden_dim=transformer_dim)
         del self.output_upscaling
+        self.transformer = NanoTransformer(depth=2, embedding_dim=transformer_dim, num_heads=num_heads, mlp_dim=mlp_dim)
         c, (c8, c4) = transformer_dim, fine_chans
         self.maps16 = nn.Linear(N_MAPS, c)
         self.maps8 = nn.Linear(N_MAPS, c8)
@@ -94,18 +108,14 @@ class NanoDecoder(MaskDecoder):
     def under(self, state: NanoInput, points_xy: Tensor, owner: Tensor | None = None) -> Tensor:
         """Image features [B, N, c + c8 + c4] under points [B, N, 2] in pixels of the input. owner: the image of each prompt, default 0."""
         h, w = state.size
-        scale = torch.tensor([2.0 / (16 * w), 2.0 / (16 * h)], device=points_xy.device)
-        where = (points_xy + 0.5) * scale - 1
-        image = state.image.transpose(1, 2).unflatten(2, (h, w))
-        levels = (image, state.fine8, state.fine4)
+        whose = torch.zeros(len(points_xy), dtype=torch.long, device=points_xy.device) if owner is None else owner
+        image = state.image.view(-1, h, w, state.image.shape[-1]).permute(0, 3, 1, 2)
         parts = []
-        for level in levels:
-            if owner is None:  # one image, all prompts' points in one row
-                flat = F.grid_sample(level, where.reshape(1, 1, -1, 2), padding_mode="border", align_corners=False)
-                parts.append(flat[0, :, 0].T.view(*points_xy.shape[:2], -1))
-            else:
-                picked = F.grid_sample(level[owner], where[:, None], padding_mode="border", align_corners=False)
-                parts.append(picked[:, :, 0].transpose(1, 2))
+        for stride, level in ((16, image), (8, state.fine8), (4, state.fine4)):
+            # Pixel centres are at whole numbers: pixels 0..3 are cell 0 at stride 4.
+            cell = ((points_xy + 0.5) / stride).long()
+            x, y = cell[..., 0].clamp(0, level.shape[3] - 1), cell[..., 1].clamp(0, level.shape[2] - 1)
+            parts.append(level.permute(0, 2, 3, 1)[whose[:, None], y, x])
         return torch.cat(parts, dim=-1)
 
     def predict(
@@ -116,6 +126,8 @@ class NanoDecoder(MaskDecoder):
         chosen: which of the four masks. owner: the image of each prompt [B], default all of image 0.
         """
         h, w = state.size
+        kind = state.image.dtype
+        sparse, dense, maps = sparse.to(kind), dense.to(kind), maps.to(kind)
         maps8 = F.avg_pool2d(maps, 2)
         drawn = self.maps16(_last(F.avg_pool2d(maps8, 2))).flatten(1, 2)
         pick = (lambda t: t) if owner is None else (lambda t: t[owner])
@@ -123,14 +135,14 @@ class NanoDecoder(MaskDecoder):
         tokens, image = self.transformer(pick(state.image) + (dense + drawn), image_pe, self.tokens(sparse))
         x = _twice(_first(self.to8(image).unflatten(1, (h, w))))
         x = x + (pick(state.fine8) + _first(self.maps8(_last(maps8))))
-        x = x + self.conv8(F.gelu(self.norm8(x)))
-        x = _twice(self.to4(F.gelu(x)))
-        x = F.gelu(x + (pick(state.fine4) + _first(self.maps4(_last(maps)))))
-        x = F.gelu(x + self.conv4(x))
+        x = x + self.conv8(F.relu(self.norm8(x)))
+        x = _twice(self.to4(F.relu(x)))
+        x = F.relu(x + (pick(state.fine4) + _first(self.maps4(_last(maps)))))
+        x = F.relu(x + self.conv4(x))
         weights = self.hypernetworks(tokens, chosen)
         offset = self.mask_bias(tokens[:, 1 : 1 + self.num_mask_tokens][:, chosen])
         low = torch.baddbmm(offset, weights, _last(x).flatten(1, 2).transpose(1, 2)).unflatten(2, (4 * h, 4 * w))
-        return low, self.iou_prediction_head(tokens[:, 0])[:, chosen]
+        return low.float(), self.iou_prediction_head(tokens[:, 0])[:, chosen].float()
 
 
 def _last(x: Tensor) -> Tensor:

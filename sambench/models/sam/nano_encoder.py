@@ -31,7 +31,7 @@ class NanoEncoder(nn.Module):
     ) -> None:
         super().__init__()
         w2, w4, w8, w16, w32 = widths
-        self.stem = nn.Sequential(nn.Conv2d(3, w2, 3, stride=2, padding=1), LayerNorm2d(w2), nn.GELU())
+        self.stem = nn.Sequential(nn.Conv2d(3, w2, 3, stride=2, padding=1), LayerNorm2d(w2), nn.ReLU())
         self.up4 = _stage(w2, w4, blocks[0])
         self.up8 = _stage(w4, w8, blocks[1])
         self.up16 = _stage(w8, w16, blocks[2])
@@ -77,7 +77,7 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, h, w] -> the same shape."""
-        out: Tensor = x + self.conv2(F.gelu(self.conv1(self.norm(x))))
+        out: Tensor = x + self.conv2(F.relu(self.conv1(self.norm(x))))
         return out
 
 

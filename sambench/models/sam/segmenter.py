@@ -99,7 +99,7 @@ class SamSegmenter:
 
     def _decode_group(self, state: SamState, prompts: list[Prompt]) -> tuple[Tensor, Tensor]:
         """Prompts of one shape -> low-resolution logits [B, C, h, w] and predicted IoU [B, C]."""
-        model, first = self.model.prompt_encoder, prompts[0]
+        first = prompts[0]
         scale = np.asarray(state.scale_xy, np.float64)
         points = labels = boxes = masks = None
         if len(first.labels):
@@ -109,17 +109,30 @@ class SamSegmenter:
             boxes = self._tensor(np.array([p.box_xyxy for p in prompts], np.float64) * np.tile(scale, 2))
         if first.carry is not None:
             masks = torch.stack([self._carried(p.carry, state.geometry.low) for p in prompts])[:, None]
-        sparse = model.sparse(points, labels, boxes).expand(len(prompts), -1, -1)
         # One prompt's image stream fits in a CPU's cache, 64 do not; alone, its numbers don't depend on the batch either.
         step = 1 if self.device.type == "cpu" else len(prompts)
         parts = []
         for start in range(0, len(prompts), step):
             part = slice(start, start + step)
-            dense = model.no_mask_embed.weight[None] if masks is None else model.dense(masks[part])
-            parts.append(self._decoder(state, sparse[part], dense, first.multimask))
+            cut = (None if t is None else t[part] for t in (points, labels, boxes, masks))
+            parts.append(self._forward(state, len(prompts[part]), *cut, multimask=first.multimask))
         return torch.cat([low for low, _ in parts]), torch.cat([iou for _, iou in parts])
 
-    def _decoder(self, state: SamState, sparse: Tensor, dense: Tensor, multimask: bool) -> tuple[Tensor, Tensor]:
+    def _forward(
+        self,
+        state: SamState,
+        count: int,
+        points_xy: Tensor | None,
+        labels: Tensor | None,
+        boxes_xyxy: Tensor | None,
+        masks: Tensor | None,
+        *,
+        multimask: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """`count` prompts in the input frame -> low-resolution logits [B, C, h, w] and predicted IoU [B, C]."""
+        prompt = self.model.prompt_encoder
+        dense = prompt.no_mask_embed.weight[None] if masks is None else prompt.dense(masks)
+        sparse = prompt.sparse(points_xy, labels, boxes_xyxy).expand(count, -1, -1)
         out: tuple[Tensor, Tensor] = self.model.mask_decoder(state.decoder, sparse, dense, multimask=multimask)
         return out
 

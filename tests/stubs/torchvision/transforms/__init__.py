@@ -1,0 +1,1 @@
+"""The four functions of torchvision that `segment-anything` calls, written from their documentation."""
