@@ -73,7 +73,7 @@ class DatasetCard(_Frozen):
     variants: dict[str, Variant] = {}
     access: Access
     image_type: str = ""
-    mask_kind: Literal["instance", "panoptic", "semantic", "region"] = "instance"
+    mask_kind: Literal["instance", "panoptic", "semantic", "region", "boundary"] = "instance"
     layout: tuple[str, ...] = ()
     homepage: str = ""
     licence: str = ""
@@ -127,6 +127,7 @@ class ModelCard(_Frozen):
     """One model. Hashed into identities: id, factory, revision, max_batch, the options in force, and the weights' sha256.
 
     factory is `module:function`, called as `factory(weights=Path | None, device=str, precision=str, **options)`.
+    gives: what the model answers with; `masks` (a Segmenter) or `edges` (an EdgeDetector), which decides the tasks that take it.
     """
 
     kind: Literal["model"] = "model"
@@ -134,6 +135,7 @@ class ModelCard(_Frozen):
     name: str
     factory: EntryPoint
     revision: int = 1
+    gives: Literal["masks", "edges"] = "masks"
     max_batch: int = Field(64, ge=1)
     options: dict[str, Any] = {}
     weights: Weights | None = None

@@ -134,7 +134,7 @@ def verify(
             broken.append((record.image_id, e.one_line()))
         else:
             sizes[width, height] += 1
-            n_masks += len(sample.instances)
+            n_masks += len(sample.instances) + len(sample.boundaries)
             n_dropped += sample.n_dropped
         if progress is not None:
             progress(i + 1, len(records))

@@ -73,6 +73,7 @@ def deepest(mask: UInt8Array, *, excluded: Iterable[tuple[int, int]] = (), at_le
         lowest = layers[-1].level + 1
         level = max(first.level, _ceil_over_sqrt2(lowest) - 1)
         base = next(layer for layer in reversed(layers) if layer.level <= level)
+        # Neither fallback is ever taken: the pixel of depth `lowest` is free and in every layer below.
         candidates = _free(_eroded(base, level - base.level) or base, closed) or base
         best = _decide(mask, candidates, above, lowest)
     return best if best.depth_sq >= at_least_sq else None

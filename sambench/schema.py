@@ -1,4 +1,4 @@
-"""Columns of what is stored: rows of the prompted tasks, and metric rows of every task. Names say units and order."""
+"""Columns of what is stored: rows of each task, and metric rows of every task. Names say units and order."""
 
 from __future__ import annotations
 
@@ -33,6 +33,31 @@ PROMPTED_COLUMNS: dict[str, str] = {
     "attributes": "map<string,string>",
     "mask_rles": "list<binary>",  # COCO compressed counts of [height, width], by candidate
     "status": "string",  # ok; or failed: the image's only row, everything else of the object null
+    "error": "string",
+    "shard": "int32",
+}
+
+# One row per image and threshold: pixel counts, from which every score of a set is made.
+EDGE_COLUMNS: dict[str, str] = {
+    "cell_id": "string",
+    "dataset": "string",
+    "image_id": "string",
+    "cluster_id": "string",
+    "height": "int32",
+    "width": "int32",
+    "t": "double",  # threshold, ascending; of a family of T binary maps, the T evenly spaced values
+    "cnt_r": "int64",  # annotated pixels matched, over annotators
+    "sum_r": "int64",  # annotated pixels, over annotators
+    "cnt_p": "int64",  # predicted pixels that any annotator's match
+    "sum_p": "int64",  # predicted pixels, thinned
+    "n_annotators": "int32",
+    "max_dist": "double",  # tolerance, as a share of the image's diagonal
+    "n_masks": "int32",  # of a segmenter: masks that the map is made of, after suppression; null for a detector
+    "encode_ms": "float",
+    "edge_ms": "float",  # the map: a detector's whole work, a segmenter's after encoding
+    "score_ms": "float",
+    "edge_map": "binary",  # the map as .npy; on the first row of its image alone
+    "status": "string",  # ok; or failed: the image's only row
     "error": "string",
     "shard": "int32",
 }

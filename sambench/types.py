@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 UInt8Array: TypeAlias = npt.NDArray[np.uint8]
 FloatArray: TypeAlias = npt.NDArray[np.float32]
+# Strength [H, W], float32 or float64 in [0, 1]; or bool [T, H, W], the boundaries of T segmentations from fine to coarse.
+EdgeOutput: TypeAlias = npt.NDArray[np.float32] | npt.NDArray[np.float64] | npt.NDArray[np.bool_]
 BoxXYXY: TypeAlias = tuple[float, float, float, float]
 
 
@@ -62,7 +64,8 @@ class Sample:
     cluster_id: images that are not independent share it (frames of a video); elsewhere it is the image_id.
     instances: in dataset order, empty masks already dropped and counted in n_dropped.
     ignore: pixels that count nowhere and are never clicked (crowds, "ignore" labels), or None.
-    boundaries: one bool [H, W] map an annotator, for the edge task; empty elsewhere.
+    boundaries: one bool [H, W] map an annotator, for the edge task; empty elsewhere. boundary_max_dist: how far an edge may lie
+    from an annotated one, as a share of the image's diagonal; the dataset's own convention.
     """
 
     dataset: str
@@ -76,6 +79,7 @@ class Sample:
     n_dropped: int = 0
     attributes: Mapping[str, str] = field(default_factory=dict)
     boundaries: tuple[BoolArray, ...] = ()
+    boundary_max_dist: float | None = None
 
     def __post_init__(self) -> None:
         if not self.cluster_id:
@@ -216,8 +220,17 @@ class Segmenter(Protocol):
 
 @runtime_checkable
 class EdgeDetector(Protocol):
-    """A model of the edge task that is no segmenter."""
+    """A model of the edge task that is no segmenter. It may have the same optional attributes as a Segmenter."""
 
-    def edges(self, image: UInt8Array) -> FloatArray:
-        """image uint8 [H, W, 3] RGB -> strength [H, W] in [0, 1]."""
+    def edges(self, image: UInt8Array) -> EdgeOutput:
+        """image uint8 [H, W, 3] RGB -> strength float [H, W] in [0, 1], or a family of binary maps bool [T, H, W]."""
+        ...
+
+
+@runtime_checkable
+class EdgeMapSource(Protocol):
+    """Edge maps that were made elsewhere and are looked up by image."""
+
+    def edge_map(self, image_id: str, size: tuple[int, int]) -> EdgeOutput:
+        """size: (height, width) of the image. As `EdgeDetector.edges`. Raises DataError that names the map and what to do."""
         ...

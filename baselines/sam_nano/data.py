@@ -26,7 +26,8 @@ HELD_OUT = 1_000_000  # scenes from this number on are for validation
 @dataclass(frozen=True)
 class Example:
     """pixels float32 [3, S, S] normalised; origin_xy: where the crop lies in the frame, multiples of 32; per object: targets float32
-    [P, S/4, S/4], coverage in 0..1; centre_xy and random_xy float32 [P, 2]; box_xyxy (tight) and loose_xyxy (noisy) [P, 4]."""
+    [P, S/4, S/4], coverage in 0..1; centre_xy and random_xy float32 [P, 2]; box_xyxy (tight) and loose_xyxy (noisy) [P, 4]. things8 and things4 int16 [S/8, S/8] and [S/4, S/4]: which thing is at the middle
+    of each cell."""
 
     pixels: F32
     origin_xy: F32
@@ -35,6 +36,8 @@ class Example:
     random_xy: F32
     box_xyxy: F32
     loose_xyxy: F32
+    things8: npt.NDArray[np.int16]
+    things4: npt.NDArray[np.int16]
 
 
 def load_scene(index: int, cache: Path | None) -> tuple[U8, npt.NDArray[np.int16], npt.NDArray[np.int16]]:
@@ -76,6 +79,7 @@ def example(rng: Rng, index: int, cache: Path | None, *, side: int, prompts: int
     return Example(
         np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32), origin.astype(np.float32), targets,
         np.array(centres, np.float32), np.array(randoms, np.float32), box, np.clip(loose, 0, side - 1).astype(np.float32),
+        np.ascontiguousarray(things[4::8, 4::8]), np.ascontiguousarray(things[2::4, 2::4]),
     )  # fmt: skip
 
 

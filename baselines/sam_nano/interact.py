@@ -27,6 +27,8 @@ class Batch:
     random_xy: Tensor
     box_xyxy: Tensor
     loose_xyxy: Tensor
+    things8: Tensor
+    things4: Tensor
 
     @classmethod
     def of(cls, examples: list[Example]) -> Batch:
@@ -36,16 +38,18 @@ class Batch:
         owner = torch.arange(len(examples)).repeat_interleave(len(examples[0].targets))
         pixels = torch.from_numpy(np.stack([e.pixels for e in examples]))
         origin = torch.from_numpy(np.stack([e.origin_xy for e in examples]))
-        return cls(pixels, origin, owner, *(rows(n) for n in ("targets", "centre_xy", "random_xy", "box_xyxy", "loose_xyxy")))
+        return cls(pixels, origin, owner, *(rows(n) for n in ("targets", "centre_xy", "random_xy", "box_xyxy", "loose_xyxy")),
+                   *(torch.from_numpy(np.stack([getattr(e, n) for e in examples])) for n in ("things8", "things4")))  # fmt: skip
 
 
 @dataclass
 class Rounds:
-    """loss: scalar. iou: per round, [B, 4] then [B, 1]. predicted: the same, predicted."""
+    """loss: scalar. iou: per round, [B, 4] then [B, 1]. predicted: the same, predicted. dense: the loss of `DenseHead`."""
 
     loss: Tensor
     iou: list[Tensor]
     predicted: list[Tensor]
+    dense: Tensor | None = None
 
 
 def image_side(model: NanoSam, batch: Batch) -> NanoInput:
@@ -59,7 +63,8 @@ def image_side(model: NanoSam, batch: Batch) -> NanoInput:
     return NanoInput(image=image, image_pe=torch.stack(pe).to(kind), size=(h, w), fine8=x8, fine4=x4)
 
 
-def play(model: NanoSam, batch: Batch, *, rounds: int, generator: torch.Generator, protocol: bool = False) -> Rounds:
+def play(model: NanoSam, batch: Batch, *, rounds: int, generator: torch.Generator, protocol: bool = False,
+         head: DenseHead | None = None) -> Rounds:  # fmt: skip
     """The first half of the objects' list starts with points, the other half with boxes (a random split); then clicks.
 
     protocol: as the benchmark asks: centre clicks and tight boxes, and each further click at the middle of the largest error.
@@ -76,7 +81,7 @@ def play(model: NanoSam, batch: Batch, *, rounds: int, generator: torch.Generato
     boxes = (batch.box_xyxy if protocol else batch.loose_xyxy)[order][half:]
     more_points, more_labels = torch.zeros(b - half, 0, 2), torch.zeros(b - half, 0, dtype=torch.int8)
     masks: Tensor | None = None
-    out = Rounds(torch.zeros(()), [], [])
+    out = Rounds(torch.zeros(()), [], [], None if head is None else head(state, batch))
     none = torch.full((half, 4), float("nan"))
     for k in range(rounds):
         one = model.tokens(state, points, labels, None, origin_xy=origin[:half], owner=owner[:half])
@@ -89,7 +94,8 @@ def play(model: NanoSam, batch: Batch, *, rounds: int, generator: torch.Generato
         maps = draw_maps(state.size, all_points, all_labels, torch.cat((none, boxes)), masks, b)
         dense = model.prompt_encoder.no_mask_embed.weight[None] if masks is None else model.prompt_encoder.dense(masks.to(state.image.dtype))
         chosen = slice(0, None) if k == 0 else slice(0, 1)
-        logits, predicted = model.mask_decoder.predict(state, torch.cat((one, two)), dense, maps, chosen, owner)
+        alike = model.mask_decoder.affinities(state, all_points, all_labels, owner)
+        logits, predicted = model.mask_decoder.predict(state, torch.cat((one, two)), dense, maps, alike, chosen, owner)
         loss, true = (first_round if k == 0 else later_round)(logits, predicted, target)
         out.loss = out.loss + loss.mean()
         out.iou.append(true)
@@ -130,12 +136,38 @@ def next_clicks(logits: Tensor, target: Tensor, generator: torch.Generator, prot
     return xy[:, None], inside.flatten(1)[torch.arange(b), at][:, None].to(torch.int8)
 
 
+class DenseHead(torch.nn.Module):
+    """For training alone: do two cells at some distance, right or down, belong to different things? Asked of the fine maps.
+
+    One prompt teaches about one object; this teaches the encoder about all boundaries of a picture at once.
+    """
+
+    DISTANCES = {8: (1, 3, 8), 4: (1, 2, 6)}  # stride -> in cells
+
+    def __init__(self, fine_chans: tuple[int, int]) -> None:
+        super().__init__()
+        self.of8 = torch.nn.Conv2d(fine_chans[0], 2 * len(self.DISTANCES[8]), 1)
+        self.of4 = torch.nn.Conv2d(fine_chans[1], 2 * len(self.DISTANCES[4]), 1)
+
+    def forward(self, state: NanoInput, batch: Batch) -> Tensor:
+        """Scalar: binary cross-entropy, mean over cells and distances."""
+        total = torch.zeros(())
+        for stride, net, fine, things in ((8, self.of8, state.fine8, batch.things8), (4, self.of4, state.fine4, batch.things4)):
+            logits = net(fine).float()
+            for i, d in enumerate(self.DISTANCES[stride]):
+                right, down = things[:, :, d:] != things[:, :, :-d], things[:, d:] != things[:, :-d]
+                total = total + F.binary_cross_entropy_with_logits(logits[:, 2 * i, :, :-d], right.float())
+                total = total + F.binary_cross_entropy_with_logits(logits[:, 2 * i + 1, :-d], down.float())
+        return total / 12
+
+
 class Game(torch.nn.Module):
     """`play` as a module, so that its parameters can be exchanged for copies of another precision."""
 
-    def __init__(self, model: NanoSam) -> None:
+    def __init__(self, model: NanoSam, head: DenseHead) -> None:
         super().__init__()
         self.model = model
+        self.head = head
 
-    def forward(self, batch: Batch, rounds: int, generator: torch.Generator) -> Rounds:
-        return play(self.model, batch, rounds=rounds, generator=generator)
+    def forward(self, batch: Batch, rounds: int, generator: torch.Generator, dense: bool) -> Rounds:
+        return play(self.model, batch, rounds=rounds, generator=generator, head=self.head if dense else None)

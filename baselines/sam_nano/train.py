@@ -22,11 +22,11 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 
 from data import Example, batch  # noqa: E402
-from interact import Batch, Game, Rounds  # noqa: E402
+from interact import Batch, DenseHead, Game, Rounds  # noqa: E402
 
-from sambench.models.sam.nano import NanoSam  # noqa: E402
+from sambench.models.sam.nano import FINE, NanoSam  # noqa: E402
 
-COLUMNS = ("step", "seconds", "lr", "side", "loss", "iou_1_point_top", "iou_1_point_best", "iou_box", "iou_last_point", "iou_error", "norm")
+COLUMNS = ("step", "seconds", "lr", "side", "loss", "iou_1_point_top", "iou_1_point_best", "iou_box", "iou_last_point", "iou_error", "norm", "dense")
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class Recipe:
     ema: float = 0.998
     scenes: int = 6000
     bf16: bool = True
+    dense_from: int = 0
+    dense_weight: float = 5.0
     phases: tuple[tuple[float, int, int, int, int], ...] = ((0.85, 256, 4, 14, 3), (0.15, 512, 1, 14, 4))
 
     def phase(self, step: int) -> tuple[int, int, int, int]:
@@ -69,12 +71,14 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.model = NanoSam().to(memory_format=torch.channels_last).train()
-        self.game = Game(self.model)
+        self.head = DenseHead(FINE)
+        self.game = Game(self.model, self.head)
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()}
         decay = [p for p in self.model.parameters() if p.ndim > 1]
         plain = [p for p in self.model.parameters() if p.ndim <= 1]
         groups = [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.98))
+        self.optimizer = torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.99))
+        self.head_optimizer = torch.optim.AdamW(self.head.parameters(), lr=recipe.lr)
         self.random = torch.Generator().manual_seed(recipe.seed)
         self.step = 0
         self.seconds = 0.0
@@ -83,15 +87,18 @@ class Trainer:
         """One step; returns its row of the curve."""
         start, rate = time.perf_counter(), self.recipe.rate(self.step)
         side, _, _, rounds = self.recipe.phase(self.step)
-        for group in self.optimizer.param_groups:
+        dense = self.step >= self.recipe.dense_from
+        for group in (*self.optimizer.param_groups, *self.head_optimizer.param_groups):
             group["lr"] = rate
         kind = torch.bfloat16 if self.recipe.bf16 else torch.float32  # of the arithmetic; the weights stay in fp32
         weights = {k: v.to(kind) for k, v in self.game.named_parameters()}
-        played: Rounds = torch.func.functional_call(self.game, weights, (Batch.of(examples), rounds, self.random))
+        played: Rounds = torch.func.functional_call(self.game, weights, (Batch.of(examples), rounds, self.random, dense))
         self.optimizer.zero_grad(set_to_none=True)
-        played.loss.backward()
+        self.head_optimizer.zero_grad(set_to_none=True)
+        (played.loss if played.dense is None else played.loss + self.recipe.dense_weight * played.dense).backward()
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip))
         self.optimizer.step()
+        self.head_optimizer.step()
         keep = min(self.recipe.ema, (self.step + 1) / (self.step + 20))
         for k, v in self.model.state_dict().items():
             self.average[k].lerp_(v, 1 - keep)
@@ -103,6 +110,7 @@ class Trainer:
         """Atomic."""
         part = path.with_suffix(".part")
         content = {"model": self.model.state_dict(), "average": self.average, "optimizer": self.optimizer.state_dict()}
+        content |= {"head": self.head.state_dict(), "head_optimizer": self.head_optimizer.state_dict()}
         torch.save(content | {"random": self.random.get_state(), "step": self.step, "seconds": self.seconds}, part)
         os.replace(part, path)
 
@@ -111,6 +119,9 @@ class Trainer:
         self.model.load_state_dict(content["model"])
         self.average = content["average"]
         self.optimizer.load_state_dict(content["optimizer"])
+        if "head" in content:
+            self.head.load_state_dict(content["head"])
+            self.head_optimizer.load_state_dict(content["head_optimizer"])
         self.random.set_state(content["random"])
         self.step, self.seconds = content["step"], content["seconds"]
 
@@ -122,6 +133,7 @@ def summary(played: Rounds) -> dict[str, float]:
     top = predicted[:half, 1:].argmax(1, keepdim=True) + 1
     return {
         "loss": float(played.loss.detach()),
+        "dense": float("nan") if played.dense is None else float(played.dense.detach()),
         "iou_1_point_top": float(first[:half].gather(1, top).mean()),
         "iou_1_point_best": float(first[:half, 1:].max(1).values.mean()),
         "iou_box": float(first[half:, 0].mean()),

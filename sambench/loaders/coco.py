@@ -145,7 +145,7 @@ class CocoJson:
     def _image_file(self, image: dict[str, Any]) -> Path:
         template = self.images
         if "{" not in template:
-            return self.root / template / image[self.file_name]
+            return self.root / template / str(image[self.file_name])
         try:
             return self.root / template.format_map(image)
         except (KeyError, ValueError, IndexError) as e:

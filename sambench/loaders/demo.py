@@ -140,7 +140,7 @@ def generate(folder: Path) -> None:
         file_name = f"images/{scene.image_id}.png"
         Image.fromarray(scene.image).save(folder / file_name)
         record = {"id": scene.image_id, "file_name": file_name, "height": height, "width": width}
-        masks = []
+        masks: list[dict[str, Any]] = []
         for thing in scene.things:
             rle = Region.from_array(thing.visible).rle()
             masks.append(

@@ -101,7 +101,7 @@ class Board:
             mask = mask & self.things[part_of].visible[y0:y1, x0:x1]
         rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         top, low, left, right = (rows[0], rows[-1] + 1, cols[0], cols[-1] + 1) if len(rows) else (0, 0, 0, 0)
-        mask, u, v = (a[top:low, left:right] for a in (mask, u, v))
+        mask, u, v = mask[top:low, left:right], u[top:low, left:right], v[top:low, left:right]
         window = (y0 + int(top), x0 + int(left), y0 + int(low), x0 + int(right))
         if mask.size:
             if shadow and part_of is None:

@@ -12,6 +12,7 @@ equal shares), inside the box. Clicks beside a box choose components of the box'
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,7 +131,9 @@ def _of_clicks(
 def _nearer(shape: tuple[int, ...], yes: npt.NDArray[np.int64], no: npt.NDArray[np.int64]) -> BoolArray:
     """bool `shape`: pixels at least as near to a point (x, y) of `yes` as to every one of `no`."""
     y, x = np.ogrid[: shape[0], : shape[1]]
-    to_yes, to_no = (np.min([(x - px) ** 2 + (y - py) ** 2 for px, py in p.tolist()], axis=0) for p in (yes, no))
+    to_yes, to_no = (
+        functools.reduce(np.minimum, ((x - px) ** 2 + (y - py) ** 2 for px, py in points.tolist())) for points in (yes, no)
+    )
     return np.asarray(to_yes <= to_no, np.bool_)
 
 

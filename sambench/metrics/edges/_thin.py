@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from sambench.jit import jit
 from sambench.types import UInt8Array
-
-from ._jit import jit
 
 INTERIOR = 255  # all eight neighbours set: never deletable
 

@@ -1,4 +1,4 @@
-"""Boundaries of a segmentation, the benchmark's thresholds, and its distance tolerance. Pure numpy.
+"""The benchmark's thresholds and its distance tolerance. Pure numpy.
 
 Source: the BSDS500 benchmark's definitions (Arbelaez et al., PAMI 2011), as restated in the edge task's protocol.
 """
@@ -6,13 +6,11 @@ Source: the BSDS500 benchmark's definitions (Arbelaez et al., PAMI 2011), as res
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sambench.errors import DataError, UsageError
-from sambench.types import BoolArray
+from sambench.errors import UsageError
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -38,22 +36,3 @@ def threshold_values(n: int = N_THRESHOLDS) -> Float64Array:
 def max_distance_px(height: int, width: int, max_dist: float = BSDS_MAX_DIST) -> float:
     """The largest distance in pixels at which two boundary pixels may correspond: `max_dist` times the diagonal."""
     return max_dist * math.sqrt(height * height + width * width)
-
-
-def seg2bdry(segmentation: npt.NDArray[Any]) -> BoolArray:
-    """bool [H, W]: the boundary pixels of a label map [H, W] of any dtype, at the map's own size.
-
-    Pixel (i, j) is a boundary where any two side-by-side labels of the 2 x 2 block with corner (i, j) differ; on the
-    last row only the difference along the row counts, on the last column only the one along the column, and the last
-    pixel is never one. The result is up to two pixels wide: thin it before use as ground truth.
-    """
-    if segmentation.ndim != 2:
-        raise DataError("a segmentation is not a map", expected="a label map [H, W]", found=f"shape {segmentation.shape}")
-    s = segmentation
-    boundary = np.zeros(s.shape, np.bool_)
-    across = s[:, :-1] != s[:, 1:]  # (i, j) against (i, j + 1)
-    down = s[:-1, :] != s[1:, :]  # (i, j) against (i + 1, j)
-    boundary[:-1, :-1] = across[:-1] | across[1:] | down[:, :-1] | down[:, 1:]
-    boundary[-1, :-1] = across[-1]
-    boundary[:-1, -1] = down[:, -1]
-    return boundary

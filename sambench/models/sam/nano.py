@@ -16,7 +16,7 @@ from torch import Tensor
 from sambench.errors import unknown_name
 from sambench.models.checkpoints import load_into, load_state_dict
 from sambench.models.sam.model import Sam
-from sambench.models.sam.nano_decoder import NanoDecoder, NanoInput, draw_maps
+from sambench.models.sam.nano_decoder import N_AFFINITIES, NanoDecoder, NanoInput, draw_maps
 from sambench.models.sam.nano_encoder import NanoEncoder
 from sambench.models.sam.prompt_encoder import PromptEncoder
 from sambench.models.sam.segmenter import SamSegmenter, SamState
@@ -99,8 +99,12 @@ class NanoSegmenter(SamSegmenter):
             part = slice(start, start + self.chunk)
             of = [None if t is None else t[part] for t in (points, labels, boxes, masks)]
             maps = draw_maps(decoder.size, *of, batch=len(sparse[part]))
+            if of[0] is None or of[1] is None:
+                alike = maps.new_zeros(len(maps), 2 * N_AFFINITIES, 2 * decoder.size[0], 2 * decoder.size[1])
+            else:
+                alike = self.model.mask_decoder.affinities(decoder, of[0], of[1])
             dense = prompt_encoder.no_mask_embed.weight[None] if of[3] is None else prompt_encoder.dense(of[3])
-            parts.append(self.model.mask_decoder.predict(decoder, sparse[part], dense, maps, chosen))
+            parts.append(self.model.mask_decoder.predict(decoder, sparse[part], dense, maps, alike, chosen))
         return torch.cat([low for low, _ in parts]), torch.cat([iou for _, iou in parts])
 
     def _prompt_tensors(

@@ -18,6 +18,7 @@ from sambench.models.sam.transformer import TwoWayTransformer
 
 CLICK_SIGMAS_PX = (5.0, 20.0)  # of the input frame
 N_MAPS = 2 * len(CLICK_SIGMAS_PX) + 3
+N_AFFINITIES = 4  # of the image to what lies under a click, for foreground and background clicks each
 LOW_STRIDE = 4  # input pixels a cell of the low-resolution masks
 
 
@@ -90,11 +91,12 @@ class NanoDecoder(MaskDecoder):
         del self.output_upscaling
         self.transformer = NanoTransformer(depth=2, embedding_dim=transformer_dim, num_heads=num_heads, mlp_dim=mlp_dim)
         c, (c8, c4) = transformer_dim, fine_chans
-        self.maps16 = nn.Linear(N_MAPS, c)
-        self.maps8 = nn.Linear(N_MAPS, c8)
+        self.maps16 = nn.Linear(N_MAPS + 2 * N_AFFINITIES, c)
+        self.maps8 = nn.Linear(N_MAPS + 2 * N_AFFINITIES, c8)
         self.maps4 = nn.Linear(N_MAPS, c4)
         self.point_feature = nn.Linear(c + c8 + c4, c)
         self.corner_feature = nn.Linear(c + c8 + c4, c)
+        self.affinity_query = nn.Linear(c + c8 + c4, c8)
         self.to8 = nn.Linear(c, c8)
         self.norm8 = LayerNorm2d(c8)
         self.conv8 = nn.Conv2d(c8, c8, 3, padding=1)
@@ -118,17 +120,38 @@ class NanoDecoder(MaskDecoder):
             parts.append(level.permute(0, 2, 3, 1)[whose[:, None], y, x])
         return torch.cat(parts, dim=-1)
 
+    def affinities(self, state: NanoInput, points_xy: Tensor, labels: Tensor, owner: Tensor | None = None) -> Tensor:
+        """How alike the image is to what lies under the clicks [B, 2 * N_AFFINITIES, 2h, 2w]: foreground, then background; 0 without."""
+        query = self.affinity_query(self.under(state, points_xy, owner)).unflatten(2, (N_AFFINITIES, -1))
+        keys = state.fine8.unflatten(1, (N_AFFINITIES, -1))
+        keys = keys.expand(len(query), -1, -1, -1, -1) if owner is None else keys[owner]
+        # [B, heads, clicks, d] x [B, heads, d, positions]
+        alike = torch.matmul(query.transpose(1, 2) * query.shape[-1] ** -0.5, keys.flatten(3))
+        parts = []
+        for label in (1, 0):
+            on = (labels == label)[:, None, :, None]
+            best = torch.where(on, alike, -30.0).amax(dim=2)
+            parts.append(torch.where(on.any(dim=2), best, 0.0))
+        return torch.cat(parts, dim=1).unflatten(2, keys.shape[-2:])
+
     def predict(
-        self, state: NanoInput, sparse: Tensor, dense: Tensor, maps: Tensor, chosen: slice, owner: Tensor | None = None
+        self,
+        state: NanoInput,
+        sparse: Tensor,
+        dense: Tensor,
+        maps: Tensor,
+        affinities: Tensor,
+        chosen: slice,
+        owner: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """sparse [B, T, C], dense [B or 1, N or 1, C], maps [B, N_MAPS, 4h, 4w] -> logits [B, M, 4h, 4w], predicted IoU [B, M].
 
-        chosen: which of the four masks. owner: the image of each prompt [B], default all of image 0.
+        affinities [B, 2 * N_AFFINITIES, 2h, 2w]. chosen: which of the four masks. owner: the image of each prompt [B], default all of image 0.
         """
         h, w = state.size
         kind = state.image.dtype
         sparse, dense, maps = sparse.to(kind), dense.to(kind), maps.to(kind)
-        maps8 = F.avg_pool2d(maps, 2)
+        maps8 = torch.cat((F.avg_pool2d(maps, 2), affinities.to(kind)), dim=1)
         drawn = self.maps16(_last(F.avg_pool2d(maps8, 2))).flatten(1, 2)
         pick = (lambda t: t) if owner is None else (lambda t: t[owner])
         image_pe = state.image_pe if owner is None or state.image_pe.ndim == 2 else state.image_pe[owner]

@@ -1,8 +1,8 @@
-"""Edge non-maximum suppression: thin a soft edge map to the crests of its ridges, keeping their values.
+"""What edge maps are made with: non-maximum suppression, and the boundaries of a segmentation. Numpy and OpenCV.
 
-Two flavours, since it is not public which one stood behind published zero-shot edges. They differ in where the
-direction across an edge comes from, and in how strict the comparison is. Both return maps of the input's size with 0
-off the crests.
+Suppression thins a soft map to the crests of its ridges, keeping their values. There are two flavours, since it is not
+public which one stood behind published zero-shot edges. They differ in where the direction across an edge comes from,
+and in how strict the comparison is. Both return maps of the input's size with 0 off the crests.
 """
 
 from __future__ import annotations
@@ -102,6 +102,25 @@ def ridge_direction(strength: FloatArray) -> FloatArray:
     sign = np.where(d_xy > 0, np.float32(-1), np.float32(1))
     angle: FloatArray = np.mod(np.arctan(d_yy * sign / (d_xx + CURVATURE_FLOOR)), math.pi).astype(np.float32)
     return angle
+
+
+def seg2bdry(segmentation: npt.NDArray[Any]) -> BoolArray:
+    """bool [H, W]: the boundary pixels of a label map [H, W] of any dtype, at the map's own size.
+
+    Pixel (i, j) is a boundary where any two side-by-side labels of the 2 x 2 block with corner (i, j) differ; on the
+    last row only the difference along the row counts, on the last column only the one along the column, and the last
+    pixel is never one. The result is up to two pixels wide: thin it before use as ground truth.
+    """
+    if segmentation.ndim != 2:
+        raise DataError("a segmentation is not a map", expected="a label map [H, W]", found=f"shape {segmentation.shape}")
+    s = segmentation
+    boundary = np.zeros(s.shape, np.bool_)
+    across = s[:, :-1] != s[:, 1:]  # (i, j) against (i, j + 1)
+    down = s[:-1, :] != s[1:, :]  # (i, j) against (i + 1, j)
+    boundary[:-1, :-1] = across[:-1] | across[1:] | down[:, :-1] | down[:, 1:]
+    boundary[-1, :-1] = across[-1]
+    boundary[:-1, -1] = down[:, -1]
+    return boundary
 
 
 def _fade(n: int, margin: int) -> FloatArray:

@@ -1,0 +1,195 @@
+"""BSDS500, as distributed: photographs, and one .mat an image with the boundaries that each of its annotators drew.
+
+    <root>/[BSR/][BSDS500/]data/images/<split>/<id>.jpg
+    <root>/[BSR/][BSDS500/]data/groundTruth/<split>/<id>.mat
+                                            groundTruth{1, a}.Boundaries [H, W], 0 or 1, a = 1 ... annotators
+
+Any dataset in that layout is read too; NYUDv2's boundaries are another tolerance and PNG images.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sambench.errors import DataError, unknown_name
+from sambench.loaders import images
+from sambench.loaders.open import unknown_image
+from sambench.provenance import listing_digest
+from sambench.types import BoolArray, ImageRecord, Sample
+
+_TREES = (".", "data", "BSDS500/data", "BSR/BSDS500/data")
+_IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg")
+_VARIABLE = "groundTruth"
+_MI_COMPRESSED, _MI_INT32 = 15, 5  # MATLAB 5.0 MAT-file format, table 1-1
+
+
+@dataclass(frozen=True)
+class BSDS500:
+    """One split in its native layout; `root` is any folder of the chain above `images` and `groundTruth`.
+
+    image_id is the file's stem. max_dist: tolerance of the boundary benchmark as a share of the image's diagonal.
+    """
+
+    root: Path
+    name: str
+    variant: str = "default"
+    split: str = "test"
+    max_dist: float = 0.0075
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_dist < 1:
+            raise DataError(
+                f"the tolerance of dataset {self.name!r} does not fit",
+                where="option max_dist of its card",
+                expected="a share of the image's diagonal: 0.0075 for BSDS500, 0.011 for NYUDv2",
+                found=self.max_dist,
+            )
+
+    @staticmethod
+    def fits(root: Path, split: str = "test", max_dist: float = 0.0075) -> bool:
+        """Whether the layout is here: images and groundTruth of the split, in one of the trees."""
+        return _base(root, split) is not None
+
+    def index(self) -> Sequence[ImageRecord]:
+        """All annotated images by name; n_masks is the number of annotators, read from the file's first bytes."""
+        by_stem = self._images()
+        return [ImageRecord(p.stem, _n_annotators(p), file_bytes=_file_bytes(by_stem.get(p.stem))) for p in self._truths()]
+
+    def load(self, image_id: str) -> Sample:
+        """`boundaries` has one map an annotator, as stored. Raises DataError: unknown id, no image, a broken or odd file."""
+        truth = self._folder("groundTruth") / f"{image_id}.mat"
+        if not truth.is_file() or truth.name != f"{image_id}.mat":
+            raise unknown_image(self.name, image_id, [p.stem for p in self._truths()])
+        image = self._images().get(image_id)
+        if image is None:
+            raise DataError(
+                f"an annotated image of {self.name} is not there",
+                where=self._folder("images"),
+                expected=f"{image_id}{_IMAGE_SUFFIXES[0]} or {image_id}{_IMAGE_SUFFIXES[1]}",
+                found="no such file",
+                remedy="unpack the archive again",
+            )
+        size = images.read_size(image)
+        return Sample(
+            dataset=self.name,
+            image_id=image_id,
+            height=size[0],
+            width=size[1],
+            instances=(),
+            read=partial(images.read_rgb, image, size=size),
+            boundaries=read_boundaries(truth, size),
+            boundary_max_dist=self.max_dist,
+        )
+
+    def annotation_digest(self) -> str:
+        """Over names and sizes of all ground-truth files; the same for every form of `root`."""
+        return listing_digest(self._folder("groundTruth"), self._truths())
+
+    def _folder(self, kind: str) -> Path:
+        base = _base(self.root, self.split)
+        if base is None:
+            known = [s for s in ("train", "val", "test") if _base(self.root, s)]
+            if known and self.split not in known:
+                raise unknown_name(f"split of dataset {self.name}", self.split, known, where=self.root)
+            raise DataError(f"no {self.split} split of {self.name}", where=self.root, expected="images/ and groundTruth/")
+        return base / kind / self.split
+
+    def _truths(self) -> list[Path]:
+        return sorted(p for p in _files(self._folder("groundTruth")) if p.suffix == ".mat")
+
+    def _images(self) -> dict[str, Path]:
+        """Image files by stem; Thumbs.db and the like left out."""
+        found = [p for p in _files(self._folder("images")) if p.suffix.lower() in _IMAGE_SUFFIXES]
+        return {p.stem: p for p in sorted(found)}
+
+
+def read_boundaries(path: Path, size: tuple[int, int]) -> tuple[BoolArray, ...]:
+    """Every annotator's map, bool [H, W], of a ground-truth file. Raises DataError naming the file and the annotator.
+
+    size: (height, width) of the image.
+    """
+    cells = _load(path)
+    out = []
+    for a in range(cells.size):
+        try:
+            boundary = np.asarray(cells.reshape(-1)[a]["Boundaries"][0, 0])
+        except (KeyError, IndexError, ValueError, TypeError) as e:
+            raise _odd(path, f"annotator {a + 1} of {cells.size} has no field Boundaries") from e
+        if boundary.dtype.kind not in "bui" or boundary.shape != size or (boundary.size and boundary.max() > 1):
+            raise _odd(
+                path,
+                f"annotator {a + 1}: {boundary.dtype} {list(boundary.shape)}, largest value {boundary.max(initial=0)}",
+                expected=f"Boundaries of 0 and 1, {list(size)} as the image is",
+            )
+        out.append(boundary != 0)
+    return tuple(out)
+
+
+def _load(path: Path) -> Any:
+    from scipy.io import loadmat
+
+    try:
+        content = loadmat(path, variable_names=[_VARIABLE])
+    except NotImplementedError as e:  # scipy's word for MATLAB 7.3 files
+        raise _odd(path, "a MATLAB 7.3 (HDF5) file", expected="the release's own MATLAB 5 files") from e
+    except Exception as e:
+        raise _odd(path, f"{type(e).__name__}: {e}", expected="a MATLAB 5 file") from e
+    cells = content.get(_VARIABLE)
+    if cells is None or cells.dtype != object or not cells.size:
+        raise _odd(path, "no such variable" if cells is None else f"{cells.dtype} {list(cells.shape)}")
+    return cells
+
+
+def _odd(path: Path, found: str, expected: str | None = None) -> DataError:
+    return DataError(
+        "a ground-truth file is damaged, or not in this dataset's format",
+        where=path,
+        expected=expected or f"{_VARIABLE}, a cell array with one struct (Boundaries) an annotator",
+        found=found,
+        remedy="unpack the archive again",
+    )
+
+
+def _n_annotators(path: Path) -> int:
+    """The length of the cell array, from the first bytes of the file where it has the usual form.
+
+    Reading a file whole takes 20 ms, and an index asks for hundreds. A MAT-file is 128 bytes of text and version, then
+    the variable, here compressed; that begins with its flags and, 32 bytes on, its dimensions.
+    """
+    with path.open("rb") as f:
+        head = f.read(1024)
+    if head[126:128] == b"IM" and int.from_bytes(head[128:132], "little") == _MI_COMPRESSED:
+        try:
+            start = zlib.decompressobj().decompress(head[136:], 40)
+        except zlib.error:
+            start = b""
+        tag, n_bytes, rows, columns = (int.from_bytes(start[i : i + 4], "little") for i in (24, 28, 32, 36))
+        if (tag, n_bytes) == (_MI_INT32, 8) and len(start) == 40:
+            return rows * columns
+    try:
+        return int(_load(path).size)
+    except DataError:
+        return 1  # `load` will say what is wrong with it
+
+
+def _base(root: Path, split: str) -> Path | None:
+    """The folder that holds images/<split> and groundTruth/<split>."""
+    found = (root / tree for tree in _TREES)
+    return next((b for b in found if (b / "groundTruth" / split).is_dir() and (b / "images" / split).is_dir()), None)
+
+
+def _files(folder: Path) -> list[Path]:
+    with os.scandir(folder) as entries:
+        return [Path(e.path) for e in entries if e.is_file() and not e.name.startswith(".")]
+
+
+def _file_bytes(path: Path | None) -> int:
+    return path.stat().st_size if path is not None else 0

@@ -1,0 +1,1 @@
+"""Edge detectors that need no training, and folders of edge maps made elsewhere."""

@@ -1,0 +1,72 @@
+"""What the README shows does run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+
+import sambench
+from sambench.cards import DatasetCard, ModelCard
+from sambench.cli.app import app
+from sambench.models.external import load_python_model
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def test_the_example_model_is_complete(tmp_path: Path) -> None:
+    (tmp_path / "flood.py").write_text(blocks(README, "python")[0])
+    model = load_python_model(f"python:{tmp_path / 'flood.py'}:make", options={"tolerance": 30})
+    results = sambench.evaluate(model, limit=1, settings={"clicks": (1, 2)}, out=tmp_path / "runs")  # type: ignore[arg-type]
+    rows = results.rows()
+    assert set(rows["status"]) == {"ok"}
+    assert set(rows["k"]) == {1, 2}
+    assert 0 < rows["iou_top"].mean() < 1
+
+
+def test_the_example_of_the_api_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = blocks(README, "python")[1]
+    assert code.count("limit=8") == 2
+    names: dict[str, object] = {}
+    exec(code.replace("limit=8", 'limit=1, settings={"clicks": (1, 2)}, workers=1'), names)
+    assert len(names["results"].rows()) == len(names["other"].rows()) > 0  # type: ignore[attr-defined]
+
+
+def test_the_commands_of_the_readme_exist() -> None:
+    root = typer.main.get_command(app)
+    lines = [line for line in README.splitlines() if line.startswith("| `sambench ")]
+    assert len(lines) == len(root.commands)  # type: ignore[attr-defined]
+    for line in lines:
+        for words in re.findall(r"`([^`]+)`", line.split("|")[1]):
+            verb, *rest = words.removeprefix("sambench ").split()
+            command = root.commands.get(verb)  # type: ignore[attr-defined]
+            if command is None:  # the second of several, as in `list datasets`, `models`
+                first = re.findall(r"`sambench (\w+)", line)[0]
+                assert verb in root.commands[first].commands  # type: ignore[attr-defined]
+            elif rest and rest[0].islower():
+                assert rest[0] in command.commands
+
+
+def test_the_flags_of_the_readme_exist() -> None:
+    point = typer.main.get_command(app).commands["run"].commands["point"]  # type: ignore[attr-defined]
+    known = {o for p in point.params for o in (*p.opts, *p.secondary_opts)}
+    shown = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
+    assert len(shown) > 10
+    assert shown <= known
+
+
+def test_the_cards_of_contributing_validate() -> None:
+    import tomllib
+
+    dataset, model = blocks(CONTRIBUTING, "toml")
+    assert DatasetCard.model_validate(tomllib.loads(dataset)).id == "mydata"
+    assert ModelCard.model_validate(tomllib.loads(model.replace("<64 hex digits>", "0" * 64))).weights is not None
