@@ -1,9 +1,9 @@
 """From low-resolution logits to IoU, 64 prompts x 3 masks, one thread: `LogitMasks.iou` against the official post-processing.
 
 The peer is PyPI's `Sam.postprocess_masks` (two full-frame resizes), the threshold, and boolean IoU on whole frames, a prompt at a
-time, as a loop around its predictor does. Logits are synthetic: ellipses with rough edges of 8 to 90 low-resolution pixels, three
-nested ones a prompt (part, object, larger group), values from -25 to 25: compact, as SAM's masks are. Times are a mask's. The
-regions are computed afresh in each round.
+time, as a loop around its predictor does. Logits are synthetic, from -25 to 25: ellipses with rough edges, three nested ones a
+prompt (part, object, larger group), half-axes of 4 to 90 low-resolution pixels: compact, as SAM's masks are. One row has larger
+ones, to show what size costs. Times are a mask's; the regions are computed afresh in each round.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from sambench.models.sam.segmenter import resized_size
 
 PROMPTS = 64
 ROUNDS = 5
-SIZES = ((768, 1024, 30.0), (1200, 1600, 5.0), (375, 500, 5.0), (480, 640, 5.0))
+# height, width, largest half-axis of a prompt's object in low-resolution pixels, bar
+SIZES = ((768, 1024, 45, 30.0), (768, 1024, 120, None), (1200, 1600, 45, 5.0), (375, 500, 45, 5.0), (480, 640, 45, 5.0))
 
 
-def nested_ellipses(crop: tuple[int, int], seed: int = 0) -> np.ndarray:
+def nested_ellipses(crop: tuple[int, int], largest: float, seed: int = 0) -> np.ndarray:
     """float32 [PROMPTS, 3, 256, 256], inside the part of the low-resolution square that the image takes."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:256, 0:256].astype(np.float32)
     out = np.empty((PROMPTS, 3, 256, 256), np.float32)
     for prompt in out:
         cy, cx = rng.uniform(0, crop[0] / 4), rng.uniform(0, crop[1] / 4)
-        angle, (a, b) = rng.uniform(0, np.pi), np.exp(rng.uniform(np.log(8), np.log(45), 2))
+        angle, (a, b) = rng.uniform(0, np.pi), np.exp(rng.uniform(np.log(8), np.log(largest), 2))
         u = (x - cx) * np.cos(angle) + (y - cy) * np.sin(angle)
         v = (y - cy) * np.cos(angle) - (x - cx) * np.sin(angle)
         for mask, scale in zip(prompt, (0.5, 1.0, 2.0), strict=True):
@@ -41,10 +42,10 @@ def nested_ellipses(crop: tuple[int, int], seed: int = 0) -> np.ndarray:
     return out
 
 
-def measure(postprocess: Any, height: int, width: int, bar: float) -> dict[str, Any]:
+def measure(postprocess: Any, height: int, width: int, largest: float, bar: float | None) -> dict[str, Any]:
     """One image size."""
     crop = resized_size(height, width, 1024)
-    logits = nested_ellipses(crop)
+    logits = nested_ellipses(crop, largest)
     tensors = torch.from_numpy(logits)
     geometry = Geometry(low=(256, 256), square=(1024, 1024), crop=crop, size=(height, width))
     # Ground truth: each prompt's object, moved a little.

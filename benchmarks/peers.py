@@ -32,8 +32,7 @@ def one_thread() -> Iterator[None]:
 
 
 def interleaved_ms(ours: Callable[[], Any], peer: Callable[[], Any], rounds: int = 5) -> dict[str, float]:
-    """Median CPU milliseconds of both, the order within a round changing from round to round, after one call of each."""
-    ours(), peer()
+    """Median CPU milliseconds of both, the order within a round changing from round to round. Call both once before."""
     times: dict[str, list[float]] = {"ours_ms": [], "peer_ms": []}
     pair = (("ours_ms", ours), ("peer_ms", peer))
     for k in range(rounds):

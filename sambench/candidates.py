@@ -1,18 +1,13 @@
 """Candidate masks of one prompt, lazy: the implementations of :class:`~sambench.types.Masks`. Numpy and OpenCV.
 
 Promptable models answer in low resolution; the official post-processing brings every candidate to the whole image, twice
-interpolated, to look at a few pixels of it. Bilinear interpolation is separable and linear, so both steps of one axis are one
-banded matrix, and a window of the image needs a window of the low-resolution logits: the one around the positive ones.
-
-:class:`Geometry` describes the steps; the interpolation grid is always that of the full frame. Sampling positions are rounded as
-float32 kernels round them, so that the weights are bit for bit those of `torch.nn.functional.interpolate`.
+interpolated, to look at a few pixels of it. A window of the image needs only a window of the low-resolution logits, and only the
+window around the positive ones matters. :class:`~sambench.interpolation.Geometry` says how they lie on the image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cv2
@@ -20,36 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sambench.errors import ModelError
+from sambench.interpolation import Geometry
 from sambench.masks import Region
 from sambench.types import BoolArray, FloatArray, Masks, Window
 
-_STRIP = 64  # output rows or columns that one matrix product makes
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """How low-resolution logits lie on the image. All sizes are (height, width).
-
-    low -> bilinear to `square` -> the corner [:crop] of it -> bilinear to `size`, both without antialiasing and with
-    align_corners off. Without square and crop there is one bilinear step from low to size.
-    """
-
-    low: tuple[int, int]
-    size: tuple[int, int]
-    square: tuple[int, int] | None = None
-    crop: tuple[int, int] | None = None
-
-    def __post_init__(self) -> None:
-        if (self.square is None) != (self.crop is None):
-            raise ValueError("square and crop go together")
-        if self.square and self.crop and (self.crop[0] > self.square[0] or self.crop[1] > self.square[1]):
-            raise ValueError(f"the crop {self.crop} is larger than the square {self.square}")
-
-    def axis(self, i: int) -> _Axis:
-        """The interpolation along rows (0) or columns (1)."""
-        if self.square is None or self.crop is None:
-            return _axis(self.low[i], None, None, self.size[i])
-        return _axis(self.low[i], self.square[i], self.crop[i], self.size[i])
+__all__ = ["DenseMasks", "Geometry", "LogitMasks", "as_masks"]
 
 
 class DenseMasks:
@@ -144,7 +114,7 @@ class LogitMasks:
 
     def box(self) -> npt.NDArray[np.int64]:
         """[C, 4], xyxy inclusive; zeros where empty."""
-        return _boxes(self)
+        return np.array([self._box(i) for i in range(len(self))], np.int64).reshape(-1, 4)
 
     def iou(self, target: Region, ignore: Region | None = None) -> npt.NDArray[np.float64]:
         """[C], IoU with `target`; pixels of `ignore` count nowhere."""
@@ -181,6 +151,32 @@ class LogitMasks:
         if not w:
             return Region(0, 0, np.zeros((0, 0), np.bool_), self.height, self.width)
         return Region(y0 + y, x0 + x, out[y : y + h, x : x + w].copy(), self.height, self.width)
+
+    def _box(self, i: int) -> tuple[int, int, int, int]:
+        """xyxy inclusive, from strips along the four sides: a box costs a fraction of the region, and nothing is kept."""
+        if (i, 0.0) in self._regions:
+            return self._regions[i, 0.0].box_xyxy
+        x, y, w, h = cv2.boundingRect((self.low_res[i] > 0).view(np.uint8))
+        y0, y1 = self.geometry.axis(0).reached(y, y + h)
+        x0, x1 = self.geometry.axis(1).reached(x, x + w)
+        if not w or y0 >= y1 or x0 >= x1:
+            return (0, 0, 0, 0)
+
+        def row_has(start: int, stop: int) -> BoolArray:
+            found: BoolArray = (self.logits(i, Window(start, x0, stop, x1)) > 0).any(axis=1)
+            return found
+
+        top = _first(row_has, y0, y1)
+        if top is None:
+            return (0, 0, 0, 0)
+        bottom = _last(row_has, top, y1)
+
+        def column_has(start: int, stop: int) -> BoolArray:
+            found: BoolArray = (self.logits(i, Window(top, start, bottom + 1, stop)) > 0).any(axis=0)
+            return found
+
+        left = _first(column_has, x0, x1)
+        return (left or 0, top, _last(column_has, left or 0, x1), bottom)
 
     def _bands(self, low: FloatArray, window: Window) -> Iterator[tuple[int, FloatArray]]:
         """The interpolated logits on a window, a band of rows at a time: (first row, float32 [rows, x1 - x0])."""
@@ -261,95 +257,31 @@ def _bad_masks(found: str, height: int, width: int, remedy: str | None = None) -
     )
 
 
+_SIDE = 8  # rows or columns looked at together when a box is sought
+
+
+def _first(has: Callable[[int, int], BoolArray], start: int, stop: int) -> int | None:
+    """The first index of start..stop-1 that `has` (bool, of a range) finds, or None."""
+    for a in range(start, stop, _SIDE):
+        found = has(a, min(a + _SIDE, stop))
+        if found.any():
+            return a + int(found.argmax())
+    return None
+
+
+def _last(has: Callable[[int, int], BoolArray], start: int, stop: int) -> int:
+    """The last index of start..stop-1 that `has` finds; `start` if there is no other."""
+    for b in range(stop, start, -_SIDE):
+        a = max(b - _SIDE, start)
+        found = has(a, b)
+        if found.any():
+            return b - 1 - int(found[::-1].argmax())
+    return start
+
+
 def _boxes(masks: Masks) -> npt.NDArray[np.int64]:
     return np.array([masks.region(i).box_xyxy for i in range(len(masks))], np.int64).reshape(-1, 4)
 
 
 def _ious(masks: Masks, target: Region, ignore: Region | None) -> npt.NDArray[np.float64]:
     return np.array([masks.region(i).iou(target, ignore) for i in range(len(masks))], np.float64)
-
-
-@dataclass(frozen=True)
-class _Strip:
-    """Outputs start..stop-1 = matrix [stop - start, hi - lo] @ inputs lo..hi-1."""
-
-    start: int
-    stop: int
-    lo: int
-    hi: int
-    matrix: FloatArray
-
-
-class _Axis:
-    """One axis of the interpolation, as banded matrix: output k is a weighted mean of inputs lo[k]..hi[k]-1, none further.
-
-    factor: 2, 4, 8, ... where this is one enlargement by it (of which the outputs may be cut off), else 0.
-    """
-
-    def __init__(self, index: npt.NDArray[np.int64], weight: npt.NDArray[np.float64], factor: int = 0) -> None:
-        """index and weight [n outputs, taps]."""
-        self.factor = factor
-        self.lo = np.where(weight > 0, index, index.max() + 1).min(axis=1)
-        self.hi = np.where(weight > 0, index, -1).max(axis=1) + 1
-        self._strips = []
-        for start in range(0, len(index), _STRIP):
-            part = slice(start, min(start + _STRIP, len(index)))
-            lo, hi = int(self.lo[start]), int(self.hi[part][-1])
-            matrix = np.zeros((part.stop - start, hi - lo), np.float64)
-            row = np.arange(part.stop - start)[:, None]
-            np.add.at(matrix, (row, np.clip(index[part] - lo, 0, hi - lo - 1)), weight[part])
-            self._strips.append(_Strip(start, part.stop, lo, hi, matrix.astype(np.float32)))
-
-    def reached(self, lo: int, hi: int) -> tuple[int, int]:
-        """The outputs start..stop-1 that see any of the inputs lo..hi-1."""
-        return int(np.searchsorted(self.hi, lo, side="right")), int(np.searchsorted(self.lo, hi, side="left"))
-
-    def support(self, start: int, stop: int) -> tuple[int, int]:
-        """The inputs lo..hi-1 that the outputs start..stop-1 see."""
-        return int(self.lo[start]), int(self.hi[stop - 1])
-
-    def strips(self, start: int, stop: int) -> list[_Strip]:
-        """The outputs start..stop-1 in strips."""
-        out = []
-        for s in self._strips[start // _STRIP : -(-stop // _STRIP)]:
-            if s.start >= start and s.stop <= stop:
-                out.append(s)
-                continue
-            a, b = max(s.start, start), min(s.stop, stop)
-            lo, hi = self.support(a, b)
-            out.append(_Strip(a, b, lo, hi, s.matrix[a - s.start : b - s.start, lo - s.lo : hi - s.lo]))
-        return out
-
-    def across(self, low: FloatArray, start: int, stop: int) -> FloatArray:
-        """The outputs start..stop-1 along the last axis of low [h, w] -> [h, stop - start]."""
-        out = np.empty((len(low), stop - start), np.float32)
-        for s in self.strips(start, stop):
-            np.matmul(low[:, s.lo : s.hi], s.matrix.T, out=out[:, s.start - start : s.stop - start])
-        return out
-
-
-@lru_cache(maxsize=64)
-def _axis(low: int, square: int | None, crop: int | None, size: int) -> _Axis:
-    if square is None or crop is None:
-        square = crop = size
-    index, weight = _bilinear(low, square)
-    if crop == size:
-        whole, rest = divmod(square, low)  # powers of two: weights that any two implementations round alike
-        return _Axis(index[:crop], weight[:crop], whole if not rest and whole > 1 and whole & (whole - 1) == 0 else 0)
-    outer, outer_weight = _bilinear(crop, size)
-    # Output k sees the positions outer[k] of the square, and each of them its own two inputs.
-    return _Axis(index[outer].reshape(size, -1), (weight[outer] * outer_weight[..., None]).reshape(size, -1))
-
-
-def _bilinear(n_in: int, n_out: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Inputs and weights [n_out, 2] of a bilinear resize with align_corners off.
-
-    The position is a fused multiply-add rounded once to float32, as the compiled kernels compute it: float64 holds it exactly.
-    """
-    scale = float(np.float32(n_in) / np.float32(n_out))
-    position = np.maximum(scale * (np.arange(n_out) + 0.5) - 0.5, 0).astype(np.float32)
-    first = np.minimum(position.astype(np.int64), n_in - 1)
-    second = np.minimum(first + 1, n_in - 1)
-    fraction = np.minimum(position - first.astype(np.float32), np.float32(1))
-    weight = np.stack([np.float32(1) - fraction, fraction], axis=1)
-    return np.stack([first, second], axis=1), weight.astype(np.float64)

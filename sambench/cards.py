@@ -25,24 +25,49 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class RemoteFile(_Frozen):
+    """One file of a dataset as it is distributed. Archives are unpacked into the folder `unpack_to` below the dataset's root
+    ("." is the root itself), other files are put there as they are.
+
+    url: where it can be downloaded without a person; empty where a person must bring it, after the card's steps.
+    file: its name. sha256, bytes: None where the authors publish none and nobody has measured it.
+    """
+
+    url: str = ""
+    file: Annotated[str, Field(pattern=r"^[^/\\.][^/\\]*$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    bytes: int | None = Field(None, ge=1)
+    unpack_to: Annotated[str, Field(pattern=r"^(\.|[^/\\.][^/\\]*(/[^/\\.][^/\\]*)*)$")] = "."
+
+
 class Access(_Frozen):
-    """How one gets a dataset. `steps` are instructions for a person, in order, verbatim."""
+    """How one gets a dataset. `steps` are instructions for a person, in order, verbatim.
+
+    files: all that it takes, in the order of unpacking, for `sambench data get`; empty: a person follows the steps.
+    """
 
     state: Literal["embedded", "auto", "form", "credentials", "manual", "dead"]
     steps: tuple[str, ...] = ()
     url: str = ""
+    files: tuple[RemoteFile, ...] = ()
     commercial_use: bool | None = None
     redistribution: bool | None = None
 
 
 class PaperFacts(_Frozen):
-    """The row of the paper's table 7: split and counts. `subsampled`: images were drawn until about `masks` masks were reached."""
+    """The row of the paper's table 7: split and counts. `subsampled`: images were drawn until about `masks` masks were reached.
+
+    reproducible: whether the release, read by the card's rule, gives these counts exactly. `yes`: counted on the data, by us or
+    others; `expected`: what is known of the release agrees; `uncertain`: the rule or the selection is an inference from the counts;
+    `no`: the images were drawn at random, and which is unpublished.
+    """
 
     name: str
     split: str
     images: int
     masks: int
     subsampled: bool
+    reproducible: Literal["yes", "expected", "uncertain", "no"] = "no"
     source: str = "arXiv 2304.02643, table 7"
 
 
@@ -74,6 +99,7 @@ class DatasetCard(_Frozen):
     access: Access
     image_type: str = ""
     mask_kind: Literal["instance", "panoptic", "semantic", "region", "boundary"] = "instance"
+    one_mask: str = ""  # what is counted as one, in a few words
     layout: tuple[str, ...] = ()
     homepage: str = ""
     licence: str = ""
@@ -92,12 +118,13 @@ class DatasetCard(_Frozen):
 
 
 class SuiteCard(_Frozen):
-    """A frozen list of datasets with a mean of its own."""
+    """A frozen list of datasets with a mean of its own. generated: of tiny synthetic copies (`sambench.fixtures`), not of data."""
 
     kind: Literal["suite"]
     id: Id
     name: str
     members: tuple[Id, ...]
+    generated: bool = False
     aliases: tuple[Id, ...] = ()
     notes: str = ""
 
@@ -127,7 +154,8 @@ class ModelCard(_Frozen):
     """One model. Hashed into identities: id, factory, revision, max_batch, the options in force, and the weights' sha256.
 
     factory is `module:function`, called as `factory(weights=Path | None, device=str, precision=str, **options)`.
-    gives: what the model answers with; `masks` (a Segmenter) or `edges` (an EdgeDetector), which decides the tasks that take it.
+    gives: what the model answers with, which decides the tasks that take it: `masks` (a Segmenter with several scored candidates),
+    `single_mask` (a Segmenter with one), or `edges` (an EdgeDetector).
     """
 
     kind: Literal["model"] = "model"
@@ -135,7 +163,7 @@ class ModelCard(_Frozen):
     name: str
     factory: EntryPoint
     revision: int = 1
-    gives: Literal["masks", "edges"] = "masks"
+    gives: Literal["masks", "single_mask", "edges"] = "masks"
     max_batch: int = Field(64, ge=1)
     options: dict[str, Any] = {}
     weights: Weights | None = None

@@ -3,8 +3,9 @@
 Every mask gives its outline: the Sobel magnitude of its probability map, on the ring of one pixel inside and one outside of it.
 The map is the pixel-wise maximum over the masks that box suppression leaves.
 
-A mask is reduced to its outline the moment it is decoded, on a window of the image: a few thousand pixels instead of a frame,
-so that memory hardly grows with the number of masks, and suppression can wait until all are known.
+Suppression needs boxes alone, and most masks go: outlines are made of what stays, on windows of the image. Until all masks are
+known their low-resolution form is held, up to a fixed number of them; older ones are reduced to their outlines, a few thousand pixels
+each, so that memory does not follow the size of the grid. No mask is ever held at full size.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from sambench.automatic import box_nms
 from sambench.types import FloatArray, Masks, Window
 
 _SQUARE = np.ones((3, 3), np.uint8)
+MAX_HELD = 768  # as many as the protocol has: 200 MB of SAM's logits
 _MARGIN = 2  # the ring reaches one pixel beyond the mask, Sobel's square one more
 
 
@@ -32,13 +34,27 @@ class Outline(NamedTuple):
     grad_y: FloatArray
 
 
-@dataclass(frozen=True)
-class MaskOutline:
-    """What is kept of a mask: its box, its score and its outline."""
+@dataclass
+class Candidate:
+    """A mask with its box and score; masks and index, or once it is reduced its outline."""
 
     box_xyxy: tuple[int, int, int, int]
     score: float
-    outline: Outline
+    masks: Masks | None
+    index: int
+    made: Outline | None = None
+
+    def outline(self) -> Outline:
+        """Its outline; made anew each time unless it is reduced."""
+        if self.made is not None:
+            return self.made
+        assert self.masks is not None
+        return mask_outline(self.masks, self.index)
+
+    def reduce(self) -> None:
+        """Keep the outline alone."""
+        self.made = self.outline()
+        self.masks = None
 
 
 class OutlineMap(NamedTuple):
@@ -53,14 +69,22 @@ class OutlineMap(NamedTuple):
     n_masks: int
 
 
-def outlines(masks: Masks, scores: FloatArray) -> list[MaskOutline]:
-    """Of all candidates of one prompt, empty ones left out."""
-    out = []
-    for i in range(len(masks)):
-        region = masks.region(i)
-        if region.area:
-            out.append(MaskOutline(region.box_xyxy, float(scores[i]), mask_outline(masks, i)))
-    return out
+class Candidates:
+    """All masks of an image that are not empty. held: how many may stay in the form in which the model gave them."""
+
+    def __init__(self, held: int = MAX_HELD) -> None:
+        self.held = held
+        self.found: list[Candidate] = []
+        self._n_reduced = 0
+
+    def add(self, masks: Masks, scores: FloatArray) -> None:
+        """The candidates of one prompt with their scores float32 [C]."""
+        for i, box in enumerate(masks.box().tolist()):
+            if any(box) or masks.region(i).area:  # a box of zeros is an empty mask, or a single pixel in the corner
+                self.found.append(Candidate(tuple(box), float(scores[i]), masks, i))
+        while len(self.found) - self._n_reduced > self.held:
+            self.found[self._n_reduced].reduce()
+            self._n_reduced += 1
 
 
 def mask_outline(masks: Masks, i: int) -> Outline:
@@ -87,13 +111,13 @@ def _sobel_at(prob: FloatArray, y: npt.NDArray[np.int64], x: npt.NDArray[np.int6
     return tuple(cv2.Sobel(prob, cv2.CV_32F, dx, 1 - dx)[y, x] for dx in (1, 0))  # type: ignore[return-value]
 
 
-def outline_map(found: Sequence[MaskOutline], height: int, width: int, *, nms_iou: float) -> OutlineMap:
+def outline_map(found: Sequence[Candidate], height: int, width: int, *, nms_iou: float) -> OutlineMap:
     """The pixel-wise maximum over the masks that box suppression at `nms_iou` leaves; of equals, the better mask's."""
     strength, grad_x, grad_y = (np.zeros(height * width, np.float32) for _ in range(3))
     boxes = np.array([m.box_xyxy for m in found], np.float32).reshape(-1, 4)
     kept = box_nms(boxes, np.array([m.score for m in found], np.float32), nms_iou)
     for k in kept:
-        pixels, along_x, along_y = found[k].outline
+        pixels, along_x, along_y = found[k].outline()
         magnitude = np.hypot(along_x, along_y)
         more = magnitude > strength[pixels]
         where = pixels[more]

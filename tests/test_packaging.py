@@ -42,10 +42,11 @@ def test_the_wheel_installs_nothing_but_sambench(wheel: zipfile.ZipFile) -> None
 
 def test_the_wheel_has_every_module_and_every_card(wheel: zipfile.ZipFile) -> None:
     inside = set(wheel.namelist())
-    modules = {f"sambench/{p.relative_to(ROOT / 'sambench').as_posix()}" for p in (ROOT / "sambench").rglob("*.py")}
+    sources = Path(str(wheel.filename)).parents[1] / "src"
+    modules = {p.relative_to(sources).as_posix() for p in (sources / "sambench").rglob("*.py")}
     assert {n for n in inside if n.endswith(".py")} == modules
-    files = [p for kind in ("datasets", "baselines", "reports") for p in (ROOT / kind).glob("*.toml")]
-    cards = {f"sambench/_shared/{p.relative_to(ROOT).as_posix()}" for p in files}
+    files = [p for kind in ("datasets", "baselines", "reports") for p in (sources / kind).glob("*.toml")]
+    cards = {f"sambench/_shared/{p.relative_to(sources).as_posix()}" for p in files}
     assert {n for n in inside if n.endswith(".toml")} == cards
     assert "sambench/_shared/datasets/sa23.toml" in cards
     assert "sambench/py.typed" in inside

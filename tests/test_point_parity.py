@@ -1,6 +1,10 @@
 """The whole point loop with a real-size SAM against a plain loop around the PyPI predictor and the field's clicker.
 
 The ground truth is masks that the same model draws for boxes: against real masks random weights score near zero whatever is wrong.
+
+With random weights the loop is chaotic: the mask fed back multiplies any difference by about three a click, and the reference
+itself, its embedding changed by 2e-6, leaves the bound by the ninth click on most objects. STABLE is the one of 17 on which it kept
+to the bound with room to spare; it is compared over all nine clicks, the others over the first four.
 """
 
 from __future__ import annotations
@@ -21,7 +25,10 @@ from sambench.types import Instance, Prompt, Sample
 torch = pytest.importorskip("torch")
 
 N_CLICKS = 9
-BOXES = ((60, 50, 330, 320), (440, 280, 710, 530), (500, 30, 700, 230), (40, 380, 360, 570))
+STABLE = ((40, 380, 360, 570),)
+OTHERS = ((60, 50, 330, 320), (440, 280, 710, 530), (500, 30, 700, 230))
+BOXES = STABLE + OTHERS
+N_CLICKS_OTHERS = 4
 
 
 @dataclass
@@ -56,16 +63,23 @@ def plain_next_click(gt: np.ndarray, mask: np.ndarray, clicked: list[tuple[int, 
     return int(x), int(y), positive
 
 
+def n_clicks_of(i: int) -> int:
+    """Over how many clicks object i is compared."""
+    return N_CLICKS if i < len(STABLE) else N_CLICKS_OTHERS
+
+
 @pytest.fixture(scope="module")
-def models(golden_vit_b_state: dict[str, Any]) -> tuple[Any, Any]:
+def models() -> tuple[Any, Any]:
     """(ours, PyPI's predictor) with the same golden-rule ViT-B weights."""
     from sambench.models.sam.build import build_sam
+    from tests.golden_weights import golden_state_dict
     from tests.stubs import official_sam
 
+    state = golden_state_dict("vit_b")
     official = official_sam()
     peer = official.sam_model_registry["vit_b"]()
-    peer.load_state_dict(golden_vit_b_state, strict=True)
-    ours = build_sam("vit_b", weights=golden_vit_b_state, device="cpu", precision="fp32")
+    peer.load_state_dict(state, strict=True)
+    ours = build_sam("vit_b", weights=state, device="cpu", precision="fp32")
     return ours, official.SamPredictor(peer.eval())
 
 
@@ -83,7 +97,8 @@ def reference(models: tuple[Any, Any]) -> Reference:
         empty = np.zeros_like(gt)
         clicks = [plain_next_click(gt, empty, [])]
         masks, near, low = [], [], None
-        for k in range(1, N_CLICKS + 1):
+        n_clicks = n_clicks_of(len(ref.clicks))
+        for k in range(1, n_clicks + 1):
             xy = np.array([(x, y) for x, y, _ in clicks], np.float32)
             labels = np.array([p for *_, p in clicks], np.int32)
             logits, scores, lows = predictor.predict(
@@ -93,7 +108,7 @@ def reference(models: tuple[Any, Any]) -> Reference:
             low = lows[best : best + 1]
             masks.append(logits[best] > 0)
             near.append(int((np.abs(logits[best]) < 0.05).sum()))
-            if k < N_CLICKS:
+            if k < n_clicks:
                 clicks.append(plain_next_click(gt, masks[-1], clicks))
         ref.clicks.append(clicks)
         ref.masks.append(masks)
@@ -107,7 +122,7 @@ def our_rows(segmenter: Any, objects: list[np.ndarray], image: np.ndarray) -> li
     sample = Sample("parity", "colour", *image.shape[:2], instances, lambda: image)
     task = PointTask(PointSettings(clicks=tuple(range(1, N_CLICKS + 1))))
     rows = task.rows(sample, segmenter, Context())
-    return [[r for r in rows if r["object_id"] == i.object_id] for i in instances]
+    return [[r for r in rows if r["object_id"] == o.object_id][: n_clicks_of(i)] for i, o in enumerate(instances)]
 
 
 def disagreement(rows: list[list[dict[str, Any]]], ref: Reference) -> str | None:
@@ -135,7 +150,7 @@ def _pairs(flat: list[int]) -> list[tuple[int, int]]:
 def test_the_objects_are_worth_clicking(reference: Reference) -> None:
     areas = [int(o.sum()) for o in reference.objects]
     assert all(500 < a < 0.9 * 600 * 800 for a in areas), areas
-    assert all(len(set(c)) == N_CLICKS for c in reference.clicks)
+    assert all(len(set(c)) == n_clicks_of(i) for i, c in enumerate(reference.clicks))
     assert {p for c in reference.clicks for *_, p in c} == {True, False}
 
 

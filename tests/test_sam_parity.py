@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from sambench.candidates import LogitMasks
+from sambench.errors import ModelError
 from sambench.models.sam.build import build_sam_model
 from sambench.models.sam.image_encoder import ImageEncoderViT
 from sambench.models.sam.mask_decoder import MaskDecoder
@@ -170,3 +172,32 @@ def test_encoder_block_of_the_real_size(index: int, window: int) -> None:
     with torch.inference_mode():
         expected = peer(x)
         assert float((ours(x) - expected).abs().max()) < 2e-5 * float(expected.std())
+
+
+def test_bf16_is_near_and_only_the_encoder(pair: tuple[SamSegmenter, Any]) -> None:
+    ours, _ = pair
+    picture = image(96, 128)
+    exact = ours.encode(picture)
+    half = SamSegmenter(copy.deepcopy(ours.model), name="small", precision="bf16")
+    state = half.encode(picture)
+    error = float((state.embedding - exact.embedding).abs().max()) / float(exact.embedding.std())
+    assert 1e-4 < error < 0.2
+    assert state.embedding.dtype == torch.float32
+    assert {p.dtype for p in half.model.image_encoder.parameters()} == {torch.bfloat16}
+    assert {p.dtype for p in half.model.mask_decoder.parameters()} == {torch.float32}
+    assert len(half.decode(state, [Prompt()])[0].masks) == 3
+
+
+def test_what_it_can_not_read(pair: tuple[SamSegmenter, Any]) -> None:
+    ours, _ = pair
+    for shape, dtype in (((4, 5), "u1"), ((4, 5, 3), "f4"), ((4, 5, 4), "u1"), ((0, 5, 3), "u1")):
+        with pytest.raises(ModelError, match="can't read"):
+            ours.encode(np.zeros(shape, dtype))
+    state = ours.encode(image(96, 128))
+    with pytest.raises(ModelError, match="carry"):
+        ours.decode(state, [Prompt(carry=np.zeros((56, 56)))])
+    with pytest.raises(ModelError, match="carry"):
+        ours.decode(state, [Prompt(carry=torch.zeros(3, 56, 56))])
+    with pytest.raises(ModelError, match="text"):
+        ours.decode(state, [Prompt(text="a cat")])
+    assert ours.decode(state, []) == []

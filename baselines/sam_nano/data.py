@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from generator import GENERATOR, SIDE, scene
-from shapes import F32, Rng, U8
+from shapes import F32, U8, Rng
 
 STRIDE = 4  # input pixels a cell of the low-resolution masks
 FRAME = 512  # side of the model's own input frame
@@ -27,7 +27,7 @@ HELD_OUT = 1_000_000  # scenes from this number on are for validation
 class Example:
     """pixels float32 [3, S, S] normalised; origin_xy: where the crop lies in the frame, multiples of 32; per object: targets float32
     [P, S/4, S/4], coverage in 0..1; centre_xy and random_xy float32 [P, 2]; box_xyxy (tight) and loose_xyxy (noisy) [P, 4]. things8 and things4 int16 [S/8, S/8] and [S/4, S/4]: which thing is at the middle
-    of each cell."""
+    of each cell; wholes8: which whole."""
 
     pixels: F32
     origin_xy: F32
@@ -37,6 +37,7 @@ class Example:
     box_xyxy: F32
     loose_xyxy: F32
     things8: npt.NDArray[np.int16]
+    wholes8: npt.NDArray[np.int16]
     things4: npt.NDArray[np.int16]
 
 
@@ -79,7 +80,7 @@ def example(rng: Rng, index: int, cache: Path | None, *, side: int, prompts: int
     return Example(
         np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32), origin.astype(np.float32), targets,
         np.array(centres, np.float32), np.array(randoms, np.float32), box, np.clip(loose, 0, side - 1).astype(np.float32),
-        np.ascontiguousarray(things[4::8, 4::8]), np.ascontiguousarray(things[2::4, 2::4]),
+        np.ascontiguousarray(things[4::8, 4::8]), _wholes(parents)[things[4::8, 4::8]], np.ascontiguousarray(things[2::4, 2::4]),
     )  # fmt: skip
 
 
@@ -138,6 +139,15 @@ def _objects(things: npt.NDArray[np.int16], parents: npt.NDArray[np.int16]) -> l
                 kin.append(k)
                 rest.extend(children.get(k, ()))
             out.append(things == i if len(kin) == 1 else np.isin(things, kin))
+    return out
+
+
+def _wholes(parents: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+    """int16 [n]: the outermost ancestor of every thing. Parents come before their parts."""
+    out = np.arange(len(parents), dtype=np.int16)
+    for i, p in enumerate(parents):
+        if p:
+            out[i] = out[p]
     return out
 
 

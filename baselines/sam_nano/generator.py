@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 import numpy.typing as npt
-from shapes import F32, Rng, U8, fractal, outline, smooth_noise, stamp, texture
+from shapes import F32, U8, Rng, fractal, outline, smooth_noise, stamp, texture
 
 SIDE = 512
 GENERATOR = 1  # raise it with every change that changes a pixel

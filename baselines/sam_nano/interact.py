@@ -12,7 +12,9 @@ from losses import first_round, later_round
 from torch import Tensor
 
 from sambench.models.sam.nano import NanoSam
-from sambench.models.sam.nano_decoder import NanoInput, draw_maps
+from sambench.models.sam.nano_encoder import plain_colours
+from sambench.models.sam.nano_layers import NanoInput
+from sambench.models.sam.nano_prompts import prompt_maps, smoothed
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Batch:
     box_xyxy: Tensor
     loose_xyxy: Tensor
     things8: Tensor
+    wholes8: Tensor
     things4: Tensor
 
     @classmethod
@@ -39,7 +42,7 @@ class Batch:
         pixels = torch.from_numpy(np.stack([e.pixels for e in examples]))
         origin = torch.from_numpy(np.stack([e.origin_xy for e in examples]))
         return cls(pixels, origin, owner, *(rows(n) for n in ("targets", "centre_xy", "random_xy", "box_xyxy", "loose_xyxy")),
-                   *(torch.from_numpy(np.stack([getattr(e, n) for e in examples])) for n in ("things8", "things4")))  # fmt: skip
+                   *(torch.from_numpy(np.stack([getattr(e, n) for e in examples])) for n in ("things8", "wholes8", "things4")))  # fmt: skip
 
 
 @dataclass
@@ -60,11 +63,14 @@ def image_side(model: NanoSam, batch: Batch) -> NanoInput:
     grid = model.prompt_encoder.dense_pe().unflatten(0, model.prompt_encoder.embedding_size)
     pe = [grid[y : y + h, x : x + w].flatten(0, 1) for x, y in (batch.origin_xy / 16).int().tolist()]
     image = x16.flatten(2).transpose(1, 2).contiguous()
-    return NanoInput(image=image, image_pe=torch.stack(pe).to(kind), size=(h, w), fine8=x8, fine4=x4)
+    colours = plain_colours(batch.pixels)
+    return NanoInput(
+        image=image, image_pe=torch.stack(pe).to(kind), size=(h, w), fine8=x8, fine4=x4, colours=colours, smooth=smoothed(colours)
+    )
 
 
 def play(model: NanoSam, batch: Batch, *, rounds: int, generator: torch.Generator, protocol: bool = False,
-         head: DenseHead | None = None) -> Rounds:  # fmt: skip
+         head: DenseHead | None = None, iou_weight: float = 1.0) -> Rounds:  # fmt: skip
     """The first half of the objects' list starts with points, the other half with boxes (a random split); then clicks.
 
     protocol: as the benchmark asks: centre clicks and tight boxes, and each further click at the middle of the largest error.
@@ -81,7 +87,7 @@ def play(model: NanoSam, batch: Batch, *, rounds: int, generator: torch.Generato
     boxes = (batch.box_xyxy if protocol else batch.loose_xyxy)[order][half:]
     more_points, more_labels = torch.zeros(b - half, 0, 2), torch.zeros(b - half, 0, dtype=torch.int8)
     masks: Tensor | None = None
-    out = Rounds(torch.zeros(()), [], [], None if head is None else head(state, batch))
+    out = Rounds(torch.zeros(()), [], [], None if head is None else head(model, state, batch, generator))
     none = torch.full((half, 4), float("nan"))
     for k in range(rounds):
         one = model.tokens(state, points, labels, None, origin_xy=origin[:half], owner=owner[:half])
@@ -91,12 +97,12 @@ def play(model: NanoSam, batch: Batch, *, rounds: int, generator: torch.Generato
             two = model.tokens(state, more_points, more_labels, boxes, origin_xy=origin[half:], owner=owner[half:])
         all_points = torch.cat((points, F.pad(more_points, (0, 0, 1, 0))))
         all_labels = torch.cat((labels, F.pad(more_labels, (1, 0), value=-1)))
-        maps = draw_maps(state.size, all_points, all_labels, torch.cat((none, boxes)), masks, b)
+        maps = prompt_maps(state, all_points, all_labels, torch.cat((none, boxes)), masks, b, owner)
         dense = model.prompt_encoder.no_mask_embed.weight[None] if masks is None else model.prompt_encoder.dense(masks.to(state.image.dtype))
         chosen = slice(0, None) if k == 0 else slice(0, 1)
         alike = model.mask_decoder.affinities(state, all_points, all_labels, owner)
         logits, predicted = model.mask_decoder.predict(state, torch.cat((one, two)), dense, maps, alike, chosen, owner)
-        loss, true = (first_round if k == 0 else later_round)(logits, predicted, target)
+        loss, true = (first_round if k == 0 else later_round)(logits, predicted, target, iou_weight)
         out.loss = out.loss + loss.mean()
         out.iou.append(true)
         out.predicted.append(predicted.detach())
@@ -108,7 +114,7 @@ def play(model: NanoSam, batch: Batch, *, rounds: int, generator: torch.Generato
             xy, positive = next_clicks(masks[:, 0], target, generator, protocol)
             points, labels = torch.cat((points, xy[:half]), 1), torch.cat((labels, positive[:half]), 1)
             more_points, more_labels = torch.cat((more_points, xy[half:]), 1), torch.cat((more_labels, positive[half:]), 1)
-    out.loss = out.loss / rounds
+    out.loss = out.loss / max(rounds, 1)
     return out
 
 
@@ -137,20 +143,22 @@ def next_clicks(logits: Tensor, target: Tensor, generator: torch.Generator, prot
 
 
 class DenseHead(torch.nn.Module):
-    """For training alone: do two cells at some distance, right or down, belong to different things? Asked of the fine maps.
+    """What a picture teaches the encoder beside its prompts. One prompt is about one object; this is about all of them at once.
 
-    One prompt teaches about one object; this teaches the encoder about all boundaries of a picture at once.
+    Boundaries (the head itself is for training alone): do two cells at some distance, right or down, belong to different things?
+    Affinities (the decoder's own): does any cell belong with what is under an anchor, as a part (first kind) or as a whole (second)?
     """
 
     DISTANCES = {8: (1, 3, 8), 4: (1, 2, 6)}  # stride -> in cells
+    ANCHORS = 48
 
     def __init__(self, fine_chans: tuple[int, int]) -> None:
         super().__init__()
         self.of8 = torch.nn.Conv2d(fine_chans[0], 2 * len(self.DISTANCES[8]), 1)
         self.of4 = torch.nn.Conv2d(fine_chans[1], 2 * len(self.DISTANCES[4]), 1)
 
-    def forward(self, state: NanoInput, batch: Batch) -> Tensor:
-        """Scalar: binary cross-entropy, mean over cells and distances."""
+    def forward(self, model: NanoSam, state: NanoInput, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Scalar: mean binary cross-entropy of both."""
         total = torch.zeros(())
         for stride, net, fine, things in ((8, self.of8, state.fine8, batch.things8), (4, self.of4, state.fine4, batch.things4)):
             logits = net(fine).float()
@@ -158,7 +166,24 @@ class DenseHead(torch.nn.Module):
                 right, down = things[:, :, d:] != things[:, :, :-d], things[:, d:] != things[:, :-d]
                 total = total + F.binary_cross_entropy_with_logits(logits[:, 2 * i, :, :-d], right.float())
                 total = total + F.binary_cross_entropy_with_logits(logits[:, 2 * i + 1, :-d], down.float())
-        return total / 12
+        return total / 12 + self.affinity(model, state, batch, generator)
+
+    def affinity(self, model: NanoSam, state: NanoInput, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Same and different cells weigh the same for every anchor; three quarters of the anchors lie on things."""
+        images, h, w = batch.things8.shape
+        on = (batch.things8 > 0).flatten(1).float() * 3 + 1
+        at = torch.multinomial(on, self.ANCHORS, replacement=True, generator=generator)
+        points = torch.stack((at % w, at // w), dim=2) * 8.0 + 3.5
+        logits = model.mask_decoder.affinity_logits(state, points, torch.arange(images)).float()
+        total = torch.zeros(())
+        for kind, cells in enumerate((batch.things8, batch.wholes8)):
+            flat = cells.flatten(1)
+            same = (flat[:, None] == flat.gather(1, at)[:, :, None]).float()
+            each = F.binary_cross_entropy_with_logits(logits[:, kind], same, reduction="none")
+            yes = (each * same).sum(2) / same.sum(2).clamp(min=1)
+            no = (each * (1 - same)).sum(2) / (1 - same).sum(2).clamp(min=1)
+            total = total + (yes + no).mean() / 2
+        return total / 2
 
 
 class Game(torch.nn.Module):
@@ -169,5 +194,5 @@ class Game(torch.nn.Module):
         self.model = model
         self.head = head
 
-    def forward(self, batch: Batch, rounds: int, generator: torch.Generator, dense: bool) -> Rounds:
-        return play(self.model, batch, rounds=rounds, generator=generator, head=self.head if dense else None)
+    def forward(self, batch: Batch, rounds: int, generator: torch.Generator, dense: bool, iou_weight: float) -> Rounds:
+        return play(self.model, batch, rounds=rounds, generator=generator, head=self.head if dense else None, iou_weight=iou_weight)  # fmt: skip

@@ -21,17 +21,18 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from data import Example, batch  # noqa: E402
-from interact import Batch, DenseHead, Game, Rounds  # noqa: E402
+from data import Example, batch
+from interact import Batch, DenseHead, Game, Rounds
 
-from sambench.models.sam.nano import FINE, NanoSam  # noqa: E402
+from sambench.models.sam.nano import FINE, NanoSam
 
 COLUMNS = ("step", "seconds", "lr", "side", "loss", "iou_1_point_top", "iou_1_point_best", "iou_box", "iou_last_point", "iou_error", "norm", "dense")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the weights. Phases: (share of the steps, side of the crops, images a step, prompts an image, rounds)."""
+    """Everything that decides the weights. Phases: (share of the steps, side of the crops, images a step, prompts an image, rounds;
+    no rounds: the encoder alone learns, from the dense targets)."""
 
     seed: int = 0
     steps: int = 6000
@@ -44,7 +45,8 @@ class Recipe:
     scenes: int = 6000
     bf16: bool = True
     dense_from: int = 0
-    dense_weight: float = 5.0
+    dense_weight: float = 15.0
+    iou_weights: tuple[tuple[int, float], ...] = ((0, 1.0),)  # (from this step on, weight)
     phases: tuple[tuple[float, int, int, int, int], ...] = ((0.85, 256, 4, 14, 3), (0.15, 512, 1, 14, 4))
 
     def phase(self, step: int) -> tuple[int, int, int, int]:
@@ -88,11 +90,12 @@ class Trainer:
         start, rate = time.perf_counter(), self.recipe.rate(self.step)
         side, _, _, rounds = self.recipe.phase(self.step)
         dense = self.step >= self.recipe.dense_from
+        iou_weight = [w for first, w in self.recipe.iou_weights if self.step >= first][-1]
         for group in (*self.optimizer.param_groups, *self.head_optimizer.param_groups):
             group["lr"] = rate
         kind = torch.bfloat16 if self.recipe.bf16 else torch.float32  # of the arithmetic; the weights stay in fp32
         weights = {k: v.to(kind) for k, v in self.game.named_parameters()}
-        played: Rounds = torch.func.functional_call(self.game, weights, (Batch.of(examples), rounds, self.random, dense))
+        played: Rounds = torch.func.functional_call(self.game, weights, (Batch.of(examples), rounds, self.random, dense, iou_weight))
         self.optimizer.zero_grad(set_to_none=True)
         self.head_optimizer.zero_grad(set_to_none=True)
         (played.loss if played.dense is None else played.loss + self.recipe.dense_weight * played.dense).backward()
@@ -105,6 +108,14 @@ class Trainer:
         self.step += 1
         self.seconds += time.perf_counter() - start
         return {"step": self.step, "seconds": round(self.seconds, 2), "lr": rate, "side": side, "norm": norm, **summary(played)}
+
+    def start_from(self, path: Path) -> None:
+        """Take the weights of another run's checkpoint where names and shapes fit; nothing else of it."""
+        content = torch.load(path, weights_only=True)
+        for module, found in ((self.model, content["model"]), (self.head, content["head"])):
+            own = module.state_dict()
+            module.load_state_dict({k: found[k] if k in found and found[k].shape == v.shape else v for k, v in own.items()})
+        self.average = {k: v.clone() for k, v in self.model.state_dict().items()}
 
     def save(self, path: Path) -> None:
         """Atomic."""
@@ -128,12 +139,15 @@ class Trainer:
 
 def summary(played: Rounds) -> dict[str, float]:
     """Figures of one batch; the first half of the objects began with a point, the other half with a box."""
+    dense = float("nan") if played.dense is None else float(played.dense.detach())
+    if not played.iou:
+        return {"dense": dense}
     first, predicted = played.iou[0], played.predicted[0]
     half = len(first) // 2
     top = predicted[:half, 1:].argmax(1, keepdim=True) + 1
     return {
         "loss": float(played.loss.detach()),
-        "dense": float("nan") if played.dense is None else float(played.dense.detach()),
+        "dense": dense,
         "iou_1_point_top": float(first[:half].gather(1, top).mean()),
         "iou_1_point_best": float(first[:half, 1:].max(1).values.mean()),
         "iou_box": float(first[half:, 0].mean()),
@@ -165,7 +179,8 @@ def stream(recipe: Recipe, start: int, cache: Path | None, workers: int) -> Iter
             yield ready
 
 
-def train(recipe: Recipe, out: Path, *, cache: Path | None, workers: int, save_every: int = 250, stop: int | None = None) -> Trainer:
+def train(recipe: Recipe, out: Path, *, cache: Path | None, workers: int, save_every: int = 250, stop: int | None = None,
+          start: Path | None = None) -> Trainer:
     """Run or go on. Writes recipe.json, curve.csv, last.pt, and steps/<n>.pt (the average) into `out`."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
@@ -174,6 +189,8 @@ def train(recipe: Recipe, out: Path, *, cache: Path | None, workers: int, save_e
         trainer.load(last)
         with (out / "curve.csv").open() as f:
             rows = [r for r in csv.DictReader(f) if int(r["step"]) <= trainer.step]
+    elif start is not None:
+        trainer.start_from(start)
     with (out / "curve.csv").open("w", newline="") as f:
         table = csv.DictWriter(f, COLUMNS)
         table.writeheader()
@@ -196,13 +213,14 @@ def main() -> None:
     p.add_argument("--workers", type=int, default=1)
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--stop", type=int, help="end after this step; the same command without it goes on")
+    p.add_argument("--start", type=Path, help="a checkpoint of an earlier stage, to take the weights from")
     p.add_argument("--set", nargs="*", default=[], metavar="NAME=JSON", help="recipe values other than the defaults")
     a = p.parse_args()
     torch.set_num_threads(a.threads)
     if a.cache:
         a.cache.mkdir(parents=True, exist_ok=True)
     values = {k: json.loads(v) for k, v in (s.split("=", 1) for s in a.set)}
-    train(Recipe(**values), a.out, cache=a.cache, workers=a.workers, stop=a.stop)
+    train(Recipe(**values), a.out, cache=a.cache, workers=a.workers, stop=a.stop, start=a.start)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ class _InOrder(TyperGroup):
     """Commands in the order in which one uses them, not groups last."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        order = ("run", "status", "table", "compare", "rescore", "list", "show", "data", "doctor")
+        order = ("run", "status", "table", "plot", "compare", "rescore", "list", "show", "data", "doctor")
         return sorted(super().list_commands(ctx), key=lambda name: order.index(name) if name in order else len(order))
 
 
@@ -36,6 +36,7 @@ app.add_typer(data.app, name="data")
 app.command("doctor", short_help="Check this machine.")(show.doctor)
 app.command("status", short_help="How far runs are.")(results.status)
 app.command("table", short_help="The table of one or several runs.")(results.table)
+app.command("plot", short_help="Curves and pictures of edge runs.")(results.plot)
 app.command("rescore", short_help="Metrics anew from stored rows.")(results.rescore)
 app.command("compare", short_help="Two runs, paired by object.")(results.compare)
 

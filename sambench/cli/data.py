@@ -1,4 +1,4 @@
-"""`sambench data`: where datasets are, taking over what is already on disk, checking and looking at them."""
+"""`sambench data`: getting datasets, taking over what is already on disk, checking and looking at them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,46 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Where datasets are; adopt, verify and preview them.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Get datasets; adopt, verify and preview them.", no_args_is_help=True, rich_markup_mode=None)
 
 Name = Annotated[str, typer.Argument(help="A dataset's id.")]
+
+
+@app.command()
+def get(
+    names: Annotated[str, typer.Argument(metavar="NAME", help="Ids or suites, comma-separated.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept the terms that are shown; ask nothing.")] = False,
+    brought: Annotated[
+        Path | None, typer.Option("--from", metavar="FOLDER", help="Files that you have downloaded, as the steps say.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the archives after unpacking.")] = False,
+) -> None:
+    """Show a dataset's terms and how it is had; download and unpack it where that needs no person."""
+    from sambench import cards
+    from sambench.cli.console import print_error
+    from sambench.cli.getting import get_one
+    from sambench.engine.plan import split_names
+    from sambench.errors import SambenchError
+
+    asked: dict[str, None] = {}
+    for name in split_names([names]):
+        suite = cards.suite_card(name)
+        asked |= dict.fromkeys(suite.members if suite else [name])
+    lacking = []
+    for name in asked:
+        try:
+            here = get_one(name, yes=yes, brought=brought, keep=keep)
+        except SambenchError as e:
+            if len(asked) == 1:
+                raise
+            print_error(e)
+            here = False
+        if not here:
+            lacking.append(name)
+    if len(asked) > 1:
+        typer.echo(f"{len(asked) - len(lacking)} of {len(asked)} are here" + (f"; not {', '.join(lacking)}" if lacking else ""))
+    if lacking:
+        raise typer.Exit(1)
 
 
 @app.command()

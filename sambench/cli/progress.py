@@ -102,7 +102,7 @@ class Reporter:
         elif e["n_missing"] < e["n_images"]:
             self.say(f"{cell.name}: going on, {e['n_images'] - e['n_missing']} of {e['n_images']} images are done")
         else:
-            self.say(f"{cell.name}: {e['n_images']} images, {e['n_objects']} annotated objects")
+            self.say(f"{cell.name}: {e['n_images']} images, {e['n_objects']} annotations")
 
     def _on_cell(self, e: dict[str, Any]) -> None:
         cell = self.cells[e["cell_id"]]

@@ -99,7 +99,12 @@ def rescore(
             wrong = wrong or found.n_differing > 0
         raise typer.Exit(1 if wrong else 0)
     bootstrap = Bootstrap(n_resamples=resamples, level=level, seed=seed)
-    rows = [row for cell in cells for row in score(cell, bootstrap=bootstrap, group_by=group_by)]
+    rows = []
+    for cell in cells:
+        rows += score(cell, bootstrap=bootstrap, group_by=group_by)
+        if cell.task.whole_sets_only and cell.live.n_done < cell.live.n_wanted:
+            reasons = "; ".join(cell.partial_reasons())
+            typer.echo(f"{cell.dataset}, {cell.model}: no scores of a part of a set ({reasons})", err=True)
     typer.echo(pd.DataFrame(rows, columns=list(METRIC_COLUMNS)).to_csv(index=False), nl=False)
 
 
@@ -116,6 +121,39 @@ def compare(
     from sambench.results.compare import compare_cells
 
     show(compare_cells(find_cells(a, out), find_cells(b, out), metric=metric, k=k).table, form)
+
+
+def plot(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs of the edge task.")],
+    to: Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Where files go (default: beside each cell).")] = None,
+    n: Annotated[int, typer.Option("-n", min=1, help="Images on a sheet.")] = 8,
+    root: Annotated[Path | None, typer.Option("--root", metavar="DIR", help="The dataset's folder, for the sheets.")] = None,
+    out: Out = Path("runs"),
+) -> None:
+    """Curves, per-image scores and sheets of edge maps, as PNG and CSV."""
+    from sambench.cli.console import err
+    from sambench.errors import DataMissingError, UsageError
+    from sambench.report import edges
+    from sambench.results.cells import find_cells
+
+    cells = [cell for run in runs for cell in find_cells(run, out)]
+    for cell in cells:
+        if cell.task.name != "edge":
+            raise UsageError("no pictures for this task yet", where=cell.path, expected="a run of the edge task", found=cell.task.name)
+    written = []
+    datasets = dict.fromkeys(c.dataset for c in cells)
+    for dataset in datasets:
+        group = [c for c in cells if c.dataset == dataset]
+        folder = (to if len(datasets) == 1 else to / dataset.replace(":", "_")) if to else None
+        written += edges.write_pr_curve(group, folder or group[0].path)
+        for cell in group:
+            written.append(edges.write_image_table(cell, folder or cell.path))
+            try:
+                written.append(edges.write_sheet(cell, folder or cell.path, n=n, root=root))
+            except (DataMissingError, UsageError) as e:  # the numbers need neither images nor maps
+                err().print(f"no sheet: {e.one_line()}", soft_wrap=True, markup=False)
+    for path in written:
+        typer.echo(str(path))
 
 
 def show(found: Table, form: str) -> None:

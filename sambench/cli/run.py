@@ -11,6 +11,8 @@ import typer
 if TYPE_CHECKING:
     from sambench.engine.run import Outcome, Plan, Request
 
+EDGE_DATASET, EDGE_MODEL = "bsds500", "canny"
+
 app = typer.Typer(help="Evaluate models on datasets. Re-issue a command to resume it.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -52,11 +54,13 @@ def _option(*flags: str, help: str, env: str | None = None, **more: Any) -> Any:
 
 _DATASETS = "Names, comma-separated: ids, id:variant, a card's path, a suite, or all."
 _MODEL = "A model's name, a card's path, or python:file.py:factory. May be repeated."
+_EDGE_MODEL = "A name, a card's path, python:file.py:factory, or edges:FOLDER (maps by image id). May be repeated."
 _OPTION = "Option of the model, as weights=FILE; with several models MODEL.KEY=VALUE."
 _WORKERS = "Processes on the CPU (default: one a core), or per device."
 
 Datasets = Annotated[list[str], _option("--datasets", "-d", metavar="NAMES", help=_DATASETS, env="SAMBENCH_DATASETS")]
 Models = Annotated[list[str], _option("--model", "-m", metavar="NAME", help=_MODEL, env="SAMBENCH_MODEL")]
+EdgeModels = Annotated[list[str], _option("--model", "-m", metavar="NAME", help=_EDGE_MODEL, env="SAMBENCH_MODEL")]
 Options = Annotated[list[str], _option("--option", "-M", help=_OPTION, metavar="KEY=VALUE")]
 SubsetOpt = Annotated[str, _option("--subset", metavar="NAME|FILE", help="paper, full, or a file of image ids.")]
 Limit = Annotated[int | None, _option("--limit", metavar="N", help="The first N images in keyed-hash order; results are PARTIAL.")]
@@ -141,6 +145,37 @@ def box(
 ) -> None:
     """Ground-truth boxes: mIoU and boundary mIoU at 2 % and 1 % of the diagonal."""
     _run(_request("box", locals(), {"multimask": multimask}), dry_run=dry_run, quiet=quiet)
+
+
+@app.command()
+def edge(
+    datasets: Datasets = [],  # noqa: B006
+    model: EdgeModels = [],  # noqa: B006
+    option: Options = [],  # noqa: B006
+    nms: Annotated[str, typer.Option("--nms", metavar="NAME", help="Segmenters: canny, dollar or none.")] = "canny",
+    grid: Annotated[int, typer.Option("--grid", metavar="N", help="Segmenters: points a side.")] = 16,
+    nms_iou: Annotated[float, typer.Option("--nms-iou", metavar="IOU", help="Segmenters: box suppression.")] = 0.7,
+    thresholds: Annotated[int, typer.Option("--thresholds", metavar="N", help="Of the benchmark.")] = 99,
+    max_dist: Annotated[
+        float | None, typer.Option("--max-dist", metavar="X", help="Tolerance, of the diagonal (default: the dataset's).")
+    ] = None,
+    subset: SubsetOpt = "paper",
+    limit: Limit = None,
+    out: Out = "runs",
+    devices: Devices = "auto",
+    workers: Workers = None,
+    precision: Precision = "fp32",
+    root: Root = None,
+    save_maps: Annotated[bool, typer.Option(help="Keep the edge maps, for pictures.")] = True,
+    on_error: OnError = "record",
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    config: Config = None,
+) -> None:
+    """Edges: ODS, OIS, AP and R50 of the BSDS500 benchmark, for detectors, segmenters and folders of maps."""
+    settings = {"nms": nms, "grid": grid, "nms_iou": nms_iou, "thresholds": thresholds, "max_dist": max_dist}
+    flags = {**locals(), "save_masks": "scored" if save_maps else "none", "datasets": datasets or [EDGE_DATASET]}
+    _run(_request("edge", {**flags, "model": model or [EDGE_MODEL]}, settings), dry_run=dry_run, quiet=quiet)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -24,11 +24,17 @@ def _table(title: str, columns: list[str], rows: list[list[str]], right: tuple[s
 
 
 @list_app.command("datasets")
-def list_datasets() -> None:
+def list_datasets(
+    form: Annotated[str, typer.Option("--format", help="text, or markdown: the members of a suite as a table.")] = "text",
+    suite_name: Annotated[str, typer.Option("--suite", help="The suite of the Markdown table.")] = "sa23",
+) -> None:
     """Datasets with their state, the paper's counts and licence, and whether they are on this machine."""
     from sambench import cards
     from sambench.loaders.open import find_root
 
+    if form != "text":
+        typer.echo(_markdown(form, suite_name), nl=False)
+        return
     rows = []
     for card in cards.dataset_cards().values():
         counts = card.paper or card.full
@@ -40,6 +46,19 @@ def list_datasets() -> None:
         have = sum(m in cards.dataset_cards() for m in suite.members)
         aliases = f" (also: {', '.join(suite.aliases)})" if suite.aliases else ""
         typer.echo(f"suite {suite.id}{aliases}: {len(suite.members)} datasets, {have} with a card in this version")
+
+
+def _markdown(form: str, suite_name: str) -> str:
+    from sambench import cards
+    from sambench.dataset_table import markdown
+    from sambench.errors import unknown_name
+
+    if form != "markdown":
+        raise unknown_name("format", form, ["text", "markdown"], where="--format")
+    suite = cards.suite_card(suite_name)
+    if suite is None:
+        raise unknown_name("suite", suite_name, cards.suite_cards(), where="--suite")
+    return markdown(suite)
 
 
 @list_app.command("models")

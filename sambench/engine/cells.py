@@ -123,13 +123,23 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def scalar_columns(task: tasks.Task) -> list[str]:
+    """The columns that metrics may need: all but masks and maps."""
+    return [name for name, kind in task.columns.items() if "binary" not in kind]
+
+
 def metric_rows(
     task: tasks.Task,
     frame: pd.DataFrame,
     cell_columns: Mapping[str, Any],
     bootstrap: Bootstrap = Bootstrap(),  # noqa: B008 - frozen
 ) -> list[dict[str, Any]]:
-    """Metric rows of a frame of rows (failed ones are dropped here), each completed with the cell's own columns."""
+    """Metric rows of a frame of rows (failed ones are dropped here), each completed with the cell's own columns.
+
+    None where images failed and the task scores whole sets only.
+    """
+    if task.whole_sets_only and cell_columns["n_failed"]:
+        return []
     rows = task.reduce(frame[frame["status"] == "ok"], bootstrap)
     return [{**dict.fromkeys(METRIC_COLUMNS), **cell_columns, **row} for row in rows]
 
@@ -174,7 +184,9 @@ def finish(cell: CellSpec, *, started: str, save_masks: str, wall_s: float, inte
     store = store_of(cell)
     states = store.all_states()
     everything = cell.target.subset.image_ids
-    whole = all(i in states for i in everything)
+    # A failure anywhere leaves a set without scores where only whole ones are scored; the part asked for may have some.
+    held = {i for i, s in states.items() if s.status == "ok" or not cell.task.whole_sets_only}
+    whole = held.issuperset(everything)
     wanted = everything if whole else cell.wanted
     here = {i: states[i] for i in wanted if i in states}
     if len(here) < len(wanted):
@@ -187,7 +199,7 @@ def finish(cell: CellSpec, *, started: str, save_masks: str, wall_s: float, inte
     if whole:
         rec["limit"] = None
     if len(here) == len(wanted):
-        frame = store.table(wanted).to_pandas(maps_as_pydicts="lossy")
+        frame = store.table(wanted, scalar_columns(cell.task)).to_pandas(maps_as_pydicts="lossy")
         write_metrics(cell.cell_dir, metric_rows(cell.task, frame, cell_columns(rec)))
     else:  # metrics of an earlier, smaller run would look like this one's
         for name in METRIC_FILES:

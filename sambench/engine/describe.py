@@ -11,7 +11,7 @@ from sambench.errors import ModelError
 
 
 def describe(segmenter: Any, spec: ModelSpec) -> dict[str, Any]:
-    """identity, device, device_kind, precision and max_batch of a built model, as plain values."""
+    """identity, device, device_kind, precision, max_batch and what it gives of a built model, as plain values."""
     identity = object_identity(segmenter)
     if spec.name.startswith(PYTHON):
         from sambench.models.external import source_sha256
@@ -24,6 +24,7 @@ def describe(segmenter: Any, spec: ModelSpec) -> dict[str, Any]:
         "device_kind": kind,
         "precision": str(getattr(segmenter, "precision", spec.precision)),
         "max_batch": int(getattr(segmenter, "max_batch", 64)),
+        "gives": "edges" if hasattr(segmenter, "edges") and not hasattr(segmenter, "decode") else "masks",
     }
 
 

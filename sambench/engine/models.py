@@ -14,6 +14,7 @@ from sambench import cards, fetch, provenance
 from sambench.errors import ModelError, UsageError, unknown_name
 
 PYTHON = "python:"
+EDGES = "edges:"
 Progress = Callable[[int, int | None], None]
 
 
@@ -21,7 +22,7 @@ Progress = Callable[[int, int | None], None]
 class ModelSpec:
     """What a worker needs to build a model; plain values, so that it travels as JSON.
 
-    name: card id, path of a card, or `python:path.py:factory`. weights: the checkpoint file, already on this machine.
+    name: card id, path of a card, `python:path.py:factory`, or `edges:folder`. weights: the checkpoint file, already on this machine.
     """
 
     name: str
@@ -33,7 +34,10 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class ResolvedModel:
-    """A model before it is built. id: short name for directories and tables; identity: all of it that can change a number."""
+    """A model before it is built. id: short name for directories and tables; identity: all of it that can change a number.
+
+    gives: `masks` or `edges`, as in its card; known of a `python:` model once it is described.
+    """
 
     spec: ModelSpec
     id: str
@@ -42,6 +46,7 @@ class ResolvedModel:
     uses_torch: bool = True
     weights_bytes: int = 0
     card: cards.ModelCard | None = field(default=None, compare=False)
+    gives: str = "masks"
 
 
 def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
@@ -94,6 +99,8 @@ def resolve(
     """Find the model, check its options, and get its weights (downloading them if the card says where from)."""
     if name.startswith(PYTHON):
         return _resolve_python(name, options, device=device, precision=precision)
+    if name.startswith(EDGES):
+        return _resolve_edges(name, options, precision=precision)
     card = cards.model_card(name)
     if card.state == "unavailable":
         raise ModelError(f"model {card.id!r} was never released", where=f"card {card.id}", remedy=card.notes or None)
@@ -117,7 +124,7 @@ def resolve(
     own = path is not None and card.weights is not None and sha != card.weights.sha256
     slug = f"{card.id}-{_slug(path.stem)}" if own and path is not None else card.id
     spec = ModelSpec(name if name.endswith(".toml") else card.id, given, device, precision, str(path) if path else None)
-    return ResolvedModel(spec, slug, card.name, identity, card.uses_torch, path.stat().st_size if path else 0, card)
+    return ResolvedModel(spec, slug, card.name, identity, card.uses_torch, path.stat().st_size if path else 0, card, card.gives)
 
 
 def _resolve_python(name: str, options: Mapping[str, Any], *, device: str, precision: str) -> ResolvedModel:
@@ -129,12 +136,33 @@ def _resolve_python(name: str, options: Mapping[str, Any], *, device: str, preci
     return ResolvedModel(spec, _slug(label), label, {}, True)
 
 
+def _resolve_edges(name: str, options: Mapping[str, Any], *, precision: str) -> ResolvedModel:
+    from sambench.models.edges.folder import EdgeFolder
+
+    for key in options:
+        if key != "key":
+            raise unknown_name("option of a folder of edge maps", key, ["key"], where="-M")
+    folder = Path(name.removeprefix(EDGES)).expanduser().resolve()
+    label = f"edges_{_slug(folder.name)}"
+    identity = {"id": label, "edges": dict(EdgeFolder(folder, **options).identity), "precision": "fp32", "device_kind": "cpu"}
+    if precision != "fp32":
+        raise UsageError("edge maps from a folder have no precision", where="--precision", found=precision, remedy="leave it out")
+    return ResolvedModel(ModelSpec(f"{EDGES}{folder}", dict(options), "cpu", "fp32"), label, folder.name, identity, False, gives="edges")
+
+
+def gives_of(name: str) -> str | None:
+    """What the model of that name gives, as far as is known before it is built."""
+    if name.startswith(PYTHON):
+        return None
+    return "edges" if name.startswith(EDGES) else cards.model_card(name).gives
+
+
 def described(model: ResolvedModel, found: Mapping[str, Any]) -> ResolvedModel:
     """A `python:` model with the identity that a worker found, and the device that it chose."""
     spec = ModelSpec(**{**asdict(model.spec), "device": str(found["device"])})
     identity = {"id": model.id, "python": dict(found["identity"]), "options": model.spec.options, "max_batch": found["max_batch"]}
     identity |= {"precision": found["precision"], "device_kind": found["device_kind"]}
-    return ResolvedModel(spec, model.id, model.title, identity, True)
+    return ResolvedModel(spec, model.id, model.title, identity, True, gives=str(found["gives"]))
 
 
 def build(spec: ModelSpec) -> Any:
@@ -143,6 +171,10 @@ def build(spec: ModelSpec) -> Any:
         from sambench.models.external import load_python_model
 
         return load_python_model(spec.name, options=spec.options, device=spec.device, precision=spec.precision)
+    if spec.name.startswith(EDGES):
+        from sambench.models.edges.folder import EdgeFolder
+
+        return EdgeFolder(Path(spec.name.removeprefix(EDGES)), **spec.options)
     card = cards.model_card(spec.name)
     factory = cards.load_entry(card.factory, where=f"card {card.id}")
     weights = Path(spec.weights) if spec.weights else None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sambench import cards, provenance, tasks
+from sambench import cards, fixtures, provenance, tasks
 from sambench.engine.models import ResolvedModel
 from sambench.engine.shards import storage_error
 from sambench.errors import DataMissingError, RunError, UsageError
@@ -81,7 +81,10 @@ def split_names(values: Sequence[str]) -> list[str]:
 def find_targets(
     names: Sequence[str], *, subset: str, root: str | None = None
 ) -> tuple[list[Target], list[Missing], list[cards.SuiteCard]]:
-    """Open every dataset named (`id`, `id:variant`, a card's path, or a suite). A suite's absent members are listed, not raised."""
+    """Open every dataset named (`id`, `id:variant`, a card's path, or a suite). A suite's absent members are listed, not raised.
+
+    Members of a generated suite are read from tiny synthetic copies, all of each; their cells can never be taken for the real ones.
+    """
     targets: list[Target] = []
     missing: list[Missing] = []
     suites: list[cards.SuiteCard] = []
@@ -93,7 +96,7 @@ def find_targets(
         suites.append(suite)
         for member in suite.members:
             try:
-                targets.append(_open(member, subset, None))
+                targets.append(_generated(member) if suite.generated else _open(member, subset, None))
             except DataMissingError as e:
                 missing.append(Missing(member, e.message))
             except UsageError:
@@ -111,6 +114,40 @@ def _open(name: str, subset: str, root: str | None) -> Target:
     card = cards.dataset_card(source)
     dataset = open_dataset(card, variant=variant or None, root=Path(root).expanduser() if root else None)
     return Target(card, source, variant or "default", root, dataset, choose_subset(dataset, card, subset))
+
+
+def _generated(name: str) -> Target:
+    target = _open(name, "full", str(fixtures.cached(name)))
+    note = "a tiny generated copy, not the dataset: numbers say nothing of the model"
+    return replace(target, subset=replace(target.subset, name="generated", is_paper_size=False, note=note))
+
+
+def check_model(task: tasks.Task, name: str, gives: str | None) -> None:
+    """Raises UsageError where a model of that name gives what the task cannot take (None: not known yet)."""
+    if gives is None or gives in task.takes:
+        return
+    fitting = [c.id for c in cards.model_cards().values() if c.gives in task.takes]
+    raise UsageError(
+        f"model {name!r} is not one for the {task.name} task",
+        where="--model",
+        expected=f"a model that gives {' or '.join(task.takes)}",
+        found=f"one that gives {gives}",
+        remedy=f"choose one of: {', '.join(fitting)}",
+    )
+
+
+def check_target(task: tasks.Task, target: Target) -> None:
+    """Raises UsageError where a dataset does not hold the ground truth that the task compares with."""
+    holds = "boundaries" if target.card.mask_kind == "boundary" else "masks"
+    if holds != task.needs:
+        fitting = [c.id for c in cards.dataset_cards().values() if (c.mask_kind == "boundary") == (task.needs == "boundaries")]
+        raise UsageError(
+            f"dataset {target.card.id!r} is not one for the {task.name} task",
+            where="--datasets",
+            expected=f"a dataset with annotated {task.needs}",
+            found=f"one with {holds}",
+            remedy=f"choose one of: {', '.join(fitting)}",
+        )
 
 
 def plan_cell(task: tasks.Task, model: ResolvedModel, target: Target, *, out: Path, limit: int | None) -> CellSpec:

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from sambench import tasks
 from sambench.engine import cells, local
-from sambench.engine.models import ModelSpec, ResolvedModel, resolve
-from sambench.engine.plan import CellSpec, Missing, find_targets, plan_cell, prepare_out
+from sambench.engine.models import ModelSpec, ResolvedModel, gives_of, resolve
+from sambench.engine.plan import CellSpec, Missing, check_model, check_target, find_targets, plan_cell, prepare_out
 from sambench.engine.worker import CellJob, Job, single_threaded, work
 from sambench.errors import DataMissingError, UsageError
 
@@ -81,6 +81,8 @@ def plan(request: Request, on_event: OnEvent = _ignore) -> Plan:
     if request.precision not in ("fp32", "bf16"):
         raise UsageError("an unknown precision", where="--precision", expected="fp32 or bf16", found=repr(request.precision))
     task = tasks.build(request.task, request.settings)
+    for name, _ in request.models:  # before any weights are fetched
+        check_model(task, name, gives_of(name))
     targets, missing, suites = find_targets(request.datasets, subset=request.subset, root=request.root)
     if not targets:
         names = ", ".join(m.name for m in missing)
@@ -89,7 +91,11 @@ def plan(request: Request, on_event: OnEvent = _ignore) -> Plan:
             found=f"absent: {names}",
             remedy="`sambench show dataset NAME` says how to get each; SAMBENCH_DATA says where they are looked for",
         )
+    for target in targets:
+        check_target(task, target)
     models = [_resolve(name, options, request, on_event) for name, options in request.models]
+    for model in models:
+        check_model(task, model.id, model.gives)
     out = Path(request.out)
     planned = [plan_cell(task, m, t, out=out, limit=request.limit) for m in models for t in targets]
     return Plan(request, tuple(planned), tuple(missing), tuple(s.id for s in suites))
@@ -235,9 +241,12 @@ def plan_object(request: Request, segmenter: Any, name: str) -> Plan:
     )
     found = describe(segmenter, spec)
     identity = {"id": name, "object": found["identity"], **{k: found[k] for k in ("max_batch", "precision", "device_kind")}}
-    model = ResolvedModel(spec, name, name, identity, True)
+    model = ResolvedModel(spec, name, name, identity, True, gives=found["gives"])
     task = tasks.build(request.task, request.settings)
+    check_model(task, name, model.gives)
     targets, missing, suites = find_targets(request.datasets, subset=request.subset, root=request.root)
+    for target in targets:
+        check_target(task, target)
     out = Path(request.out)
     planned = [plan_cell(task, model, t, out=out, limit=request.limit) for t in targets]
     return Plan(request, tuple(planned), tuple(missing), tuple(s.id for s in suites))

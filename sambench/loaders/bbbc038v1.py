@@ -86,8 +86,10 @@ class BBBC038v1:
 
 
 def _base(root: Path) -> Path:
-    inner = root / "stage1_train"
-    return inner if inner.is_dir() else root
+    # The archive has no folder of its own; people, and `data get`, make one, and some copies have two.
+    while (inner := root / "stage1_train").is_dir():
+        root = inner
+    return root
 
 
 def _folders(base: Path) -> list[Path]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sambench.errors import DataError, unknown_name
 from sambench.loaders import images
@@ -61,22 +62,11 @@ class BSDS500:
     def index(self) -> Sequence[ImageRecord]:
         """All annotated images by name; n_masks is the number of annotators, read from the file's first bytes."""
         by_stem = self._images()
-        return [ImageRecord(p.stem, _n_annotators(p), file_bytes=_file_bytes(by_stem.get(p.stem))) for p in self._truths()]
+        return [ImageRecord(p.stem, _n_annotators(p), file_bytes=_file_bytes(by_stem.get(p.stem))) for p in self.truths()]
 
     def load(self, image_id: str) -> Sample:
         """`boundaries` has one map an annotator, as stored. Raises DataError: unknown id, no image, a broken or odd file."""
-        truth = self._folder("groundTruth") / f"{image_id}.mat"
-        if not truth.is_file() or truth.name != f"{image_id}.mat":
-            raise unknown_image(self.name, image_id, [p.stem for p in self._truths()])
-        image = self._images().get(image_id)
-        if image is None:
-            raise DataError(
-                f"an annotated image of {self.name} is not there",
-                where=self._folder("images"),
-                expected=f"{image_id}{_IMAGE_SUFFIXES[0]} or {image_id}{_IMAGE_SUFFIXES[1]}",
-                found="no such file",
-                remedy="unpack the archive again",
-            )
+        image, truth = self.files_of(image_id)
         size = images.read_size(image)
         return Sample(
             dataset=self.name,
@@ -91,7 +81,27 @@ class BSDS500:
 
     def annotation_digest(self) -> str:
         """Over names and sizes of all ground-truth files; the same for every form of `root`."""
-        return listing_digest(self._folder("groundTruth"), self._truths())
+        return listing_digest(self._folder("groundTruth"), self.truths())
+
+    def files_of(self, image_id: str) -> tuple[Path, Path]:
+        """The photograph and the ground truth of an image. Raises DataError: unknown id, or no photograph."""
+        truth = self._folder("groundTruth") / f"{image_id}.mat"
+        if not truth.is_file() or truth.name != f"{image_id}.mat":
+            raise unknown_image(self.name, image_id, [p.stem for p in self.truths()])
+        image = self._images().get(image_id)
+        if image is None:
+            raise DataError(
+                f"an annotated image of {self.name} is not there",
+                where=self._folder("images"),
+                expected=f"{image_id}{_IMAGE_SUFFIXES[0]} or {image_id}{_IMAGE_SUFFIXES[1]}",
+                found="no such file",
+                remedy="unpack the archive again",
+            )
+        return image, truth
+
+    def truths(self) -> list[Path]:
+        """The ground-truth files of the split, by name, in the order of the index."""
+        return sorted(p for p in _files(self._folder("groundTruth")) if p.suffix == ".mat")
 
     def _folder(self, kind: str) -> Path:
         base = _base(self.root, self.split)
@@ -101,9 +111,6 @@ class BSDS500:
                 raise unknown_name(f"split of dataset {self.name}", self.split, known, where=self.root)
             raise DataError(f"no {self.split} split of {self.name}", where=self.root, expected="images/ and groundTruth/")
         return base / kind / self.split
-
-    def _truths(self) -> list[Path]:
-        return sorted(p for p in _files(self._folder("groundTruth")) if p.suffix == ".mat")
 
     def _images(self) -> dict[str, Path]:
         """Image files by stem; Thumbs.db and the like left out."""
@@ -116,21 +123,36 @@ def read_boundaries(path: Path, size: tuple[int, int]) -> tuple[BoolArray, ...]:
 
     size: (height, width) of the image.
     """
-    cells = _load(path)
     out = []
-    for a in range(cells.size):
-        try:
-            boundary = np.asarray(cells.reshape(-1)[a]["Boundaries"][0, 0])
-        except (KeyError, IndexError, ValueError, TypeError) as e:
-            raise _odd(path, f"annotator {a + 1} of {cells.size} has no field Boundaries") from e
-        if boundary.dtype.kind not in "bui" or boundary.shape != size or (boundary.size and boundary.max() > 1):
-            raise _odd(
-                path,
-                f"annotator {a + 1}: {boundary.dtype} {list(boundary.shape)}, largest value {boundary.max(initial=0)}",
-                expected=f"Boundaries of 0 and 1, {list(size)} as the image is",
-            )
+    for a, boundary in read_field(path, "Boundaries", size, 0, "0 and 1"):
+        if boundary.size and boundary.max() > 1:
+            raise _odd(path, f"annotator {a}: largest value {boundary.max()}", expected="Boundaries of 0 and 1")
         out.append(boundary != 0)
     return tuple(out)
+
+
+def read_field(
+    path: Path, field: str, size: tuple[int, int] | None, annotator: int, values: str
+) -> list[tuple[int, npt.NDArray[Any]]]:
+    """(annotator's number from 1 on, map [H, W] of integers) of one field: of one annotator, or of all of them (0).
+
+    size: (height, width) of the image, None: not checked. values: what the map holds, for the error.
+    Raises DataError naming the file and the annotator.
+    """
+    cells = _load(path).reshape(-1)
+    if annotator > cells.size:
+        raise _odd(path, f"{cells.size} annotators", expected=f"at least {annotator}")
+    out = []
+    for a in [annotator] if annotator else range(1, cells.size + 1):
+        try:
+            value = np.asarray(cells[a - 1][field][0, 0])
+        except (KeyError, IndexError, ValueError, TypeError) as e:
+            raise _odd(path, f"annotator {a} of {cells.size} has no field {field}") from e
+        if value.dtype.kind not in "bui" or value.ndim != 2 or (size is not None and value.shape != size):
+            shape = "a map" if size is None else f"{list(size)} as the image is"
+            raise _odd(path, f"annotator {a}: {value.dtype} {list(value.shape)}", expected=f"{field} of {values}, {shape}")
+        out.append((a, value))
+    return out
 
 
 def _load(path: Path) -> Any:

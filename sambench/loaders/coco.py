@@ -13,20 +13,21 @@ annotation is an error of its image, when that is loaded: one broken polygon cos
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sambench.errors import DataError, unknown_name
 from sambench.loaders import images as image_files
-from sambench.loaders.coco_masks import region_of
+from sambench.loaders.coco_file import CocoFile, naming, read_coco, read_picture
+from sambench.loaders.coco_masks import has_pixels, region_of
+from sambench.loaders.index_cache import cached_index
 from sambench.loaders.open import unknown_image
 from sambench.masks import Region, union
-from sambench.provenance import file_sha256
+from sambench.provenance import canonical_json, file_sha256
 from sambench.types import ImageRecord, Instance, Sample
 
 
@@ -39,115 +40,175 @@ class CocoJson:
     polygons, or one that covers no pixel centre) are dropped and counted. The file's `area` and `bbox` are not read.
 
     annotations: path below root, or several, of which the first that exists counts. images: folder below root, or a
-    template over the image record's keys (`{file_name}`, `{id:012d}`). file_name: the key that holds an image's path.
+    template over the image record's keys (`{file_name}`, `{id:012d}`); or several, the first that has the image. base: folder
+    below root that both are relative to, or several, the first that has the annotations. file_name: the key that holds an
+    image's path; path_tail: how many last parts of it count (0: all), so that a URL's end is a path.
     categories: names or ids to keep; empty keeps all. cluster: a regular expression searched in the image's path, whose
-    first group is the cluster_id (say, the video).
+    first group is the cluster_id (say, the video). exact: the index counts masks that have pixels; that rasterises all of
+    them once, and is kept between runs. skip_short: polygons of fewer than three points are left out; else they are an error of
+    their image. image_keys, annotation_keys, category_keys: keys of these records that become
+    attributes of samples and (the latter two) of instances, as text, or JSON if they are not text.
     """
 
     root: Path
     name: str
     variant: str = "default"
     annotations: str | Sequence[str] = "annotations.json"
-    images: str = ""
+    images: str | Sequence[str] = ""
     file_name: str = "file_name"
     categories: Sequence[str | int] = field(default=())
     cluster: str = ""
+    base: str | Sequence[str] = ""
+    path_tail: int = 0
+    exact: bool = False
+    skip_short: bool = False
+    image_keys: Sequence[str] = ()
+    annotation_keys: Sequence[str] = ()
+    category_keys: Sequence[str] = ()
 
     @staticmethod
-    def fits(root: Path, *, annotations: str | Sequence[str] = "annotations.json", **_: Any) -> bool:
+    def fits(
+        root: Path, *, annotations: str | Sequence[str] = "annotations.json", base: str | Sequence[str] = "", **_: Any
+    ) -> bool:
         """Whether one of the accepted annotation files is here."""
-        return any((root / a).is_file() for a in _listed(annotations))
+        return any((root / b / a).is_file() for b in _listed(base) for a in _listed(annotations))
 
     def index(self) -> Sequence[ImageRecord]:
         """Images with at least one annotation that is not a crowd, in the file's order."""
-        content = self._content()
-        records = []
-        for image_id, image in content.images.items():
-            n = sum(1 for a in self._kept(content, image_id) if not a.get("iscrowd"))
-            if n:
-                path = self._image_file(image)
-                records.append(ImageRecord(image_id, n, self._cluster_id(path), _file_bytes(path)))
-        return records
+        if not self.exact:
+            return self._records(lambda *_: None)
+        _, path = self._found()
+        key = {
+            "dataset": self.name,
+            "images": self.images,
+            "categories": [*self.categories],
+            "cluster": self.cluster,
+            "file_name": [self.file_name, self.path_tail],
+            "skip_short": self.skip_short,
+        }
+        return cached_index(key, [path], self._records)
 
     def load(self, image_id: str) -> Sample:
         """Raises DataError: unknown id, missing image file or another size of it, or a broken annotation."""
         content = self._content()
-        if image_id not in content.images:
-            raise unknown_image(self.name, image_id, list(content.images))
-        image = content.images[image_id]
+        if image_id not in content.pieces:
+            raise unknown_image(self.name, image_id, content.image_ids())
+        image, annotations = content.image(image_id)
         path, size = self._image_file(image), (image["height"], image["width"])
-        found = image_files.read_size(path)
+        with naming(self.name):
+            found = image_files.read_size(path)
+            instances, crowds, dropped = self._instances(content, annotations, size)
         if found != size:
             raise DataError(
                 f"an image of {self.name} has another size than its annotations",
                 where=path,
                 expected=f"{size[1]} x {size[0]} (width x height, image {image_id} of {content.path.name})",
                 found=f"{found[1]} x {found[0]}",
+                remedy="compare the file with the official release: a resized copy does not fit its masks",
             )
-        instances, crowds, dropped = self._instances(content, image_id, size)
         return Sample(
             dataset=self.name,
             image_id=image_id,
             height=size[0],
             width=size[1],
             instances=instances,
-            read=partial(image_files.read_rgb, path, size=size),
+            read=partial(read_picture, self.name, path, size),
             cluster_id=self._cluster_id(path),
             ignore=union(crowds, *size) if crowds else None,
             n_dropped=dropped,
+            attributes=_attributes(image, self.image_keys),
         )
 
     def annotation_digest(self) -> str:
         """sha256 of the annotation file."""
-        return file_sha256(self._annotation_file())
+        return file_sha256(self._found()[1])
 
-    def _instances(self, content: _Content, image_id: str, size: tuple[int, int]) -> tuple[tuple[Instance, ...], list[Region], int]:
+    def _records(self, progress: Callable[[int, int], object]) -> list[ImageRecord]:
+        content = self._content()
+        records = []
+        for i, image_id in enumerate(content.image_ids(), 1):
+            image, annotations = content.image(image_id)
+            n = self._count(content, annotations, (image["height"], image["width"]))
+            if n:
+                path = self._image_file(image)
+                records.append(ImageRecord(image_id, n, self._cluster_id(path), _file_bytes(path)))
+            if i % 100 == 0 or i == len(content.pieces):
+                progress(i, len(content.pieces))
+        return records
+
+    def _count(self, content: CocoFile, annotations: list[dict[str, Any]], size: tuple[int, int]) -> int:
+        objects = [a for a in self._kept(content, annotations) if not a.get("iscrowd")]
+        if not self.exact:
+            return len(objects)
+        try:
+            return sum(has_pixels(a.get("segmentation"), *size, where="", skip_short=self.skip_short) for a in objects)
+        except DataError:
+            return len(objects)  # `load` will say what is wrong
+
+    def _instances(
+        self, content: CocoFile, annotations: list[dict[str, Any]], size: tuple[int, int]
+    ) -> tuple[tuple[Instance, ...], list[Region], int]:
         instances, crowds, dropped = [], [], 0
-        for a in self._kept(content, image_id):
-            region = region_of(a.get("segmentation"), *size, where=f"annotation {a['id']} of {content.path}")
+        for a in self._kept(content, annotations):
+            region = self._region(a, content, size)
             if a.get("iscrowd"):
                 crowds.append(region)
             elif region.area:
-                instances.append(Instance(str(a["id"]), region, category=content.category_of(a)))
+                category = content.categories.get(a.get("category_id"), {})
+                attributes = _attributes(a, self.annotation_keys) | _attributes(category, self.category_keys)
+                instances.append(Instance(str(a["id"]), region, category=content.category_of(a), attributes=attributes))
             else:
                 dropped += 1
         return tuple(instances), crowds, dropped
 
-    def _kept(self, content: _Content, image_id: str) -> list[dict[str, Any]]:
-        found = content.by_image.get(image_id, [])
-        if not self.categories:
-            return found
-        keep = {str(c) for c in self.categories}
-        return [a for a in found if str(a.get("category_id")) in keep or content.category_of(a) in keep]
+    def _region(self, annotation: dict[str, Any], content: CocoFile, size: tuple[int, int]) -> Region:
+        where = f"annotation {annotation['id']} of {content.path}"
+        return region_of(annotation.get("segmentation"), *size, where=where, skip_short=self.skip_short)
 
-    def _content(self) -> _Content:
-        path = self._annotation_file()
-        stat = path.stat()
-        content = _parsed(path, stat.st_size, stat.st_mtime_ns, self.file_name)
-        known = {*map(str, content.category_names), *content.category_names.values()}
+    def _kept(self, content: CocoFile, annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        if not self.categories:
+            return annotations
+        keep = {str(c) for c in self.categories}
+        return [a for a in annotations if str(a.get("category_id")) in keep or content.category_of(a) in keep]
+
+    def _content(self) -> CocoFile:
+        _, path = self._found()
+        with naming(self.name):
+            content = read_coco(path, self.file_name)
+        known = {*map(str, content.categories), *(str(c.get("name", i)) for i, c in content.categories.items())}
         for c in map(str, self.categories):
             if c not in known:
                 raise unknown_name(f"category of {self.name}", c, known, where=path)
         return content
 
-    def _annotation_file(self) -> Path:
-        candidates = [self.root / a for a in _listed(self.annotations)]
-        found = next((p for p in candidates if p.is_file()), None)
+    def _found(self) -> tuple[Path, Path]:
+        """The folder that paths are relative to, and the annotation file."""
+        candidates = [(self.root / b, self.root / b / a) for b in _listed(self.base) for a in _listed(self.annotations)]
+        found = next((c for c in candidates if c[1].is_file()), None)
         if found is None:
             raise DataError(
                 f"the annotation file of {self.name} is missing",
                 where=self.root,
-                expected=" or ".join(str(p) for p in candidates),
+                expected=" or ".join(str(p) for _, p in candidates),
                 found="no such file",
+                remedy=f"unpack the annotations again; sambench show dataset {self.name} says where they come from",
             )
         return found
 
     def _image_file(self, image: dict[str, Any]) -> Path:
-        template = self.images
+        places = [self._image_in(template, image) for template in _listed(self.images)]
+        if len(places) == 1:
+            return places[0]
+        likely = next((p for p in places if p.parent.is_dir()), places[0])
+        return next((p for p in places if p.is_file()), likely)
+
+    def _image_in(self, template: str, image: dict[str, Any]) -> Path:
+        base, _ = self._found()
         if "{" not in template:
-            return self.root / template / str(image[self.file_name])
+            parts = PurePosixPath(image[self.file_name]).parts
+            return base.joinpath(template, *parts[-self.path_tail :])
         try:
-            return self.root / template.format_map(image)
+            return base / template.format_map(image)
         except (KeyError, ValueError, IndexError) as e:
             raise DataError(
                 f"the template of image paths of {self.name} does not fit",
@@ -163,73 +224,9 @@ class CocoJson:
         return match.group(1) if match else ""
 
 
-@dataclass(frozen=True)
-class _Content:
-    """A parsed file: image records and annotations by image id, category names by id."""
-
-    path: Path
-    images: dict[str, dict[str, Any]]
-    by_image: dict[str, list[dict[str, Any]]]
-    category_names: dict[Any, str]
-
-    def category_of(self, annotation: dict[str, Any]) -> str:
-        category = annotation.get("category_id")
-        return self.category_names.get(category, "" if category is None else str(category))
-
-
-@lru_cache(maxsize=4)
-def _parsed(path: Path, _size: int, _mtime_ns: int, name_key: str) -> _Content:
-    """The file, read once a process for each of its versions."""
-    raw = _json_of(path)
-    images: dict[str, dict[str, Any]] = {}
-    for i, image in enumerate(raw["images"]):
-        _check_image(image, i, name_key, path)
-        if str(image["id"]) in images:
-            raise _wrong("two images have the same id", path, "ids that occur once", f"id {image['id']} again at images[{i}]")
-        images[str(image["id"])] = image
-    by_image: dict[str, list[dict[str, Any]]] = {}
-    seen: set[str] = set()
-    for i, a in enumerate(raw["annotations"]):
-        if not isinstance(a, dict) or "id" not in a or "image_id" not in a:
-            raise _wrong("an annotation lacks a key", path, "an object with id and image_id", f"annotations[{i}]: {a!r:.120}")
-        if str(a["id"]) in seen:
-            raise _wrong("two annotations have the same id", path, "ids that occur once", f"{a['id']} again at annotations[{i}]")
-        seen.add(str(a["id"]))
-        if str(a["image_id"]) not in images:
-            found = f"annotation {a['id']} belongs to image {a['image_id']}, which is not among the {len(images)} images"
-            raise _wrong("an annotation belongs to no image", path, "image ids of the file", found)
-        by_image.setdefault(str(a["image_id"]), []).append(a)
-    names = {c["id"]: str(c.get("name", c["id"])) for c in raw.get("categories") or () if isinstance(c, dict) and "id" in c}
-    return _Content(path, images, by_image, names)
-
-
-def _json_of(path: Path) -> dict[str, Any]:
-    try:
-        raw = json.loads(path.read_bytes())
-    except (ValueError, OSError, RecursionError) as e:
-        remedy = "fetch or unpack this file again"
-        raise _wrong("an annotation file is truncated or not JSON", path, "one JSON object", str(e), remedy) from e
-    if not isinstance(raw, dict):
-        raise _wrong("an annotation file is not in COCO's form", path, "an object", f"a JSON {type(raw).__name__}")
-    lacking = [k for k in ("images", "annotations") if not isinstance(raw.get(k), list)]
-    if lacking:
-        found = "keys " + ", ".join(map(repr, raw)) if raw else "an empty object"
-        expected = "lists " + " and ".join(map(repr, lacking))
-        raise _wrong("an annotation file is not in COCO's form", path, expected, found)
-    return raw
-
-
-def _check_image(image: Any, i: int, name_key: str, path: Path) -> None:
-    expected = f"id, {name_key} (text), height and width (positive integers)"
-    if not isinstance(image, dict) or "id" not in image:
-        raise _wrong("an image record lacks a key", path, expected, f"images[{i}]: {image!r:.120}")
-    sizes_ok = all(type(image.get(k)) is int and image[k] > 0 for k in ("height", "width"))
-    if not sizes_ok or not isinstance(image.get(name_key), str):
-        raise _wrong("an image record lacks a key", path, expected, f"images[{i}], id {image['id']}: {image!r:.160}")
-
-
-def _wrong(message: str, path: Path, expected: str, found: str, remedy: str | None = None) -> DataError:
-    return DataError(message, where=path, expected=expected, found=found, remedy=remedy)
+def _attributes(record: dict[str, Any], keys: Iterable[str]) -> dict[str, str]:
+    found = {k: record[k] for k in keys if k in record}
+    return {k: v if isinstance(v, str) else canonical_json(v) for k, v in found.items()}
 
 
 def _listed(value: str | Sequence[str]) -> Sequence[str]:

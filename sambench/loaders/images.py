@@ -25,6 +25,7 @@ MAX_PIXELS = 1 << 30  # 3 GiB as RGB: far above real pictures, far below what a 
 
 _EIGHT_BIT = ("RGB", "RGBA", "RGBX", "L", "LA", "1")
 _PALETTE = ("P", "PA")
+_ORIENTATION = 0x0112  # the tag of EXIF 2.3, table 4
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 _open_lock = threading.Lock()
 
@@ -85,14 +86,18 @@ def read_mask(path: Path, *, size: tuple[int, int] | None = None, above: int = 0
         return np.asarray(_decode(path, image).convert("L")) > above
 
 
-def read_labels(path: Path, *, size: tuple[int, int] | None = None) -> npt.NDArray[np.int32]:
+def read_labels(path: Path, *, size: tuple[int, int] | None = None, colours: bool = False) -> npt.NDArray[np.int32]:
     """int32 [H, W]: the values as stored, of a palette (its indices), gray (1 to 16 bits) or 32-bit integer file.
 
-    Raises DataError naming the file, as `read_rgb`; several channels are refused.
+    colours: an RGB or RGBA file is taken too, its values R * 65536 + G * 256 + B (alpha dropped).
+    Raises DataError naming the file, as `read_rgb`; several channels are refused otherwise.
     """
     with _opened(path) as image:
         _check_size(path, image, size, what="a label map", than="its image")
         bits = _bit_depth(path, image)
+        if colours and bits == 8 and image.mode in ("RGB", "RGBA"):
+            rgb = np.array(_decode(path, image).convert("RGB")).astype(np.int32)
+            return (rgb[:, :, 0] << 16) | (rgb[:, :, 1] << 8) | rgb[:, :, 2]
         if image.mode not in ("P", "L", "1", "I") and not image.mode.startswith("I;16"):
             raise DataError(
                 "a label map has several channels or is not of integers",
@@ -104,6 +109,27 @@ def read_labels(path: Path, *, size: tuple[int, int] | None = None) -> npt.NDArr
         values = np.array(_decode(path, image)).astype(np.int32)
         # Pillow stretches 2- and 4-bit gray to 0..255; the stored values are wanted. (1-bit comes as booleans.)
         return values // (255 // ((1 << bits) - 1)) if gray and bits in (2, 4) else values
+
+
+def read_orientation(path: Path) -> int:
+    """EXIF orientation 1 to 8, 1 where the file says none. Raises DataError naming the file."""
+    with _opened(path) as image:
+        try:
+            value = image.getexif().get(_ORIENTATION, 1)
+        except _BROKEN:  # metadata that cannot be read says nothing; the pixels will speak for themselves
+            return 1
+        return value if value in range(1, 9) else 1
+
+
+def turn(image: UInt8Array, orientation: int) -> UInt8Array:
+    """image [H, W, ...] as an EXIF orientation of 1 to 8 wants it shown: mirrored for 2, 4, 5, 7; axes swapped from 5 on."""
+    if orientation >= 5:
+        image = image.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)
 
 
 @contextmanager

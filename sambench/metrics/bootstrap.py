@@ -82,7 +82,7 @@ def resampled_means(values: Float64Array, clusters: npt.ArrayLike, *, n_resample
     sums = [_summed(codes, np.where(v, column, 0.0), n_clusters) for column, v in zip(values.T, valid.T, strict=True)]
     everywhere = _summed(codes, np.ones(len(codes)), n_clusters)
     counts = [everywhere if v.all() else _summed(codes, v.astype(np.float64), n_clusters) for v in valid.T]
-    for start, weights in _weights(n_clusters, n_resamples, seed):
+    for start, weights in cluster_weights(n_clusters, n_resamples, seed):
         rows = slice(start, start + len(weights))
         n_everywhere = _weighted(weights, everywhere)
         for j, (s, c) in enumerate(zip(sums, counts, strict=True)):
@@ -133,7 +133,7 @@ def _cluster_t_test(difference: Float64Array, mean: float, codes: IndexArray, n_
     return std_error, float(2 * stats.t.sf(abs(mean) / std_error, n_clusters - 1))
 
 
-def _weights(n_clusters: int, n_resamples: int, seed: Seed) -> Iterator[tuple[int, Float64Array]]:
+def cluster_weights(n_clusters: int, n_resamples: int, seed: Seed) -> Iterator[tuple[int, Float64Array]]:
     """(number of the first draw, how often every cluster stands in each draw [draws, n_clusters]), some at a time."""
     rng = np.random.Generator(np.random.PCG64(seed))
     at_once = max(1, _DRAWS_AT_ONCE // n_clusters)

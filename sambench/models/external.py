@@ -2,7 +2,7 @@
 
 The factory is called with the options of the command line (`-M key=value`) as keyword arguments, and with `device` and
 `precision` if it has parameters of these names. It returns any object with `encode(image)` and `decode(state,
-prompts)`; see :class:`sambench.types.Segmenter` for both and for the optional attributes. The file's folder is put at
+prompts)`, or with `edges(image)` for the edge task; see :class:`sambench.types.Segmenter` for both and for the optional attributes. The file's folder is put at
 the end of `sys.path`, so that it can import what lies beside it.
 
 Identity: sha256 of the file that holds the factory, and whatever the object's own `identity` says. Files that it
@@ -200,13 +200,14 @@ def _check_methods(spec: Spec, model: object) -> None:
             found=model.__name__,
             remedy=f"return {model.__name__}(...)",
         )
-    for name, arguments in (("encode", "image"), ("decode", "state, prompts")):
+    detector = callable(getattr(model, "edges", None)) and not hasattr(model, "decode")
+    for name, arguments in (("edges", "image"),) if detector else (("encode", "image"), ("decode", "state, prompts")):
         method = getattr(model, name, None)
         if not callable(method):
             raise ModelError(
                 f"a model has no method {name!r}",
                 where=spec.text,
-                expected="an object with encode(image) and decode(state, prompts)",
+                expected="an object with encode(image) and decode(state, prompts), or edges(image)",
                 found=f"{type(model).__name__}, with {', '.join(_methods(model)) or 'no methods'}",
                 remedy="see sambench.types.Segmenter",
             )

@@ -20,14 +20,27 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
 
-# percent: a fraction in [0, 1]. points: a difference of fractions. pairs: of: (fraction, number of candidates);
+# percent: a fraction in [0, 1]; score: the same, shown as it is. points: a difference of fractions. pairs: of: (fraction, number of candidates);
 # interval, points_interval, signed_interval: (low, high).
 Kind = Literal[
-    "text", "count", "percent", "number", "points", "signed", "p", "of", "interval", "points_interval", "signed_interval"
+    "text",
+    "count",
+    "percent",
+    "score",
+    "number",
+    "points",
+    "signed",
+    "p",
+    "of",
+    "interval",
+    "score_interval",
+    "points_interval",
+    "signed_interval",
 ]
 _PAIRS: dict[str, tuple[str, str]] = {
     "of": ("", "_candidates"),
     "interval": ("_low", "_high"),
+    "score_interval": ("_low", "_high"),
     "points_interval": ("_low", "_high"),
     "signed_interval": ("_low", "_high"),
 }
@@ -84,7 +97,7 @@ def text_of(value: Any, kind: Kind) -> str:
     if kind == "p":
         return "<0.0001" if value < 1e-4 else f"{value:.4f}"
     if kind in _PAIRS:
-        form = _FORMS[{"interval": "percent", "points_interval": "points", "signed_interval": "signed"}[kind]]
+        form = _FORMS["percent" if kind == "interval" else kind.removesuffix("_interval")]
         return f"[{form(value[0])}, {form(value[1])}]"
     return _FORMS[kind](value)
 
@@ -99,6 +112,7 @@ def _signed(value: float) -> str:
 
 _FORMS: dict[str, Callable[[float], str]] = {
     "percent": _percent,
+    "score": lambda v: f"{v:.3f}",
     "number": lambda v: f"{v:.2f}",
     "points": lambda v: f"{100 * v:+.1f}",
     "signed": _signed,

@@ -54,6 +54,8 @@ def object_values(cell: CellView, metric: str, k: int | None = None) -> pd.DataF
     metric: one of METRICS (values in [0, 1]; k: this count alone), or `noc@80` (clicks to an IoU: a row an object, whose
     k is the last count). Raises UsageError on a metric or k that the cell does not have.
     """
+    if "object_id" not in cell.store.columns:
+        raise UsageError(f"runs of the {cell.task.name} task have no objects to compare", where=cell.path)
     targets = noc_targets(cell)
     if metric in targets:
         return _noc_rows(cell, targets[metric])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sambench import cards
-from sambench.engine.cells import cell_columns, metric_rows
+from sambench.engine.cells import cell_columns, metric_rows, scalar_columns
 from sambench.errors import DataError, UsageError, unknown_name
 from sambench.loaders.open import open_dataset
 from sambench.masks import Region
@@ -33,10 +33,13 @@ def rescore(
 
     group_by: None for one group, `category`, or `attribute:<name>`: metric rows of every group of objects, sorted by
     name, objects without the attribute as "(none)". Works on unfinished cells too; `partial` says so.
+    A task that scores whole sets only has no rows where images are missing or failed.
     Raises UsageError on an unknown group, or where no row has one.
     """
-    frame = cell.scored([c for c in cell.store.columns if c != "mask_rles"])
     live = cell.live
+    if cell.task.whole_sets_only and live.n_done < live.n_wanted:
+        return []
+    frame = cell.scored(scalar_columns(cell.task))
     columns = cell_columns(cell.record) | {"n_failed": live.n_failed, "partial": bool(cell.partial_reasons())}
     if group_by is None:
         return metric_rows(cell.task, frame, columns, bootstrap)
@@ -52,6 +55,8 @@ def _groups(frame: pd.DataFrame, group_by: str, cell: CellView) -> pd.Series[str
     """The group of every row, as strings."""
     import pandas as pd
 
+    if "category" not in frame:
+        raise UsageError(f"rows of the {cell.task.name} task are not of objects", where="--group-by", found=repr(group_by))
     if group_by == "category":
         named = frame["category"].fillna("").tolist()
         known: set[str] = {c for c in named if c}
@@ -100,6 +105,8 @@ def check_masks(cell: CellView, *, root: Path | None = None, dataset: Dataset | 
     DataError where the files are not those of the run (annotation digest, an object that is not there, another image
     size), UsageError where the run kept no masks.
     """
+    if "mask_rles" not in cell.store.columns:
+        raise UsageError(f"runs of the {cell.task.name} task hold no masks to check", where=cell.path)
     dataset = dataset or _open(cell, root)
     found = dataset.annotation_digest()
     expected = cell.record["dataset"]["annotation_digest"]

@@ -31,6 +31,7 @@ __all__ = [
     "FORMATS",
     "Table",
     "box_table",
+    "edge_table",
     "metrics_frame",
     "point_table",
     "render",
@@ -72,7 +73,7 @@ class Measure:
         row = next((r for r in rows if self.fits(r)), None)
         if row is None:
             return None
-        if self.kind == "interval":
+        if self.kind in ("interval", "score_interval"):
             return float(row["ci_low"]), float(row["ci_high"])
         if self.kind == "of":
             return float(row["value"]), int(row["n_candidates"])
@@ -174,7 +175,29 @@ def box_table(
     return _table(entries, measures, suites, bootstrap)
 
 
-_TABLES: dict[str, Callable[..., Table]] = {"point": point_table, "box": box_table}
+def edge_table(
+    cells: Sequence[CellView], *, suites: Sequence[SuiteCard] = (), bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
+) -> Table:
+    """ODS, OIS, AP and R50 in [0, 1] with their intervals; none where images are missing or failed."""
+    entries = [_Entry(c, metric_rows_of(c, bootstrap)) for c in cells]
+    kinds: tuple[tuple[str, Kind], ...] = (("", "score"), ("_ci", "score_interval"))
+    measures = [
+        Measure(name + suffix, name.upper() if not suffix else "CI", kind, name, "")
+        for name in ("ods", "ois", "ap", "r50")
+        for suffix, kind in kinds
+    ]
+    found = _table(entries, measures, suites, bootstrap)
+    notes = [
+        f"{e.cell.dataset}, {e.cell.model}: no scores, for the benchmark says nothing of a part of a set; mend what is missing and "
+        "issue the command again, or choose the part with --limit or --subset"
+        for e in entries
+        if not e.metrics
+    ]
+    scored = ["Intervals by a bootstrap over images."] if len(notes) < len(entries) else []
+    return dataclasses.replace(found, notes=(*found.notes, *notes, *scored))
+
+
+_TABLES: dict[str, Callable[..., Table]] = {"point": point_table, "box": box_table, "edge": edge_table}
 
 
 def _point_measures(entries: Sequence[_Entry]) -> list[Measure]:
@@ -199,9 +222,10 @@ def _point_measures(entries: Sequence[_Entry]) -> list[Measure]:
 
 def _table(entries: Sequence[_Entry], measures: list[Measure], suites: Sequence[SuiteCard], bootstrap: Bootstrap) -> Table:
     filled = [m for m in measures if any(m.value(e.metrics) is not None for e in entries)]
-    levels = {float(r["ci_level"]) for e in entries for r in e.metrics}
+    levels = {float(r["ci_level"]) for e in entries for r in e.metrics if not is_missing(r["ci_level"])}
     if len(levels) == 1:
-        filled = [dataclasses.replace(m, label=f"{100 * min(levels):g} % CI") if m.kind == "interval" else m for m in filled]
+        label = f"{100 * min(levels):g} % CI"
+        filled = [dataclasses.replace(m, label=label) if m.kind in ("interval", "score_interval") else m for m in filled]
     cells = [e.cell for e in entries]
     rows = [Row({m.key: m.value(e.metrics) for m in filled} | _description(e.cell)) for e in entries]
     clusters = [(e.cell.dataset, max((int(r["n_clusters"]) for r in e.metrics), default=0)) for e in entries]

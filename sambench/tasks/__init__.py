@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sambench.tasks.prompted import Context
     from sambench.tasks.summary import Bootstrap
-    from sambench.types import Sample, Segmenter
+    from sambench.types import Sample
 
 
 class Task(Protocol):
@@ -30,13 +30,28 @@ class Task(Protocol):
         ...
 
     @property
+    def takes(self) -> tuple[str, ...]:
+        """What a model must give (`cards.ModelCard.gives`): any one of these."""
+        ...
+
+    @property
+    def needs(self) -> str:
+        """What a dataset must hold: `masks`, or `boundaries` (mask_kind `boundary`)."""
+        ...
+
+    @property
+    def whole_sets_only(self) -> bool:
+        """Whether a score says nothing where images are missing or failed: there is none then."""
+        ...
+
+    @property
     def columns(self) -> dict[str, str]:
         """Row schema: column -> type, as `schema.arrow_schema` reads it."""
         ...
 
     def identity(self) -> dict[str, Any]: ...
 
-    def rows(self, sample: Sample, segmenter: Segmenter, context: Context) -> list[dict[str, Any]]:
+    def rows(self, sample: Sample, model: Any, context: Context, /) -> list[dict[str, Any]]:
         """All rows of one image. An exception is recorded as the image's failure."""
         ...
 

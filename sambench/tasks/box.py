@@ -35,6 +35,10 @@ class BoxTask:
     name: str = "box"
     version: int = 1
 
+    takes = ("masks", "single_mask")
+    needs = "masks"
+    whole_sets_only = False
+
     @property
     def protocol(self) -> str:
         return f"{self.name}@{self.version}"

@@ -62,6 +62,10 @@ class PointTask:
     name: str = "point"
     version: int = 1
 
+    takes = ("masks", "single_mask")
+    needs = "masks"
+    whole_sets_only = False
+
     @property
     def protocol(self) -> str:
         return f"{self.name}@{self.version}"

@@ -11,7 +11,7 @@ from sambench.edge_maps import seg2bdry
 from .boundaries import BSDS_MAX_DIST, N_THRESHOLDS, NYUD_MAX_DIST, max_distance_px, threshold_values
 from .counts import EdgeCounts, edge_counts, edge_counts_of_maps
 from .matching import IncrementalMatcher
-from .scores import EdgeScores, edge_scores, f_measure
+from .scores import EdgeScores, edge_intervals, edge_scores, f_measure
 from .thinning import thin
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "IncrementalMatcher",
     "edge_counts",
     "edge_counts_of_maps",
+    "edge_intervals",
     "edge_scores",
     "f_measure",
     "max_distance_px",

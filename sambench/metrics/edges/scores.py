@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sambench.errors import UsageError
+from sambench.metrics.bootstrap import Seed, cluster_weights
 
 from .boundaries import Float64Array
 
@@ -80,6 +81,37 @@ def edge_scores(counts: npt.NDArray[Any], thresholds: npt.NDArray[Any]) -> EdgeS
         image_f=image_f[np.arange(len(counts)), best],
         image_threshold=t[best],
     )
+
+
+def edge_intervals(
+    counts: npt.NDArray[Any], thresholds: npt.NDArray[Any], clusters: npt.ArrayLike, *, n_resamples: int, level: float, seed: Seed
+) -> tuple[Float64Array, Float64Array]:
+    """Ends of the percentile intervals of (ODS, OIS, AP, R50), float64 [4] each, by a bootstrap over clusters of images.
+
+    counts, thresholds: as :func:`edge_scores` takes them; clusters: a label by image. Every score is computed anew from the sums
+    of a draw's counts. NaN for a single cluster: nothing is known then of how clusters vary.
+    """
+    counts, t = np.asarray(counts), np.asarray(thresholds, np.float64)
+    labels, codes = np.unique(np.asarray(clusters), return_inverse=True)
+    if len(labels) < 2:
+        return np.full(4, np.nan), np.full(4, np.nan)
+    best = f_measure(*_recall_precision(counts)).argmax(axis=1)
+    # The sums of all thresholds and, last, those at each image's own best one. Whole numbers: no order of adding matters.
+    per_image = np.concatenate([counts.reshape(len(counts), -1), counts[np.arange(len(counts)), best]], axis=1)
+    per_cluster = np.zeros((len(labels), per_image.shape[1]))
+    np.add.at(per_cluster, codes.reshape(-1), per_image)
+    drawn = np.empty((n_resamples, 4))
+    for start, weights in cluster_weights(len(labels), n_resamples, seed):
+        for i, sums in enumerate(weights @ per_cluster, start):
+            recall, precision = _recall_precision(sums[:-4].reshape(-1, 4))
+            drawn[i] = (
+                _best_interpolated(t, recall, precision)[0],
+                f_measure(*_recall_precision(sums[-4:])),
+                _average_precision(recall, precision),
+                _recall_at_half(recall, precision),
+            )
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high
 
 
 def f_measure(recall: npt.NDArray[Any] | np.float64, precision: npt.NDArray[Any] | np.float64) -> Any:

@@ -18,6 +18,7 @@ from sambench.edge_maps import canny_nms
 from sambench.errors import ModelError, UsageError
 from sambench.types import FloatArray, UInt8Array
 
+_FLAT = 1e-4  # largest magnitude of an image without edges: rounding, far below a step of one grey level
 
 class Gradient(NamedTuple):
     """float32 [H, W] each: Sobel derivatives along x and y of a gray image in [0, 1], and their length."""
@@ -99,7 +100,9 @@ def surviving_threshold(crests: npt.NDArray[Any], low_ratio: float) -> npt.NDArr
 
 def _scaled(magnitude: FloatArray, scale: float | None) -> FloatArray:
     largest = np.float32(magnitude.max() if scale is None else scale)
-    out: FloatArray = np.minimum(magnitude / largest, np.float32(1)) if largest > 0 else magnitude
+    if magnitude.max() < _FLAT:
+        return np.zeros_like(magnitude)
+    out: FloatArray = np.minimum(magnitude / largest, np.float32(1))
     return out
 
 

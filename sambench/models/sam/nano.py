@@ -9,18 +9,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from sambench.errors import unknown_name
 from sambench.models.checkpoints import load_into, load_state_dict
 from sambench.models.sam.model import Sam
-from sambench.models.sam.nano_decoder import N_AFFINITIES, NanoDecoder, NanoInput, draw_maps
+from sambench.models.sam.nano_decoder import N_AFFINITIES, NanoDecoder
 from sambench.models.sam.nano_encoder import NanoEncoder
+from sambench.models.sam.nano_layers import NanoInput
+from sambench.models.sam.nano_prompts import prompt_maps, smoothed
 from sambench.models.sam.prompt_encoder import PromptEncoder
 from sambench.models.sam.segmenter import SamSegmenter, SamState
-from sambench.types import Prompt
 
 IMAGE_SIZE = 512
 PATCH = 16
@@ -44,13 +44,16 @@ class NanoSam(Sam):
 
     def decoder_input(self, embedding: Tensor) -> NanoInput:
         """The decoder's side of one image's embedding [1, C, g, g]: the encoder's map, unfolded."""
-        image, fine8, fine4 = embedding.float().split((WIDTH, 4 * FINE[0], 16 * FINE[1]), dim=1)
+        image, fine8, fine4, colours = torch.split(embedding.float(), (WIDTH, 4 * FINE[0], 16 * FINE[1], 16 * 3), dim=1)
+        colours = torch.pixel_shuffle(colours, 4).contiguous()
         return NanoInput(
             image=image.flatten(2).transpose(1, 2).contiguous(),
             image_pe=self.prompt_encoder.dense_pe(),
             size=(embedding.shape[2], embedding.shape[3]),
             fine8=torch.pixel_shuffle(fine8, 2).contiguous(memory_format=torch.channels_last),
             fine4=torch.pixel_shuffle(fine4, 4).contiguous(memory_format=torch.channels_last),
+            colours=colours,
+            smooth=smoothed(colours),
         )
 
     def tokens(
@@ -88,48 +91,41 @@ class NanoSegmenter(SamSegmenter):
 
     model: NanoSam
 
-    def _decode_group(self, state: SamState, prompts: list[Prompt]) -> tuple[Tensor, Tensor]:
-        prompt_encoder, decoder = self.model.prompt_encoder, state.decoder
+    def _forward(
+        self,
+        state: SamState,
+        count: int,
+        points_xy: Tensor | None,
+        labels: Tensor | None,
+        boxes_xyxy: Tensor | None,
+        masks: Tensor | None,
+        *,
+        multimask: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """`count` prompts in the input frame -> low-resolution logits [B, C, h, w] and predicted IoU [B, C]."""
+        decoder, prompt = state.decoder, self.model.prompt_encoder
         assert isinstance(decoder, NanoInput)
-        points, labels, boxes, masks = self._prompt_tensors(state, prompts)
-        sparse = self.model.tokens(decoder, points, labels, boxes).expand(len(prompts), -1, -1)
-        chosen = slice(1, None) if prompts[0].multimask else slice(0, 1)
-        parts = []
-        for start in range(0, len(prompts), self.chunk):
-            part = slice(start, start + self.chunk)
-            of = [None if t is None else t[part] for t in (points, labels, boxes, masks)]
-            maps = draw_maps(decoder.size, *of, batch=len(sparse[part]))
-            if of[0] is None or of[1] is None:
-                alike = maps.new_zeros(len(maps), 2 * N_AFFINITIES, 2 * decoder.size[0], 2 * decoder.size[1])
-            else:
-                alike = self.model.mask_decoder.affinities(decoder, of[0], of[1])
-            dense = prompt_encoder.no_mask_embed.weight[None] if of[3] is None else prompt_encoder.dense(of[3])
-            parts.append(self.model.mask_decoder.predict(decoder, sparse[part], dense, maps, alike, chosen))
-        return torch.cat([low for low, _ in parts]), torch.cat([iou for _, iou in parts])
-
-    def _prompt_tensors(
-        self, state: SamState, prompts: list[Prompt]
-    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
-        """points_xy [B, N, 2], labels [B, N], boxes_xyxy [B, 4] in pixels of the input frame, masks [B, 1, 4h, 4w]; None where not given."""
-        first, scale = prompts[0], np.asarray(state.scale_xy, np.float64)
-        points = labels = boxes = masks = None
-        if len(first.labels):
-            points = self._tensor(np.stack([p.points_xy for p in prompts]) * scale)
-            labels = torch.as_tensor(np.stack([p.labels for p in prompts]), device=self.device)
-        if first.box_xyxy is not None:
-            boxes = self._tensor(np.array([p.box_xyxy for p in prompts], np.float64) * np.tile(scale, 2))
-        if first.carry is not None:
-            masks = torch.stack([self._carried(p.carry, state.geometry.low) for p in prompts])[:, None]
-        return points, labels, boxes, masks
+        sparse = self.model.tokens(decoder, points_xy, labels, boxes_xyxy).expand(count, -1, -1)
+        maps = prompt_maps(decoder, points_xy, labels, boxes_xyxy, masks, count)
+        if points_xy is None or labels is None:
+            alike = maps.new_zeros(count, 2 * N_AFFINITIES, *decoder.fine8.shape[2:])
+        else:
+            alike = self.model.mask_decoder.affinities(decoder, points_xy, labels)
+        dense = prompt.no_mask_embed.weight[None] if masks is None else prompt.dense(masks)
+        chosen = slice(1, None) if multimask else slice(0, 1)
+        return self.model.mask_decoder.predict(decoder, sparse, dense, maps, alike, chosen)
 
 
 def build_nano(weights: Path | Mapping[str, Tensor] | None) -> NanoSam:
     """The bare module, in evaluation mode: from a file, from a state dict, or (None) with fresh weights. Raises CheckpointError."""
-    model = NanoSam()
+    model = NanoSam().eval()
     if weights is not None:
         where: object = weights if isinstance(weights, Path) else "the given state dict"
         load_into(model, load_state_dict(weights) if isinstance(weights, Path) else weights, where=where)
-    return model.to(memory_format=torch.channels_last).eval()
+    for parameter in model.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return model
 
 
 def sam_nano(*, weights: Path | None = None, device: str = "cpu", precision: str = "fp32", **options: Any) -> NanoSegmenter:

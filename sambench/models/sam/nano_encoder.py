@@ -15,7 +15,7 @@ from sambench.models.sam.layers import LayerNorm2d, MLPBlock
 
 
 class NanoEncoder(nn.Module):
-    """[B, 3, H, W] normalised -> [B, out_chans + 4 * fine_chans[0] + 16 * fine_chans[1], H / 16, W / 16].
+    """[B, 3, H, W] normalised -> [B, out_chans + 4 * fine_chans[0] + 16 * (fine_chans[1] + 3), H / 16, W / 16].
 
     widths: channels at strides 2, 4, 8, 16 and 32. fine_chans: channels handed to the decoder at strides 8 and 4.
     """
@@ -63,7 +63,14 @@ class NanoEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
         x16, x8, x4 = self.pyramid(x)
-        return torch.cat((x16, F.pixel_unshuffle(x8, 2), F.pixel_unshuffle(x4, 4)), dim=1)
+        colours = plain_colours(x)
+        return torch.cat((x16, F.pixel_unshuffle(x8, 2), F.pixel_unshuffle(x4, 4), F.pixel_unshuffle(colours, 4)), dim=1)
+
+
+def plain_colours(x: Tensor) -> Tensor:
+    """[B, 3, H, W] -> [B, 3, H / 4, W / 4] in units of the picture's own spread: a dim picture has as much of it as a bright one."""
+    out = F.avg_pool2d(x, 4)
+    return out / (out.std(dim=(1, 2, 3), keepdim=True) + 0.02)
 
 
 class ConvBlock(nn.Module):

@@ -1,6 +1,6 @@
 """The drawing board of the demo dataset: exact visible masks, textures, light and noise.
 
-Every pixel must come out the same on every machine and library version: see `demo_shapes` for the arithmetic allowed.
+Every pixel must come out the same on every machine and library version: see `shapes` for the arithmetic allowed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sambench.loaders.demo_shapes import F64, UPRIGHT, Colour, Dice, Point, Shape, Turn, noise, wave
+from sambench.loaders.demo.shapes import F64, UPRIGHT, Colour, Dice, Point, Shape, Turn, noise, wave
 from sambench.types import BoolArray, UInt8Array
 
 PART_SHARE = 0.4  # of a thing's parts, this share is annotated by itself

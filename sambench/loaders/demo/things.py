@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from sambench.loaders.demo_draw import Board, Skin
-from sambench.loaders.demo_shapes import (
+from sambench.loaders.demo.draw import Board, Skin
+from sambench.loaders.demo.shapes import (
     UPRIGHT,
     Colour,
     Point,

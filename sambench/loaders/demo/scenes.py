@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from sambench.loaders import demo_things as things
-from sambench.loaders.demo_draw import Board, Skin, Thing
-from sambench.loaders.demo_shapes import Colour, Dice, Point, box
-from sambench.loaders.demo_things import Spot
+from sambench.loaders.demo import things
+from sambench.loaders.demo.draw import Board, Skin, Thing
+from sambench.loaders.demo.shapes import Colour, Dice, Point, box
+from sambench.loaders.demo.things import Spot
 from sambench.types import UInt8Array
 
 BRIGHT: tuple[Colour, ...] = ((188, 66, 54), (208, 150, 52), (70, 110, 160), (90, 140, 86), (150, 84, 140), (200, 190, 160))

@@ -128,7 +128,7 @@ def generate(folder: Path) -> None:
     """Draw all scenes and write them into an existing empty folder; about 6 s."""
     from PIL import Image
 
-    from sambench.loaders.demo_scenes import SCENES, draw
+    from sambench.loaders.demo.scenes import SCENES, draw
 
     (folder / "images").mkdir()
     content: dict[str, list[Any]] = {"images": [], "annotations": [], "categories": []}

@@ -1,0 +1,303 @@
+"""Archives of datasets, unpacked safely: nothing outside the folder, no links, and nothing half there under its final name.
+
+Zip and tar (gzip, bzip2, xz) are read here; rar, 7z and the zips that Python cannot read by an installed `bsdtar` or `unar`. An
+archive is unpacked aside and then moved to its place; what is cut off (Ctrl-C, a full disk) goes on from the files that are there.
+"""
+
+from __future__ import annotations
+
+import lzma
+import os
+import re
+import shutil
+import stat
+import subprocess
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Literal
+
+from sambench.errors import DataError
+from sambench.part_file import human_bytes, is_full
+
+Progress = Callable[[int, int | None], None]  # (bytes done, bytes in all)
+
+SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz", ".rar", ".7z")
+_CHUNK = 1 << 20
+_SPARE = 64 << 20  # bytes that stay free on the disk
+_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
+
+
+def is_archive(name: str) -> bool:
+    """Whether a file of that name is to be unpacked."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def unpack(archive: Path, into: Path, *, aside: Path | None = None, progress: Progress | None = None) -> None:
+    """All files of `archive` into the folder `into`, which may have others already; equal names are replaced.
+
+    aside: a folder on the same disk where it is unpacked first (default: a hidden one beside `into`); kept after an
+    interruption, and then only what is missing is unpacked. progress(bytes done, bytes in all or None).
+    Raises DataError: not an archive, damaged, members that lead outside or are links or devices (the archive is refused as a
+    whole), encrypted, no tool for it, no disk space.
+    """
+    size = _size_of(archive)
+    if aside is None:
+        aside = into.with_name(f".{into.name}.{archive.name}.{size}.unpacking")
+    with _storing(archive, aside):
+        aside.mkdir(parents=True, exist_ok=True)
+        try:
+            _unpack(archive, aside, progress or (lambda _done, _total: None))
+        except _Refused as e:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise e.error from None
+        _merge(aside, into)
+
+
+class _Refused(Exception):
+    """The archive is not to be trusted, and what was unpacked of it is removed."""
+
+    def __init__(self, error: DataError) -> None:
+        self.error = error
+
+
+def _unpack(archive: Path, aside: Path, progress: Progress) -> None:
+    kind = _kind(archive)
+    try:
+        if kind == "zip" and _python_reads(archive):
+            _unpack_zip(archive, aside, progress)
+        elif kind == "tar":
+            _unpack_tar(archive, aside, progress)
+        else:
+            _unpack_outside(archive, kind, aside)
+    except _DAMAGED as e:
+        raise DataError(
+            "an archive is truncated or damaged",
+            where=archive,
+            found=str(e) or type(e).__name__,
+            remedy="delete it and download it again",
+        ) from e
+
+
+def _kind(archive: Path) -> Literal["zip", "tar", "rar", "7z"]:
+    """By its first bytes: names lie, and so do servers that answer with a web page."""
+    with archive.open("rb") as f:
+        head = f.read(512)
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return "zip"
+    if head.startswith(b"Rar!\x1a\x07"):
+        return "rar"
+    if head.startswith(b"7z\xbc\xaf\x27\x1c"):
+        return "7z"
+    if head and tarfile.is_tarfile(archive):
+        return "tar"
+    page = head.lstrip().lower().startswith((b"<!doctype", b"<html"))
+    raise DataError(
+        "a file is not an archive",
+        where=archive,
+        expected="zip, tar, tar.gz, tar.bz2, tar.xz, rar or 7z",
+        found="a web page: a login or a proxy may stand in between" if page else f"bytes {head[:8]!r}" if head else "an empty file",
+        remedy="delete it and download it again",
+    )
+
+
+def _python_reads(archive: Path) -> bool:
+    known = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+    with zipfile.ZipFile(archive) as z:
+        return all(i.compress_type in known for i in z.infolist())
+
+
+def _unpack_zip(archive: Path, aside: Path, progress: Progress) -> None:
+    with zipfile.ZipFile(archive) as z:
+        members = []
+        for info in z.infolist():
+            mode = info.external_attr >> 16
+            if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise _refused(archive, info.filename, "a link or a device")
+            if info.flag_bits & 1:
+                raise DataError(
+                    "an archive is encrypted",
+                    where=archive,
+                    found=info.filename,
+                    remedy="unpack it by hand, with the password that its authors give",
+                )
+            members.append((info, aside / _inside(archive, info.filename)))
+        total = sum(i.file_size for i, _ in members)
+        done = sum(i.file_size for i, path in members if _is_complete(path, i.file_size))
+        _check_room(archive, aside, total - done)
+        done = 0
+        for info, path in members:
+            if info.is_dir():
+                path.mkdir(parents=True, exist_ok=True)
+            elif not _is_complete(path, info.file_size):
+                with z.open(info) as source:
+                    _write(source, path, info.file_size)
+            done += info.file_size
+            progress(done, total)
+
+
+def _unpack_tar(archive: Path, aside: Path, progress: Progress) -> None:
+    total = _size_of(archive)
+    free = _check_room(archive, aside, 0)
+    with archive.open("rb") as raw, tarfile.open(fileobj=raw, mode="r:*") as tar:
+        for member in tar:  # one pass: a list of a compressed tar costs as much as its content
+            path = aside / _inside(archive, member.name)
+            if member.isdir():
+                path.mkdir(parents=True, exist_ok=True)
+            elif not member.isreg():
+                raise _refused(archive, member.name, "a link or a device")
+            elif not _is_complete(path, member.size):
+                free -= member.size
+                if free < _SPARE:  # perhaps: ask the disk again
+                    free = _check_room(archive, aside, member.size)
+                source = tar.extractfile(member)
+                assert source is not None  # of a regular file, there always is one
+                with source:
+                    _write(source, path, member.size)
+            progress(min(raw.tell(), total), total)
+        # A tar that was cut between two members looks whole to tarfile, but lacks the block of zeros at its end.
+        if tar.fileobj is None or tar.fileobj.tell() < tar.offset + tarfile.BLOCKSIZE:
+            raise EOFError("the mark of its end is missing")
+    progress(total, total)
+
+
+def _unpack_outside(archive: Path, kind: str, aside: Path) -> None:
+    """With another program, which must not be trusted either: names are looked at before, files after."""
+    if shutil.which("bsdtar"):
+        names = _run(archive, ["bsdtar", "-tf", str(archive)]).splitlines()
+        command = ["bsdtar", "-xf", str(archive), "-C", str(aside)]
+    elif shutil.which("unar") and shutil.which("lsar"):
+        names = _run(archive, ["lsar", str(archive)]).splitlines()[1:]  # the first line is about the archive
+        command = ["unar", "-quiet", "-force-overwrite", "-no-directory", "-output-directory", str(aside), str(archive)]
+    else:
+        raise DataError(
+            f"there is no program here that unpacks {kind} archives of this sort",
+            where=archive,
+            expected="bsdtar or unar",
+            found="neither",
+            remedy="install one (Debian and Ubuntu: libarchive-tools or unar; macOS: brew install libarchive or unar) and run the "
+            "command again",
+        )
+    for name in names:
+        _inside(archive, name)
+    _check_room(archive, aside, _size_of(archive))
+    _run(archive, command)
+    for path in aside.rglob("*"):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise _refused(archive, path.relative_to(aside).as_posix(), "a link or a device")
+
+
+def _run(archive: Path, command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        raise DataError(
+            f"{command[0]} cannot unpack an archive",
+            where=archive,
+            found=said[-1] if said else f"exit status {done.returncode}",
+            remedy="delete it and download it again; if it stays so, unpack it by hand",
+        )
+    return done.stdout
+
+
+def _inside(archive: Path, name: str) -> Path:
+    """The member's path below the folder. Refuses the archive where it would lead outside."""
+    clean = name.replace("\\", "/")  # zips made on Windows
+    parts = [p for p in clean.split("/") if p not in ("", ".")]
+    if clean.startswith("/") or ".." in parts or re.match(r"[A-Za-z]:/", clean) or "\0" in clean:
+        raise _refused(archive, name, "a path that leads outside of the folder")
+    return Path(*parts)
+
+
+def _refused(archive: Path, member: str, what: str) -> _Refused:
+    return _Refused(
+        DataError(
+            "an archive is refused: no dataset has such members, and they can overwrite files elsewhere",
+            where=archive,
+            expected="plain files and folders below the archive's root",
+            found=f"{member!r}: {what}",
+            remedy="compare its sha256 with the one that the authors give; if it is theirs, look into it and unpack it by hand",
+        )
+    )
+
+
+def _is_complete(path: Path, size: int) -> bool:
+    # A file that was cut off while it was written is shorter: its bytes come in order.
+    try:
+        return path.is_file() and path.stat().st_size == size
+    except OSError:
+        return False
+
+
+def _write(source: IO[bytes], path: Path, size: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("wb") as out:
+            shutil.copyfileobj(source, out, _CHUNK)
+            written = out.tell()
+        if written != size:
+            raise EOFError(f"{path.name} ends after {written} of {size} bytes")
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _check_room(archive: Path, aside: Path, need: int) -> int:
+    free = shutil.disk_usage(aside).free
+    if free < need + _SPARE:
+        raise _no_room(archive, aside, f"{human_bytes(need + _SPARE)} free", f"{human_bytes(free)} free")
+    return free
+
+
+def _no_room(archive: Path, aside: Path, expected: str | None, found: str) -> DataError:
+    return DataError(
+        "there is not enough disk space to unpack an archive",
+        where=f"{archive} into {aside.parent}",
+        expected=expected,
+        found=found,
+        remedy="make room, or set SAMBENCH_DATA to a folder on another disk, and run the command again: it goes on from what is "
+        "unpacked already",
+    )
+
+
+@contextmanager
+def _storing(archive: Path, aside: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as e:
+        if is_full(e):
+            raise _no_room(archive, aside, None, e.strerror or "disk full") from e
+        raise DataError(
+            "an archive cannot be unpacked",
+            where=e.filename or archive,
+            expected="a folder that can be written",
+            found=e.strerror or repr(e),
+            remedy="mend the folder's permissions, or set SAMBENCH_DATA to another one",
+        ) from e
+
+
+def _size_of(archive: Path) -> int:
+    try:
+        return archive.stat().st_size
+    except OSError as e:
+        raise DataError("an archive is not there", where=archive, found=e.strerror or repr(e)) from e
+
+
+def _merge(source: Path, into: Path) -> None:
+    """Move everything below `source` to the same place below `into`; `source` is gone afterwards."""
+    if not into.exists():
+        into.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(source, into)
+        return
+    for entry in sorted(source.iterdir()):
+        target = into / entry.name
+        if entry.is_dir():
+            _merge(entry, target)
+        elif target.is_dir():
+            raise DataError("a folder is where an archive has a file", where=target, remedy="move the folder away")
+        else:
+            os.replace(entry, target)
+    source.rmdir()

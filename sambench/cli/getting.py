@@ -1,0 +1,82 @@
+"""`sambench data get`, for one dataset: terms, question, progress, result."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from sambench import getting
+from sambench.errors import UsageError
+from sambench.part_file import human_bytes
+
+PLAIN_EVERY_S = 10.0
+
+
+def get_one(name: str, *, yes: bool, brought: Path | None, keep: bool) -> bool:
+    """Whether the dataset is here afterwards. Raises what `getting.get` raises, and UsageError where nobody can be asked."""
+    offer = getting.offer(name)
+    if offer.here is not None:
+        typer.echo(f"{name} is here: {offer.here}")
+        return True
+    typer.echo(offer.text())
+    if offer.card.access.state == "embedded" or not (offer.automatic or brought):
+        return offer.card.access.state == "embedded"
+    if not yes:
+        _ask(offer)
+    with _progress() as progress:
+        root = getting.get(offer, brought=brought, keep=keep, progress=progress)
+    typer.echo(f"{name} is in {root}; `sambench data verify {name}` reads all of it once")
+    return True
+
+
+def _ask(offer: getting.Offer) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "a download waits for a yes, and there is nobody to ask",
+            where=f"sambench data get {offer.card.id}",
+            remedy="read the terms above, and give --yes if you accept them",
+        )
+    question = "Do you accept these terms, and shall it be downloaded?" if offer.restricted else "Shall it be downloaded?"
+    typer.confirm(question, abort=True)
+
+
+@contextmanager
+def _progress() -> Iterator[getting.Progress]:
+    """A bar on a terminal; elsewhere a line each ten seconds and at the end of each file."""
+    from sambench.cli.console import err
+
+    if not sys.stderr.isatty():
+        yield _Plain()
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=err()) as bars:
+        tasks: dict[str, Any] = {}
+
+        def show(what: str, done: int, total: int | None) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield show
+
+
+class _Plain:
+    def __init__(self) -> None:
+        self.what = ""
+        self.said = 0.0
+
+    def __call__(self, what: str, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if what == self.what and now - self.said < PLAIN_EVERY_S and done != total:
+            return
+        self.what, self.said = what, now
+        of = f" of {human_bytes(total)}" if total else ""
+        sys.stderr.write(f"{what}: {human_bytes(done)}{of}\n")

@@ -1,0 +1,115 @@
+"""Datasets with one object and one binary mask file an image: salient, high-resolution and interactive sets.
+
+A user's own card can name this reader:
+
+    reader = "sambench.loaders.mask_png:MaskPng"
+    [options]
+    layouts = [{ images = "im/{id}.jpg", labels = "gt/{id}.png" }]
+    above = 128
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from sambench.loaders import images as image_files
+from sambench.loaders.coco_file import naming
+from sambench.loaders.index_cache import Progress, cached_index
+from sambench.loaders.pairs import Pairs, cluster_of, find_pairs, place_of
+from sambench.loaders.turned import read_turned, turn_to
+from sambench.masks import Region
+from sambench.types import ImageRecord, Instance, Sample
+
+
+@dataclass(frozen=True)
+class MaskPng:
+    """The foreground of an image's mask file is its one object, of object_id "1".
+
+    layouts, trees, prefixes, gaps: where the files are (`sambench.loaders.pairs`).
+    above: a pixel is foreground if its value, of 255, is greater; a mask whose largest value is 1 counts as 0 and 1 instead.
+    channel: of a colour mask the first, or the largest of its channels. ignore: a value whose pixels count nowhere; -1: none.
+    exif: the image is turned as its EXIF orientation says, if the mask fits it then (elsewhere orientation is never applied).
+    nonempty: the release has no empty mask: count files and leave them unread. category: of every object.
+    cluster: a regular expression searched in the image's id, whose first group is the cluster_id.
+    """
+
+    root: Path
+    name: str
+    variant: str = "default"
+    layouts: Sequence[Mapping[str, Any]] = ()
+    trees: Sequence[str] = ("",)
+    prefixes: Sequence[str] = ()
+    gaps: bool = False
+    above: int = 127
+    channel: Literal["first", "max"] = "first"
+    ignore: int = -1
+    exif: bool = False
+    nonempty: bool = False
+    category: str = ""
+    cluster: str = ""
+
+    @staticmethod
+    def fits(root: Path, *, layouts: Sequence[Mapping[str, Any]] = (), trees: Sequence[str] = ("",), **_: Any) -> bool:
+        """Whether the folders of one of the layouts are here."""
+        return place_of(root, layouts, trees) is not None
+
+    def index(self) -> Sequence[ImageRecord]:
+        """All images that have a mask file; n_masks is 0 where that is empty (read once, then remembered) unless `nonempty`."""
+        pairs = self._pairs()
+        ids = pairs.image_ids()
+        if self.nonempty:
+            return [self._record(pairs, i, 1) for i in ids]
+        key = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("root", "name", "category")}
+        files = [pairs.label_file(i) for i in ids]
+        return cached_index({"dataset": self.name, **key}, files, partial(self._build, pairs, ids))
+
+    def load(self, image_id: str) -> Sample:
+        """Raises DataError: unknown id, no image, or a mask that is broken or of another size."""
+        pairs = self._pairs()
+        mask_file, image_file = pairs.label_file(image_id), pairs.image_file(image_id)
+        with naming(self.name):
+            size = image_files.read_size(mask_file)
+            turn = turn_to(image_file, size, self.exif)
+            mask, ignore = self._mask(mask_file)
+        return Sample(
+            dataset=self.name,
+            image_id=image_id,
+            height=size[0],
+            width=size[1],
+            instances=(Instance("1", mask, category=self.category),) if mask.area else (),
+            read=partial(read_turned, image_file, turn),
+            cluster_id=cluster_of(self.cluster, image_id),
+            ignore=ignore if ignore is not None and ignore.area else None,
+            n_dropped=int(not mask.area),
+        )
+
+    def annotation_digest(self) -> str:
+        """Over ids and sizes of the mask files."""
+        return self._pairs().digest()
+
+    def _mask(self, path: Path) -> tuple[Region, Region | None]:
+        colours = image_files.read_rgb(path)  # gray is repeated, a palette looked up: as OpenCV's readers do
+        values = colours[:, :, 0] if self.channel == "first" else colours.max(axis=2)
+        above = 0 if values.max(initial=0) == 1 else self.above
+        band = values == self.ignore
+        return Region.from_array((values > above) & ~band), Region.from_array(band) if self.ignore >= 0 else None
+
+    def _pairs(self) -> Pairs:
+        return find_pairs(self.root, self.layouts, self.trees, dataset=self.name, prefixes=self.prefixes, gaps=self.gaps)
+
+    def _build(self, pairs: Pairs, ids: Sequence[str], progress: Progress) -> list[ImageRecord]:
+        records = []
+        for done, image_id in enumerate(ids):
+            progress(done, len(ids))
+            with naming(self.name):
+                mask, _ = self._mask(pairs.label_file(image_id))
+            records.append(self._record(pairs, image_id, int(mask.area > 0)))
+        return records
+
+    def _record(self, pairs: Pairs, image_id: str, n_masks: int) -> ImageRecord:
+        return ImageRecord(image_id, n_masks, cluster_of(self.cluster, image_id), pairs.image_bytes(image_id))

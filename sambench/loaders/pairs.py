@@ -1,0 +1,225 @@
+"""Images and the annotation files that belong to them, paired by patterns of their paths.
+
+A pattern is a path below the dataset's folder with one placeholder, and `.*` for any image suffix at its end:
+
+    gt/{id}.png               one name in that folder
+    gtFine/val/{path}_gtFine_instanceIds.png      also folders: the id is then "<city>/<name>"
+
+A card gives `layouts`, a list of tables `{ images = PATTERN, labels = PATTERN, ids = LIST FILES }` of which the first that is
+on the disk counts, and `trees`, folders below the root where that may begin (archives unpack with and without their own).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sambench.errors import CardError, DataError
+from sambench.loaders.open import unknown_image
+
+SUFFIXES = (".jpg", ".png", ".jpeg", ".bmp", ".tif", ".tiff", ".JPG", ".PNG", ".JPEG", ".BMP", ".TIF", ".TIFF")
+_PLACEHOLDERS = {"{id}": "([^/]+)", "{path}": "(.+)"}
+_KEYS = {"images", "labels", "ids"}
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The pairs of one layout below `base`, by image id: what the placeholder stands for.
+
+    ids: files that list the ids to take, one a line, image suffix or not; empty takes every label file.
+    prefixes: an id is taken if it begins with one of them, in any case; empty takes all.
+    gaps: listed ids may have no label file, and are left out then; else that is an error.
+    """
+
+    dataset: str
+    base: Path
+    images: str
+    labels: str
+    ids: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    gaps: bool = False
+
+    def image_ids(self) -> list[str]:
+        """All ids that have a label file, listed ones in the list's order, else sorted. Raises DataError if there are none."""
+        names = self._listed() if self.ids else sorted(set(_matches(self.base, self.labels)))
+        kept = [n for n in names if self._wanted(n)]
+        if names and not kept:
+            raise self._other_prefixes(names)
+        if self.ids:
+            kept = self._with_labels(kept)
+        if not kept:
+            raise DataError(
+                f"there are no annotations of {self.dataset}",
+                where=self.base,
+                expected=self.labels,
+                found="no such file",
+                remedy="unpack the archive again",
+            )
+        return kept
+
+    def label_file(self, image_id: str) -> Path:
+        """The label file of an id. Raises DataError on an id that has none."""
+        found = _resolve(self.base, self.labels, image_id)
+        if found is None or not self._wanted(image_id):
+            raise unknown_image(self.dataset, image_id, self.image_ids())
+        return found
+
+    def image_file(self, image_id: str) -> Path:
+        """The image of an id. Raises DataError naming the place where it should be."""
+        found = _resolve(self.base, self.images, image_id)
+        if found is None:
+            raise DataError(
+                f"an annotated image of {self.dataset} is missing",
+                where=self.base / _fill(self.images, image_id),
+                expected="the image that belongs to " + str(self.base / _fill(self.labels, image_id)),
+                found="no such file",
+                remedy="unpack the archive with the images again, into the same folder",
+            )
+        return found
+
+    def image_bytes(self, image_id: str) -> int:
+        """Size of the image's file, 0 if there is none."""
+        found = _resolve(self.base, self.images, image_id)
+        return found.stat().st_size if found is not None else 0
+
+    def digest(self) -> str:
+        """sha256 hex over ids and sizes of the label files: the same in every tree that holds the release."""
+        h = hashlib.sha256()
+        for image_id in sorted(self.image_ids()):
+            h.update(f"{image_id}\0{self.label_file(image_id).stat().st_size}\n".encode())
+        return h.hexdigest()
+
+    def _wanted(self, image_id: str) -> bool:
+        return not self.prefixes or image_id.lower().startswith(tuple(p.lower() for p in self.prefixes))
+
+    def _listed(self) -> list[str]:
+        names: dict[str, None] = {}
+        for place in self.ids:
+            path = self.base / place
+            try:
+                lines = path.read_text(encoding="utf-8-sig").splitlines()
+            except (OSError, UnicodeDecodeError) as e:
+                raise DataError(
+                    f"a list of images of {self.dataset} cannot be read",
+                    where=path,
+                    expected="a text file with one image a line",
+                    found="no such file" if isinstance(e, FileNotFoundError) else str(e),
+                    remedy="unpack the archive again",
+                ) from e
+            stripped = (line.strip() for line in lines)
+            names.update((n.removesuffix(next((s for s in SUFFIXES if n.endswith(s)), "")), None) for n in stripped if n)
+        return list(names)
+
+    def _with_labels(self, names: list[str]) -> list[str]:
+        absent = [n for n in names if _resolve(self.base, self.labels, n) is None]
+        if absent and not self.gaps:
+            raise DataError(
+                f"{len(absent)} of {len(names)} listed annotations of {self.dataset} are missing",
+                where=self.base / _fill(self.labels, absent[0]),
+                expected=f"a file for each line of {' and '.join(self.ids)}",
+                found="no such file",
+                remedy="unpack the archive again",
+            )
+        gone = set(absent)
+        return [n for n in names if n not in gone]
+
+    def _other_prefixes(self, names: Sequence[str]) -> DataError:
+        counts = Counter(re.split(r"[_\-/]", n, maxsplit=1)[0] for n in names)
+        found = ", ".join(f"{p} ({n})" for p, n in counts.most_common(8)) + (", ..." if len(counts) > 8 else "")
+        return DataError(
+            f"no file of {self.dataset} has a name that its card selects",
+            where=self.base,
+            expected="names that begin with " + " or ".join(self.prefixes),
+            found=f"{len(names)} files, whose names begin with {found}",
+            remedy="give the right beginnings as `prefixes` in a card of your own, or use a variant that takes all files",
+        )
+
+
+def find_pairs(
+    root: Path, layouts: Sequence[Mapping[str, Any]], trees: Sequence[str], *, dataset: str, prefixes: Sequence[str], gaps: bool
+) -> Pairs:
+    """The first layout that is there, in the first tree that has it. Raises DataError if none is, CardError on an odd table."""
+    found = place_of(root, layouts, trees)
+    if found is None:
+        expected = " or ".join(f"{lay['images']} with {lay['labels']}" for lay in layouts)
+        raise DataError(f"the files of {dataset} are not here", where=root, expected=expected, remedy="unpack the archive again")
+    base, layout = found
+    return Pairs(dataset, base, str(layout["images"]), str(layout["labels"]), _ids(layout), tuple(prefixes), gaps)
+
+
+def place_of(root: Path, layouts: Sequence[Mapping[str, Any]], trees: Sequence[str]) -> tuple[Path, Mapping[str, Any]] | None:
+    """(base, layout) of the first of `layouts` whose folders and lists exist below one of `trees`, or None."""
+    for layout in layouts:
+        _check(layout)
+        for tree in trees:
+            base = root / tree
+            folders = [base / _folder(layout[k]) for k in ("images", "labels")]
+            if all(f.is_dir() for f in folders) and all((base / i).is_file() for i in _ids(layout)):
+                return base, layout
+    return None
+
+
+def cluster_of(pattern: str, image_id: str) -> str:
+    """First group of a regular expression searched in the id, '' (the image stands alone) if it does not match or is ''."""
+    match = re.search(pattern, image_id) if pattern else None
+    return match.group(1) if match else ""
+
+
+def _check(layout: Mapping[str, Any]) -> None:
+    odd = set(layout) - _KEYS
+    patterns = [layout.get(k) for k in ("images", "labels")]
+    if odd or not all(isinstance(p, str) and sum(p.count(x) for x in _PLACEHOLDERS) == 1 for p in patterns):
+        raise CardError(
+            "a layout of a card does not fit",
+            where="option layouts",
+            expected="images and labels, patterns with one {id} or {path}, and at most ids",
+            found=repr(dict(layout)),
+        )
+
+
+def _ids(layout: Mapping[str, Any]) -> tuple[str, ...]:
+    ids = layout.get("ids", ())
+    return (ids,) if isinstance(ids, str) else tuple(ids)
+
+
+def _folder(pattern: str) -> str:
+    return pattern[: pattern.index("{")].rpartition("/")[0]
+
+
+def _fill(pattern: str, image_id: str) -> str:
+    return pattern.replace("{id}", image_id).replace("{path}", image_id)
+
+
+def _resolve(base: Path, pattern: str, image_id: str) -> Path | None:
+    if not image_id or ".." in image_id.split("/") or ("{id}" in pattern and "/" in image_id):
+        return None
+    path = _fill(pattern, image_id)
+    stem = path.removesuffix(".*")
+    candidates = [path] if stem == path else [stem + s for s in SUFFIXES]
+    return next((p for p in (base / c for c in candidates) if p.is_file()), None)
+
+
+def _matches(base: Path, pattern: str) -> Iterator[str]:
+    expression = re.escape(pattern.removesuffix(".*"))
+    for placeholder, matched in _PLACEHOLDERS.items():
+        expression = expression.replace(re.escape(placeholder), matched)
+    if pattern.endswith(".*"):
+        expression += "(?:" + "|".join(map(re.escape, SUFFIXES)) + ")"
+    compiled = re.compile(expression)
+    for name in _files(base / _folder(pattern), deep="{path}" in pattern):
+        match = compiled.fullmatch(name.relative_to(base).as_posix())
+        if match:
+            yield match.group(1)
+
+
+def _files(folder: Path, *, deep: bool) -> Iterator[Path]:
+    """Files of a folder, and of those below it if deep, less what archives made on a Mac add."""
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [f for f in folders if deep and not f.startswith((".", "__MACOSX"))]
+        yield from (Path(place) / n for n in names if not n.startswith("."))

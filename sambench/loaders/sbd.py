@@ -1,0 +1,124 @@
+"""SBD (Semantic Boundaries Dataset): one .mat an image with a map of its instances.
+
+    <root>/[benchmark_RELEASE/][dataset/]img/<id>.jpg
+    <root>/[benchmark_RELEASE/][dataset/]inst/<id>.mat     GTinst: Segmentation [H, W], 0 or 1..K; Categories [K, 1], VOC class ids
+    <root>/[benchmark_RELEASE/][dataset/]{train,val}.txt
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sambench.errors import DataError
+from sambench.loaders import images
+from sambench.loaders.coco_file import naming, wrong
+from sambench.loaders.index_cache import Progress, cached_index
+from sambench.loaders.label_maps import regions_of, values_of
+from sambench.loaders.pairs import Pairs, find_pairs, place_of
+from sambench.types import ImageRecord, Instance, Sample
+
+_TREES = ("", "dataset", "benchmark_RELEASE/dataset")
+# PASCAL VOC's classes, 1 to 20
+_CLASSES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog", "horse",
+    "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SBD:
+    """One mask an instance of the list `<split>.txt`; object_id is its number in the map."""
+
+    root: Path
+    name: str
+    variant: str = "default"
+    split: str = "val"
+
+    @staticmethod
+    def fits(root: Path, *, split: str = "val", **_: Any) -> bool:
+        """Whether img/, inst/ and the split's list are here."""
+        return place_of(root, _layouts(split), _TREES) is not None
+
+    def index(self) -> Sequence[ImageRecord]:
+        """All listed images; their maps are read the first time, then the counts are remembered."""
+        pairs = self._pairs()
+        ids = pairs.image_ids()
+        key = {"dataset": self.name, "split": self.split}
+        return cached_index(key, [pairs.label_file(i) for i in ids], partial(self._build, pairs, ids))
+
+    def load(self, image_id: str) -> Sample:
+        """Raises DataError: unknown id, no image or another size of it, a broken or odd .mat."""
+        pairs = self._pairs()
+        label_file, image_file = pairs.label_file(image_id), pairs.image_file(image_id)
+        with naming(self.name):
+            size = images.read_size(image_file)
+            labels, classes = _read(label_file)
+            if labels.shape != size:
+                raise wrong(
+                    "a map of instances has another size than its image",
+                    label_file,
+                    f"{size[1]} x {size[0]} (width x height)",
+                    f"{labels.shape[1]} x {labels.shape[0]}",
+                )
+        return Sample(
+            dataset=self.name,
+            image_id=image_id,
+            height=size[0],
+            width=size[1],
+            instances=tuple(Instance(str(v), r, category=_name(classes, v)) for v, r in regions_of(labels, {0}).items()),
+            read=partial(images.read_rgb, image_file, size=size),
+        )
+
+    def annotation_digest(self) -> str:
+        """Over names and sizes of the .mat files of the split."""
+        return self._pairs().digest()
+
+    def _pairs(self) -> Pairs:
+        return find_pairs(self.root, _layouts(self.split), _TREES, dataset=self.name, prefixes=(), gaps=False)
+
+    def _build(self, pairs: Pairs, ids: Sequence[str], progress: Progress) -> list[ImageRecord]:
+        records = []
+        for done, image_id in enumerate(ids):
+            progress(done, len(ids))
+            with naming(self.name):
+                n = sum(v != 0 for v in values_of(_read(pairs.label_file(image_id))[0]))
+            records.append(ImageRecord(image_id, n, file_bytes=pairs.image_bytes(image_id)))
+        return records
+
+
+def _layouts(split: str) -> list[dict[str, str]]:
+    return [{"images": "img/{id}.jpg", "labels": "inst/{id}.mat", "ids": f"{split}.txt"}]
+
+
+def _read(path: Path) -> tuple[npt.NDArray[np.int32], list[int]]:
+    """(map int32 [H, W], class of every instance). Raises DataError naming the file."""
+    from scipy.io import loadmat
+
+    expected = "a MATLAB 5 file with a struct GTinst of Segmentation [H, W] and Categories"
+    try:
+        truth = loadmat(path, variable_names=["GTinst"])["GTinst"][0, 0]
+        labels, classes = np.asarray(truth["Segmentation"]), np.asarray(truth["Categories"])
+        if labels.ndim != 2 or labels.dtype.kind not in "iu":
+            raise ValueError(f"Segmentation is {labels.dtype} {list(labels.shape)}")
+        return labels.astype(np.int32), [int(c) for c in classes.ravel()]
+    except Exception as e:  # scipy raises what it likes on a damaged file
+        raise DataError(
+            "a map of instances is damaged, or in another format",
+            where=path,
+            expected=expected,
+            found=f"{type(e).__name__}: {e}",
+            remedy="unpack the archive again",
+        ) from e
+
+
+def _name(classes: list[int], value: int) -> str:
+    """The class of instance `value`, '' where the file names none."""
+    found = classes[value - 1] if 0 < value <= len(classes) else 0
+    return _CLASSES[found - 1] if 0 < found <= len(_CLASSES) else ""

@@ -1,0 +1,241 @@
+"""EPIC-KITCHENS VISOR, sparse annotations: one JSON a video, and its frames zipped as deposited, or unpacked.
+
+    <root>/[2v6cgv1x04ol22qp9rm9x2j6a7/][GroundTruth-SparseAnnotations/]
+        annotations/<split>/<video>.json
+        rgb_frames/<split>/<Pxx>/<video>.zip, or <video>/<video>_frame_<10 digits>.jpg
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from sambench.errors import DataError
+from sambench.loaders import images as image_files
+from sambench.loaders.coco_file import json_object, naming, read_picture, wrong
+from sambench.loaders.index_cache import Progress, cached_index
+from sambench.loaders.open import unknown_image
+from sambench.loaders.polygons import fill_even_odd, integer_points
+from sambench.masks import Region
+from sambench.provenance import digest, file_sha256
+from sambench.types import ImageRecord, Instance, Sample, UInt8Array
+
+_INNER = "GroundTruth-SparseAnnotations"
+_TREES = ("", _INNER, f"2v6cgv1x04ol22qp9rm9x2j6a7/{_INNER}")
+_HEIGHT, _WIDTH = 1080, 1920  # the frame that the sparse annotations are in, whatever the size of the pictures
+_FAR = 1 << 15  # no coordinate of a picture is that large
+_WORDS = ("class_id", "exhaustive", "in_contact_object", "on_which_hand")
+
+
+@dataclass(frozen=True)
+class Visor:
+    """Every entity of a frame is one mask: its polygons filled in one call of OpenCV, so that an inner one cuts a hole.
+
+    image_id is '<video>/<frame>', cluster_id the video, object_id the entity's id, the category its name. Entities without points
+    are dropped and counted. Polygons are in 1920 x 1080 and are scaled to pictures of another size.
+    """
+
+    root: Path
+    name: str
+    variant: str = "default"
+    split: str = "val"
+
+    @staticmethod
+    def fits(root: Path, split: str = "val") -> bool:
+        """Whether the split's annotations are here."""
+        return _base(root, split) is not None
+
+    def index(self) -> Sequence[ImageRecord]:
+        """Frames with masks, by video; the files are read once, then the counts are remembered."""
+        return cached_index({"dataset": self.name, "split": self.split}, self._files(), self._build)
+
+    def load(self, image_id: str) -> Sample:
+        """Raises DataError: unknown id, no such frame, or a broken entity."""
+        video, _, stem = image_id.partition("/")
+        source = self._place() / "annotations" / self.split / f"{video}.json"
+        frames = self._frames(source) if video and source.is_file() else {}
+        if stem not in frames:
+            raise unknown_image(self.name, image_id, [r.image_id for r in self.index()])
+        name, entities = frames[stem]
+        with naming(self.name):
+            frame = self._frame(video, name)
+            size = frame.size()
+            regions = [_fill(e, size, f"entity {e['id']} of {name} in {source}") for e in entities]
+        instances: list[Instance] = []
+        seen: set[str] = set()
+        for entity, region in zip(entities, regions, strict=True):
+            if region.area:
+                object_id = entity["id"] if entity["id"] not in seen else f"{entity['id']}#{len(seen)}"
+                seen.add(object_id)
+                words = {k: str(entity[k]) for k in _WORDS if entity.get(k) is not None}
+                instances.append(Instance(object_id, region, category=str(entity.get("name", "")), attributes=words))
+        return Sample(
+            dataset=self.name,
+            image_id=image_id,
+            height=size[0],
+            width=size[1],
+            instances=tuple(instances),
+            read=partial(frame.read, self.name, size),
+            cluster_id=video,
+            n_dropped=len(entities) - len(instances),
+        )
+
+    def annotation_digest(self) -> str:
+        """Over the sha256 of the split's annotation files."""
+        return digest({f.name: file_sha256(f) for f in self._files()})
+
+    def _build(self, progress: Progress) -> list[ImageRecord]:
+        files, records = self._files(), []
+        for done, source in enumerate(files):
+            progress(done, len(files))
+            for stem, (name, entities) in self._frames(source).items():
+                n = sum(map(_has_pixels, entities))
+                if n:
+                    n_bytes = self._frame(source.stem, name).file_bytes()
+                    records.append(ImageRecord(f"{source.stem}/{stem}", n, source.stem, n_bytes))
+        return records
+
+    def _frames(self, source: Path) -> dict[str, tuple[str, list[dict[str, Any]]]]:
+        stat = source.stat()
+        with naming(self.name):
+            return _parsed(source, stat.st_size, stat.st_mtime_ns)
+
+    def _files(self) -> list[Path]:
+        folder = self._place() / "annotations" / self.split
+        files = sorted(p for p in folder.iterdir() if p.suffix == ".json" and not p.name.startswith("."))
+        if not files:
+            raise wrong(f"there are no annotations of {self.name}", folder, "<video>.json", "no such file", "unpack them again")
+        return files
+
+    def _place(self) -> Path:
+        base = _base(self.root, self.split)
+        if base is None:
+            expected = f"annotations/{self.split} with <video>.json"
+            remedy = "unpack the deposit again"
+            raise DataError(f"the files of {self.name} are not here", where=self.root, expected=expected, remedy=remedy)
+        return base
+
+    def _frame(self, video: str, name: str) -> _Frame:
+        folder = self._place() / "rgb_frames" / self.split / video.partition("_")[0]
+        return _Frame(folder / video / name, folder / f"{video}.zip")
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A picture as a file, or as the member of that name in a zip."""
+
+    path: Path
+    archive: Path
+
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        if self.path.is_file() or not self.archive.is_file():
+            return image_files.read_size(self.path)
+        height, width, _ = self._decoded().shape
+        return height, width
+
+    def read(self, dataset: str, size: tuple[int, int]) -> UInt8Array:
+        """uint8 [H, W, 3], RGB."""
+        if self.path.is_file() or not self.archive.is_file():
+            return read_picture(dataset, self.path, size)
+        with naming(dataset):
+            return self._decoded()
+
+    def file_bytes(self) -> int:
+        """Size of the file, or of the member; 0 if neither is there."""
+        if self.path.is_file():
+            return self.path.stat().st_size
+        try:
+            member = _members(self.archive).get(self.path.name) if self.archive.is_file() else None
+        except DataError:
+            return 0  # `load` will say what is wrong
+        return member.file_size if member else 0
+
+    def _decoded(self) -> UInt8Array:
+        from PIL import Image
+
+        try:
+            member = _members(self.archive).get(self.path.name)
+            if member is None:
+                found = "no such member"
+                raise DataError("an image file is missing", where=f"{self.archive}, {self.path.name}", found=found)
+            with zipfile.ZipFile(self.archive) as opened:
+                raw = opened.read(member)
+            with Image.open(io.BytesIO(raw)) as image:
+                return np.array(image.convert("RGB"))
+        except (OSError, ValueError, SyntaxError, EOFError, zipfile.BadZipFile, Image.DecompressionBombError) as e:
+            raise DataError(
+                "an image in an archive is truncated or damaged",
+                where=f"{self.archive}, {self.path.name}",
+                expected="a complete JPEG",
+                found=str(e) or type(e).__name__,
+                remedy="fetch this archive again",
+            ) from e
+
+
+def _members(archive: Path) -> dict[str, zipfile.ZipInfo]:
+    try:
+        return _listed(archive, archive.stat().st_mtime_ns)
+    except (OSError, zipfile.BadZipFile) as e:
+        raise DataError(
+            "an archive of frames is damaged", where=archive, expected="a zip", found=str(e), remedy="fetch this archive again"
+        ) from e
+
+
+@lru_cache(maxsize=8)
+def _listed(archive: Path, _mtime_ns: int) -> dict[str, zipfile.ZipInfo]:
+    """Members by file name, whatever their folder."""
+    with zipfile.ZipFile(archive) as opened:
+        return {PurePosixPath(m.filename).name: m for m in opened.infolist() if not m.is_dir()}
+
+
+def _base(root: Path, split: str) -> Path | None:
+    return next((b for b in (root / t for t in _TREES) if (b / "annotations" / split).is_dir()), None)
+
+
+@lru_cache(maxsize=4)
+def _parsed(path: Path, _size: int, _mtime_ns: int) -> dict[str, tuple[str, list[dict[str, Any]]]]:
+    """(file name, entities) by the frame's stem."""
+    frames = json_object(path).get("video_annotations")
+    if not isinstance(frames, list):
+        raise wrong("an annotation file is not of the sparse annotations", path, "a list 'video_annotations'", "none")
+    found: dict[str, tuple[str, list[dict[str, Any]]]] = {}
+    for i, frame in enumerate(frames):
+        image, entities = (frame.get("image"), frame.get("annotations")) if isinstance(frame, dict) else (None, None)
+        name = image.get("name") if isinstance(image, dict) else None
+        if not isinstance(name, str) or not isinstance(entities, list):
+            raise wrong("a frame lacks a key", path, "image.name and annotations", f"video_annotations[{i}]: {frame!r:.120}")
+        for entity in entities:
+            if not isinstance(entity, dict) or not isinstance(entity.get("id"), str) or "segments" not in entity:
+                raise wrong("an entity lacks a key", path, "id (text) and segments", f"{name}: {entity!r:.120}")
+        stem = PurePosixPath(name).stem
+        if stem in found:
+            raise wrong("a frame is listed twice", path, "names that occur once", name)
+        found[stem] = (name, entities)
+    return found
+
+
+def _fill(entity: dict[str, Any], size: tuple[int, int], where: str) -> Region:
+    scale = (size[1] / _WIDTH, size[0] / _HEIGHT)
+    try:
+        polygons = [integer_points(points, scale) for points in entity["segments"]]
+        if not all(p.min(initial=0) > -_FAR and p.max(initial=0) < _FAR for p in polygons):  # NaN becomes a very low integer
+            raise ValueError("a coordinate far outside the frame")
+        return fill_even_odd(polygons, *size)
+    except (ValueError, TypeError) as e:
+        expected = "segments, a list of polygons [[x, y], ...]"
+        raise DataError("an entity has a broken polygon", where=where, expected=expected, found=str(e)) from e
+
+
+def _has_pixels(entity: dict[str, Any]) -> bool:
+    try:
+        return _fill(entity, (_HEIGHT, _WIDTH), "").area > 0
+    except DataError:
+        return True  # `load` will say what is wrong

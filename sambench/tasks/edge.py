@@ -1,0 +1,276 @@
+"""The edge task: edge maps against every annotator's boundaries (Segment Anything, section 7.2 and D.2; protocol edge@1).
+
+A detector's map is taken as it is. A segmenter's is made of its masks: a grid of points on the whole image, all candidates of
+each, no filter by score, box suppression, and the outlines of what stays (`sambench.mask_edges`), scaled to [0, 1] and thinned.
+Either is scored by the boundary benchmark (`sambench.metrics.edges`). The rows hold counts, of which every score is made.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from sambench import prompts
+from sambench.edge_maps import canny_nms, dollar_nms
+from sambench.errors import DataError, ModelError, RunError, UsageError, unknown_name
+from sambench.mask_edges import Candidates, outline_map
+from sambench.metrics.edges import edge_counts, edge_counts_of_maps, edge_intervals, edge_scores, threshold_values
+from sambench.metrics.edges.counts import EdgeCounts
+from sambench.schema import EDGE_COLUMNS
+from sambench.tasks.prompted import Context, encode
+from sambench.tasks.summary import Bootstrap
+from sambench.types import EdgeDetector, EdgeMapSource, EdgeOutput, FloatArray, Prompt, Sample, Segmenter
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NMS_FLAVOURS = ("canny", "dollar", "none")
+COUNTS = ["cnt_r", "sum_r", "cnt_p", "sum_p"]
+SCORES = ("ods", "ois", "ap", "r50")
+
+
+@dataclass(frozen=True)
+class EdgeSettings:
+    """thresholds: how many. max_dist: tolerance as a share of the image's diagonal; None: the dataset's own.
+
+    Of segmenters alone: grid, points a side; nms_iou, of box suppression; nms, how the map is thinned (`edge_maps`): `canny`
+    along the gradient of the mask that gave the pixel its value, `dollar` across the map's own ridges, `none`.
+    """
+
+    thresholds: int = 99
+    max_dist: float | None = None
+    grid: int = 16
+    nms_iou: float = 0.7
+    nms: Literal["canny", "dollar", "none"] = "canny"
+
+    def __post_init__(self) -> None:
+        if self.nms not in NMS_FLAVOURS:
+            raise unknown_name("edge suppression", self.nms, NMS_FLAVOURS, where="--nms")
+        for name, fits, expected in (
+            ("thresholds", self.thresholds >= 1, "a number from 1 on"),
+            ("max_dist", self.max_dist is None or 0 < self.max_dist < 1, "a share of the diagonal, as 0.0075"),
+            ("grid", self.grid >= 1, "a number of points a side from 1 on"),
+            ("nms_iou", 0 <= self.nms_iou <= 1, "an IoU from 0 to 1"),
+        ):
+            if not fits:
+                where = "--" + name.replace("_", "-")
+                raise UsageError("a setting does not fit", where=where, expected=expected, found=getattr(self, name))
+
+
+@dataclass(frozen=True)
+class EdgePrediction:
+    """A map as the benchmark takes it, and what it took. n_masks: of a segmenter, after suppression; None for a detector."""
+
+    edge_map: EdgeOutput
+    encode_ms: float
+    edge_ms: float
+    n_masks: int | None = None
+
+
+@dataclass(frozen=True)
+class EdgeTask:
+    """See the module. Rows: `schema.EDGE_COLUMNS`, one a threshold."""
+
+    settings: EdgeSettings = EdgeSettings()
+    name: str = "edge"
+    version: int = 1
+
+    takes = ("masks", "edges")
+    needs = "boundaries"
+    whole_sets_only = True
+
+    @property
+    def protocol(self) -> str:
+        return f"{self.name}@{self.version}"
+
+    @property
+    def columns(self) -> dict[str, str]:
+        return EDGE_COLUMNS
+
+    def identity(self) -> dict[str, Any]:
+        """Everything of the protocol that can change a number."""
+        return {"protocol": self.protocol, **asdict(self.settings)}
+
+    def rows(
+        self, sample: Sample, model: Segmenter | EdgeDetector | EdgeMapSource, context: Context, /
+    ) -> list[dict[str, Any]]:
+        """One row a threshold; the first holds the map unless the run keeps none."""
+        prediction = self.predict(sample, model, context)
+        context.check_stop()
+        rows = self.score(sample, prediction)
+        if context.save_masks == "scored":
+            rows[0]["edge_map"] = _npy(prediction.edge_map)
+        return rows
+
+    def predict(
+        self, sample: Sample, model: Segmenter | EdgeDetector | EdgeMapSource, context: Context
+    ) -> EdgePrediction:
+        """The model's map of one image. Raises ModelError where the model breaks its contract."""
+        size = (sample.height, sample.width)
+        start = time.perf_counter()
+        if isinstance(model, EdgeMapSource):
+            return EdgePrediction(model.edge_map(sample.image_id, size), 0.0, _ms_since(start))
+        if isinstance(model, EdgeDetector):
+            image = sample.image
+            start = time.perf_counter()
+            found = model.edges(image)
+            return EdgePrediction(_checked(found, size), 0.0, _ms_since(start))
+        encoded = encode(model, sample)
+        start = time.perf_counter()
+        points = prompts.point_grid(self.settings.grid, *size)
+        candidates = Candidates()
+        for first in range(0, len(points), encoded.max_batch):
+            context.check_stop()
+            asked = [Prompt(p[None], np.ones(1, np.int8)) for p in points[first : first + encoded.max_batch]]
+            for prediction in encoded.decode(asked)[0]:
+                candidates.add(prediction.masks, prediction.scores)
+        outline = outline_map(candidates.found, *size, nms_iou=self.settings.nms_iou)
+        strength = scaled(outline.strength)
+        if self.settings.nms == "canny":
+            strength = canny_nms(strength, outline.grad_x, outline.grad_y)
+        elif self.settings.nms == "dollar":
+            strength = dollar_nms(strength)
+        return EdgePrediction(strength, encoded.encode_ms, _ms_since(start), outline.n_masks)
+
+    def score(self, sample: Sample, prediction: EdgePrediction) -> list[dict[str, Any]]:
+        """Rows of one image, by ascending threshold, without the map. Raises DataError for maps or annotations that do not fit."""
+        max_dist = self.settings.max_dist or sample.boundary_max_dist
+        if not sample.boundaries or max_dist is None:
+            raise DataError(
+                "an image has no annotated boundaries",
+                where=f"image {sample.image_id!r} of {sample.dataset}",
+                expected="at least one annotator's map, and the dataset's tolerance",
+                found=f"{len(sample.boundaries)} maps, tolerance {max_dist}",
+            )
+        start = time.perf_counter()
+        thresholds, counts = self._count(sample, prediction.edge_map, max_dist)
+        shared = {
+            "dataset": sample.dataset,
+            "image_id": sample.image_id,
+            "cluster_id": sample.cluster_id,
+            "height": sample.height,
+            "width": sample.width,
+            "n_annotators": len(sample.boundaries),
+            "max_dist": max_dist,
+            "n_masks": prediction.n_masks,
+            "encode_ms": prediction.encode_ms,
+            "edge_ms": prediction.edge_ms,
+            "score_ms": _ms_since(start),
+            "status": "ok",
+        }
+        numbers = counts.as_array().tolist()
+        return [{**shared, "t": t, **dict(zip(COUNTS, n, strict=True))} for t, n in zip(thresholds, numbers, strict=True)]
+
+    def _count(self, sample: Sample, edge_map: EdgeOutput, max_dist: float) -> tuple[list[float], EdgeCounts]:
+        if edge_map.ndim == 3:
+            family = list(edge_map)
+            return threshold_values(len(family)).tolist(), edge_counts_of_maps(family, sample.boundaries, max_dist=max_dist)
+        values = threshold_values(self.settings.thresholds)
+        return values.tolist(), edge_counts(edge_map, sample.boundaries, max_dist=max_dist, thresholds=values)
+
+    def running(self, rows: Sequence[dict[str, Any]]) -> dict[str, tuple[float, int]]:
+        """The image's best F, for a running mean on screen; the mean is none of the scores."""
+        counts = np.array([[[row[c] for c in COUNTS] for row in rows]])
+        return {"mean best F": (float(edge_scores(counts, np.array([row["t"] for row in rows])).image_f[0]), 1)}
+
+    def reduce(self, frame: pd.DataFrame, bootstrap: Bootstrap) -> list[dict[str, Any]]:
+        """Metric rows of a frame of rows with status `ok`: ODS, OIS, AP, R50 with intervals, and where ODS and OIS stand."""
+        if frame.empty:
+            return []
+        thresholds, counts, clusters = counts_of(frame)
+        scores = edge_scores(counts, thresholds)
+        low, high = edge_intervals(
+            counts, thresholds, clusters, n_resamples=bootstrap.n_resamples, level=bootstrap.level, seed=bootstrap.seed
+        )
+        shared = {
+            "variant": "",
+            "n_images": len(counts),
+            "n_objects": int(frame.groupby("image_id")["n_annotators"].first().sum()),
+            "n_clusters": len(set(clusters)),
+            "unit": "fraction",
+            "aggregate": "counts_summed_over_images",
+            "source_kind": "measured",
+        }
+        interval = {
+            "ci_level": bootstrap.level,
+            "ci_method": f"percentile bootstrap over clusters, {bootstrap.n_resamples} resamples, seed {bootstrap.seed}",
+            "higher_is_better": True,
+        }
+        rows = [
+            {**shared, **interval, "metric": m, "value": getattr(scores, m), "ci_low": float(low[j]), "ci_high": float(high[j])}
+            for j, m in enumerate(SCORES)
+        ]
+        beside = {
+            "ods_threshold": scores.ods_threshold,
+            "ods_recall": scores.ods_recall,
+            "ods_precision": scores.ods_precision,
+            "ois_recall": scores.ois_r,
+            "ois_precision": scores.ois_p,
+        }
+        return rows + [{**shared, "metric": m, "value": v} for m, v in beside.items()]
+
+
+def counts_of(frame: pd.DataFrame) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], list[str]]:
+    """Thresholds [T], counts int64 [N, T, 4] and cluster by image of rows with status `ok`, images sorted by id.
+
+    Raises RunError where images have different thresholds.
+    """
+    frame = frame.sort_values(["image_id", "t"], kind="stable")
+    n_images = frame["image_id"].nunique()
+    t = frame["t"].to_numpy(np.float64)
+    thresholds = t[: len(t) // n_images]
+    if len(t) % n_images or (t.reshape(n_images, -1) != thresholds).any():
+        raise RunError(
+            "the images of a set were counted at different thresholds",
+            expected="maps of one kind: strengths, or families of the same number of binary maps",
+            found=", ".join(f"{n} thresholds" for n in sorted(frame.groupby("image_id").size().unique().tolist())),
+            remedy="give every image a map of the same kind",
+        )
+    counts = frame[COUNTS].to_numpy(np.int64).reshape(n_images, len(thresholds), 4)
+    return thresholds, counts, frame["cluster_id"].to_numpy()[:: len(thresholds)].tolist()
+
+
+def map_of(raw: bytes) -> EdgeOutput:
+    """The edge map in a row's `edge_map`."""
+    array: EdgeOutput = np.load(io.BytesIO(raw), allow_pickle=False)
+    return array
+
+
+def scaled(strength: FloatArray) -> FloatArray:
+    """strength [H, W], linearly to [0, 1]; a map of one value becomes 0."""
+    low, high = strength.min(), strength.max()
+    out: FloatArray = (strength - low) / (high - low) if high > low else np.zeros_like(strength)
+    return out
+
+
+def _checked(found: Any, size: tuple[int, int]) -> EdgeOutput:
+    array = np.asarray(found)
+    strength = array.shape == size and array.dtype in (np.float32, np.float64)
+    family = array.ndim == 3 and array.shape[1:] == size and len(array) and array.dtype == np.bool_
+    if not strength and not family:
+        raise ModelError(
+            "edges() broke its contract",
+            expected=f"float32 or float64 {list(size)} in [0, 1], or bool [T, {size[0]}, {size[1]}]",
+            found=f"{array.dtype} {list(array.shape)}",
+            remedy="see sambench.types.EdgeDetector",
+        )
+    return array
+
+
+def _npy(edge_map: EdgeOutput) -> bytes:
+    out = io.BytesIO()
+    np.save(out, edge_map, allow_pickle=False)
+    return out.getvalue()
+
+
+def _ms_since(start: float) -> float:
+    return (time.perf_counter() - start) * 1e3
+
+
+TASK, SETTINGS = EdgeTask, EdgeSettings
