@@ -163,8 +163,7 @@ class LogitMasks:
             return (0, 0, 0, 0)
 
         def row_has(start: int, stop: int) -> BoolArray:
-            found: BoolArray = (self.logits(i, Window(start, x0, stop, x1)) > 0).any(axis=1)
-            return found
+            return np.asarray((self.logits(i, Window(start, x0, stop, x1)) > 0).any(axis=1), np.bool_)
 
         top = _first(row_has, y0, y1)
         if top is None:
@@ -172,11 +171,11 @@ class LogitMasks:
         bottom = _last(row_has, top, y1)
 
         def column_has(start: int, stop: int) -> BoolArray:
-            found: BoolArray = (self.logits(i, Window(top, start, bottom + 1, stop)) > 0).any(axis=0)
-            return found
+            return np.asarray((self.logits(i, Window(top, start, bottom + 1, stop)) > 0).any(axis=0), np.bool_)
 
         left = _first(column_has, x0, x1)
-        return (left or 0, top, _last(column_has, left or 0, x1), bottom)
+        left = x0 if left is None else left
+        return (left, top, _last(column_has, left, x1), bottom)
 
     def _bands(self, low: FloatArray, window: Window) -> Iterator[tuple[int, FloatArray]]:
         """The interpolated logits on a window, a band of rows at a time: (first row, float32 [rows, x1 - x0])."""

@@ -4,8 +4,8 @@ Every mask gives its outline: the Sobel magnitude of its probability map, on the
 The map is the pixel-wise maximum over the masks that box suppression leaves.
 
 Suppression needs boxes alone, and most masks go: outlines are made of what stays, on windows of the image. Until all masks are
-known their low-resolution form is held, up to a fixed number of them; older ones are reduced to their outlines, a few thousand pixels
-each, so that memory does not follow the size of the grid. No mask is ever held at full size.
+known their low-resolution form is held, up to a fixed number of them; older ones are reduced to their outlines, a few thousand
+pixels each, so that memory hardly follows the size of the grid. No mask is ever held at full size.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[st
 @pytest.fixture
 def root(originals: Callable[[str], Path], name: str, tmp_path: Path) -> Path:
     """A copy of the fixture that may be harmed."""
-    return Path(shutil.copytree(originals(name), tmp_path / "here" / name))
+    return Path(shutil.copytree(originals(name), tmp_path / "here" / "copy"))
 
 
 def kinds(root: Path) -> list[Path]:
@@ -152,8 +152,8 @@ HARMS: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("how", HARMS)
 @each_fixture
-def test_a_harmed_file(root: Path, name: str, how: str) -> None:
-    """Whatever file is harmed: a DataError that names it (or what lacks it), or no harm to what is read."""
+def test_a_harmed_file(root: Path, name: str, how: str, tmp_path: Path) -> None:
+    """Whatever file is harmed: a DataError that names it (or what lacks it), the dataset, what should be there and what to do."""
     whole = read_all(name, root)
     noticed = 0
     for path in kinds(root):
@@ -161,10 +161,12 @@ def test_a_harmed_file(root: Path, name: str, how: str) -> None:
         HARMS[how](path)
         errors = tried(name, root)
         for e in errors:
-            text = str(e)
+            text = str(e).replace(str(tmp_path), "")
             named = (path.name, path.stem, path.parent.name)
             assert any(n in text for n in named), f"{path} {how}, but the error does not name it: {text}"
-            assert e.expected or e.found or e.remedy, text
+            assert name in text
+            assert e.expected, text
+            assert e.remedy, text
         noticed += bool(errors) or read_all(name, root) != whole
         path.write_bytes(content)
     assert noticed, f"no file {how} makes a difference"

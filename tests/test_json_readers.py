@@ -239,6 +239,17 @@ def test_even_odd_filling_equals_opencv_on_the_whole_frame() -> None:
     assert fill_even_odd([integer_points([[-9, -9], [-5, -9], [-5, -5]])], 5, 5).area == 0
 
 
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), -float("inf"), 10**400, -(10**400), 1e9, True, "3", None, [1]])
+@pytest.mark.parametrize("at", [0, 3, 5])
+def test_every_odd_coordinate_is_refused(odd: Any, at: int) -> None:
+    polygon: list[Any] = [1, 1.5, 9, 1, 9, 7]
+    assert has_pixels([polygon], 20, 20, where="x")
+    polygon[at] = odd
+    for call in (has_pixels, region_of):
+        with pytest.raises(DataError, match="has the coordinate"):
+            call([polygon], 20, 20, where="x")
+
+
 @pytest.mark.shared
 def test_real_lvis_annotations(shared: Path, tmp_path: Path) -> None:
     """100 images of LVIS v0.5: 7 without annotation; masks as pycocotools makes them."""
@@ -322,7 +333,7 @@ def test_broken_annotation_file_is_named(name: str, text: str, tmp_path: Path) -
 def test_broken_and_missing_images_are_named(name: str, tmp_path: Path) -> None:
     dataset, _, _ = opened(name, tmp_path)
     image_id = next(r.image_id for r in reversed(dataset.index()) if r.n_masks)
-    read: Any = dataset.load(image_id).read  # a partial of a function of the path, or of a method of what has it
+    read: Any = dataset.inner.load(image_id).read  # type: ignore[attr-defined]  # a partial of a function of the path, or of a method of what has it
     path = next((a for a in read.args if isinstance(a, Path)), None) or read.func.__self__.path
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     assert str(path) in error_of(lambda: dataset.load(image_id).image)

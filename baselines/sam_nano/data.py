@@ -1,7 +1,7 @@
 """Training examples of `sam_nano`: crops of scenes, their targets at the decoder's resolution, and first prompts.
 
-Example number k of a stream is a function of (seed, stream, k) alone. Scenes are kept on disk once drawn (`cache`); a missing one is
-drawn anew, so a cache changes the time and never the numbers.
+The examples of a step are a function of (seed, stream, step) alone. Scenes are kept on disk once drawn (`cache`); a missing one
+is drawn anew, so a cache changes the time and never the numbers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from generator import GENERATOR, SIDE, scene
+from generator import GENERATOR, JOINTED, SIDE, scene
 from shapes import F32, U8, Rng
 
 STRIDE = 4  # input pixels a cell of the low-resolution masks
@@ -25,9 +25,12 @@ HELD_OUT = 1_000_000  # scenes from this number on are for validation
 
 @dataclass(frozen=True)
 class Example:
-    """pixels float32 [3, S, S] normalised; origin_xy: where the crop lies in the frame, multiples of 32; per object: targets float32
-    [P, S/4, S/4], coverage in 0..1; centre_xy and random_xy float32 [P, 2]; box_xyxy (tight) and loose_xyxy (noisy) [P, 4]. things8 and things4 int16 [S/8, S/8] and [S/4, S/4]: which thing is at the middle
-    of each cell; wholes8: which whole."""
+    """One crop of side S and P of its objects.
+
+    pixels float32 [3, S, S], normalised. origin_xy: where the crop lies in the model's frame, multiples of 32. Per object: targets
+    float32 [P, S/4, S/4], coverage in 0..1; centre_xy and random_xy float32 [P, 2]; box_xyxy (tight) and loose_xyxy (noisy) [P, 4].
+    things8 and things4 int16 [S/8, S/8] and [S/4, S/4]: which thing is at the middle of each cell; wholes8: which whole.
+    """
 
     pixels: F32
     origin_xy: F32
@@ -159,7 +162,9 @@ def _choose(rng: Rng, masks: list[npt.NDArray[np.bool_]], n: int) -> list[npt.ND
     return [masks[i] for i in rng.choice(len(masks), n, replace=few, p=weight / weight.sum())]
 
 
-def _first_prompts(rng: Rng, mask: npt.NDArray[np.bool_]) -> tuple[tuple[float, float], tuple[float, float], tuple[int, int, int, int]]:
+def _first_prompts(
+    rng: Rng, mask: npt.NDArray[np.bool_]
+) -> tuple[tuple[float, float], tuple[float, float], tuple[int, int, int, int]]:
     rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     y0, y1, x0, x1 = (int(v) for v in (rows[0], rows[-1], cols[0], cols[-1]))
     inside = np.pad(mask[y0 : y1 + 1, x0 : x1 + 1].astype(np.uint8), 1)
@@ -170,12 +175,17 @@ def _first_prompts(rng: Rng, mask: npt.NDArray[np.bool_]) -> tuple[tuple[float, 
     return (x0 + cx, y0 + cy), (x0 + int(xs[k]), y0 + int(ys[k])), (x0, y0, x1, y1)
 
 
-def batch(seed: int, stream: int, step: int, *, scenes: int, cache: Path | None, side: int, images: int, prompts: int) -> list[Example]:
-    """The examples of one step. stream 0 is training, 1 validation (on held-out scenes)."""
+def batch(
+    seed: int, stream: int, step: int, *, scenes: int, cache: Path | None, side: int, images: int, prompts: int, jointed: int = 0
+) -> list[Example]:
+    """The examples of one step. stream 0 is training, 1 validation (on held-out scenes). jointed: how many scenes of that kind."""
     rng = np.random.default_rng([seed, stream, step])
     out: list[Example] = []
     while len(out) < images:
-        index = int(rng.integers(scenes)) + (HELD_OUT if stream else 0)
+        if jointed and rng.random() < 0.35:
+            index = JOINTED + int(rng.integers(jointed))
+        else:
+            index = int(rng.integers(scenes)) + (HELD_OUT if stream else 0)
         found = example(rng, index, cache, side=side, prompts=prompts)
         if found is not None:
             out.append(found)

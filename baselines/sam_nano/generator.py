@@ -1,7 +1,7 @@
 """Procedural training pictures of `sam_nano`. `scene(i)` is a function of i alone.
 
-A scene is an image uint8 [512, 512, 3], a map int16 [512, 512] of the topmost thing at every pixel (0: none), and every thing's parent
-(0: none). The mask of a thing is what the map shows of it and of all its descendants, so parts nest and later things occlude.
+A scene is an image uint8 [512, 512, 3], a map int16 [512, 512] of the topmost thing at every pixel (0: none), and every thing's
+parent (0: none). The mask of a thing is what the map shows of it and of all its descendants: parts nest, later things occlude.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from shapes import F32, U8, Rng, fractal, outline, smooth_noise, stamp, texture
 
 SIDE = 512
+JOINTED = 500_000  # scenes from this number on are of jointed things and of long thin ones
 GENERATOR = 1  # raise it with every change that changes a pixel
 
 
@@ -33,7 +34,10 @@ def scene(index: int) -> tuple[U8, npt.NDArray[np.int16], npt.NDArray[np.int16]]
     rng = np.random.default_rng([GENERATOR, index])
     s = Scene(rng, np.zeros((SIDE, SIDE, 3), np.float32))
     s.textures = [texture(rng, SIDE) for _ in range(4)]
-    kinds = {_objects: 0.42, _mosaic: 0.1, _fluorescent: 0.2, _stained: 0.1, _packed: 0.1, _stuff: 0.08}
+    if index < JOINTED:
+        kinds = {_objects: 0.42, _mosaic: 0.1, _fluorescent: 0.2, _stained: 0.1, _packed: 0.1, _stuff: 0.08}
+    else:
+        kinds = {_figures: 0.65, _tangles: 0.35}
     draw = list(kinds)[int(rng.choice(len(kinds), p=list(kinds.values())))]
     draw(s)
     return _photograph(s, gentle=draw is _fluorescent), s.things, np.array(s.parents, np.int16)
@@ -42,7 +46,9 @@ def scene(index: int) -> tuple[U8, npt.NDArray[np.int16], npt.NDArray[np.int16]]
 def _colour(rng: Rng, near: F32 | None = None, spread: float = 40.0) -> F32:
     if near is not None:
         return np.clip(near + rng.normal(0, spread, 3), 0, 255).astype(np.float32)
-    return (rng.uniform(0, 255, 3) if rng.random() < 0.7 else np.repeat(rng.uniform(0, 255), 3) + rng.normal(0, 12, 3)).astype(np.float32)
+    return (rng.uniform(0, 255, 3) if rng.random() < 0.7 else np.repeat(rng.uniform(0, 255), 3) + rng.normal(0, 12, 3)).astype(
+        np.float32
+    )
 
 
 def _piece(s: Scene, h: int, w: int) -> F32:
@@ -76,11 +82,24 @@ def _background(s: Scene) -> F32:
     return base
 
 
-def _put(s: Scene, mask: U8, at: tuple[float, float], look: F32 | None, *, parent: int = 0, edge: float = 0.0, alpha: float = 1.0,
-         dome: float = 0.0, shadow: float = 0.0, rim: F32 | None = None) -> int:
+def _put(
+    s: Scene,
+    mask: U8,
+    at: tuple[float, float],
+    look: F32 | None,
+    *,
+    parent: int = 0,
+    edge: float = 0.0,
+    alpha: float = 1.0,
+    dome: float = 0.0,
+    shadow: float = 0.0,
+    rim: F32 | None = None,
+    free: bool = False,
+) -> int:
     """Lay a stamp on the scene, its middle at (x, y); returns the thing's number, 0 if nothing of it is inside.
 
     look: colour field of the stamp's size, or None to leave the picture as it is. edge: blur of the outline in pixels.
+    free: a part may reach beyond its whole, which then grows by it.
     """
     h, w = mask.shape
     y0, x0 = int(at[1]) - h // 2, int(at[0]) - w // 2
@@ -90,7 +109,7 @@ def _put(s: Scene, mask: U8, at: tuple[float, float], look: F32 | None, *, paren
     part = (slice(a0 - y0, a1 - y0), slice(b0 - x0, b1 - x0))
     view, things = s.image[a0:a1, b0:b1], s.things[a0:a1, b0:b1]
     inside = mask[part] > 127
-    if parent:
+    if parent and not free:
         inside &= np.isin(things, _kin(s, parent))
     if np.count_nonzero(inside) < 12:
         return 0
@@ -162,10 +181,16 @@ def _thing(s: Scene, mask: U8, size: float, at: tuple[float, float], colour: F32
     plain = rng.random() < 0.35
     look = colour if plain else _surface(s, side, side, colour, float(rng.choice([10, 30, 80])))
     number = _put(
-        s, mask, at, look, edge=float(rng.uniform(0, 1.5)) if rng.random() < 0.5 else 0.0, alpha=1.0 if rng.random() < 0.9 else 0.6,
-        dome=float(rng.uniform(-60, 90)) if rng.random() < 0.4 else 0.0, shadow=float(rng.uniform(0.2, 0.6)) if rng.random() < 0.3 else 0.0,
+        s,
+        mask,
+        at,
+        look,
+        edge=float(rng.uniform(0, 1.5)) if rng.random() < 0.5 else 0.0,
+        alpha=1.0 if rng.random() < 0.9 else 0.6,
+        dome=float(rng.uniform(-60, 90)) if rng.random() < 0.4 else 0.0,
+        shadow=float(rng.uniform(0.2, 0.6)) if rng.random() < 0.3 else 0.0,
         rim=_colour(rng) if rng.random() < 0.15 else None,
-    )  # fmt: skip
+    )
     if not number or size < 14 or rng.random() < 0.45:
         return
     if rng.random() < 0.3:  # a regular grid of parts
@@ -198,7 +223,9 @@ def _mosaic(s: Scene) -> None:
         warp = [smooth_noise(rng, SIDE, SIDE, 40) * rng.uniform(0, 14) for _ in range(2)]
         _, label = cv2.distanceTransformWithLabels(seeds, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_CCOMP)
         y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32)
-        label = cv2.remap(label.astype(np.float32), x + warp[0], y + warp[1], cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE).astype(np.int32)
+        label = cv2.remap(
+            label.astype(np.float32), x + warp[0], y + warp[1], cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE
+        ).astype(np.int32)
     else:
         f = fractal(rng, SIDE, SIDE, float(rng.uniform(80, 250)), 0.45)
         band = np.digitize(f, np.quantile(f, np.sort(rng.uniform(0.1, 0.9, int(rng.integers(1, 4))))))
@@ -221,7 +248,7 @@ def _mosaic(s: Scene) -> None:
         view = s.image[a0:a1, b0:b1]
         view[cut] = look[cut]
     if line is not None:
-        edge = (cv2.morphologyEx(label.astype(np.uint16), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0)
+        edge = cv2.morphologyEx(label.astype(np.uint16), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
         s.image[edge] = line
     for _ in range(int(rng.integers(0, 6))):
         size = float(rng.uniform(10, 60))
@@ -238,7 +265,11 @@ def _places(rng: Rng, n: int, radius: float, touch: float) -> list[tuple[float, 
         if len(out) >= n:
             break
         r = radius * float(np.exp(rng.normal(0, grown)))
-        p = rng.uniform(-5, SIDE + 5, 2) if clusters is None or rng.random() < 0.2 else clusters[rng.integers(len(clusters))] + rng.normal(0, spread, 2)
+        p = (
+            rng.uniform(-5, SIDE + 5, 2)
+            if clusters is None or rng.random() < 0.2
+            else clusters[rng.integers(len(clusters))] + rng.normal(0, spread, 2)
+        )
         if out:
             q = np.array(out)
             if (np.hypot(q[:, 0] - p[0], q[:, 1] - p[1]) < (q[:, 2] + r) * touch).any():
@@ -312,11 +343,19 @@ def _stained(s: Scene) -> None:
     for x, y, r in _places(rng, n, radius, float(rng.uniform(0.8, 1.1))):
         half = min(int(r * 1.6) + 3, 200)
         mask = np.zeros((2 * half + 1, 2 * half + 1), np.uint8)
-        cv2.fillPoly(mask, [np.round((outline(rng, r, str(rng.choice(["blob", "ellipse", "lump"]))) + half) * 16).astype(np.int32)], 255, cv2.LINE_8, 4)
+        cv2.fillPoly(
+            mask,
+            [np.round((outline(rng, r, str(rng.choice(["blob", "ellipse", "lump"]))) + half) * 16).astype(np.int32)],
+            255,
+            cv2.LINE_8,
+            4,
+        )
         look = _colour(rng, purple, spread) + _piece(s, *mask.shape)[..., None] * rng.uniform(0, 30)
         look = look + rng.uniform(0, 14) * rng.standard_normal(mask.shape, dtype=np.float32)[..., None]
         rim = _colour(rng, purple * 0.8, 10) if rng.random() < 0.3 else None
-        _put(s, mask, (x, y), look.astype(np.float32), edge=float(rng.uniform(0.3, 1.8)), alpha=float(rng.uniform(0.45, 1)), rim=rim)
+        _put(
+            s, mask, (x, y), look.astype(np.float32), edge=float(rng.uniform(0.3, 1.8)), alpha=float(rng.uniform(0.45, 1)), rim=rim
+        )
 
 
 def _packed(s: Scene) -> None:
@@ -346,16 +385,107 @@ def _stuff(s: Scene) -> None:
     x = np.arange(SIDE)
     turned = rng.random() < 0.3
     for level in np.sort(rng.uniform(0.15, 0.95, int(rng.integers(2, 6)))):
-        ridge = level * SIDE + smooth_noise(rng, 1, SIDE, float(rng.uniform(20, 160)))[0] * rng.uniform(0, 60) + (x - 256) * rng.normal(0, 0.15)
+        ridge = (
+            level * SIDE
+            + smooth_noise(rng, 1, SIDE, float(rng.uniform(20, 160)))[0] * rng.uniform(0, 60)
+            + (x - 256) * rng.normal(0, 0.15)
+        )
         mask = (np.arange(SIDE)[:, None] >= ridge[None, :]).astype(np.uint8) * np.uint8(255)
         if turned:
             mask = np.ascontiguousarray(mask.T)
-        _put(s, mask, (256.0, 256.0), _surface(s, SIDE, SIDE, _colour(rng), float(rng.choice([10, 30, 60]))), edge=float(rng.uniform(0, 1)))
+        _put(
+            s,
+            mask,
+            (256.0, 256.0),
+            _surface(s, SIDE, SIDE, _colour(rng), float(rng.choice([10, 30, 60]))),
+            edge=float(rng.uniform(0, 1)),
+        )
         for _ in range(int(rng.integers(0, 5))):
             size = float(np.exp(rng.uniform(np.log(10), np.log(80))))
             px = int(rng.integers(0, SIDE))
             at = (float(px), float(np.clip(ridge[px], 0, SIDE)))
             _thing(s, stamp(rng, size), size, (at[1], at[0]) if turned else at, _colour(rng))
+
+
+def _long_stamp(rng: Rng, length: float, width: float) -> U8:
+    """A limb: a rounded bar, a wedge or an ellipse of that length and width, at any angle."""
+    half = int(length * 0.6) + 4
+    out = np.zeros((2 * half + 1, 2 * half + 1), np.uint8)
+    a = rng.uniform(0, np.pi)
+    d = np.array([np.cos(a), np.sin(a)]) * length / 2
+    if rng.random() < 0.5:
+        p, q = (tuple(int(v) for v in np.round(half + k * d)) for k in (-1, 1))
+        cv2.line(out, p, q, 255, max(2, int(width)))
+    else:
+        axes = (max(2, int(length / 2)), max(1, int(width / 2)))
+        cv2.ellipse(out, (half, half), axes, float(np.degrees(a)), 0, 360, 255, -1)
+    return out
+
+
+def _figures(s: Scene) -> None:
+    """Things of several pieces side by side, each with its own look: a body, and what hangs on it; the whole is all of them."""
+    rng = s.rng
+    ground = _background(s)
+    n = int(rng.integers(2, 12))
+    big = float(np.exp(rng.uniform(np.log(14), np.log(75))))
+    for _ in range(n):
+        size = min(big * float(np.exp(rng.normal(0, 0.3))), 133.0)  # its stamp just fits the scene
+        at = (float(rng.uniform(0.03, 0.97) * SIDE), float(rng.uniform(0.03, 0.97) * SIDE))
+        palette = [_colour(rng, ground if rng.random() < 0.15 else None, 30.0) for _ in range(int(rng.integers(1, 4)))]
+        body = stamp(rng, size, "fill")
+        shadow = float(rng.uniform(0.2, 0.5)) if rng.random() < 0.3 else 0.0
+        number = _put(s, body, at, _surface(s, *body.shape, palette[0], float(rng.choice([5, 20, 60]))), shadow=shadow)
+        if not number:
+            continue
+        for _ in range(int(rng.integers(2, 8))):
+            a = rng.uniform(0, 2 * np.pi)
+            where = (at[0] + np.cos(a) * size * rng.uniform(0.5, 1.1), at[1] + np.sin(a) * size * rng.uniform(0.5, 1.1))
+            if rng.random() < 0.5:
+                piece = _long_stamp(rng, float(size * rng.uniform(0.5, 1.6)), float(size * rng.uniform(0.1, 0.4)))
+            else:
+                piece = stamp(rng, float(size * rng.uniform(0.2, 0.6)), "fill")
+            colour = _colour(rng, palette[int(rng.integers(len(palette)))], 12.0)
+            look = colour if rng.random() < 0.5 else _surface(s, *piece.shape, colour, 25.0)
+            _put(s, piece, where, look, parent=number, free=True, dome=float(rng.choice([0, 0, 50])))
+        for _ in range(int(rng.integers(0, 4))):
+            where = (at[0] + rng.normal(0, 0.35) * size, at[1] + rng.normal(0, 0.35) * size)
+            _put(s, stamp(rng, float(size * rng.uniform(0.1, 0.3)), "fill"), where, _colour(rng), parent=number)
+
+
+def _tangles(s: Scene) -> None:
+    """Long bent lines over one another, thin to thick, alike or in colours."""
+    rng = s.rng
+    _background(s)
+    palette = [_colour(rng) for _ in range(int(rng.integers(1, 6)))]
+    widest = rng.uniform(5, 22)
+    for _ in range(int(rng.integers(3, 16))):
+        k = int(rng.integers(3, 6))
+        p = rng.uniform(-0.1, 1.1, (k, 2)) * SIDE
+        t = np.linspace(0, k - 1, 60)
+        line = np.stack([_smooth_line(p[:, i], t) for i in (0, 1)], axis=1)
+        mask = np.zeros((SIDE + 1, SIDE + 1), np.uint8)
+        cv2.polylines(
+            mask, [np.round(line * 16).astype(np.int32)], False, 255, max(2, int(rng.uniform(0.3, 1) * widest)), cv2.LINE_8, 4
+        )
+        colour = _colour(rng, palette[int(rng.integers(len(palette)))], 20.0)
+        look = colour if rng.random() < 0.6 else _surface(s, SIDE, SIDE, colour, 30.0)
+        _put(
+            s,
+            mask[:SIDE, :SIDE],
+            (256.0, 256.0),
+            look,
+            dome=float(rng.choice([0, 60])),
+            shadow=0.0,
+            edge=float(rng.uniform(0, 0.8)),
+        )
+    for _ in range(int(rng.integers(0, 6))):
+        size = float(rng.uniform(10, 50))
+        _thing(s, stamp(rng, size), size, (float(rng.uniform(0, SIDE)), float(rng.uniform(0, SIDE))), _colour(rng))
+
+
+def _smooth_line(knots: npt.NDArray[np.float64], t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """A polynomial through the knots at 0, 1, 2, ..., read at t."""
+    return np.polyval(np.polyfit(np.arange(len(knots)), knots, len(knots) - 1), t)
 
 
 def _photograph(s: Scene, *, gentle: bool) -> U8:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from sambench.models.sam.nano import NanoSam
 from sambench.models.sam.nano_encoder import plain_colours
 from sambench.models.sam.nano_layers import NanoInput
-from sambench.models.sam.nano_prompts import prompt_maps, smoothed
+from sambench.models.sam.nano_prompts import hinted, prompt_maps, smoothed
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,9 @@ class Batch:
         owner = torch.arange(len(examples)).repeat_interleave(len(examples[0].targets))
         pixels = torch.from_numpy(np.stack([e.pixels for e in examples]))
         origin = torch.from_numpy(np.stack([e.origin_xy for e in examples]))
-        return cls(pixels, origin, owner, *(rows(n) for n in ("targets", "centre_xy", "random_xy", "box_xyxy", "loose_xyxy")),
-                   *(torch.from_numpy(np.stack([getattr(e, n) for e in examples])) for n in ("things8", "wholes8", "things4")))  # fmt: skip
+        of_objects = (rows(n) for n in ("targets", "centre_xy", "random_xy", "box_xyxy", "loose_xyxy"))
+        maps = (torch.from_numpy(np.stack([getattr(e, n) for e in examples])) for n in ("things8", "wholes8", "things4"))
+        return cls(pixels, origin, owner, *of_objects, *maps)
 
 
 @dataclass
@@ -69,8 +71,17 @@ def image_side(model: NanoSam, batch: Batch) -> NanoInput:
     )
 
 
-def play(model: NanoSam, batch: Batch, *, rounds: int, generator: torch.Generator, protocol: bool = False,
-         head: DenseHead | None = None, iou_weight: float = 1.0) -> Rounds:  # fmt: skip
+def play(
+    model: NanoSam,
+    batch: Batch,
+    *,
+    rounds: int,
+    generator: torch.Generator,
+    protocol: bool = False,
+    head: DenseHead | None = None,
+    iou_weight: float = 1.0,
+    box_hints: bool = True,
+) -> Rounds:
     """The first half of the objects' list starts with points, the other half with boxes (a random split); then clicks.
 
     protocol: as the benchmark asks: centre clicks and tight boxes, and each further click at the middle of the largest error.
@@ -97,10 +108,18 @@ def play(model: NanoSam, batch: Batch, *, rounds: int, generator: torch.Generato
             two = model.tokens(state, more_points, more_labels, boxes, origin_xy=origin[half:], owner=owner[half:])
         all_points = torch.cat((points, F.pad(more_points, (0, 0, 1, 0))))
         all_labels = torch.cat((labels, F.pad(more_labels, (1, 0), value=-1)))
-        maps = prompt_maps(state, all_points, all_labels, torch.cat((none, boxes)), masks, b, owner)
-        dense = model.prompt_encoder.no_mask_embed.weight[None] if masks is None else model.prompt_encoder.dense(masks.to(state.image.dtype))
+        all_boxes = torch.cat((none, boxes))
+        maps = prompt_maps(state, all_points, all_labels, all_boxes, masks, b, owner, box_hints=box_hints)
+        dense = (
+            model.prompt_encoder.no_mask_embed.weight[None]
+            if masks is None
+            else model.prompt_encoder.dense(masks.to(state.image.dtype))
+        )
         chosen = slice(0, None) if k == 0 else slice(0, 1)
-        alike = model.mask_decoder.affinities(state, all_points, all_labels, owner)
+        clicks, kinds = hinted(all_points, all_labels, all_boxes if box_hints else None)
+        assert clicks is not None
+        assert kinds is not None
+        alike = model.mask_decoder.affinities(state, clicks, kinds, owner)
         logits, predicted = model.mask_decoder.predict(state, torch.cat((one, two)), dense, maps, alike, chosen, owner)
         loss, true = (first_round if k == 0 else later_round)(logits, predicted, target, iou_weight)
         out.loss = out.loss + loss.mean()
@@ -120,7 +139,7 @@ def play(model: NanoSam, batch: Batch, *, rounds: int, generator: torch.Generato
 
 @torch.no_grad()
 def next_clicks(logits: Tensor, target: Tensor, generator: torch.Generator, protocol: bool) -> tuple[Tensor, Tensor]:
-    """logits and target [B, h, w] -> points [B, 1, 2] in pixels and labels [B, 1], in the error region; where there is none, on the target.
+    """logits and target [B, h, w] -> points [B, 1, 2] in pixels and labels [B, 1], in the error region (or on the target).
 
     Half of the clicks fall anywhere in the error, half about the middle of its largest part (all, with protocol).
     """
@@ -145,11 +164,11 @@ def next_clicks(logits: Tensor, target: Tensor, generator: torch.Generator, prot
 class DenseHead(torch.nn.Module):
     """What a picture teaches the encoder beside its prompts. One prompt is about one object; this is about all of them at once.
 
-    Boundaries (the head itself is for training alone): do two cells at some distance, right or down, belong to different things?
-    Affinities (the decoder's own): does any cell belong with what is under an anchor, as a part (first kind) or as a whole (second)?
+    Boundaries (the head itself is for training alone): do two cells some way apart, right or down, belong to different things?
+    Affinities (the decoder's own): does a cell belong with what is under an anchor, as a part (first kind) or as a whole (second)?
     """
 
-    DISTANCES = {8: (1, 3, 8), 4: (1, 2, 6)}  # stride -> in cells
+    DISTANCES: ClassVar = {8: (1, 3, 8), 4: (1, 2, 6)}  # stride -> in cells
     ANCHORS = 48
 
     def __init__(self, fine_chans: tuple[int, int]) -> None:
@@ -170,7 +189,7 @@ class DenseHead(torch.nn.Module):
 
     def affinity(self, model: NanoSam, state: NanoInput, batch: Batch, generator: torch.Generator) -> Tensor:
         """Same and different cells weigh the same for every anchor; three quarters of the anchors lie on things."""
-        images, h, w = batch.things8.shape
+        images, _, w = batch.things8.shape
         on = (batch.things8 > 0).flatten(1).float() * 3 + 1
         at = torch.multinomial(on, self.ANCHORS, replacement=True, generator=generator)
         points = torch.stack((at % w, at // w), dim=2) * 8.0 + 3.5
@@ -194,5 +213,8 @@ class Game(torch.nn.Module):
         self.model = model
         self.head = head
 
-    def forward(self, batch: Batch, rounds: int, generator: torch.Generator, dense: bool, iou_weight: float) -> Rounds:
-        return play(self.model, batch, rounds=rounds, generator=generator, head=self.head if dense else None, iou_weight=iou_weight)  # fmt: skip
+    def forward(
+        self, batch: Batch, rounds: int, generator: torch.Generator, *, dense: bool, iou_weight: float, box_hints: bool
+    ) -> Rounds:
+        head = self.head if dense else None
+        return play(self.model, batch, rounds=rounds, generator=generator, head=head, iou_weight=iou_weight, box_hints=box_hints)

@@ -12,9 +12,9 @@ FOCAL_WEIGHT, DICE_WEIGHT = 20.0, 1.0
 def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
     """logits [B, M, h, w], target [B, h, w] coverage in 0..1 -> [B, M]: 20 x focal (gamma 2) + dice.
 
-    The paper's focal term is a mean over all pixels, in which one huge object outweighs a hundred small ones: with 48 prompts a step,
-    and not tens of thousands, the huge ones alone decide where a step goes. Here the sum is divided by 16 times the object's own area
-    (within bounds), which is the paper's for an object of 1/16 of the picture.
+    The paper's focal term is a mean over all pixels, in which one huge object outweighs a hundred small ones: with 48 prompts a
+    step, and not thousands, the huge ones alone decide where a step goes. Here the sum is divided by 16 times the object's own
+    area (within bounds), which is the paper's for an object of 1/16 of the picture.
     """
     t = target[:, None].expand_as(logits)
     p = torch.sigmoid(logits)

@@ -68,7 +68,9 @@ def texture(rng: Rng, n: int) -> F32:
 
 def outline(rng: Rng, size: float, kind: str | None = None) -> F32:
     """float32 [n, 2]: a closed outline around the origin, extending about `size` pixels."""
-    kind = kind or str(rng.choice(["blob", "ellipse", "polygon", "star", "box", "lump", "leaf", "gear", "cross", "crescent", "triangle"]))
+    kind = kind or str(
+        rng.choice(["blob", "ellipse", "polygon", "star", "box", "lump", "leaf", "gear", "cross", "crescent", "triangle"])
+    )
     t = np.linspace(0, 2 * np.pi, 48 if size < 40 else 96, endpoint=False)
     if kind == "polygon":
         t = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(4, 9))))
@@ -134,7 +136,9 @@ def stamp(rng: Rng, size: float, kind: str | None = None) -> U8:
             mid = (half + r * 0.5 * np.cos(a), half + r * 0.5 * np.sin(a))
             end = (half + r * np.cos(b), half + r * np.sin(b))
             p = np.array([(half, half), mid, end])
-            cv2.polylines(out, [np.round(p * 16).astype(np.int32)], False, 255, max(1, int(size * rng.uniform(0.04, 0.16))), cv2.LINE_8, 4)
+            cv2.polylines(
+                out, [np.round(p * 16).astype(np.int32)], False, 255, max(1, int(size * rng.uniform(0.04, 0.16))), cv2.LINE_8, 4
+            )
     elif kind == "text":
         text = "".join(rng.choice(list("ABCDEFGHJKLMNPRSTUVWXYZ0123456789&%@?abdefghkmnpqrstuwyz"), int(rng.integers(1, 3))))
         font, scale = int(rng.choice([0, 2, 3, 4, 6])), size / 16

@@ -1,6 +1,6 @@
 """Train `sam_nano`. Resumable: the same command goes on from the last checkpoint. See README.md.
 
-    python baselines/sam_nano/train.py --out runs/nano --hours 1.2
+python baselines/sam_nano/train.py --out runs/nano --hours 1.2
 """
 
 from __future__ import annotations
@@ -26,7 +26,20 @@ from interact import Batch, DenseHead, Game, Rounds
 
 from sambench.models.sam.nano import FINE, NanoSam
 
-COLUMNS = ("step", "seconds", "lr", "side", "loss", "iou_1_point_top", "iou_1_point_best", "iou_box", "iou_last_point", "iou_error", "norm", "dense")
+COLUMNS = (
+    "step",
+    "seconds",
+    "lr",
+    "side",
+    "loss",
+    "iou_1_point_top",
+    "iou_1_point_best",
+    "iou_box",
+    "iou_last_point",
+    "iou_error",
+    "norm",
+    "dense",
+)
 
 
 @dataclass(frozen=True)
@@ -43,20 +56,23 @@ class Recipe:
     clip: float = 1.0
     ema: float = 0.998
     scenes: int = 6000
+    jointed: int = 0  # scenes of jointed things beside them
+    jointed_from: int = 0
     bf16: bool = True
+    box_hints_from: int = 0
     dense_from: int = 0
-    dense_weight: float = 15.0
+    dense_weights: tuple[tuple[int, float], ...] = ((0, 15.0),)  # (from this step on, weight)
     iou_weights: tuple[tuple[int, float], ...] = ((0, 1.0),)  # (from this step on, weight)
     phases: tuple[tuple[float, int, int, int, int], ...] = ((0.85, 256, 4, 14, 3), (0.15, 512, 1, 14, 4))
 
     def phase(self, step: int) -> tuple[int, int, int, int]:
         """(side, images, prompts, rounds) at a step."""
         done = 0.0
-        for share, *rest in self.phases:
+        for share, *now in self.phases:
             done += share
             if step < done * self.steps - 1e-9:
-                break
-        return tuple(rest)
+                return tuple(now)
+        return tuple(self.phases[-1][1:])
 
     def rate(self, step: int) -> float:
         """Warm-up, then a cosine to final_lr."""
@@ -90,15 +106,16 @@ class Trainer:
         start, rate = time.perf_counter(), self.recipe.rate(self.step)
         side, _, _, rounds = self.recipe.phase(self.step)
         dense = self.step >= self.recipe.dense_from
-        iou_weight = [w for first, w in self.recipe.iou_weights if self.step >= first][-1]
+        iou_weight, dense_weight = (_at(w, self.step) for w in (self.recipe.iou_weights, self.recipe.dense_weights))
+        how = {"dense": dense, "iou_weight": iou_weight, "box_hints": self.step >= self.recipe.box_hints_from}
         for group in (*self.optimizer.param_groups, *self.head_optimizer.param_groups):
             group["lr"] = rate
         kind = torch.bfloat16 if self.recipe.bf16 else torch.float32  # of the arithmetic; the weights stay in fp32
         weights = {k: v.to(kind) for k, v in self.game.named_parameters()}
-        played: Rounds = torch.func.functional_call(self.game, weights, (Batch.of(examples), rounds, self.random, dense, iou_weight))
+        played: Rounds = torch.func.functional_call(self.game, weights, (Batch.of(examples), rounds, self.random), how)
         self.optimizer.zero_grad(set_to_none=True)
         self.head_optimizer.zero_grad(set_to_none=True)
-        (played.loss if played.dense is None else played.loss + self.recipe.dense_weight * played.dense).backward()
+        (played.loss if played.dense is None else played.loss + dense_weight * played.dense).backward()
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip))
         self.optimizer.step()
         self.head_optimizer.step()
@@ -137,6 +154,10 @@ class Trainer:
         self.step, self.seconds = content["step"], content["seconds"]
 
 
+def _at(values: tuple[tuple[int, float], ...], step: int) -> float:
+    return [v for first, v in values if step >= first][-1]
+
+
 def summary(played: Rounds) -> dict[str, float]:
     """Figures of one batch; the first half of the objects began with a point, the other half with a box."""
     dense = float("nan") if played.dense is None else float(played.dense.detach())
@@ -161,7 +182,10 @@ def examples_of(recipe: Recipe, step: int, cache: Path | None) -> list[Example]:
 
     cv2.setNumThreads(1)
     side, images, prompts, _ = recipe.phase(step)
-    return batch(recipe.seed, 0, step, scenes=recipe.scenes, cache=cache, side=side, images=images, prompts=prompts)
+    jointed = recipe.jointed if step >= recipe.jointed_from else 0
+    return batch(
+        recipe.seed, 0, step, scenes=recipe.scenes, jointed=jointed, cache=cache, side=side, images=images, prompts=prompts
+    )
 
 
 def stream(recipe: Recipe, start: int, cache: Path | None, workers: int) -> Iterator[list[Example]]:
@@ -179,8 +203,16 @@ def stream(recipe: Recipe, start: int, cache: Path | None, workers: int) -> Iter
             yield ready
 
 
-def train(recipe: Recipe, out: Path, *, cache: Path | None, workers: int, save_every: int = 250, stop: int | None = None,
-          start: Path | None = None) -> Trainer:
+def train(
+    recipe: Recipe,
+    out: Path,
+    *,
+    cache: Path | None,
+    workers: int,
+    save_every: int = 250,
+    stop: int | None = None,
+    start: Path | None = None,
+) -> Trainer:
     """Run or go on. Writes recipe.json, curve.csv, last.pt, and steps/<n>.pt (the average) into `out`."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))

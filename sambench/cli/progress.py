@@ -53,11 +53,14 @@ class _Cell:
 class Reporter:
     """Prints the engine's events on standard error. Use as a context manager."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool, defaulted: str = "") -> None:
+        """quiet: no progress. defaulted: the model that runs because none was named."""
         self.quiet = quiet
+        self.defaulted = defaulted
         self.console = err()
         self.cells: dict[str, _Cell] = {}
         self.download_said = 0.0
+        self.index_said: dict[str, float] = {}
         self.waiting = ""
         self.bars: Progress | None = None
 
@@ -77,11 +80,14 @@ class Reporter:
 
     def announce(self, planned: Plan) -> None:
         """Say what was chosen for the user."""
-        if not planned.request.models or planned.request.models == (("grabcut", {}),):
-            self.say("model: grabcut (the default, which needs no weights; --model chooses another)")
+        if self.defaulted:
+            self.say(f"model: {self.defaulted} (the default; --model chooses another)")
+        by_note: dict[str, dict[str, None]] = {}
         for cell in planned.cells:
-            if cell.target.subset.note:
-                self.say(f"{cell.target.card.id}: {cell.target.subset.note}")
+            by_note.setdefault(cell.target.subset.note, {})[cell.target.card.id] = None
+        for note, names in by_note.items():
+            if note:
+                self.say(f"{', '.join(names)}: {note}")
 
     def say(self, text: str) -> None:
         """One line, above the bars if there are any."""
@@ -143,6 +149,12 @@ class Reporter:
             self.download_said = time.monotonic()
             total = f" of {e['total'] / 1e6:.0f}" if e["total"] else ""
             self.say(f"downloading the weights of {e['model']}: {e['done'] / 1e6:.0f}{total} MB")
+
+    def _on_index(self, e: dict[str, Any]) -> None:
+        now = time.monotonic()
+        if now - self.index_said.setdefault(e["dataset"], now) > 2.0:  # short ones are not worth a line
+            self.index_said[e["dataset"]] = now
+            self.say(f"first look at {e['dataset']}: {e['done']} of {e['total']} files")
 
 
 def _clock(seconds: float) -> str:

@@ -139,7 +139,7 @@ def plot(
     cells = [cell for run in runs for cell in find_cells(run, out)]
     for cell in cells:
         if cell.task.name != "edge":
-            raise UsageError("no pictures for this task yet", where=cell.path, expected="a run of the edge task", found=cell.task.name)
+            raise UsageError("no pictures for this task", where=cell.path, expected="a run of the edge task", found=cell.task.name)
     written = []
     datasets = dict.fromkeys(c.dataset for c in cells)
     for dataset in datasets:

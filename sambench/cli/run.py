@@ -121,7 +121,7 @@ def point(
     if noc or clicks_until is not None:
         settings = noc_settings(settings, until=clicks_until, max_clicks=max_clicks)
     request = _request("point", locals(), asdict(settings))
-    _run(request, dry_run=dry_run, quiet=quiet)
+    _run(request, model, dry_run=dry_run, quiet=quiet)
 
 
 @app.command()
@@ -144,7 +144,7 @@ def box(
     config: Config = None,
 ) -> None:
     """Ground-truth boxes: mIoU and boundary mIoU at 2 % and 1 % of the diagonal."""
-    _run(_request("box", locals(), {"multimask": multimask}), dry_run=dry_run, quiet=quiet)
+    _run(_request("box", locals(), {"multimask": multimask}), model, dry_run=dry_run, quiet=quiet)
 
 
 @app.command()
@@ -175,7 +175,7 @@ def edge(
     """Edges: ODS, OIS, AP and R50 of the BSDS500 benchmark, for detectors, segmenters and folders of maps."""
     settings = {"nms": nms, "grid": grid, "nms_iou": nms_iou, "thresholds": thresholds, "max_dist": max_dist}
     flags = {**locals(), "save_masks": "scored" if save_maps else "none", "datasets": datasets or [EDGE_DATASET]}
-    _run(_request("edge", {**flags, "model": model or [EDGE_MODEL]}, settings), dry_run=dry_run, quiet=quiet)
+    _run(_request("edge", {**flags, "model": model or [EDGE_MODEL]}, settings), model, dry_run=dry_run, quiet=quiet)
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -231,11 +231,12 @@ def _options_for(model: str, models: list[str], pairs: list[str]) -> dict[str, A
     return parse_options([p.removeprefix(f"{model}.") for p in pairs if p.startswith(f"{model}.")])
 
 
-def _run(request: Request, *, dry_run: bool, quiet: bool) -> None:
+def _run(request: Request, named: list[str], *, dry_run: bool, quiet: bool) -> None:
+    """Run and print. named: the models that the user gave, none if the default one runs."""
     from sambench.cli.progress import Reporter
     from sambench.engine.run import execute, plan
 
-    with Reporter(quiet=quiet) as reporter:
+    with Reporter(quiet=quiet, defaulted="" if named else request.models[0][0]) as reporter:
         planned = plan(request, reporter.on_event)
         if not dry_run:
             reporter.announce(planned)

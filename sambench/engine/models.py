@@ -22,7 +22,8 @@ Progress = Callable[[int, int | None], None]
 class ModelSpec:
     """What a worker needs to build a model; plain values, so that it travels as JSON.
 
-    name: card id, path of a card, `python:path.py:factory`, or `edges:folder`. weights: the checkpoint file, already on this machine.
+    name: card id, path of a card, `python:path.py:factory`, or `edges:folder`.
+    weights: the checkpoint file, already on this machine.
     """
 
     name: str
@@ -144,10 +145,12 @@ def _resolve_edges(name: str, options: Mapping[str, Any], *, precision: str) -> 
             raise unknown_name("option of a folder of edge maps", key, ["key"], where="-M")
     folder = Path(name.removeprefix(EDGES)).expanduser().resolve()
     label = f"edges_{_slug(folder.name)}"
-    identity = {"id": label, "edges": dict(EdgeFolder(folder, **options).identity), "precision": "fp32", "device_kind": "cpu"}
+    maps = dict(EdgeFolder(folder, **options).identity)
+    identity = {"id": label, "edges": maps, "precision": "fp32", "device_kind": "cpu"}
     if precision != "fp32":
         raise UsageError("edge maps from a folder have no precision", where="--precision", found=precision, remedy="leave it out")
-    return ResolvedModel(ModelSpec(f"{EDGES}{folder}", dict(options), "cpu", "fp32"), label, folder.name, identity, False, gives="edges")
+    spec = ModelSpec(f"{EDGES}{folder}", dict(options), "cpu", "fp32")
+    return ResolvedModel(spec, label, folder.name, identity, False, gives="edges")
 
 
 def gives_of(name: str) -> str | None:

@@ -16,6 +16,7 @@ from sambench.engine.models import ModelSpec, ResolvedModel, gives_of, resolve
 from sambench.engine.plan import CellSpec, Missing, check_model, check_target, find_targets, plan_cell, prepare_out
 from sambench.engine.worker import CellJob, Job, single_threaded, work
 from sambench.errors import DataMissingError, UsageError
+from sambench.loaders.index_cache import telling
 
 DEFAULT_OUT = "runs"
 DEFAULT_MODEL = "grabcut"
@@ -83,7 +84,8 @@ def plan(request: Request, on_event: OnEvent = _ignore) -> Plan:
     task = tasks.build(request.task, request.settings)
     for name, _ in request.models:  # before any weights are fetched
         check_model(task, name, gives_of(name))
-    targets, missing, suites = find_targets(request.datasets, subset=request.subset, root=request.root)
+    with telling(lambda name, done, total: on_event({"event": "index", "dataset": name, "done": done, "total": total})):
+        targets, missing, suites = find_targets(request.datasets, subset=request.subset, root=request.root)
     if not targets:
         names = ", ".join(m.name for m in missing)
         raise DataMissingError(

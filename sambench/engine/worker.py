@@ -198,7 +198,8 @@ def describe_error(e: BaseException) -> str:
 
 def _done(sample: Sample, rows: list[dict[str, Any]], n_bytes: int, seconds: float, invocation: str) -> ImageState:
     encode_ms = float(rows[0].get("encode_ms") or 0.0) if rows else 0.0
-    return ImageState("ok", len(sample.instances) + len(sample.boundaries), sample.n_dropped, n_bytes, encode_ms, seconds, "", invocation)
+    n_objects = len(sample.instances) + len(sample.boundaries)
+    return ImageState("ok", n_objects, sample.n_dropped, n_bytes, encode_ms, seconds, "", invocation)
 
 
 def _failed_row(cell: CellJob, dataset: str, image_id: str, error: str) -> dict[str, Any]:

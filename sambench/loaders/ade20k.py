@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,10 +22,10 @@ import numpy as np
 
 from sambench.errors import DataError
 from sambench.loaders import images
-from sambench.loaders.coco_file import naming, wrong
+from sambench.loaders.coco_file import naming, read_picture, wrong
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.label_maps import regions_of
-from sambench.loaders.pairs import Pairs, find_pairs, place_of
+from sambench.loaders.pairs import Pairs, count_or_one, find_pairs, place_of
 from sambench.masks import Region
 from sambench.provenance import listing_digest
 from sambench.types import ImageRecord, Instance, Sample
@@ -57,10 +57,11 @@ class ADE20K:
     def index(self) -> Sequence[ImageRecord]:
         """All images with a _seg.png; their masks are read the first time, then the counts are remembered."""
         pairs = self._pairs()
-        ids = pairs.image_ids()
+        files = pairs.label_files()
         # Folders stand for the masks in them: stating every mask would take longer than a start may.
-        files = [f for i in ids for f in (pairs.label_file(i), _json_file(pairs, i), _json_file(pairs, i).with_suffix(""))]
-        return cached_index({"dataset": self.name, "masks": self.masks}, files, partial(self._build, pairs, ids))
+        json_files = [_json_file(pairs, i) for i in files]
+        watched = [*files.values(), *json_files, *(f.with_suffix("") for f in json_files)]
+        return cached_index({"dataset": self.name, "masks": self.masks}, watched, partial(self._build, pairs, files))
 
     def load(self, image_id: str) -> Sample:
         """Raises DataError: unknown id, no image, no JSON in a release that has it, a mask absent, broken or of another size."""
@@ -76,7 +77,7 @@ class ADE20K:
             height=size[0],
             width=size[1],
             instances=instances,
-            read=partial(images.read_rgb, image_file, size=size),
+            read=partial(read_picture, self.name, image_file, size),
             n_dropped=len(objects) - len(instances),
         )
 
@@ -90,15 +91,16 @@ class ADE20K:
     def _pairs(self) -> Pairs:
         return find_pairs(self.root, _layouts(self.split), _TREES, dataset=self.name, prefixes=(), gaps=False)
 
-    def _build(self, pairs: Pairs, ids: Sequence[str], progress: Progress) -> list[ImageRecord]:
+    def _build(self, pairs: Pairs, files: Mapping[str, Path], progress: Progress) -> list[ImageRecord]:
         records = []
-        for done, image_id in enumerate(ids):
-            progress(done, len(ids))
-            with naming(self.name):
-                objects = self._objects(pairs, image_id, pairs.label_file(image_id), None)
-                n = sum(region.area > 0 for *_, region in objects)
+        for done, (image_id, path) in enumerate(files.items()):
+            progress(done, len(files))
+            n = count_or_one(partial(self._count, pairs, image_id), path)
             records.append(ImageRecord(image_id, n, file_bytes=pairs.image_bytes(image_id)))
         return records
+
+    def _count(self, pairs: Pairs, image_id: str, seg_file: Path) -> int:
+        return sum(region.area > 0 for *_, region in self._objects(pairs, image_id, seg_file, None))
 
     def _objects(
         self, pairs: Pairs, image_id: str, seg_file: Path, size: tuple[int, int] | None

@@ -53,7 +53,8 @@ def naming(dataset: str) -> Iterator[None]:
     try:
         yield
     except DataError as e:
-        message = e.message if dataset in e.message else f"{e.message} (dataset {dataset})"
+        named = any(f"{word} {dataset}" in e.message for word in ("of", "dataset"))
+        message = e.message if named else f"{e.message} (dataset {dataset})"
         remedy = e.remedy or f"unpack the release again; sambench show dataset {dataset} says where it comes from"
         expected = e.expected or "this file, where and as the release has it"
         raise type(e)(message, expected=expected, found=e.found, where=e.where, remedy=remedy) from e

@@ -74,11 +74,14 @@ def _problem_of(polygon: Any, height: int, width: int) -> str | None:
         return f"is not a list: {polygon!r:.60}"
     if len(polygon) % 2 or len(polygon) < 6:
         return f"has {len(polygon)} numbers"
+    limit = 16 * max(height, width) + 1024
+    if {*map(type, polygon)} <= {int, float} and max(polygon) <= limit and min(polygon) >= -limit and math.isfinite(sum(polygon)):
+        return None  # nearly every one of the millions in a big file; what follows only says what is wrong
     odd = next((c for c in polygon if not _is_number(c)), None)
     if odd is not None or None in polygon:
         return f"has the coordinate {odd!r:.40}"
     # The rasteriser walks every step of an edge: a coordinate of 1e9 would take its memory, not clip.
-    far = next((c for c in polygon if abs(c) > 16 * max(height, width) + 1024), None)
+    far = next((c for c in polygon if abs(c) > limit), None)
     return None if far is None else f"has the coordinate {far!r:.40}, far outside {width} x {height}"
 
 
@@ -87,7 +90,7 @@ def _is_short(polygon: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return type(value) is int or (isinstance(value, float) and math.isfinite(value))  # isfinite refuses huge integers
 
 
 def _from_rle(rle: dict[str, Any], height: int, width: int, where: str) -> Region:

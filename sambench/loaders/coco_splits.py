@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,8 @@ class CocoSplits:
                     found="no such file",
                     remedy="unpack the archive again",
                 )
-            files = {i: str(record["file_name"]) for i, record in read_coco(path, "file_name").images.items()}
+            stat = path.stat()
+            files = _file_names(path, stat.st_size, stat.st_mtime_ns)
             new = {i for i, file in files.items() if file not in seen}
             seen.update(files.values())
             reader = CocoJson(
@@ -89,3 +91,10 @@ class CocoSplits:
                 exact=self.exact,
             )
             yield path.stem, reader, new
+
+
+@lru_cache(maxsize=16)
+def _file_names(path: Path, _size: int, _mtime_ns: int) -> dict[str, str]:
+    """Image paths by image id, read once a process for each version of the file."""
+    content = read_coco(path, "file_name")
+    return {i: str(content.image(i)[0]["file_name"]) for i in content.image_ids()}

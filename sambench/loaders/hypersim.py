@@ -23,11 +23,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sambench.errors import DataError
-from sambench.loaders import images
-from sambench.loaders.coco_file import naming
+from sambench.loaders.coco_file import naming, read_picture
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.label_maps import regions_of
 from sambench.loaders.open import unknown_image
+from sambench.loaders.pairs import count_or_one
 from sambench.provenance import listing_digest
 from sambench.types import BoolArray, FloatArray, ImageRecord, Instance, Sample, UInt8Array
 
@@ -77,9 +77,9 @@ class Hypersim:
         height, width = labels.shape
         regions = {v: r for v, r in regions_of(labels, {_NONE}).items() if r.area >= self.min_area_px}
         if self.image == "preview":
-            read = partial(images.read_rgb, places["preview"], size=(height, width))
+            read = partial(read_picture, self.name, places["preview"], (height, width))
         else:
-            read = partial(_read_tonemapped, places["color"], places["geometry"], (height, width))
+            read = partial(_read_tonemapped, self.name, places["color"], places["geometry"], (height, width))
         return Sample(
             dataset=self.name,
             image_id=image_id,
@@ -123,17 +123,19 @@ class Hypersim:
         for done, image_id in enumerate(ids):
             progress(done, len(ids))
             places = files_of(image_id)
-            with naming(self.name):
-                values, areas = np.unique(_read(base / places["instances"], ndim=2), return_counts=True)
-            n = int(np.count_nonzero(areas[values != _NONE] >= self.min_area_px))
+            n = count_or_one(self._count, base / places["instances"])
             if not self.max_instances or n <= self.max_instances:
                 size = (base / places["preview" if self.image == "preview" else "color"]).stat().st_size
                 records.append(ImageRecord(image_id, n, image_id.partition("/")[0], size))
         return records
 
+    def _count(self, path: Path) -> int:
+        values, areas = np.unique(_read(path, ndim=2), return_counts=True)
+        return int(np.count_nonzero(areas[values != _NONE] >= self.min_area_px))
+
 
 def files_of(image_id: str) -> dict[str, str]:
-    """The files of a frame, by what they hold, below the folder of the scenes; the paths inside the scene's archive are the same."""
+    """The files of a frame, by what they hold, below the folder of the scenes; the scene's archive has the same paths."""
     scene, camera, number = image_id.split("/")
     frame = f"{scene}/images/scene_{camera}_{{}}/frame.{number}.{{}}"
     return {
@@ -161,11 +163,12 @@ def tonemap(color: FloatArray, valid: BoolArray) -> UInt8Array:
     return out
 
 
-def _read_tonemapped(color_file: Path, geometry_file: Path, size: tuple[int, int]) -> UInt8Array:
-    color, geometry = _read(color_file, ndim=3, kinds="f"), _read(geometry_file, ndim=2)
-    for path, shape, expected in ((color_file, color.shape, (*size, 3)), (geometry_file, geometry.shape, size)):
-        if shape != expected:
-            raise DataError("a frame's files have different sizes", where=path, expected=f"{list(expected)}", found=f"{list(shape)}")
+def _read_tonemapped(dataset: str, color_file: Path, geometry_file: Path, size: tuple[int, int]) -> UInt8Array:
+    with naming(dataset):
+        color, geometry = _read(color_file, ndim=3, kinds="f"), _read(geometry_file, ndim=2)
+        for path, shape, expected in ((color_file, color.shape, (*size, 3)), (geometry_file, geometry.shape, size)):
+            if shape != expected:
+                raise DataError("a frame's files differ in size", where=path, expected=f"{list(expected)}", found=f"{list(shape)}")
     return tonemap(color, geometry != _NONE)
 
 

@@ -24,7 +24,7 @@ from sambench.loaders import images as image_files
 from sambench.loaders.coco_file import naming
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.label_maps import regions_of, values_of
-from sambench.loaders.pairs import Pairs, cluster_of, find_pairs, place_of
+from sambench.loaders.pairs import Pairs, cluster_of, count_or_one, find_pairs, place_of
 from sambench.loaders.turned import read_turned, turn_to
 from sambench.masks import Region, components, union
 from sambench.types import ImageRecord, Instance, Sample
@@ -70,9 +70,9 @@ class LabelPng:
     def index(self) -> Sequence[ImageRecord]:
         """All images that have a label map; every map is read the first time, then the counts are remembered."""
         pairs = self._pairs()
-        ids = pairs.image_ids()
+        files = pairs.label_files()
         key = {k: v for k, v in self._options().items() if k != "categories"}
-        return cached_index(key, [pairs.label_file(i) for i in ids], partial(self._build, pairs, ids))
+        return cached_index(key, files.values(), partial(self._build, pairs, files))
 
     def load(self, image_id: str) -> Sample:
         """Raises DataError: unknown id, no image, a label map of another size, broken, or of several channels."""
@@ -91,7 +91,7 @@ class LabelPng:
             instances=tuple(
                 Instance(object_id, region, category=self._category(value)) for object_id, value, region in self._objects(labels)
             ),
-            read=partial(read_turned, image_file, turn),
+            read=partial(read_turned, self.name, image_file, turn),
             cluster_id=cluster_of(self.cluster, image_id),
             ignore=union(ignored, *size) if ignored else None,
         )
@@ -107,17 +107,16 @@ class LabelPng:
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("root", "name")}
         return {"dataset": self.name, **values}
 
-    def _build(self, pairs: Pairs, ids: Sequence[str], progress: Progress) -> list[ImageRecord]:
+    def _build(self, pairs: Pairs, files: Mapping[str, Path], progress: Progress) -> list[ImageRecord]:
         records = []
-        for done, image_id in enumerate(ids):
-            progress(done, len(ids))
-            with naming(self.name):
-                labels = image_files.read_labels(pairs.label_file(image_id), colours=self.colours)
-            cluster = cluster_of(self.cluster, image_id)
-            records.append(ImageRecord(image_id, self._count(labels), cluster, pairs.image_bytes(image_id)))
+        for done, (image_id, path) in enumerate(files.items()):
+            progress(done, len(files))
+            n = count_or_one(self._count, path)
+            records.append(ImageRecord(image_id, n, cluster_of(self.cluster, image_id), pairs.image_bytes(image_id)))
         return records
 
-    def _count(self, labels: npt.NDArray[np.int32]) -> int:
+    def _count(self, path: Path) -> int:
+        labels = image_files.read_labels(path, colours=self.colours)
         if self.one_mask == "component":
             return len(self._objects(labels))
         n = sum(map(self._is_object, values_of(labels)))

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from sambench.loaders import images as image_files
 from sambench.loaders.coco_file import naming
 from sambench.loaders.index_cache import Progress, cached_index
-from sambench.loaders.pairs import Pairs, cluster_of, find_pairs, place_of
+from sambench.loaders.pairs import Pairs, cluster_of, count_or_one, find_pairs, place_of
 from sambench.loaders.turned import read_turned, turn_to
 from sambench.masks import Region
 from sambench.types import ImageRecord, Instance, Sample
@@ -61,12 +61,11 @@ class MaskPng:
     def index(self) -> Sequence[ImageRecord]:
         """All images that have a mask file; n_masks is 0 where that is empty (read once, then remembered) unless `nonempty`."""
         pairs = self._pairs()
-        ids = pairs.image_ids()
+        files = pairs.label_files()
         if self.nonempty:
-            return [self._record(pairs, i, 1) for i in ids]
+            return [self._record(pairs, i, 1) for i in files]
         key = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("root", "name", "category")}
-        files = [pairs.label_file(i) for i in ids]
-        return cached_index({"dataset": self.name, **key}, files, partial(self._build, pairs, ids))
+        return cached_index({"dataset": self.name, **key}, files.values(), partial(self._build, pairs, files))
 
     def load(self, image_id: str) -> Sample:
         """Raises DataError: unknown id, no image, or a mask that is broken or of another size."""
@@ -82,7 +81,7 @@ class MaskPng:
             height=size[0],
             width=size[1],
             instances=(Instance("1", mask, category=self.category),) if mask.area else (),
-            read=partial(read_turned, image_file, turn),
+            read=partial(read_turned, self.name, image_file, turn),
             cluster_id=cluster_of(self.cluster, image_id),
             ignore=ignore if ignore is not None and ignore.area else None,
             n_dropped=int(not mask.area),
@@ -102,13 +101,12 @@ class MaskPng:
     def _pairs(self) -> Pairs:
         return find_pairs(self.root, self.layouts, self.trees, dataset=self.name, prefixes=self.prefixes, gaps=self.gaps)
 
-    def _build(self, pairs: Pairs, ids: Sequence[str], progress: Progress) -> list[ImageRecord]:
+    def _build(self, pairs: Pairs, files: Mapping[str, Path], progress: Progress) -> list[ImageRecord]:
         records = []
-        for done, image_id in enumerate(ids):
-            progress(done, len(ids))
-            with naming(self.name):
-                mask, _ = self._mask(pairs.label_file(image_id))
-            records.append(self._record(pairs, image_id, int(mask.area > 0)))
+        for done, (image_id, path) in enumerate(files.items()):
+            progress(done, len(files))
+            n = count_or_one(lambda p: int(self._mask(p)[0].area > 0), path)
+            records.append(self._record(pairs, image_id, n))
         return records
 
     def _record(self, pairs: Pairs, image_id: str, n_masks: int) -> ImageRecord:

@@ -22,6 +22,7 @@ import numpy as np
 from sambench.errors import DataError, unknown_name
 from sambench.loaders import images as image_files
 from sambench.loaders.coco_file import json_object, naming, read_picture, wrong
+from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.open import unknown_image
 from sambench.masks import Region
 from sambench.provenance import digest, file_sha256
@@ -74,7 +75,12 @@ class Miap:
         return all((root / f).is_file() for f in _tables(split, what))
 
     def index(self) -> Sequence[ImageRecord]:
-        """Pictures with at least one such mask, in the order of MIAP's file. The masks themselves are not opened."""
+        """Pictures with at least one such mask, in the order of MIAP's file. The masks themselves are not opened; what the tables
+        say is remembered."""
+        files = [*map(self._table, _tables(self.split, self.what)), self.root / self.split]
+        return cached_index({"dataset": self.name, "split": self.split, "what": self.what}, files, self._build)
+
+    def _build(self, _: Progress) -> list[ImageRecord]:
         records = []
         for image_id, found in self._matches().items():
             path = self._image_file(image_id)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from sambench import paths
 from sambench.cards import DatasetCard, load_entry
 from sambench.errors import CardError, DataError, DataMissingError, near_names
+from sambench.loaders.told import ToldDataset, telling_of
 from sambench.types import Dataset
 
 _SHOWN = 8  # entries of a folder that an error message names
@@ -102,7 +103,8 @@ def open_dataset(card: DatasetCard, *, variant: str | None = None, root: Path | 
         raise missing(card, root)
     if card.access.state != "embedded":
         check_layout(card, found, reader, options)
-    dataset = reader(found, name=card.id, variant=variant or "default", **options)
+    with telling_of(card.id, card.layout):
+        dataset = reader(found, name=card.id, variant=variant or "default", **options)
     if not isinstance(dataset, Dataset):
         raise CardError(
             f"the reader of dataset {card.id!r} does not give a dataset",
@@ -110,7 +112,7 @@ def open_dataset(card: DatasetCard, *, variant: str | None = None, root: Path | 
             expected="name, variant, index(), load(image_id), annotation_digest()",
             found=type(dataset).__name__,
         )
-    return dataset
+    return ToldDataset(dataset, dataset.name, dataset.variant, card.layout)
 
 
 def _check_options(card: DatasetCard, reader: Any, options: dict[str, Any]) -> None:

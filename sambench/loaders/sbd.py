@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 from sambench.errors import DataError
 from sambench.loaders import images
-from sambench.loaders.coco_file import naming, wrong
+from sambench.loaders.coco_file import naming, read_picture, wrong
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.label_maps import regions_of, values_of
-from sambench.loaders.pairs import Pairs, find_pairs, place_of
+from sambench.loaders.pairs import Pairs, count_or_one, find_pairs, place_of
 from sambench.types import ImageRecord, Instance, Sample
 
 _TREES = ("", "dataset", "benchmark_RELEASE/dataset")
@@ -49,9 +49,9 @@ class SBD:
     def index(self) -> Sequence[ImageRecord]:
         """All listed images; their maps are read the first time, then the counts are remembered."""
         pairs = self._pairs()
-        ids = pairs.image_ids()
+        files = pairs.label_files()
         key = {"dataset": self.name, "split": self.split}
-        return cached_index(key, [pairs.label_file(i) for i in ids], partial(self._build, pairs, ids))
+        return cached_index(key, files.values(), partial(self._build, pairs, files))
 
     def load(self, image_id: str) -> Sample:
         """Raises DataError: unknown id, no image or another size of it, a broken or odd .mat."""
@@ -73,7 +73,7 @@ class SBD:
             height=size[0],
             width=size[1],
             instances=tuple(Instance(str(v), r, category=_name(classes, v)) for v, r in regions_of(labels, {0}).items()),
-            read=partial(images.read_rgb, image_file, size=size),
+            read=partial(read_picture, self.name, image_file, size),
         )
 
     def annotation_digest(self) -> str:
@@ -83,12 +83,11 @@ class SBD:
     def _pairs(self) -> Pairs:
         return find_pairs(self.root, _layouts(self.split), _TREES, dataset=self.name, prefixes=(), gaps=False)
 
-    def _build(self, pairs: Pairs, ids: Sequence[str], progress: Progress) -> list[ImageRecord]:
+    def _build(self, pairs: Pairs, files: Mapping[str, Path], progress: Progress) -> list[ImageRecord]:
         records = []
-        for done, image_id in enumerate(ids):
-            progress(done, len(ids))
-            with naming(self.name):
-                n = sum(v != 0 for v in values_of(_read(pairs.label_file(image_id))[0]))
+        for done, (image_id, path) in enumerate(files.items()):
+            progress(done, len(files))
+            n = count_or_one(lambda p: sum(v != 0 for v in values_of(_read(p)[0])), path)
             records.append(ImageRecord(image_id, n, file_bytes=pairs.image_bytes(image_id)))
         return records
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sambench.errors import DataError
 from sambench.loaders import images
+from sambench.loaders.coco_file import naming
 from sambench.types import UInt8Array
 
 
@@ -29,6 +30,7 @@ def turn_to(image: Path, size: tuple[int, int], exif: bool) -> int:
     )
 
 
-def read_turned(image: Path, orientation: int) -> UInt8Array:
-    """uint8 [H, W, 3], RGB, turned as an EXIF orientation of 1 to 8 says. Raises DataError naming the file."""
-    return images.turn(images.read_rgb(image), orientation)
+def read_turned(dataset: str, image: Path, orientation: int) -> UInt8Array:
+    """uint8 [H, W, 3], RGB, turned as an EXIF orientation of 1 to 8 says. Raises DataError naming the dataset and the file."""
+    with naming(dataset):
+        return images.turn(images.read_rgb(image), orientation)

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,9 +18,9 @@ import numpy as np
 
 from sambench.errors import DataError
 from sambench.loaders import images
-from sambench.loaders.coco_file import json_object, naming, wrong
+from sambench.loaders.coco_file import json_object, naming, read_picture, wrong
 from sambench.loaders.index_cache import Progress, cached_index
-from sambench.loaders.pairs import Pairs, find_pairs, place_of
+from sambench.loaders.pairs import Pairs, count_or_one, find_pairs, place_of
 from sambench.loaders.polygons import Polygon, fill_even_odd, integer_points
 from sambench.masks import Region
 from sambench.types import ImageRecord, Instance, Sample
@@ -55,9 +55,9 @@ class WoodScape:
     def index(self) -> Sequence[ImageRecord]:
         """All annotated images; every file is read the first time, then the counts are remembered."""
         pairs = self._pairs()
-        ids = pairs.image_ids()
+        files = pairs.label_files()
         key = {"dataset": self.name, "painted": self.painted, "skip_tags": [*self.skip_tags]}
-        return cached_index(key, [pairs.label_file(i) for i in ids], partial(self._build, pairs, ids))
+        return cached_index(key, files.values(), partial(self._build, pairs, files))
 
     def load(self, image_id: str) -> Sample:
         """Raises DataError: unknown id, no image or another size of it, a broken JSON or polygon."""
@@ -81,7 +81,7 @@ class WoodScape:
             height=size[0],
             width=size[1],
             instances=instances,
-            read=partial(images.read_rgb, image_file, size=size),
+            read=partial(read_picture, self.name, image_file, size),
             n_dropped=len(objects) - len(instances),
         )
 
@@ -92,16 +92,16 @@ class WoodScape:
     def _pairs(self) -> Pairs:
         return find_pairs(self.root, _LAYOUTS, ("",), dataset=self.name, prefixes=(), gaps=False)
 
-    def _build(self, pairs: Pairs, ids: Sequence[str], progress: Progress) -> list[ImageRecord]:
+    def _build(self, pairs: Pairs, files: Mapping[str, Path], progress: Progress) -> list[ImageRecord]:
         records = []
-        for done, image_id in enumerate(ids):
-            progress(done, len(ids))
-            path = pairs.label_file(image_id)
-            with naming(self.name):
-                size, entries = _read(path)
-                n = sum(region.area > 0 for _, _, region in self._objects(path, size, entries))
+        for done, (image_id, path) in enumerate(files.items()):
+            progress(done, len(files))
+            n = count_or_one(self._count, path)
             records.append(ImageRecord(image_id, n, file_bytes=pairs.image_bytes(image_id)))
         return records
+
+    def _count(self, path: Path) -> int:
+        return sum(region.area > 0 for _, _, region in self._objects(path, *_read(path)))
 
     def _objects(
         self, path: Path, size: tuple[int, int], entries: list[dict[str, Any]]

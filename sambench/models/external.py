@@ -2,8 +2,9 @@
 
 The factory is called with the options of the command line (`-M key=value`) as keyword arguments, and with `device` and
 `precision` if it has parameters of these names. It returns any object with `encode(image)` and `decode(state,
-prompts)`, or with `edges(image)` for the edge task; see :class:`sambench.types.Segmenter` for both and for the optional attributes. The file's folder is put at
-the end of `sys.path`, so that it can import what lies beside it.
+prompts)`, or for the edge task with `edges(image)`; see :class:`sambench.types.Segmenter` and `EdgeDetector` for these
+and for the optional attributes. The file's folder is put at the end of `sys.path`, so that it can import what lies
+beside it.
 
 Identity: sha256 of the file that holds the factory, and whatever the object's own `identity` says. Files that it
 imports in turn are not followed: a model that depends on them should name their versions in its `identity`.

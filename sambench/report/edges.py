@@ -155,10 +155,8 @@ def _sheet(tiles: Sequence[tuple[str, UInt8Array, npt.NDArray[Any], npt.NDArray[
             strip[caption_px : caption_px + picture.shape[0], x : x + picture.shape[1]] = picture
             x += picture.shape[1] + gap
         entries.append(strip[: caption_px + max(p.shape[0] for p in pictures)])
-    columns: list[UInt8Array] = []
-    for column in (entries[0::2], entries[1::2]):
-        if column:
-            columns.append(np.concatenate([np.pad(e, ((gap, gap), (gap, 2 * gap), (0, 0)), constant_values=255) for e in column]))
+    framed = [np.pad(e, ((gap, gap), (gap, 2 * gap), (0, 0)), constant_values=255) for e in entries]
+    columns = [np.concatenate(column) for column in (framed[0::2], framed[1::2]) if column]
     height = max(c.shape[0] for c in columns)
     padded = [np.pad(c, ((0, height - c.shape[0]), (0, 0), (0, 0)), constant_values=255) for c in columns]
     return np.concatenate(padded, axis=1)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
 
-# percent: a fraction in [0, 1]; score: the same, shown as it is. points: a difference of fractions. pairs: of: (fraction, number of candidates);
+# percent: a fraction in [0, 1]; score: the same, shown as it is. points: a difference of fractions.
+# pairs: of: (fraction, number of candidates);
 # interval, points_interval, signed_interval: (low, high).
 Kind = Literal[
     "text",

@@ -50,7 +50,7 @@ class EdgeFolder:
                 where=self.folder,
                 expected=f"{image_id}.png, .npy or .mat",
                 found=f"{len(self.files)} other maps" + (f", the nearest named {near[0]!r}" if near else ""),
-                remedy="write that map and issue the command again; a part of the images is evaluated with --subset FILE or --limit",
+                remedy="write that map and issue the command again; --subset FILE or --limit evaluate a part of the images",
             )
         found = _READERS[path.suffix.lower()](path, self.key)
         if found.shape[-2:] != size:

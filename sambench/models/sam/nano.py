@@ -18,7 +18,7 @@ from sambench.models.sam.model import Sam
 from sambench.models.sam.nano_decoder import N_AFFINITIES, NanoDecoder
 from sambench.models.sam.nano_encoder import NanoEncoder
 from sambench.models.sam.nano_layers import NanoInput
-from sambench.models.sam.nano_prompts import prompt_maps, smoothed
+from sambench.models.sam.nano_prompts import hinted, prompt_maps, smoothed
 from sambench.models.sam.prompt_encoder import PromptEncoder
 from sambench.models.sam.segmenter import SamSegmenter, SamState
 
@@ -44,7 +44,7 @@ class NanoSam(Sam):
 
     def decoder_input(self, embedding: Tensor) -> NanoInput:
         """The decoder's side of one image's embedding [1, C, g, g]: the encoder's map, unfolded."""
-        image, fine8, fine4, colours = torch.split(embedding.float(), (WIDTH, 4 * FINE[0], 16 * FINE[1], 16 * 3), dim=1)
+        image, fine8, fine4, colours = torch.split(embedding.float(), [WIDTH, 4 * FINE[0], 16 * FINE[1], 16 * 3], dim=1)
         colours = torch.pixel_shuffle(colours, 4).contiguous()
         return NanoInput(
             image=image.flatten(2).transpose(1, 2).contiguous(),
@@ -107,10 +107,11 @@ class NanoSegmenter(SamSegmenter):
         assert isinstance(decoder, NanoInput)
         sparse = self.model.tokens(decoder, points_xy, labels, boxes_xyxy).expand(count, -1, -1)
         maps = prompt_maps(decoder, points_xy, labels, boxes_xyxy, masks, count)
-        if points_xy is None or labels is None:
+        clicks, kinds = hinted(points_xy, labels, boxes_xyxy)
+        if clicks is None or kinds is None:
             alike = maps.new_zeros(count, 2 * N_AFFINITIES, *decoder.fine8.shape[2:])
         else:
-            alike = self.model.mask_decoder.affinities(decoder, points_xy, labels)
+            alike = self.model.mask_decoder.affinities(decoder, clicks, kinds)
         dense = prompt.no_mask_embed.weight[None] if masks is None else prompt.dense(masks)
         chosen = slice(1, None) if multimask else slice(0, 1)
         return self.model.mask_decoder.predict(decoder, sparse, dense, maps, alike, chosen)

@@ -1,7 +1,8 @@
 """The mask decoder of `sam_nano`: SAM's tokens and two-way transformer, with prompts and image also met at strides 8 and 4.
 
-At width 128 and with an hour of training, not weeks, much has to be given, not learned: besides its Fourier features a prompt's token
-gets the image feature under it, and the maps of `nano_prompts` join the upscaling, with learned affinities to what lies under the clicks.
+At width 128 and with an hour of training, not weeks, much has to be given, not learned: besides its Fourier features a prompt's
+token gets the image feature under it, and the maps of `nano_prompts` join the upscaling, with learned affinities to what lies
+under the clicks.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sambench.models.sam.layers import LayerNorm2d
+from sambench.models.sam.layers import MLP, LayerNorm2d
 from sambench.models.sam.mask_decoder import MaskDecoder
 from sambench.models.sam.nano_layers import NanoInput, halved, twice
 from sambench.models.sam.nano_prompts import N_MAPS
@@ -54,6 +55,7 @@ class NanoDecoder(MaskDecoder):
         self.to4 = nn.Conv2d(c8, c4, 1)
         self.conv4 = nn.Conv2d(c4, c4, 3, padding=1)
         for net in self.output_hypernetworks_mlps:
+            assert isinstance(net, MLP)
             net.layers[-1] = nn.Linear(c, c4)
         self.mask_bias = nn.Linear(c, 1)
 
@@ -65,7 +67,11 @@ class NanoDecoder(MaskDecoder):
         h, w = state.size
         whose = torch.zeros(len(points_xy), dtype=torch.long, device=points_xy.device) if owner is None else owner
         parts = []
-        for stride, level in ((16, state.image.view(-1, h, w, state.image.shape[-1])), (8, _last(state.fine8)), (4, _last(state.fine4))):
+        for stride, level in (
+            (16, state.image.view(-1, h, w, state.image.shape[-1])),
+            (8, _last(state.fine8)),
+            (4, _last(state.fine4)),
+        ):
             # Pixel centres are at whole numbers: pixels 0..3 are cell 0 at stride 4.
             cell = ((points_xy + 0.5) / stride).long()
             x, y = cell[..., 0].clamp(0, level.shape[2] - 1), cell[..., 1].clamp(0, level.shape[1] - 1)
@@ -83,7 +89,8 @@ class NanoDecoder(MaskDecoder):
         y = torch.arange(height, device=points_xy.device) * 8.0 + 3.5 - points_xy[..., 1:2]
         apart = torch.hypot(y[..., :, None], x[..., None, :]).flatten(2)[:, None] / 32
         fall, base = self.affinity_range.view(2, 1, N_AFFINITIES, 1, 1)
-        return alike + base - (F.softplus(fall) * apart.to(alike.dtype))
+        out: Tensor = alike + base - (F.softplus(fall) * apart.to(alike.dtype))
+        return out
 
     def affinities(self, state: NanoInput, points_xy: Tensor, labels: Tensor, owner: Tensor | None = None) -> Tensor:
         """The same as probabilities, the best over the clicks [B, 2 * N_AFFINITIES, 2h, 2w]; 0 where there is no click of a kind.

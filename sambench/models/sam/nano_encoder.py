@@ -68,7 +68,7 @@ class NanoEncoder(nn.Module):
 
 
 def plain_colours(x: Tensor) -> Tensor:
-    """[B, 3, H, W] -> [B, 3, H / 4, W / 4] in units of the picture's own spread: a dim picture has as much of it as a bright one."""
+    """[B, 3, H, W] -> [B, 3, H / 4, W / 4] in units of the picture's own spread, of which a dim one has as much as a bright."""
     out = F.avg_pool2d(x, 4)
     return out / (out.std(dim=(1, 2, 3), keepdim=True) + 0.02)
 
@@ -107,7 +107,8 @@ class AttentionBlock(nn.Module):
         q, k, v = self.qkv(self.norm1(t)).view(b, h * w, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         t = t + self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, h * w, c))
         t = t + self.mlp(self.norm2(t))
-        return t.view(b, h, w, c).permute(0, 3, 1, 2)
+        out: Tensor = t.view(b, h, w, c).permute(0, 3, 1, 2)
+        return out
 
 
 def _stage(before: int, after: int, blocks: int) -> nn.Sequential:

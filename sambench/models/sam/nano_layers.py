@@ -14,8 +14,8 @@ from sambench.models.sam.mask_decoder import DecoderInput
 class NanoInput(DecoderInput):
     """B images' side of the decoder (B = 1 in use, more in training).
 
-    fine8 [B, 32, 2h, 2w] and fine4 [B, 16, 4h, 4w]: the encoder's maps at strides 8 and 4. colours [B, 3, 4h, 4w]: the picture itself,
-    in units of its own spread; smooth: the same, averaged over 3 x 3 cells.
+    fine8 [B, 32, 2h, 2w] and fine4 [B, 16, 4h, 4w]: the encoder's maps at strides 8 and 4. colours [B, 3, 4h, 4w]: the picture
+    itself, in units of its own spread; smooth: the same, averaged over 3 x 3 cells.
     """
 
     fine8: Tensor

@@ -30,8 +30,8 @@ def draw_maps(
     """Where the prompts are: float32 [B, N_DRAWN, 4h, 4w] for an embedding of size (h, w).
 
     points_xy [B, N, 2] in pixels of the input, labels [B, N] (1, 0, or -1 for none); boxes_xyxy [B, 4], NaN for none; masks
-    [B, 1, 4h, 4w], logits. Channels: foreground clicks, then background clicks, as bells of each width; the box's inside and its bell;
-    the mask, squashed.
+    [B, 1, 4h, 4w], logits. Channels: foreground clicks, then background clicks, as bells of each width; the box's inside and its
+    bell; the mask, squashed.
     """
     height, width = STRIDE * size[0], STRIDE * size[1]
     device = next(t for t in (points_xy, boxes_xyxy, masks) if t is not None).device
@@ -64,8 +64,8 @@ def draw_maps(
 def colour_maps(state: NanoInput, points_xy: Tensor, labels: Tensor, owner: Tensor | None = None) -> Tensor:
     """What has the colour of the clicks, and what of it is connected with them: float32 [B, 3 * len(COLOUR_SIGMAS), 4h, 4w].
 
-    Per width of COLOUR_SIGMAS: likeness to the nearest foreground click's colour, to the nearest background click's, and the first along
-    the best path from a click (seeded region growing, at stride 8). owner [B]: the image of each prompt, default image 0 for all.
+    Per width of COLOUR_SIGMAS: likeness to the nearest foreground click's colour, to the nearest background click's, and the first
+    along the best path from a click (seeded region growing, at stride 8). owner [B]: the image of each prompt, default image 0.
     """
     b, n = points_xy.shape[:2]
     whose = torch.zeros(b, dtype=torch.long, device=points_xy.device) if owner is None else owner
@@ -94,6 +94,24 @@ def colour_maps(state: NanoInput, points_xy: Tensor, labels: Tensor, owner: Tens
     return out
 
 
+def hinted(points_xy: Tensor | None, labels: Tensor | None, boxes_xyxy: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    """The clicks, and what a box says of colours: its middle is likely foreground, its corners are likely background.
+
+    points_xy [B, N, 2] and labels [B, N], boxes_xyxy [B, 4] (NaN for none) -> [B, 5 + N, 2] and [B, 5 + N] if there are boxes.
+    """
+    if boxes_xyxy is None:
+        return points_xy, labels
+    there = ~boxes_xyxy.isnan().any(dim=1, keepdim=True)
+    x0, y0, x1, y1 = torch.nan_to_num(boxes_xyxy).unbind(1)
+    x = torch.stack(((x0 + x1) / 2, x0, x1, x0, x1), dim=1)
+    y = torch.stack(((y0 + y1) / 2, y0, y0, y1, y1), dim=1)
+    hints = torch.stack((x, y), dim=2)
+    kinds = torch.where(there, torch.tensor([1, 0, 0, 0, 0], device=x.device), -1).to(torch.int8)
+    if points_xy is None or labels is None:
+        return hints, kinds
+    return torch.cat((hints, points_xy), dim=1), torch.cat((kinds, labels), dim=1)
+
+
 def prompt_maps(
     state: NanoInput,
     points_xy: Tensor | None,
@@ -102,9 +120,12 @@ def prompt_maps(
     masks: Tensor | None,
     batch: int,
     owner: Tensor | None = None,
+    *,
+    box_hints: bool = True,
 ) -> Tensor:
-    """All maps of B prompts, float32 [B, N_MAPS, 4h, 4w]: `draw_maps`, then `colour_maps` (zeros without points)."""
+    """All maps of B prompts, float32 [B, N_MAPS, 4h, 4w]: `draw_maps`, then `colour_maps` (zeros without points and boxes)."""
     drawn = draw_maps(state.size, points_xy, labels, boxes_xyxy, masks, batch)
+    points_xy, labels = hinted(points_xy, labels, boxes_xyxy if box_hints else None)
     if points_xy is None or labels is None:
         colours = drawn.new_zeros(batch, N_MAPS - N_DRAWN, *drawn.shape[2:])
     else:
