@@ -61,8 +61,3 @@ def decoded() -> tuple[np.ndarray, np.ndarray, Any]:
 def _noise(rng: np.random.RandomState, sigma: float) -> np.ndarray:
     smooth = cv2.GaussianBlur(rng.standard_normal((HEIGHT, WIDTH, 3)), (0, 0), sigma)
     return smooth / smooth.std()
-
-
-if __name__ == "__main__":
-    for row in main():
-        print("  ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))

@@ -7,6 +7,7 @@ ratio that is promised, or None). Exit code 1 where a row is below its bar or no
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,9 @@ def main(argv: list[str]) -> int:
     if wrong:
         print(f"unknown benchmark {', '.join(wrong)}; there are: {', '.join(known)}", file=sys.stderr)
         return 2
+    # As the engine's processes run; BLAS reads these when numpy is loaded, and CPU times would count its waiting threads.
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
     rows: list[dict[str, Any]] = []
     for name in argv or known:
         print(f"running {name} ...", file=sys.stderr, flush=True)

@@ -1,5 +1,8 @@
 """Archives of datasets, unpacked safely: nothing outside the folder, no links, and nothing half there under its final name.
 
+A symbolic link within the archive is left out (iShape has some, and no reader follows them); one that leads outside, a device, or a
+path with `..` gets the whole archive refused.
+
 Zip and tar (gzip, bzip2, xz) are read here; rar, 7z and the zips that Python cannot read by an installed `bsdtar` or `unar`. An
 archive is unpacked aside and then moved to its place; what is cut off (Ctrl-C, a full disk) goes on from the files that are there.
 """
@@ -41,8 +44,7 @@ def unpack(archive: Path, into: Path, *, aside: Path | None = None, progress: Pr
 
     aside: a folder on the same disk where it is unpacked first (default: a hidden one beside `into`); kept after an
     interruption, and then only what is missing is unpacked. progress(bytes done, bytes in all or None).
-    Raises DataError: not an archive, damaged, members that lead outside or are links or devices (the archive is refused as a
-    whole), encrypted, no tool for it, no disk space.
+    Raises DataError: not an archive, damaged, refused (see the module), encrypted, no tool for it, no disk space.
     """
     size = _size_of(archive)
     if aside is None:
@@ -114,9 +116,6 @@ def _unpack_zip(archive: Path, aside: Path, progress: Progress) -> None:
     with zipfile.ZipFile(archive) as z:
         members = []
         for info in z.infolist():
-            mode = info.external_attr >> 16
-            if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise _refused(archive, info.filename, "a link or a device")
             if info.flag_bits & 1:
                 raise DataError(
                     "an archive is encrypted",
@@ -124,6 +123,12 @@ def _unpack_zip(archive: Path, aside: Path, progress: Progress) -> None:
                     found=info.filename,
                     remedy="unpack it by hand, with the password that its authors give",
                 )
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            if kind == stat.S_IFLNK:
+                _leave_out(archive, info.filename, z.read(info).decode("utf-8", "replace"))
+                continue
+            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise _refused(archive, info.filename, "a device")
             members.append((info, aside / _inside(archive, info.filename)))
         total = sum(i.file_size for i, _ in members)
         done = sum(i.file_size for i, path in members if _is_complete(path, i.file_size))
@@ -147,8 +152,12 @@ def _unpack_tar(archive: Path, aside: Path, progress: Progress) -> None:
             path = aside / _inside(archive, member.name)
             if member.isdir():
                 path.mkdir(parents=True, exist_ok=True)
-            elif not member.isreg():
-                raise _refused(archive, member.name, "a link or a device")
+            elif member.issym():
+                _leave_out(archive, member.name, member.linkname)
+            elif not (member.isreg() or member.islnk()):
+                raise _refused(archive, member.name, "a device")
+            elif member.islnk():  # another name for a file that came before
+                _copy(aside / _inside(archive, member.linkname), path)
             elif not _is_complete(path, member.size):
                 free -= member.size
                 if free < _SPARE:  # perhaps: ask the disk again
@@ -185,9 +194,13 @@ def _unpack_outside(archive: Path, kind: str, aside: Path) -> None:
         _inside(archive, name)
     _check_room(archive, aside, _size_of(archive))
     _run(archive, command)
-    for path in aside.rglob("*"):
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise _refused(archive, path.relative_to(aside).as_posix(), "a link or a device")
+    for path in list(aside.rglob("*")):
+        name = path.relative_to(aside).as_posix()
+        if path.is_symlink():
+            _leave_out(archive, name, os.readlink(path))
+            path.unlink()
+        elif not (path.is_file() or path.is_dir()):
+            raise _refused(archive, name, "a device")
 
 
 def _run(archive: Path, command: list[str]) -> str:
@@ -212,12 +225,20 @@ def _inside(archive: Path, name: str) -> Path:
     return Path(*parts)
 
 
+def _leave_out(archive: Path, name: str, target: str) -> None:
+    """Accept that a symbolic link is not made, if it stays within the archive."""
+    _inside(archive, name)
+    place = os.path.normpath(os.path.join(os.path.dirname(name), target.replace("\\", "/")))
+    if os.path.isabs(place) or place.split("/")[0] == "..":
+        raise _refused(archive, name, f"a link that leads outside of the folder, to {target!r}")
+
+
 def _refused(archive: Path, member: str, what: str) -> _Refused:
     return _Refused(
         DataError(
             "an archive is refused: no dataset has such members, and they can overwrite files elsewhere",
             where=archive,
-            expected="plain files and folders below the archive's root",
+            expected="files and folders below the archive's root",
             found=f"{member!r}: {what}",
             remedy="compare its sha256 with the one that the authors give; if it is theirs, look into it and unpack it by hand",
         )
@@ -243,6 +264,13 @@ def _write(source: IO[bytes], path: Path, size: int) -> None:
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+
+
+def _copy(source: Path, path: Path) -> None:
+    if not source.is_file():
+        raise EOFError(f"{path.name} is a link to {source.name}, which is not there")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, path)
 
 
 def _check_room(archive: Path, aside: Path, need: int) -> int:

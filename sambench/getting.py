@@ -135,10 +135,10 @@ def get(wanted: Offer, *, brought: Path | None = None, keep: bool = False, progr
         raise _needs_person(wanted, f"not in {brought}: {', '.join(lacking)}" if brought else f"to bring: {', '.join(lacking)}")
     _check_in_the_way(card, root)
     try:
-        stage.mkdir(parents=True, exist_ok=True)
         with part_file.locked(paths.data_root() / f".{card.id}.getting"):
             if (there := _already_here(card)) is not None:  # another process got it while this one waited
                 return there
+            stage.mkdir(parents=True, exist_ok=True)
             for file in card.access.files:
                 if file.file not in _done(stage):
                     _bring(file, brought, stage, keep, progress or (lambda *_: None))

@@ -97,25 +97,64 @@ def test_members_that_lead_outside(tmp_path: Path, make: Callable[..., Path], me
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["a", "in"]  # nothing of it stays, here or there
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
-def test_links_and_devices_in_a_tar(tmp_path: Path, kind: bytes) -> None:
-    with tarfile.open(tmp_path / "a.tar", "w") as t:
-        info = tarfile.TarInfo("data/link")
-        info.type, info.linkname = kind, "/etc/passwd"
-        t.addfile(info)
-    with pytest.raises(DataError, match="a link or a device") as e:
-        unpack(tmp_path / "a.tar", tmp_path / "out")
-    assert "'data/link'" in str(e.value)
-    assert [p.name for p in tmp_path.iterdir()] == ["a.tar"]
+def tar_of(path: Path, *members: tuple[str, bytes, str]) -> Path:
+    """(name, type, target of a link) of each member, after a plain file data/a.txt."""
+    with tarfile.open(path, "w") as t:
+        plain = tarfile.TarInfo("data/a.txt")
+        plain.size = 5
+        t.addfile(plain, io.BytesIO(b"first"))
+        for name, kind, target in members:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, target
+            t.addfile(info)
+    return path
 
 
-def test_links_in_a_zip(tmp_path: Path) -> None:
-    info = zipfile.ZipInfo("link")
+def zip_with_link(path: Path, name: str, target: str) -> Path:
+    info = zipfile.ZipInfo(name)
     info.external_attr = (stat.S_IFLNK | 0o777) << 16
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as z:
-        z.writestr(info, "/etc/passwd")
-    with pytest.raises(DataError, match="a link or a device"):
-        unpack(tmp_path / "a.zip", tmp_path / "out")
+    with zipfile.ZipFile(path, "w") as z:
+        z.writestr("data/a.txt", b"first")
+        z.writestr(info, target)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+@pytest.mark.parametrize("target", ["a.txt", "../data/a.txt", "sub/../a.txt"])
+def test_links_within_an_archive_are_left_out(tmp_path: Path, kind: str, target: str) -> None:
+    path = tmp_path / "a"
+    archive = tar_of(path, ("data/l", tarfile.SYMTYPE, target)) if kind == "tar" else zip_with_link(path, "data/l", target)
+    unpack(archive, tmp_path / "out")
+    assert tree(tmp_path / "out") == {"data/a.txt": b"first"}
+    assert not (tmp_path / "out/data/l").is_symlink()
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../x", "..", "../..", "sub/../../../x"])
+def test_links_that_lead_outside(tmp_path: Path, kind: str, target: str) -> None:
+    name = "link" if target == ".." else "data/link"
+    path = tmp_path / "a"
+    archive = tar_of(path, (name, tarfile.SYMTYPE, target)) if kind == "tar" else zip_with_link(path, name, target)
+    with pytest.raises(DataError, match="refused") as e:
+        unpack(archive, tmp_path / "out")
+    assert repr(name) in str(e.value.found)
+    assert "a link that leads outside" in str(e.value.found)
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE])
+def test_devices(tmp_path: Path, kind: bytes) -> None:
+    with pytest.raises(DataError, match="'data/d': a device"):
+        unpack(tar_of(tmp_path / "a.tar", ("data/d", kind, "")), tmp_path / "out")
+
+
+def test_hard_links_in_a_tar_are_copies(tmp_path: Path) -> None:
+    unpack(tar_of(tmp_path / "a.tar", ("b.txt", tarfile.LNKTYPE, "data/a.txt")), tmp_path / "out")
+    assert tree(tmp_path / "out") == {"data/a.txt": b"first", "b.txt": b"first"}
+    assert (tmp_path / "out/b.txt").stat().st_nlink == 1
+    for target, says in (("/etc/passwd", "refused"), ("../x", "refused"), ("data/none", "damaged")):
+        with pytest.raises(DataError, match=says):
+            unpack(tar_of(tmp_path / "b.tar", ("b.txt", tarfile.LNKTYPE, target)), tmp_path / "other")
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -266,6 +305,25 @@ def test_their_members_are_looked_at_too(tmp_path: Path, tool: str) -> None:
     with pytest.raises(DataError, match="refused"):
         unpack(make_rar(tmp_path / "a.rar", {"../x": b""}), tmp_path / "out")
     assert not (tmp_path / "x").exists()
+
+
+def test_their_links_are_looked_at_too(tmp_path: Path, tool: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = archives._run
+    for target, refused in (("data/a.txt", False), ("/etc/passwd", True)):
+
+        def linking(archive: Path, command: list[str], target: str = target) -> str:
+            said = run(archive, command)
+            for folder in (Path(c) for c in command if c.endswith("aside")):
+                (folder / "link").symlink_to(target)
+            return said
+
+        monkeypatch.setattr(archives, "_run", linking)
+        if refused:
+            with pytest.raises(DataError, match="a link that leads outside"):
+                unpack(make_rar(tmp_path / "a.rar"), tmp_path / "out2", aside=tmp_path / "aside")
+        else:
+            unpack(make_rar(tmp_path / "a.rar"), tmp_path / "out", aside=tmp_path / "aside")
+            assert tree(tmp_path / "out") == FILES
 
 
 def test_their_errors_are_told(tmp_path: Path, tool: str) -> None:

@@ -9,6 +9,7 @@ import shutil
 import tarfile
 import zipfile
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,16 @@ def test_interrupted_between_two_files_goes_on_with_the_second(server: Server, a
     root = get()
     assert len(server.asked) == before + 1
     assert (root / "b.bin").read_bytes() == archive
+
+
+def test_two_at_once_download_once(server: Server, archive: bytes) -> None:  # noqa: F811
+    server.body, server.pause_s = archive, 0.02
+    write_card(listed(server.url, archive))
+    with ThreadPoolExecutor(2) as pool:
+        roots = list(pool.map(lambda _: get(), range(2)))
+    assert roots == [paths.data_root() / "toy"] * 2
+    assert len(server.asked) == 1
+    assert everything() == ["toy"]
 
 
 def test_wrong_hash(server: Server, archive: bytes) -> None:  # noqa: F811

@@ -57,8 +57,9 @@ def test_the_commands_of_the_readme_exist() -> None:
 
 
 def test_the_flags_of_the_readme_exist() -> None:
-    point = typer.main.get_command(app).commands["run"].commands["point"]  # type: ignore[attr-defined]
-    known = {o for p in point.params for o in (*p.opts, *p.secondary_opts)}
+    root = typer.main.get_command(app)
+    commands = [root.commands[group].commands[name] for group, name in (("run", "point"), ("data", "get"), ("list", "datasets"))]  # type: ignore[attr-defined]
+    known = {o for c in commands for p in c.params for o in (*p.opts, *p.secondary_opts)}
     shown = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
     assert len(shown) > 10
     assert shown <= known

@@ -11,8 +11,14 @@ import sys
 from pathlib import Path
 
 EVERY = 20
-SHOWN = {"loss": "loss", "dense": "dense loss", "iou_1_point_top": "IoU, 1 click, first-ranked", "iou_1_point_best": "IoU, 1 click, best of 3",
-         "iou_box": "IoU, box", "iou_last_point": "IoU, last click"}  # fmt: skip
+SHOWN = {
+    "loss": "loss",
+    "dense": "dense loss",
+    "iou_1_point_top": "IoU, 1 click, first-ranked",
+    "iou_1_point_best": "IoU, 1 click, best of 3",
+    "iou_box": "IoU, box",
+    "iou_last_point": "IoU, last click",
+}
 
 
 def condense(source: Path, out: Path) -> list[dict[str, float]]:
@@ -56,7 +62,7 @@ def draw(curves: dict[str, list[dict[str, float]]], out: Path) -> None:
     fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), fontsize=8)
     for ax in axes[-1]:
         ax.set_xlabel("step")
-    fig.savefig(out, dpi=80)
+    fig.savefig(out, dpi=66)
 
 
 if __name__ == "__main__":

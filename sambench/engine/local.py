@@ -21,7 +21,7 @@ from sambench.engine.worker import Job
 from sambench.errors import RunError, SambenchError
 
 LOG_TAIL_LINES = 12
-# glibc gives large blocks back to the system at once and faults them in again for every prompt; keeping them is 10 % of SAM's decoder.
+# glibc returns large blocks to the system at once and faults them in again for every prompt: 10 % of SAM's decoder.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "1000000000"}
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 

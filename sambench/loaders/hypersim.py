@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import importlib
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ _TREES = ("", "scenes", "evermotion_dataset/scenes")
 _LIST = "metadata_images_split_scene_v1.csv"
 _LISTS = (_LIST, f"evermotion_dataset/analysis/{_LIST}")
 _NONE = -1  # no instance, no geometry
-_LABELS = "ai_???_???/images/scene_cam_??_geometry_hdf5/frame.????.semantic_instance.hdf5"
+_FOLDERS = "ai_???_???/images/scene_cam_??_geometry_hdf5"
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class Hypersim:
         ids = self._frames()
         base = self._base()
         key = {"dataset": self.name, "image": self.image, "max": self.max_instances, "min": self.min_area_px}
-        return cached_index(key, [base / files_of(i)["instances"] for i in ids], partial(self._build, base, ids))
+        files = [Path(os.path.join(base, files_of(i)["instances"])) for i in ids]
+        return cached_index(key, files, partial(self._build, base, ids))
 
     def load(self, image_id: str) -> Sample:
         """Raises DataError: unknown id, a file that is broken or of another form; the pixels are read when asked for."""
@@ -99,19 +101,20 @@ class Hypersim:
         base = _base(self.root)
         if base is None:
             remedy = "unpack the scenes' archives"
-            raise DataError(f"no scenes of {self.name} are here", where=self.root, expected=_LABELS, remedy=remedy)
+            raise DataError(f"no scenes of {self.name} are here", where=self.root, expected=_FOLDERS, remedy=remedy)
         return base
 
     def _frames(self) -> list[str]:
         """Ids of all frames that have an image and instances, and are among the released ones if a list of them is here."""
         base, ids = self._base(), []
         released = _released(self.root) or _released(base)
-        for path in sorted(base.glob(_LABELS)):
-            camera = path.parts[-2].removeprefix("scene_").removesuffix("_geometry_hdf5")
-            image_id = f"{path.parts[-4]}/{camera}/{path.name.split('.')[1]}"
-            if (released is None or image_id in released) and self._complete(base, image_id):
-                ids.append(image_id)
-        return ids
+        kind, image_suffix = ("final_preview", ".tonemap.jpg") if self.image == "preview" else ("final_hdf5", ".color.hdf5")
+        for folder in sorted(base.glob(_FOLDERS)):  # listed once each: there may be 75000 frames
+            scene, camera = folder.parts[-3], folder.name.removeprefix("scene_").removesuffix("_geometry_hdf5")
+            pictures = _names(folder.parent / f"scene_{camera}_{kind}", image_suffix)
+            frames = sorted(_names(folder, ".semantic_instance.hdf5") & pictures)
+            ids += [f"{scene}/{camera}/{frame.removeprefix('frame.')}" for frame in frames]
+        return [i for i in ids if released is None or i in released]
 
     def _complete(self, base: Path, image_id: str) -> bool:
         places = files_of(image_id)
@@ -193,6 +196,14 @@ def _read(path: Path, *, ndim: int, kinds: str = "iu") -> npt.NDArray[Any]:
         found = f"{array.dtype} {list(array.shape)}"
         raise DataError("a file of a frame is in another form", where=path, expected=expected, found=found)
     return array
+
+
+def _names(folder: Path, suffix: str) -> set[str]:
+    """What the files of a folder that end in `suffix` are called before it; nothing if there is no such folder."""
+    try:
+        return {n.removesuffix(suffix) for n in os.listdir(folder) if n.startswith("frame.") and n.endswith(suffix)}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
 
 
 def _base(root: Path) -> Path | None:
