@@ -6,6 +6,7 @@ import json
 import os
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sambench import provenance, tasks
 from sambench.engine.plan import SHARD_SIZE, CellSpec
 from sambench.engine.shards import ImageState, ShardStore, storage_error
+from sambench.errors import RunError
 from sambench.schema import METRIC_COLUMNS
 from sambench.tasks.summary import Bootstrap
 
@@ -206,6 +208,38 @@ def finish(cell: CellSpec, *, started: str, save_masks: str, wall_s: float, inte
             (cell.cell_dir / name).unlink(missing_ok=True)
     write_json(cell.cell_dir / "cell.json", rec)
     return rec
+
+
+def finish_after_error(cell: CellSpec, *, started: str, save_masks: str, wall_s: float) -> None:
+    """As `finish`, as far as that goes: the error that ended the run is to be told. Of a cell without images nothing stays."""
+    with suppress(RunError):
+        if not _discard(cell) and (cell.cell_dir / "cell.json").exists() and finished_record(cell) is None:
+            finish(cell, started=started, save_masks=save_masks, wall_s=wall_s, interrupted=True)
+
+
+def _discard(cell: CellSpec) -> bool:
+    """Remove the directory of a cell that holds no shard and nobody's claim, and its run's if that was all; whether it went."""
+    try:
+        (cell.cell_dir / "shards").rmdir()
+    except FileNotFoundError:
+        pass
+    except OSError:  # there is something in it
+        return False
+    with suppress(OSError):
+        for name in ("images.txt", "cell.json", *METRIC_FILES):
+            (cell.cell_dir / name).unlink(missing_ok=True)
+        remove_empty(cell.cell_dir, cell.run_dir / "logs")
+        if [p.name for p in cell.run_dir.iterdir()] == ["model.json"]:
+            (cell.run_dir / "model.json").unlink()
+        remove_empty(cell.run_dir)
+    return not cell.cell_dir.exists()
+
+
+def remove_empty(*folders: Path) -> None:
+    """Remove those of the folders, in order, that are empty."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def begin(cell: CellSpec, *, started: str, save_masks: str) -> ShardStore:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import queue
@@ -13,14 +14,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from sambench import errors
 from sambench.engine.models import ModelSpec, ResolvedModel, described
+from sambench.engine.shards import storage_error
 from sambench.engine.worker import Job
 from sambench.errors import RunError, SambenchError
 
 LOG_TAIL_LINES = 12
+LAST_WORDS = ("done", "described", "stopped", "fatal")
 # glibc returns large blocks to the system at once and faults them in again for every prompt: 10 % of SAM's decoder.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "1000000000"}
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -34,6 +37,7 @@ class _Worker:
     log: Path
     device: str
     image: str = ""
+    said_last: bool = False  # it told how it ended
     ended: bool = False
 
 
@@ -75,7 +79,6 @@ def run_pool(job: Job, devices: list[str], log_dir: Path, on_event: OnEvent) -> 
     Messages of all workers go to `on_event` in this thread. Raises the workers' SambenchError, or RunError where a worker died.
     """
     inbox: queue.Queue[tuple[int, dict[str, Any] | None]] = queue.Queue()
-    log_dir.mkdir(parents=True, exist_ok=True)
     workers = [_start(replace(job, model=_on(job.model, device)), device, log_dir) for device in devices]
     for i, worker in enumerate(workers):
         threading.Thread(target=_listen, args=(i, worker.process, inbox), daemon=True).start()
@@ -116,7 +119,7 @@ def _start(job: Job, device: str, log_dir: Path) -> _Worker:
     if job.device_kind == "cpu":
         env |= dict.fromkeys(THREAD_VARIABLES, "1") | KEEP_MEMORY
     log = log_dir / f"worker-{os.getpid()}-{threading.get_ident() % 10000}-{len(list(log_dir.glob('*.log')))}.log"
-    with log.open("w") as err:
+    with _new_log(log) as err:
         process = subprocess.Popen(
             [sys.executable, "-m", "sambench.engine.worker"],
             stdin=subprocess.PIPE,
@@ -130,6 +133,18 @@ def _start(job: Job, device: str, log_dir: Path) -> _Worker:
     worker = _Worker(process, log, device)
     _send(worker, job.to_json())
     return worker
+
+
+def _new_log(path: Path) -> TextIO:
+    for _ in range(3):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.open("w")
+        except FileNotFoundError:  # another command has just removed the folder, which was empty
+            continue
+        except OSError as e:
+            raise storage_error(e, path) from e
+    raise storage_error(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)), path)
 
 
 def _send(worker: _Worker, line: str) -> None:
@@ -157,7 +172,8 @@ def _handle(worker: _Worker, message: dict[str, Any] | None, on_event: OnEvent, 
     if message is None:
         worker.ended = True
         code = worker.process.returncode
-        return None if stopping or code in (0, 1, 2) else _died(worker, code)
+        return None if stopping or worker.said_last else _died(worker, code)
+    worker.said_last = message["event"] in LAST_WORDS
     if message["event"] == "fatal":
         return _rebuild(message, worker)
     if message["event"] == "image":
@@ -188,7 +204,7 @@ def _died(worker: _Worker, code: int) -> RunError:
     return RunError(
         f"a worker process died ({cause}) on {worker.device}",
         where=f"after image {worker.image!r}" if worker.image else "before its first image",
-        found=f"log {worker.log}" + (f":\n    {tail}" if tail else ""),
+        found=f"log {worker.log}:\n    {tail}" if tail else "nothing in its log",
         remedy="what is finished is kept: issue the same command again; out of memory is a common cause, try fewer --workers",
     )
 

@@ -111,7 +111,10 @@ def _resolve(name: str, options: Mapping[str, Any], request: Request, on_event: 
     if model.identity:
         return model
     prepare_out(Path(request.out))
-    return local.describe(model, Path(request.out) / ".logs")
+    try:
+        return local.describe(model, Path(request.out) / ".logs")
+    finally:
+        cells.remove_empty(Path(request.out) / ".logs")
 
 
 def execute(planned: Plan, on_event: OnEvent = _ignore) -> Outcome:
@@ -149,25 +152,22 @@ def _complete(
 ) -> None:
     """Compute the cells of `group` that lack images, then finish all; also after an error, as far as they go."""
     started, clock, invocation = cells.now(), time.monotonic(), uuid.uuid4().hex
-    todo = [c for c in group if _begin(c, request, started, invocation, on_event)]
-    failed = True
     try:
+        todo = [c for c in group if _begin(c, request, started, invocation, on_event)]
         if todo:
             compute(todo, invocation)
-        failed = False
-    finally:
+    except BaseException:
         for cell in group:
-            rec = None if cell in todo else cells.finished_record(cell)
-            if rec is None:
-                rec = cells.finish(
-                    cell,
-                    started=started,
-                    save_masks=request.save_masks,
-                    wall_s=time.monotonic() - clock,
-                    interrupted=failed or interrupted(),
-                )
-            records[cell.cell_dir] = rec
-            on_event({"event": "finished", "cell_id": cell.cell_id, "record": rec})
+            cells.finish_after_error(cell, started=started, save_masks=request.save_masks, wall_s=time.monotonic() - clock)
+        raise
+    for cell in group:
+        rec = None if cell in todo else cells.finished_record(cell)
+        if rec is None:
+            rec = cells.finish(
+                cell, started=started, save_masks=request.save_masks, wall_s=time.monotonic() - clock, interrupted=interrupted()
+            )
+        records[cell.cell_dir] = rec
+        on_event({"event": "finished", "cell_id": cell.cell_id, "record": rec})
 
 
 def _begin(cell: CellSpec, request: Request, started: str, invocation: str, on_event: OnEvent) -> bool:

@@ -166,13 +166,15 @@ def storage_error(e: OSError, path: Path) -> RunError:
         errno.ENOSPC: "free some space and issue the same command again: finished shards are kept",
         errno.EDQUOT: "free some of your quota and issue the same command again: finished shards are kept",
         errno.EROFS: "choose a writable directory with --out",
+        errno.EEXIST: "that is a file: choose a directory with --out",
+        errno.ENOTDIR: "a part of that path is a file: choose a directory with --out",
         errno.EACCES: "choose a writable directory with --out, or mend its permissions",
     }
     return RunError(
         "results cannot be written",
         where=path,
         found=e.strerror or repr(e),
-        remedy=remedies.get(e.errno or 0, "see the error above"),
+        remedy=remedies.get(e.errno or 0, "mend that, or choose another directory with --out"),
     )
 
 

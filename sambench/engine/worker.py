@@ -142,7 +142,7 @@ class _Work:
             state = _done(sample, rows, n_bytes, time.perf_counter() - start, self.job.invocation)
         except (Interrupted, ModelError, MemoryError):
             raise  # not this image's fault: the run ends
-        except Exception as e:  # noqa: BLE001 - whatever a broken file or a model raises is recorded with its image
+        except (Exception, SystemExit) as e:  # noqa: BLE001 - whatever a broken file or a model raises is recorded with its image
             error = e
             text = describe_error(e)
             state = ImageState("failed", file_bytes=n_bytes, error=text, invocation=self.job.invocation)
