@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
-	$(BIN)/sambench run point --datasets demo --model grabcut --model otsu
+	$(BIN)/sambench run point --datasets demo --model sam_nano --model grabcut --model otsu
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 -m "not slow"

@@ -130,10 +130,11 @@ class SuiteCard(_Frozen):
 
 
 class Weights(_Frozen):
-    """A checkpoint file: where it is, and exactly which bytes it has."""
+    """A checkpoint file: where it is, and exactly which bytes it has. packaged: its path in the package, if it comes with it."""
 
-    url: str
+    url: str = ""
     file: str
+    packaged: str = ""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     bytes: int | None = None
     source: str = ""

@@ -79,6 +79,8 @@ def cached_weights(card: ModelCard) -> Path:
     name = card.weights.file if card.weights else ""
     if name in ("", "..") or Path(name).name != name:
         raise CardError("a card's weights.file is not a plain file name", where=f"card {card.id}", found=repr(name))
+    if card.weights is not None and card.weights.packaged:
+        return Path(__file__).parent / card.weights.packaged
     return paths.cache() / "weights" / name
 
 

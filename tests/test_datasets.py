@@ -59,10 +59,11 @@ def test_the_generated_suite_is_the_whole_one() -> None:
     assert suite.members == SA23
 
 
-def test_files_of_cards_are_known_where_a_program_fetches_them() -> None:
+def test_files_that_a_program_fetches_cannot_be_exchanged_on_the_way() -> None:
+    """Over https, or checked against a hash; but for one archive of COCO, which has neither."""
     for card in cards.dataset_cards().values():
         for file in card.access.files:
-            assert not file.url or re.match(r"https?://\S+$", file.url), card.id
+            assert file.url.startswith("https://") or not file.url or file.sha256 or file.file == "train2017.zip", card.id
             assert "drive.google" not in file.url, "answers with a page, not with the file"
 
 

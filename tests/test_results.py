@@ -204,7 +204,7 @@ def test_runs_that_are_not_there_name_the_directory_and_near_names(make: Maker, 
     ("text", "message"),
     [
         ("{", "not JSON"),
-        ("[]", "another version"),
+        ("[]", "damaged"),
         ('{"schema_version": 2}', "another version"),
         ('{"schema_version": 1, "cell_id": "x"}', "lacks keys"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -10,6 +11,9 @@ def main() -> None:
     """Entry point `sambench`. Errors of the input end with their text and exit code 2, never with a traceback."""
     from sambench.errors import SambenchError
 
+    for stream in (sys.stdout, sys.stderr):  # a terminal that knows ASCII alone gets a "?" for a dash, not an error
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         from sambench.cli.app import app
 

@@ -190,11 +190,14 @@ def _numbers(text: str) -> tuple[int, ...]:
 def _request(task: str, flags: Mapping[str, Any], settings: Mapping[str, Any]) -> Request:
     from sambench.engine.plan import split_names
     from sambench.engine.run import DEFAULT_DATASET, DEFAULT_MODEL, Request
-    from sambench.errors import unknown_name
+    from sambench.errors import UsageError, unknown_name
 
     for flag, known in (("save_masks", ("scored", "none")), ("on_error", ("record", "stop"))):
         if flags[flag] not in known:
             raise unknown_name("value", flags[flag], known, where="--" + flag.replace("_", "-"))
+    for flag in ("datasets", "model"):
+        if flags[flag] and not split_names(flags[flag]):  # an unset variable of a script must not start the default
+            raise UsageError("a flag is given without a name", where=f"--{flag}", found=repr(",".join(flags[flag])))
     models = split_names(flags["model"]) or [DEFAULT_MODEL]
     return Request(
         task=task,

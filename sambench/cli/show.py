@@ -64,14 +64,16 @@ def _markdown(form: str, suite_name: str) -> str:
 @list_app.command("models")
 def list_models() -> None:
     """Models with their weights' state."""
-    from sambench import cards, paths
+    from sambench import cards, fetch
 
     rows = []
     for card in cards.model_cards().values():
         if card.weights is None:
             weights = "none needed" if card.state == "available" else "unavailable"
+        elif card.weights.packaged:
+            weights = f"{card.weights.file}, in the package"
         else:
-            cached = (paths.cache() / "weights" / card.weights.file).exists()
+            cached = fetch.cached_weights(card).exists()
             size = f"{card.weights.bytes / 1e6:.0f} MB" if card.weights.bytes else ""
             weights = f"{card.weights.file}, {size}, {'cached' if cached else 'downloaded on first use'}"
         rows.append([card.id, card.name, weights, card.licence])
@@ -132,7 +134,7 @@ def show_model(name: Annotated[str, typer.Argument(help="A model's id, or the pa
     fields: dict[str, Any] = {"id": card.id, "name": card.name, "description": card.description, "state": card.state}
     if card.weights:
         w = card.weights
-        fields |= {"weights": w.file, "from": w.url, "sha256": w.sha256, "bytes": f"{w.bytes:,}" if w.bytes else None}
+        fields |= {"weights": w.file, "from": w.url or "the package", "sha256": w.sha256, "bytes": f"{w.bytes:,}" if w.bytes else None}
     parameters = inspect.signature(cards.load_entry(card.factory, where=f"card {card.id}")).parameters.values()
     options = [
         f"{p.name}={card.options.get(p.name, p.default)}" for p in parameters if p.name not in ("weights", "device", "precision")

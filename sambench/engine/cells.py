@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sambench import provenance, tasks
+from sambench.engine.claims import holder
 from sambench.engine.plan import SHARD_SIZE, CellSpec
 from sambench.engine.shards import ImageState, ShardStore, storage_error
 from sambench.errors import RunError
@@ -219,8 +220,12 @@ def finish_after_error(cell: CellSpec, *, started: str, save_masks: str, wall_s:
 
 def _discard(cell: CellSpec) -> bool:
     """Remove the directory of a cell that holds no shard and nobody's claim, and its run's if that was all; whether it went."""
+    shards = cell.cell_dir / "shards"
     try:
-        (cell.cell_dir / "shards").rmdir()
+        for claim in shards.glob("*.claim"):
+            if holder(claim) is None:  # its process was killed
+                claim.unlink(missing_ok=True)
+        shards.rmdir()
     except FileNotFoundError:
         pass
     except OSError:  # there is something in it
@@ -254,9 +259,22 @@ def finished_record(cell: CellSpec) -> dict[str, Any] | None:
     """The stored record if it describes just what this command asks for (or a complete cell), else None."""
     try:
         rec: dict[str, Any] = json.loads((cell.cell_dir / "cell.json").read_text(encoding="utf-8"))
+        if not isinstance(rec, dict) or not _is_parquet(cell.cell_dir / "metrics.parquet"):
+            return None
     except (OSError, ValueError):
         return None
     total = len(cell.target.subset.image_ids)
     same = (rec.get("limit") or total) == len(cell.wanted)
     whole = rec.get("status") == "complete" or (rec.get("status") in ("partial", "incomplete") and same)
     return rec if whole and all((cell.cell_dir / name).exists() for name in METRIC_FILES) else None
+
+
+def _is_parquet(path: Path) -> bool:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        pq.read_metadata(path)
+    except (pa.ArrowException, OSError):
+        return False
+    return True

@@ -19,7 +19,7 @@ from sambench.errors import DataMissingError, UsageError
 from sambench.loaders.index_cache import telling
 
 DEFAULT_OUT = "runs"
-DEFAULT_MODEL = "grabcut"
+DEFAULT_MODEL = "sam_nano"
 DEFAULT_DATASET = "demo"
 
 

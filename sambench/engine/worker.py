@@ -259,6 +259,10 @@ def main() -> int:
         parts = {k: None if v is None else str(v) for k, v in vars(e).items()}
         emit({"event": "fatal", "kind": type(e).__name__, "parts": parts})
         return 2
+    except MemoryError as e:
+        parts = {"message": "the memory does not suffice", "expected": None, "found": describe_error(e), "where": None}
+        emit({"event": "fatal", "kind": "RunError", "parts": {**parts, "remedy": "try fewer --workers; what is finished is kept"}})
+        return 2
     except Exception as e:  # noqa: BLE001 - reported to the parent, which ends the run with it
         traceback.print_exc()
         emit({"event": "fatal", "kind": "bug", "parts": {"message": describe_error(e)}})

@@ -36,9 +36,9 @@ class BBBC038v1:
 
     @staticmethod
     def fits(root: Path) -> bool:
-        """Whether the layout is here: some folder with images/ or masks/ in it."""
+        """Whether the layout is here: some folder X with images/X.png in it."""
         try:
-            return any(_is_item(p) for p in sorted(_folders(_base(root)))[:_PEEKED])
+            return any(_image_file(p).is_file() for p in sorted(_folders(_base(root)))[:_PEEKED])
         except OSError:
             return False
 

@@ -44,7 +44,10 @@ def read_roots() -> dict[str, str]:
         roots = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as e:
+    except OSError as e:
+        found, remedy = e.strerror or repr(e), "set SAMBENCH_HOME to a folder that can be read"
+        raise DataError("the record of adopted data roots cannot be read", where=path, found=found, remedy=remedy) from e
+    except ValueError as e:
         raise _broken_roots(path, repr(e)) from e
     if not isinstance(roots, dict) or not all(isinstance(v, str) for v in roots.values()):
         raise _broken_roots(path, "another kind of JSON")

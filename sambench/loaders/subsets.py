@@ -46,6 +46,7 @@ def choose_subset(dataset: Dataset, card: DatasetCard, subset: str) -> Subset:
             found=f"{len(records)} images" if records else "no images",
             remedy=f"check the files: sambench data verify {card.id}",
         )
+    _check_ids(usable, card.id)
     left_out = len(records) - len(usable)
     order = keyed_order(usable, card.id)
     if subset in ("paper", "full"):
@@ -67,6 +68,19 @@ def choose_subset(dataset: Dataset, card: DatasetCard, subset: str) -> Subset:
     return Subset(
         name, tuple(chosen), n_masks, _digest(chosen), _is_paper_size(card.paper, chosen, n_masks), "; ".join(notes)
     )
+
+
+def _check_ids(ids: Iterable[str], dataset: str) -> None:
+    """Ids are kept one a line in UTF-8. Raises DataError."""
+    for image_id in ids:
+        odd = any("\ud800" <= c <= "\udfff" for c in image_id)  # bytes of a file's name that are not UTF-8
+        if odd or image_id.splitlines() != [image_id]:
+            raise DataError(
+                f"an image of dataset {dataset!r} has an id that is not a line of text",
+                expected="UTF-8 without line breaks",
+                found=ascii(image_id),
+                remedy="rename that file or folder, or mend the annotations",
+            )
 
 
 def _as_paper(records: Sequence[ImageRecord], paper: PaperFacts) -> tuple[list[str], list[str]]:

@@ -127,6 +127,8 @@ class CellView:
         status = self.record["status"]
         if status in ("running", "interrupted") or not path.exists():
             return None
+        if self.record["counts"]["n_images_done"] != self.live.n_done:  # rows were deleted, or have come since
+            return None
         try:
             frame = pd.read_parquet(path)
         except (OSError, ValueError) as e:
@@ -189,6 +191,8 @@ def read_cell(path: Path) -> CellView:
     except ValueError as e:
         raise _unreadable("a cell's record is not JSON", file, str(e)) from e
     version = record.get("schema_version") if isinstance(record, dict) else None
+    if version is None:
+        raise _unreadable("a cell's record is damaged", file, f"JSON without a schema_version, {type(record).__name__}")
     if version != SCHEMA_VERSION:
         raise RunError(
             "a cell's record is of another version",

@@ -229,7 +229,7 @@ def _table(entries: Sequence[_Entry], measures: list[Measure], suites: Sequence[
     cells = [e.cell for e in entries]
     rows = [Row({m.key: m.value(e.metrics) for m in filled} | _description(e.cell)) for e in entries]
     clusters = [(e.cell.dataset, max((int(r["n_clusters"]) for r in e.metrics), default=0)) for e in entries]
-    notes = partial_notes(cells) + subset_notes(cells) + cluster_notes(clusters)
+    notes = partial_notes(cells) + subset_notes(cells) + dropped_notes(cells) + cluster_notes(clusters)
     for suite in suites:
         for run in dict.fromkeys(c.run_name for c in cells):
             mean, note = _suite_mean(suite, [e for e in entries if e.cell.run_name == run], filled, bootstrap)
@@ -238,6 +238,12 @@ def _table(entries: Sequence[_Entry], measures: list[Measure], suites: Sequence[
     if any(m.kind == "percent" for m in filled):
         notes.append("IoUs in percent; intervals by a bootstrap over clusters.")
     return Table(_title(cells), _columns(cells, filled, rows), tuple(rows), tuple(notes))
+
+
+def dropped_notes(cells: Sequence[CellView]) -> list[str]:
+    """What the readers found without pixels, by dataset."""
+    dropped = {c.dataset: c.live.n_dropped for c in cells if c.live.n_dropped}
+    return [f"{dataset}: {n} annotation{'s' if n > 1 else ''} without pixels left out" for dataset, n in dropped.items()]
 
 
 def _description(cell: CellView) -> dict[str, Any]:

@@ -65,24 +65,33 @@ def check_predictions(answers: Any, n: int, sample: Sample) -> list[Prediction]:
     """What a model returned, as predictions whose masks are `Masks`. Raises ModelError where it breaks the contract."""
     if not isinstance(answers, Sequence) or len(answers) != n:
         found = f"{len(answers)} answers" if isinstance(answers, Sequence) else type(answers).__name__
-        raise ModelError("decode() broke its contract", expected=f"a list of {n} predictions, one per prompt", found=found)
+        raise _broken_contract(sample, f"a list of {n} predictions, one per prompt", found)
     out = []
     for answer in answers:
         if not hasattr(answer, "masks") or not hasattr(answer, "scores"):
-            raise ModelError("decode() broke its contract", expected="objects with .masks and .scores", found=type(answer).__name__)
+            raise _broken_contract(sample, "objects with .masks and .scores", type(answer).__name__)
         found_masks: Masks = as_masks(answer.masks, sample.height, sample.width)
         scores = np.asarray(answer.scores, np.float32).reshape(-1)
         carry = getattr(answer, "carry", None)
         if not len(found_masks) or len(scores) != len(found_masks):
-            raise ModelError(
-                "decode() broke its contract",
-                expected="at least one mask, and one score a mask",
-                found=f"{len(found_masks)} masks, {len(scores)} scores",
-            )
+            found = f"{len(found_masks)} masks, {len(scores)} scores"
+            raise _broken_contract(sample, "at least one mask, and one score a mask", found)
+        if np.isnan(scores).any():  # the best of them would be any of them
+            raise _broken_contract(sample, "scores that are numbers", "NaN")
         if carry is not None and len(carry) != len(found_masks):
-            raise ModelError("decode() broke its contract", expected="one carry a mask, or None", found=f"{len(carry)} carries")
+            raise _broken_contract(sample, "one carry a mask, or None", f"{len(carry)} carries")
         out.append(Prediction(found_masks, scores, carry))
     return out
+
+
+def _broken_contract(sample: Sample, expected: str, found: str) -> ModelError:
+    return ModelError(
+        "decode() broke its contract",
+        where=f"image {sample.image_id!r} of {sample.dataset}",
+        expected=expected,
+        found=found,
+        remedy="mend the model: see sambench.types.Segmenter",
+    )
 
 
 @dataclass
