@@ -1,4 +1,4 @@
-"""`sam_nano`: a Segment Anything of three million parameters, whose weights come with the package.
+"""`sam_nano`: a Segment Anything of 4.7 million parameters, whose weights come with the package.
 
 Trained on procedural pictures alone (baselines/sam_nano), for demonstration and tests; not a baseline.
 """
