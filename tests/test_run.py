@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -79,21 +80,29 @@ def test_killed_again_and_again_it_ends_the_same(world: Path) -> None:
     assert leftovers == []
 
 
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> bool:
+    """True once `condition` holds, False if it never does."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def has_results(out: Path) -> bool:
+    return bool(list(out.glob("point-*/*/shards/*.parquet")))
+
+
 def test_workers_end_with_their_parent(world: Path) -> None:
-    p = subprocess.Popen(
-        [sys.executable, "-m", "sambench", *command(world / "out", "--workers", "2", "-M", "slow_s=0.5")],
-        cwd=ROOT,
-        stderr=subprocess.DEVNULL,
-    )
-    time.sleep(5)
+    args = command(world / "out", "--workers", "2", "-M", "slow_s=0.5")
+    p = subprocess.Popen([sys.executable, "-m", "sambench", *args], cwd=ROOT, stderr=subprocess.DEVNULL)
+    assert wait_until(lambda: has_results(world / "out"))
     children = subprocess.run(["pgrep", "-P", str(p.pid)], capture_output=True, text=True).stdout.split()
-    assert children, "no worker was running after five seconds"
+    assert len(children) == 2
     p.kill()
     p.wait()
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and any(Path(f"/proc/{c}").exists() for c in children):
-        time.sleep(0.1)
-    assert not any(Path(f"/proc/{c}").exists() for c in children)
+    assert wait_until(lambda: not any(Path(f"/proc/{c}").exists() for c in children))
 
 
 def test_ctrl_c_keeps_what_is_computed(world: Path) -> None:
@@ -101,7 +110,7 @@ def test_ctrl_c_keeps_what_is_computed(world: Path) -> None:
     p = subprocess.Popen(
         [sys.executable, "-m", "sambench", *args], cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    time.sleep(6)
+    assert wait_until(lambda: has_results(world / "out"))
     p.send_signal(signal.SIGINT)
     _, err = p.communicate(timeout=60)
     assert p.returncode == 130, err

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from sambench.engine.models import resolve
 from sambench.errors import CheckpointError, UsageError
 from sambench.loaders.demo import Demo
 from sambench.models.sam import nano
@@ -115,8 +116,8 @@ def test_every_kind_of_prompt_is_answered(model: Segmenter) -> None:
 def test_unknown_options_and_foreign_weights_are_refused(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
-    with pytest.raises(UsageError, match="max_batch"):
-        nano.sam_nano(device="cpu", precision="fp32", chunk=3)
+    with pytest.raises(UsageError, match="chunk"):
+        resolve("sam_nano", {"chunk": 3}, device="cpu", precision="fp32")
     save_file({"x": torch.zeros(2)}, tmp_path / "x.safetensors")
     with pytest.raises(CheckpointError):
         nano.sam_nano(weights=tmp_path / "x.safetensors", device="cpu", precision="fp32")

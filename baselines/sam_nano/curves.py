@@ -50,10 +50,10 @@ def draw(curves: dict[str, list[dict[str, float]]], out: Path) -> None:
 
     fig, axes = plt.subplots(2, 3, figsize=(11, 5.5), sharex=True, layout="constrained")
     for ax, (name, title) in zip(axes.flat, SHOWN.items(), strict=True):
-        for run, rows in curves.items():
+        for i, (run, rows) in enumerate(curves.items()):
             shown = [(r["step"], r[name]) for r in rows if name in r and not math.isnan(r[name])]
             if shown:
-                ax.plot(*zip(*shown, strict=True), label=run, linewidth=1)
+                ax.plot(*zip(*shown, strict=True), label=run, color=f"C{i}", linewidth=1)
         ax.set_title(title, fontsize=9)
         ax.grid(alpha=0.3)
         if name == "loss":

@@ -134,7 +134,12 @@ def show_model(name: Annotated[str, typer.Argument(help="A model's id, or the pa
     fields: dict[str, Any] = {"id": card.id, "name": card.name, "description": card.description, "state": card.state}
     if card.weights:
         w = card.weights
-        fields |= {"weights": w.file, "from": w.url or "the package", "sha256": w.sha256, "bytes": f"{w.bytes:,}" if w.bytes else None}
+        fields |= {
+            "weights": w.file,
+            "from": w.url or "the package",
+            "sha256": w.sha256,
+            "bytes": f"{w.bytes:,}" if w.bytes else None,
+        }
     parameters = inspect.signature(cards.load_entry(card.factory, where=f"card {card.id}")).parameters.values()
     options = [
         f"{p.name}={card.options.get(p.name, p.default)}" for p in parameters if p.name not in ("weights", "device", "precision")

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from sambench.errors import unknown_name
 from sambench.models.checkpoints import load_into, load_state_dict
 from sambench.models.sam.model import Sam
 from sambench.models.sam.nano_decoder import N_AFFINITIES, NanoDecoder
@@ -129,10 +127,6 @@ def build_nano(weights: Path | Mapping[str, Tensor] | None) -> NanoSam:
     return model
 
 
-def sam_nano(*, weights: Path | None = None, device: str = "cpu", precision: str = "fp32", **options: Any) -> NanoSegmenter:
-    """Factory of the card `sam_nano`. weights: None is the file in the package. Options: max_batch."""
-    for name in options:
-        if name != "max_batch":
-            raise unknown_name("model option", name, ("max_batch",), where="sam_nano")
-    model = build_nano(Path(weights) if weights is not None else WEIGHTS)
-    return NanoSegmenter(model, name="sam_nano", device=device, precision=precision, **options)
+def sam_nano(*, weights: Path | None = None, device: str = "cpu", precision: str = "fp32") -> NanoSegmenter:
+    """Factory of the card `sam_nano`. weights: None is the file in the package."""
+    return NanoSegmenter(build_nano(weights or WEIGHTS), name="sam_nano", device=device, precision=precision)
