@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sambench import cards, paths
+from sambench import cards, fetch, paths, provenance
 from sambench.errors import CardError, UsageError
 
 PACKAGED = [(kind, path) for kind in ("datasets", "baselines") for path in sorted(paths.packaged(kind).glob("*.toml"))]
@@ -57,7 +57,11 @@ def test_packaged_cards(kind: str, path: Path) -> None:
         assert card.access.steps or card.access.state == "embedded"
         assert card.access.url.startswith("https://") or card.access.state != "auto"
     if isinstance(card, cards.ModelCard) and card.weights is not None:
-        assert card.weights.url.startswith("https://")
+        if card.weights.packaged:
+            assert not card.weights.url
+            assert provenance.file_sha256(fetch.cached_weights(card)) == card.weights.sha256
+        else:
+            assert card.weights.url.startswith("https://")
         assert card.weights.sha256 is not None
         assert card.weights.bytes is not None
         assert card.weights.source
