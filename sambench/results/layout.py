@@ -18,7 +18,8 @@ from sambench.errors import unknown_name
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.table import Table as RichTable
 
 # percent: a fraction in [0, 1]; score: the same, shown as it is. points: a difference of fractions.
 # pairs: of: (fraction, number of candidates);
@@ -121,22 +122,60 @@ _FORMS: dict[str, Callable[[float], str]] = {
 
 
 def render_rich(table: Table) -> RenderableType:
-    """For a terminal: the table, and its notes below."""
+    """For a terminal: the table, its notes below. Too wide: whole columns are left out and named, no number is broken."""
+    return _Fitting(table)
+
+
+class _Fitting:
+    """A table that chooses its columns when it knows how wide the terminal is."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.measure import Measurement
+        from rich.text import Text
+
+        columns, left_out = list(self.table.shown), []
+        while len(columns) > 1:
+            drawn = _rich_table(self.table, columns)
+            if Measurement.get(console, options.update(max_width=10_000), drawn).maximum <= options.max_width:
+                break
+            left_out.append(columns.pop(_least(columns)))
+        yield _rich_table(self.table, columns)
+        if left_out:
+            labels = ", ".join(c.label for c in self.table.shown if c in left_out)
+            yield Text(f"left out for width: {labels} (a wider terminal or --format csv shows all)", style="dim")
+        for note in self.table.notes:
+            yield Text(note, style="yellow" if "PARTIAL" in note else "dim")
+
+
+def _least(columns: Sequence[Column]) -> int:
+    """The column that is missed least: counts, then intervals, then the last numbers; texts last."""
+    for kinds in ({"count"}, {"interval", "points_interval", "signed_interval"}):
+        at = [i for i, c in enumerate(columns) if c.kind in kinds]
+        if at:
+            return at[-1]
+    numbers = [i for i, c in enumerate(columns) if c.kind != "text"]
+    return numbers[-1] if len(numbers) > 1 else len(columns) - 1
+
+
+def _rich_table(table: Table, columns: Sequence[Column]) -> RichTable:
     from rich import box
-    from rich.console import Group
     from rich.table import Table as RichTable
     from rich.text import Text
 
     title = Text(table.title, style="bold")
     out = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for column in table.shown:
+    for column in columns:
         justify: Literal["left", "right"] = "left" if column.kind == "text" else "right"
-        out.add_column(Text(column.label), justify=justify, overflow="fold")  # a narrow terminal cuts no digit off
+        out.add_column(Text(column.label), justify=justify, no_wrap=True)
     for i, row in enumerate(table.rows):
         if row.summary and i and not table.rows[i - 1].summary:
             out.add_section()
-        out.add_row(*(Text(t) for t in _texts(table, row)), style="bold" if row.summary else None)
-    return Group(out, *(Text(note, style="yellow" if "PARTIAL" in note else "dim") for note in table.notes))
+        texts = (Text(text_of(row.values.get(c.key), c.kind)) for c in columns)
+        out.add_row(*texts, style="bold" if row.summary else None)
+    return out
 
 
 def to_markdown(table: Table) -> str:
