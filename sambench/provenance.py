@@ -64,7 +64,7 @@ def file_sha256(path: Path) -> str:
         return known[key]
     with path.open("rb") as f:
         value = hashlib.file_digest(f, "sha256").hexdigest()
-    if stat.st_size > 1 << 20:  # small files are faster to hash than to remember
+    if stat.st_size > 1 << 24:  # small files are faster to hash than to remember
         _write_memo(memo, {**_read_memo(memo), key: value})
     return value
 

@@ -18,6 +18,7 @@ import time
 from collections import namedtuple
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -456,7 +457,9 @@ fetch.download(url, Path(dest), sha256=sha, n_bytes=None, progress=lambda done, 
 
 def start(server: Server, dest: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", PROCESS, server.url, str(dest), SHA]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    # A test run in the background of a shell inherits "ignore" for SIGINT, and so would the process.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heard)
 
 
 def wait_for_bytes(process: subprocess.Popen[str], n: int) -> None:

@@ -86,7 +86,7 @@ def big(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file that is worth remembering."""
     monkeypatch.setenv("SAMBENCH_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "weights.pth"
-    path.write_bytes(bytes(range(256)) * 5000)
+    path.write_bytes(bytes(range(256)) * 70000)
     return path
 
 
