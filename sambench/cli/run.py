@@ -1,81 +1,35 @@
-"""`sambench run TASK`: the options of every task in one place, and what is printed while and after a run."""
+"""`sambench run TASK`: one command a task."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from sambench.engine.run import Outcome, Plan, Request
+from sambench.cli.running import (
+    Config,
+    Datasets,
+    Devices,
+    DryRun,
+    EdgeModels,
+    Limit,
+    Models,
+    OnError,
+    Options,
+    Out,
+    Precision,
+    Quiet,
+    Root,
+    SaveMasks,
+    SubsetOpt,
+    Workers,
+    request_of,
+    run,
+)
 
 EDGE_DATASET, EDGE_MODEL = "bsds500", "canny"
 
 app = typer.Typer(help="Evaluate models on datasets. Re-issue a command to resume it.", no_args_is_help=True, rich_markup_mode=None)
-
-
-def _config(ctx: typer.Context, path: Path | None) -> Path | None:
-    """Put a TOML file's values below flags and environment; click's default_map has just that place."""
-    if path is None:
-        return None
-    import tomllib
-
-    from sambench.errors import UsageError, unknown_name
-
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise UsageError("a configuration file cannot be read", where=path, found=e.strerror) from e
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise UsageError("a configuration file is not valid TOML", where=path, found=str(e)) from e
-    flags = {o.removeprefix("--"): p for p in ctx.command.params for o in p.opts if o.startswith("--")}
-    defaults: dict[str, Any] = {}
-    for key, value in values.items():
-        name = key.replace("_", "-")
-        if name not in flags or name in ("config", "help"):
-            raise unknown_name("configuration key", key, [f for f in flags if f not in ("config", "help")], where=path)
-        if name == "option" and isinstance(value, dict):
-            value = [f"{k}={v}" for k, v in value.items()]
-        listed = isinstance(value, list) and flags[name].multiple
-        if flags[name].multiple and not listed:
-            value = [value]
-        elif isinstance(value, list) and not listed:
-            value = ",".join(str(v) for v in value)
-        defaults[flags[name].name or name] = value
-    ctx.default_map = {**(ctx.default_map or {}), **defaults}
-    return path
-
-
-def _option(*flags: str, help: str, env: str | None = None, **more: Any) -> Any:
-    return typer.Option(*flags, help=help, envvar=env, show_envvar=False, **more)
-
-
-_DATASETS = "Names, comma-separated: ids, id:variant, a card's path, a suite, or all."
-_MODEL = "A model's name, a card's path, or python:file.py:factory. May be repeated."
-_EDGE_MODEL = "A name, a card's path, python:file.py:factory, or edges:FOLDER (maps by image id). May be repeated."
-_OPTION = "Option of the model, as weights=FILE; with several models MODEL.KEY=VALUE."
-_WORKERS = "Processes on the CPU (default: one a core), or per device."
-
-Datasets = Annotated[list[str], _option("--datasets", "-d", metavar="NAMES", help=_DATASETS, env="SAMBENCH_DATASETS")]
-Models = Annotated[list[str], _option("--model", "-m", metavar="NAME", help=_MODEL, env="SAMBENCH_MODEL")]
-EdgeModels = Annotated[list[str], _option("--model", "-m", metavar="NAME", help=_EDGE_MODEL, env="SAMBENCH_MODEL")]
-Options = Annotated[list[str], _option("--option", "-M", help=_OPTION, metavar="KEY=VALUE")]
-SubsetOpt = Annotated[str, _option("--subset", metavar="NAME|FILE", help="paper, full, or a file of image ids.")]
-Limit = Annotated[int | None, _option("--limit", metavar="N", help="The first N images in keyed-hash order; results are PARTIAL.")]
-Out = Annotated[str, _option("--out", "-o", metavar="DIR", help="Where results go.", env="SAMBENCH_OUT")]
-Devices = Annotated[str, _option("--devices", metavar="NAMES", help="auto, cpu, cuda, or cuda:0,cuda:1.", env="SAMBENCH_DEVICES")]
-Workers = Annotated[int | None, _option("--workers", metavar="N", help=_WORKERS, env="SAMBENCH_WORKERS")]
-Precision = Annotated[str, _option("--precision", metavar="NAME", help="fp32 (reported numbers) or bf16.")]
-Root = Annotated[str | None, _option("--root", metavar="DIR", help="The dataset's folder, for one dataset.")]
-SaveMasks = Annotated[str, _option("--save-masks", metavar="NAME", help="scored: keep every scored mask as RLE; none.")]
-OnError = Annotated[str, _option("--on-error", metavar="NAME", help="record: note a failing image and go on; stop.")]
-DryRun = Annotated[bool, _option("--dry-run", help="Print what would run, and where; compute nothing.")]
-Quiet = Annotated[bool, _option("--quiet", "-q", help="No progress; results only.")]
-Config = Annotated[
-    Path | None, _option("--config", metavar="FILE", help="TOML file with these flags' names.", callback=_config, is_eager=True)
-]
 
 
 @app.command()
@@ -120,8 +74,8 @@ def point(
     )
     if noc or clicks_until is not None:
         settings = noc_settings(settings, until=clicks_until, max_clicks=max_clicks)
-    request = _request("point", locals(), asdict(settings))
-    _run(request, model, dry_run=dry_run, quiet=quiet)
+    request = request_of("point", locals(), asdict(settings))
+    run(request, model, dry_run=dry_run, quiet=quiet)
 
 
 @app.command()
@@ -144,7 +98,7 @@ def box(
     config: Config = None,
 ) -> None:
     """Ground-truth boxes: mIoU and boundary mIoU at 2 % and 1 % of the diagonal."""
-    _run(_request("box", locals(), {"multimask": multimask}), model, dry_run=dry_run, quiet=quiet)
+    run(request_of("box", locals(), {"multimask": multimask}), model, dry_run=dry_run, quiet=quiet)
 
 
 @app.command()
@@ -175,7 +129,7 @@ def edge(
     """Edges: ODS, OIS, AP and R50 of the BSDS500 benchmark, for detectors, segmenters and folders of maps."""
     settings = {"nms": nms, "grid": grid, "nms_iou": nms_iou, "thresholds": thresholds, "max_dist": max_dist}
     flags = {**locals(), "save_masks": "scored" if save_maps else "none", "datasets": datasets or [EDGE_DATASET]}
-    _run(_request("edge", {**flags, "model": model or [EDGE_MODEL]}, settings), model, dry_run=dry_run, quiet=quiet)
+    run(request_of("edge", {**flags, "model": model or [EDGE_MODEL]}, settings), model, dry_run=dry_run, quiet=quiet)
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -185,124 +139,3 @@ def _numbers(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError as e:
         raise UsageError("click counts are not numbers", where="--clicks", expected="as in 1,2,3,5,9", found=text) from e
-
-
-def _request(task: str, flags: Mapping[str, Any], settings: Mapping[str, Any]) -> Request:
-    from sambench.engine.plan import split_names
-    from sambench.engine.run import DEFAULT_DATASET, DEFAULT_MODEL, Request
-    from sambench.errors import UsageError, unknown_name
-
-    for flag, known in (("save_masks", ("scored", "none")), ("on_error", ("record", "stop"))):
-        if flags[flag] not in known:
-            raise unknown_name("value", flags[flag], known, where="--" + flag.replace("_", "-"))
-    for flag in ("datasets", "model"):
-        if flags[flag] and not split_names(flags[flag]):  # an unset variable of a script must not start the default
-            raise UsageError("a flag is given without a name", where=f"--{flag}", found=repr(",".join(flags[flag])))
-    models = split_names(flags["model"]) or [DEFAULT_MODEL]
-    return Request(
-        task=task,
-        datasets=tuple(split_names(flags["datasets"]) or [DEFAULT_DATASET]),
-        models=tuple((m, _options_for(m, models, flags["option"])) for m in models),
-        settings=settings,
-        subset=flags["subset"],
-        limit=flags["limit"],
-        out=flags["out"],
-        devices=tuple(split_names([flags["devices"]])) or ("auto",),
-        workers=flags["workers"],
-        precision=flags["precision"],
-        root=flags["root"],
-        save_masks=flags["save_masks"],
-        on_error=flags["on_error"],
-    )
-
-
-def _options_for(model: str, models: list[str], pairs: list[str]) -> dict[str, Any]:
-    """The -M options of one model: all of them if it is alone, else those that name it."""
-    from sambench.engine.models import parse_options
-    from sambench.errors import UsageError
-
-    if len(models) == 1:
-        return parse_options([p.removeprefix(f"{model}.") for p in pairs])
-    for pair in pairs:
-        if not any(pair.startswith(f"{m}.") for m in models):
-            raise UsageError(
-                "a model option does not say which model it is for",
-                where="-M",
-                expected=f"MODEL.KEY=VALUE with one of {', '.join(models)}",
-                found=pair,
-            )
-    return parse_options([p.removeprefix(f"{model}.") for p in pairs if p.startswith(f"{model}.")])
-
-
-def _run(request: Request, named: list[str], *, dry_run: bool, quiet: bool) -> None:
-    """Run and print. named: the models that the user gave, none if the default one runs."""
-    from sambench.cli.progress import Reporter
-    from sambench.engine.run import execute, plan
-
-    with Reporter(quiet=quiet, defaulted="" if named else request.models[0][0]) as reporter:
-        planned = plan(request, reporter.on_event)
-        if not dry_run:
-            reporter.announce(planned)
-            outcome = execute(planned, reporter.on_event)
-    if dry_run:
-        _print_plan(planned)
-        return
-    _print_outcome(outcome)
-    if outcome.interrupted:
-        raise typer.Exit(130)
-    if any(r["status"] == "incomplete" for r in outcome.records.values()):
-        raise typer.Exit(1)
-
-
-def _print_plan(planned: Plan) -> None:
-    from rich.table import Table
-
-    from sambench.cli.console import out
-    from sambench.engine.cells import finished_record
-    from sambench.provenance import canonical_json
-
-    console = out()
-    table = Table(title=f"would run {planned.cells[0].task.protocol}", title_justify="left", box=None)
-    for name in ("model", "device", "dataset", "subset", "images", "masks", "cell", "state"):
-        table.add_column(name, justify="right" if name in ("images", "masks") else "left")
-    for cell in planned.cells:
-        subset = cell.target.subset
-        counts = {r.image_id: r.n_masks for r in cell.target.dataset.index()}
-        state = "done: would be reused" if finished_record(cell) else ("begun" if cell.cell_dir.exists() else "new")
-        masks = sum(counts[i] for i in cell.wanted)
-        images = str(len(cell.wanted))
-        where = (cell.model.spec.device, cell.target.card.id, subset.name)
-        table.add_row(cell.model.id, *where, images, str(masks), str(cell.cell_dir), state)
-    console.print(table)
-    console.print(f"settings: {canonical_json(planned.cells[0].task.identity())}", soft_wrap=True)
-    for missing in planned.missing:
-        console.print(f"not here: {missing.name}: {missing.why}", soft_wrap=True)
-
-
-def _print_outcome(outcome: Outcome) -> None:
-    from sambench.cli.console import err, out
-    from sambench.results.cells import find_cells
-    from sambench.results.layout import render_rich
-    from sambench.results.tables import result_table
-
-    cells = [c for path in outcome.records for c in find_cells(str(path), Path(outcome.plan.request.out))]
-    console = out()
-    if cells:
-        console.print(render_rich(result_table(cells, suites=outcome.plan.suites)))
-    notes = err()
-    for missing in outcome.plan.missing:
-        notes.print(f"not here: {missing.name}: {missing.why} (sambench show dataset {missing.name})", soft_wrap=True)
-    for path, rec in outcome.records.items():
-        for failure in rec["failures"][:5]:
-            notes.print(
-                f"failed: {rec['dataset']['id']} image {failure['image_id']}: {failure['error']}", soft_wrap=True, markup=False
-            )
-        if rec["counts"]["n_images_failed"]:
-            n = rec["counts"]["n_images_failed"]
-            notes.print(f"{n} images failed and are in no number; the same command tries them again", soft_wrap=True)
-        notes.print(f"{rec['status']}: {path}", soft_wrap=True, markup=False)
-    if outcome.interrupted:
-        notes.print("interrupted: what is computed is kept; issue the same command again to go on")
-    elif outcome.records:
-        first = next(iter(outcome.records)).parent
-        notes.print(f"next: sambench table {first}", soft_wrap=True, markup=False)
