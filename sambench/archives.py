@@ -59,6 +59,14 @@ def unpack(archive: Path, into: Path, *, aside: Path | None = None, progress: Pr
         _merge(aside, into)
 
 
+def safe_path(archive: str, name: str) -> Path:
+    """A member's path below any folder. Raises DataError where it would lead outside."""
+    try:
+        return _inside(Path(archive), name)
+    except _Refused as e:
+        raise e.error from None
+
+
 class _Refused(Exception):
     """The archive is not to be trusted, and what was unpacked of it is removed."""
 

@@ -31,6 +31,8 @@ class RemoteFile(_Frozen):
 
     url: where it can be downloaded without a person; empty where a person must bring it, after the card's steps.
     file: its name. sha256, bytes: None where the authors publish none and nobody has measured it.
+    members: patterns; only the members of the zip that fit one are wanted, and are read out of it on its server.
+    inner: an archive within the archive, which is unpacked where it lies and then removed.
     """
 
     url: str = ""
@@ -38,18 +40,25 @@ class RemoteFile(_Frozen):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     bytes: int | None = Field(None, ge=1)
     unpack_to: Annotated[str, Field(pattern=r"^(\.|[^/\\.][^/\\]*(/[^/\\.][^/\\]*)*)$")] = "."
+    members: tuple[str, ...] = ()
+    inner: Annotated[str, Field(pattern=r"^[^/\\.][^\\]*$")] | None = None
 
 
 class Access(_Frozen):
     """How one gets a dataset. `steps` are instructions for a person, in order, verbatim.
 
     files: all that it takes, in the order of unpacking, for `sambench data get`; empty: a person follows the steps.
+    fetcher: a function (card, folder, progress(what, bytes done, bytes in all or None)) that brings the rest after the files, where
+    a dataset is not taken in whole files. source: the address it reads from; brings: what, in words.
     """
 
     state: Literal["embedded", "auto", "form", "credentials", "manual", "dead"]
     steps: tuple[str, ...] = ()
     url: str = ""
     files: tuple[RemoteFile, ...] = ()
+    fetcher: EntryPoint | None = None
+    source: str = ""
+    brings: str = ""
     commercial_use: bool | None = None
     redistribution: bool | None = None
 

@@ -16,9 +16,11 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 
-from sambench import archives, cards, fetch, part_file, paths
+from sambench import archives, cards, fetch, part_file, paths, remote_zip
 from sambench.cards import DatasetCard, RemoteFile
 from sambench.errors import DataError, DataMissingError, DownloadError
 from sambench.loaders.open import check_layout, find_place
@@ -85,7 +87,10 @@ class Offer:
             return "\n".join(lines)
         if self.automatic:
             n = len(access.files)
-            lines.append(f"  download: {n} file{'s' if n > 1 else ''}, {self.size}, into {paths.data_root() / card.id}")
+            what = f"{n} file{'s' if n > 1 else ''}, {self.size}" + (f", and {access.brings}" if access.fetcher else "")
+            lines.append(f"  download: {what}, into {paths.data_root() / card.id}")
+            if parts := [f.file for f in access.files if f.members]:
+                lines.append(f"  of {', '.join(parts)} only what is needed is read, on its server")
             return "\n".join(lines)
         lines.append("  what to do:")
         lines += [f"    {i}. {step}" for i, step in enumerate(access.steps, 1)]
@@ -142,6 +147,9 @@ def get(wanted: Offer, *, brought: Path | None = None, keep: bool = False, progr
             for file in card.access.files:
                 if file.file not in _done(stage):
                     _bring(file, brought, stage, keep, progress or (lambda *_: None))
+            if card.access.fetcher:
+                fetcher = cards.load_entry(card.access.fetcher, where=f"card {card.id}")
+                fetcher(card, stage / "tree", progress or (lambda *_: None))
             check_layout(card, stage / "tree")
             if root.is_dir():
                 root.rmdir()
@@ -201,6 +209,10 @@ def _needs_person(wanted: Offer, found: str) -> DataMissingError:
 def _bring(file: RemoteFile, brought: Path | None, stage: Path, keep: bool, progress: Progress) -> None:
     """One file into the tree."""
     found = _find(file, brought, stage)
+    if file.members and found is None:
+        _members(file, stage / "tree" / file.unpack_to, progress)
+        _record(stage, file.file)
+        return
     source = found or stage / "files" / file.file
     if found is None:
         _download(file, source, progress)
@@ -211,6 +223,8 @@ def _bring(file: RemoteFile, brought: Path | None, stage: Path, keep: bool, prog
     if archives.is_archive(file.file):
         aside = stage / "unpacking" / file.file
         archives.unpack(source, into, aside=aside, progress=lambda d, n: progress(f"unpacking {file.file}", d, n))
+        if file.inner:
+            _unpack_inner(file, into, stage, progress)
     else:
         into.mkdir(parents=True, exist_ok=True)
         copy = stage / f"{file.file}.copy"
@@ -219,6 +233,43 @@ def _bring(file: RemoteFile, brought: Path | None, stage: Path, keep: bool, prog
     _record(stage, file.file)
     if own and not keep:
         source.unlink()
+
+
+def _unpack_inner(file: RemoteFile, into: Path, stage: Path, progress: Progress) -> None:
+    inner = into / str(file.inner)
+    if not inner.is_file():
+        raise DataError(
+            "an archive does not hold the one that is expected in it",
+            where=file.file,
+            expected=file.inner,
+            found=", ".join(sorted(p.name for p in into.iterdir())[:5]) or "nothing",
+            remedy="the distribution has changed: unpack it by hand and use `sambench data adopt`",
+        )
+    aside = stage / "unpacking" / inner.name
+    archives.unpack(inner, inner.parent, aside=aside, progress=lambda d, n: progress(f"unpacking {inner.name}", d, n))
+    inner.unlink()
+
+
+def _members(file: RemoteFile, into: Path, progress: Progress) -> None:
+    """What a zip on its server holds of the wanted members."""
+    with remote_zip.opened(file.url) as archive:
+        wanted = [m for m in archive.infolist() if not m.is_dir() and any(fnmatchcase(m.filename, p) for p in file.members)]
+        if not wanted:
+            raise DataError(
+                "a remote archive has no member that is wanted",
+                where=file.url,
+                expected=" | ".join(file.members),
+                found=f"{len(archive.namelist())} others",
+                remedy="the distribution has changed: download it by hand and use `sambench data adopt`",
+            )
+        total, done = sum(m.file_size for m in wanted), 0
+        for member in wanted:
+            remote_zip.fetch_member(archive, member, into, partial(_from, done, total, file.file, progress))
+            done += member.file_size
+
+
+def _from(before: int, total: int, name: str, progress: Progress, done: int, _of_member: int | None) -> None:
+    progress(f"reading out of {name}", before + done, total)
 
 
 def _download(file: RemoteFile, dest: Path, progress: Progress) -> None:

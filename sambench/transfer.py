@@ -19,11 +19,12 @@ from sambench.errors import DownloadError
 from sambench.part_file import Part, human_bytes
 
 TIMEOUT_S = 30.0
+AGENT = f"sambench/{__version__}"
 BACKOFF_S = (1.0, 2.0, 4.0, 8.0)  # pauses between tries that brought nothing new; after the last one it is an error
 _CHUNK = 1 << 18
 _ROOM_CHECK = 64 << 20  # bytes between two looks at the free disk space
 _NEWS = 1 << 20  # fewer new bytes than this are no progress: a server that cuts at once must not hold us for ever
-_RETRIED = (408, 429, 500, 502, 503, 504)
+RETRIED = (408, 429, 500, 502, 503, 504)
 
 
 class Job(NamedTuple):
@@ -57,9 +58,7 @@ def transfer(job: Job, part: Part) -> None:
         except _Cut as e:
             cause = e.args[0]
         idle = 0 if part.size() >= best + _NEWS else idle + 1
-        # Waiting does not help against a host without a name, nor against a certificate that is not trusted.
-        hopeless = isinstance(cause, ssl.SSLCertVerificationError) or (isinstance(cause, socket.gaierror) and best == 0)
-        if hopeless or idle > len(BACKOFF_S):
+        if (is_hopeless(cause) and best == 0) or isinstance(cause, ssl.SSLCertVerificationError) or idle > len(BACKOFF_S):
             raise _failed(job, part, cause)
         best = max(best, part.size())
         sleep(BACKOFF_S[max(idle - 1, 0)])
@@ -74,7 +73,7 @@ def _attempt(job: Job, part: Part) -> None:
     have = part.size()
     if job.n_bytes is not None and have == job.n_bytes:
         return
-    headers = {"User-Agent": f"sambench/{__version__}", "Accept-Encoding": "identity"}
+    headers = {"User-Agent": AGENT, "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
         if part.validator:
@@ -85,7 +84,7 @@ def _attempt(job: Job, part: Part) -> None:
         with e:
             if e.code == 416 and have and _nothing_left(part, have, e):
                 return
-            if e.code in _RETRIED or e.code == 416:
+            if e.code in RETRIED or e.code == 416:
                 raise _Cut(f"HTTP {e.code} {e.reason}") from e
             raise _refused(job, e) from e
     except urllib.error.URLError as e:
@@ -174,23 +173,35 @@ def _total_of(content_range: str | None) -> int | None:
     return int(tail) if tail.isdigit() else None
 
 
-def _failed(job: Job, part: Part, cause: str | BaseException) -> DownloadError:
+def is_hopeless(cause: str | BaseException) -> bool:
+    """Whether waiting does not help: a host without a name, a certificate that is not trusted."""
+    return isinstance(cause, ssl.SSLCertVerificationError | socket.gaierror)
+
+
+def in_words(cause: str | BaseException) -> str:
+    """Why a connection failed."""
     if isinstance(cause, socket.gaierror):
-        found = f"the host's name cannot be resolved ({cause.strerror}): is this machine offline?"
-    elif isinstance(cause, TimeoutError):
-        found = f"no answer within {TIMEOUT_S:g} s"
-    else:
-        found = str(cause) or repr(cause)
+        return f"the host's name cannot be resolved ({cause.strerror}): is this machine offline?"
+    if isinstance(cause, TimeoutError):
+        return f"no answer within {TIMEOUT_S:g} s"
+    return str(cause) or repr(cause)
+
+
+def refusal(e: urllib.error.HTTPError) -> str:
+    """What a status that no second try mends means."""
+    gone = "the file is no longer at this address"
+    why = {404: gone, 410: gone, 401: "the server wants a login", 403: "the server refuses access"}.get(e.code)
+    return f"HTTP {e.code} {e.reason}" + (f": {why}" if why else "")
+
+
+def _failed(job: Job, part: Part, cause: str | BaseException) -> DownloadError:
     kept = f" (it goes on after the {human_bytes(part.size())} that are here)" if part.size() else ""
     remedy = f"check the connection and run the command again{kept}, or {job.by_hand()}"
-    return DownloadError("a download failed", where=job.url, found=found, remedy=remedy)
+    return DownloadError("a download failed", where=job.url, found=in_words(cause), remedy=remedy)
 
 
 def _refused(job: Job, e: urllib.error.HTTPError) -> DownloadError:
-    gone = "the file is no longer at this address"
-    why = {404: gone, 410: gone, 401: "the server wants a login", 403: "the server refuses access"}.get(e.code)
-    found = f"HTTP {e.code} {e.reason}" + (f": {why}" if why else "")
-    return DownloadError("a download was refused", where=job.url, found=found, remedy=job.by_hand())
+    return DownloadError("a download was refused", where=job.url, found=refusal(e), remedy=job.by_hand())
 
 
 def disk_error(job: Job, e: OSError) -> DownloadError:

@@ -378,3 +378,21 @@ def test_steps_on_the_command_line() -> None:
 def test_unknown_names() -> None:
     with pytest.raises(UsageError, match="unknown dataset"):
         getting.offer("cityscape")
+
+
+@pytest.mark.parametrize("inner", ["nuclei.rar", "other.rar"])
+def test_an_archive_within_the_archive(server: Server, archive: bytes, inner: str) -> None:  # noqa: F811
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as z:
+        z.writestr("nuclei.rar", archive)  # read by its bytes, whatever it is called
+    server.body = out.getvalue()
+    card = write_card(listed(server.url, server.body, inner=inner))
+    if inner == "other.rar":
+        with pytest.raises(DataError, match="does not hold the one") as e:
+            get()
+        assert "nuclei.rar" in str(e.value)
+        assert "toy" not in everything()
+        return
+    root = get()
+    assert n_masks(card) > 0
+    assert not list(root.rglob("*.rar"))

@@ -11,6 +11,8 @@ import typer
 if TYPE_CHECKING:
     from sambench.engine.run import Outcome, Plan, Request
 
+SHOWN_CELLS = 4  # of a run, by path
+
 
 def _config(ctx: typer.Context, path: Path | None) -> Path | None:
     """Put a TOML file's values below flags and environment; click's default_map has just that place."""
@@ -179,7 +181,7 @@ def _print_outcome(outcome: Outcome) -> None:
     notes = err()
     for missing in outcome.plan.missing:
         notes.print(f"not here: {missing.name}: {missing.why} (sambench show dataset {missing.name})", soft_wrap=True)
-    for path, rec in outcome.records.items():
+    for rec in outcome.records.values():
         for failure in rec["failures"][:5]:
             notes.print(
                 f"failed: {rec['dataset']['id']} image {failure['image_id']}: {failure['error']}", soft_wrap=True, markup=False
@@ -187,9 +189,21 @@ def _print_outcome(outcome: Outcome) -> None:
         if rec["counts"]["n_images_failed"]:
             n = rec["counts"]["n_images_failed"]
             notes.print(f"{n} images failed and are in no number; the same command tries them again", soft_wrap=True)
-        notes.print(f"{rec['status']}: {path}", soft_wrap=True, markup=False)
+    for line in _cells_by_run(outcome):
+        notes.print(line, soft_wrap=True, markup=False)
     if outcome.interrupted:
         notes.print("interrupted: what is computed is kept; issue the same command again to go on")
     elif outcome.records:
         first = next(iter(outcome.records)).parent
         notes.print(f"next: sambench table {first}", soft_wrap=True, markup=False)
+
+
+def _cells_by_run(outcome: Outcome) -> list[str]:
+    """`complete: DIR`, a line a cell; one for all of a run's that ended alike, where they are many."""
+    ended: dict[tuple[str, Path], list[Path]] = {}
+    for path, rec in outcome.records.items():
+        ended.setdefault((rec["status"], path.parent), []).append(path)
+    out = []
+    for (status, run), paths in ended.items():
+        out += [f"{status}: {p}" for p in paths] if len(paths) <= SHOWN_CELLS else [f"{status}: {len(paths)} datasets in {run}"]
+    return out

@@ -107,7 +107,7 @@ class Hypersim:
     def _frames(self) -> list[str]:
         """Ids of all frames that have an image and instances, and are among the released ones if a list of them is here."""
         base, ids = self._base(), []
-        released = _released(self.root) or _released(base)
+        released = released_frames(self.root) or released_frames(base)
         kind, image_suffix = ("final_preview", ".tonemap.jpg") if self.image == "preview" else ("final_hdf5", ".color.hdf5")
         for folder in sorted(base.glob(_FOLDERS)):  # listed once each: there may be 75000 frames
             scene, camera = folder.parts[-3], folder.name.removeprefix("scene_").removesuffix("_geometry_hdf5")
@@ -133,8 +133,13 @@ class Hypersim:
         return records
 
     def _count(self, path: Path) -> int:
-        values, areas = np.unique(_read(path, ndim=2), return_counts=True)
-        return int(np.count_nonzero(areas[values != _NONE] >= self.min_area_px))
+        return count_instances(path, self.min_area_px)
+
+
+def count_instances(path: Path, min_area_px: int = 1) -> int:
+    """How many instances of at least so many pixels a frame's file has. Raises DataError naming the file."""
+    values, areas = np.unique(_read(path, ndim=2), return_counts=True)
+    return int(np.count_nonzero(areas[values != _NONE] >= min_area_px))
 
 
 def files_of(image_id: str) -> dict[str, str]:
@@ -211,7 +216,7 @@ def _base(root: Path) -> Path | None:
     return next((b for b in found if any(p.is_dir() for p in b.glob("ai_???_???/images"))), None)
 
 
-def _released(folder: Path) -> set[str] | None:
+def released_frames(folder: Path) -> set[str] | None:
     """Ids of the released frames, of the authors' list if it is in the folder. Raises DataError if it is another file."""
     path = next((folder / place for place in _LISTS if (folder / place).is_file()), None)
     if path is None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Resampling and cluster-robust errors understate the spread of few clusters (Cameron and Miller 2015, section VI).
 FEW_CLUSTERS = 20
+MANY = 3  # datasets of one note from which their number is said as well
 _HASH = re.compile(r"-[0-9a-f]{8}$")
 _KEYS = {
     "task": ("name", "protocol", "settings"),
@@ -295,12 +296,23 @@ def partial_notes(cells: Iterable[CellView]) -> list[str]:
 
 
 def cluster_notes(counts: Iterable[tuple[str, int]]) -> list[str]:
-    """One line for each (dataset, number of clusters) with too few of them for an interval to be trusted."""
-    few = {pair: None for pair in counts if 0 < pair[1] < FEW_CLUSTERS}
-    return [f"{dataset}: {n} independent images or scenes only; intervals are likely too narrow" for dataset, n in few]
+    """What (dataset, number of clusters) say where there are too few for an interval to be trusted."""
+    few = [pair for pair in counts if 0 < pair[1] < FEW_CLUSTERS]
+    return by_dataset((d, f"{_independent(n)} only; intervals are likely too narrow") for d, n in few)
+
+
+def _independent(n: int) -> str:
+    return "1 independent image or scene" if n == 1 else f"{n} independent images or scenes"
 
 
 def subset_notes(cells: Iterable[CellView]) -> list[str]:
-    """One line for each dataset whose subset the record says something of (such as: not the paper's)."""
-    notes = {(c.dataset, str(c.record["subset"]["note"])): None for c in cells if c.record["subset"].get("note")}
-    return [f"{dataset}: {note}" for dataset, note in notes]
+    """What the records say of the datasets' subsets (such as: not the paper's)."""
+    return by_dataset((c.dataset, str(c.record["subset"]["note"])) for c in cells if c.record["subset"].get("note"))
+
+
+def by_dataset(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """(dataset, what is to be said of it) as lines, one for each thing that is said: `a, b: text`; of many the number as well."""
+    said: dict[str, dict[str, None]] = {}
+    for dataset, text in pairs:
+        said.setdefault(text, {})[dataset] = None
+    return [f"{', '.join(names)}{f' ({len(names)})' if len(names) > MANY else ''}: {text}" for text, names in said.items()]

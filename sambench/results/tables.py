@@ -17,7 +17,7 @@ from sambench.cards import SuiteCard, suite_card, suite_cards
 from sambench.errors import UsageError, unknown_name
 from sambench.metrics.bootstrap import resampled_means
 from sambench.provenance import digest
-from sambench.results.cells import CellView, cluster_notes, partial_notes, subset_notes
+from sambench.results.cells import CellView, by_dataset, cluster_notes, partial_notes, subset_notes
 from sambench.results.layout import FORMATS, Column, Kind, Row, Table, is_missing, render, render_rich, to_frame
 from sambench.results.rescore import DEFAULT_BOOTSTRAP, rescore
 from sambench.schema import METRIC_COLUMNS
@@ -242,8 +242,8 @@ def _table(entries: Sequence[_Entry], measures: list[Measure], suites: Sequence[
 
 def dropped_notes(cells: Sequence[CellView]) -> list[str]:
     """What the readers found without pixels, by dataset."""
-    dropped = {c.dataset: c.live.n_dropped for c in cells if c.live.n_dropped}
-    return [f"{dataset}: {n} annotation{'s' if n > 1 else ''} without pixels left out" for dataset, n in dropped.items()]
+    dropped = ((c.dataset, c.live.n_dropped) for c in cells if c.live.n_dropped)
+    return by_dataset((dataset, f"{n} annotation{'s' if n > 1 else ''} without pixels left out") for dataset, n in dropped)
 
 
 def _description(cell: CellView) -> dict[str, Any]:
