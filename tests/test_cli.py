@@ -87,7 +87,7 @@ def test_a_suite_runs_what_is_here(finished: tuple[Path, dict[str, str]], tmp_pa
     assert done.returncode == 0, done.stderr
     assert "not comparable" in done.stdout
     assert "1 of 23" in done.stdout
-    assert "not here: ade20k" in done.stderr
+    assert "ade20k: a form must be filled" in done.stderr
 
 
 def test_adopt(finished: tuple[Path, dict[str, str]], tmp_path: Path) -> None:

@@ -164,8 +164,8 @@ def _print_plan(planned: Plan) -> None:
         table.add_row(cell.model.id, *where, images, str(masks), str(cell.cell_dir), state)
     console.print(table)
     console.print(f"settings: {canonical_json(planned.cells[0].task.identity())}", soft_wrap=True)
-    for missing in planned.missing:
-        console.print(f"not here: {missing.name}: {missing.why}", soft_wrap=True)
+    for line in _missing(planned):
+        console.print(line, soft_wrap=True, markup=False)
 
 
 def _print_outcome(outcome: Outcome) -> None:
@@ -179,8 +179,8 @@ def _print_outcome(outcome: Outcome) -> None:
     if cells:
         console.print(render_rich(result_table(cells, suites=outcome.plan.suites)))
     notes = err()
-    for missing in outcome.plan.missing:
-        notes.print(f"not here: {missing.name}: {missing.why} (sambench show dataset {missing.name})", soft_wrap=True)
+    for line in _missing(outcome.plan):
+        notes.print(line, soft_wrap=True, markup=False)
     for rec in outcome.records.values():
         for failure in rec["failures"][:5]:
             notes.print(
@@ -207,3 +207,20 @@ def _cells_by_run(outcome: Outcome) -> list[str]:
     for (status, run), paths in ended.items():
         out += [f"{status}: {p}" for p in paths] if len(paths) <= SHOWN_CELLS else [f"{status}: {len(paths)} datasets in {run}"]
     return out
+
+
+def _missing(planned: Plan) -> list[str]:
+    """Members of a suite that are not here, a line for each way of getting them."""
+    from sambench.errors import SambenchError
+    from sambench.getting import offer
+
+    ways: dict[str, list[str]] = {}
+    for missing in planned.missing:
+        try:
+            wanted = offer(missing.name)
+            verb = "data get" if wanted.automatic else "show dataset"
+            way = f"{wanted.how} (sambench {verb} NAME)"
+        except SambenchError:
+            way = missing.why
+        ways.setdefault(way, []).append(missing.name)
+    return [f"not here: {', '.join(names)}: {way}" for way, names in ways.items()]
