@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from sambench import tasks
+from sambench import cards, tasks
 from sambench.engine import cells, local
 from sambench.engine.models import ModelSpec, ResolvedModel, gives_of, resolve
-from sambench.engine.plan import CellSpec, Missing, check_model, check_target, find_targets, plan_cell, prepare_out
+from sambench.engine.plan import CellSpec, Missing, Target, check_model, check_target, find_targets, plan_cell, prepare_out
 from sambench.engine.worker import CellJob, Job, single_threaded, work
 from sambench.errors import DataMissingError, UsageError
 from sambench.loaders.index_cache import telling
@@ -85,7 +85,18 @@ def plan(request: Request, on_event: OnEvent = _ignore) -> Plan:
     for name, _ in request.models:  # before any weights are fetched
         check_model(task, name, gives_of(name))
     with telling(lambda name, done, total: on_event({"event": "index", "dataset": name, "done": done, "total": total})):
-        targets, missing, suites = find_targets(request.datasets, subset=request.subset, root=request.root)
+        targets, missing, suites = _find(task, request)
+    models = [_resolve(name, options, request, on_event) for name, options in request.models]
+    for model in models:
+        check_model(task, model.id, model.gives)
+    out = Path(request.out)
+    planned = [plan_cell(task, m, t, out=out, limit=request.limit) for m in models for t in targets]
+    return Plan(request, tuple(planned), tuple(missing), tuple(s.id for s in suites))
+
+
+def _find(task: tasks.Task, request: Request) -> tuple[list[Target], list[Missing], list[cards.SuiteCard]]:
+    """The datasets of a request, fit for the task. Raises DataMissingError where none is here, UsageError."""
+    targets, missing, suites = find_targets(request.datasets, subset=request.subset, root=request.root)
     if not targets:
         names = ", ".join(m.name for m in missing)
         raise DataMissingError(
@@ -95,12 +106,7 @@ def plan(request: Request, on_event: OnEvent = _ignore) -> Plan:
         )
     for target in targets:
         check_target(task, target)
-    models = [_resolve(name, options, request, on_event) for name, options in request.models]
-    for model in models:
-        check_model(task, model.id, model.gives)
-    out = Path(request.out)
-    planned = [plan_cell(task, m, t, out=out, limit=request.limit) for m in models for t in targets]
-    return Plan(request, tuple(planned), tuple(missing), tuple(s.id for s in suites))
+    return targets, missing, suites
 
 
 def _resolve(name: str, options: Mapping[str, Any], request: Request, on_event: OnEvent) -> ResolvedModel:
@@ -246,9 +252,7 @@ def plan_object(request: Request, segmenter: Any, name: str) -> Plan:
     model = ResolvedModel(spec, name, name, identity, True, gives=found["gives"])
     task = tasks.build(request.task, request.settings)
     check_model(task, name, model.gives)
-    targets, missing, suites = find_targets(request.datasets, subset=request.subset, root=request.root)
-    for target in targets:
-        check_target(task, target)
+    targets, missing, suites = _find(task, request)
     out = Path(request.out)
     planned = [plan_cell(task, model, t, out=out, limit=request.limit) for t in targets]
     return Plan(request, tuple(planned), tuple(missing), tuple(s.id for s in suites))
