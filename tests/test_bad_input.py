@@ -169,6 +169,19 @@ def test_a_damaged_record_is_mended_by_the_same_command(world: Path, name: str, 
     assert sambench("table", str(world / "out")).returncode == 0
 
 
+def test_status_shows_the_neighbours_of_a_damaged_cell(world: Path) -> None:
+    run(world)
+    run(world, "--seed", "3")
+    first, second = sorted((world / "out").glob("*/*/cell.json"))
+    first.write_text("{")
+    done = sambench("status", str(world / "out"))
+    assert done.returncode == 1
+    assert "damaged" in done.stdout
+    assert "complete" in done.stdout
+    assert str(first) in done.stderr
+    assert str(second) not in done.stderr
+
+
 def test_masks_without_pixels_are_counted_and_told(world: Path) -> None:
     for j in (0, 1):
         Image.new("L", (128, 96)).save(world / f"data/bbbc038v1/stage1_train/image001/masks/mask{j}.png")

@@ -22,15 +22,23 @@ def status(
     """How far runs are: done, failed and missing images, and who computes them now."""
     from rich.table import Table as RichTable
 
+    from sambench.cli.console import err
     from sambench.cli.console import out as console
-    from sambench.results.cells import find_cells
+    from sambench.errors import SambenchError
+    from sambench.results.cells import find_cell_paths, read_cell
 
     table = RichTable(box=None, pad_edge=False)
     for name in ("run", "dataset", "status", "images", "failed", "objects", "computed by"):
         table.add_column(name, justify="right" if name in ("images", "failed", "objects") else "left", overflow="fold")
-    failures = []
-    for cell in find_cells(run or str(out), out):
-        live = cell.live
+    failures, damaged = [], []
+    for path in find_cell_paths(run or str(out), out):
+        try:
+            cell = read_cell(path)
+            live = cell.live
+        except SambenchError as e:  # its neighbours are not hidden by it
+            damaged.append(e)
+            table.add_row(path.resolve().parent.name, path.name, "damaged", "", "", "", "")
+            continue
         images = f"{live.n_done}/{live.n_wanted}" + (f" of {live.n_images}" if live.n_wanted != live.n_images else "")
         table.add_row(
             cell.run_name, cell.dataset, live.status, images, str(live.n_failed), f"{live.n_objects:,}", ", ".join(live.holders)
@@ -41,6 +49,10 @@ def status(
         typer.echo(f"failed: {dataset} image {image_id}: {error}")
     if len(failures) > 20:
         typer.echo(f"... and {len(failures) - 20} more failed images")
+    for why in damaged:
+        err().print(str(why), soft_wrap=True, markup=False)
+    if damaged:
+        raise typer.Exit(1)
 
 
 def table(

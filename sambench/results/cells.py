@@ -110,12 +110,12 @@ class CellView:
         frame: pd.DataFrame = self.store.table(self.wanted, columns).to_pandas(maps_as_pydicts="lossy")
         return frame
 
-    def scored(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """As `rows`, of the images that did not fail alone: every integer column is one."""
+    def scored(self, columns: Sequence[str] | None = None, where: tuple[str, str] | None = None) -> pd.DataFrame:
+        """As `rows`, of the images that did not fail alone: every integer column is one. where: as `ShardStore.table` takes it."""
         import pyarrow.compute as pc
 
         names = list(columns or self.store.columns)
-        table = self.store.table(self.wanted, list(dict.fromkeys([*names, "status"])))
+        table = self.store.table(self.wanted, list(dict.fromkeys([*names, "status"])), where)
         kept = table.filter(pc.equal(table["status"], "ok")).select(names)
         frame: pd.DataFrame = kept.to_pandas(maps_as_pydicts="lossy")
         return frame
@@ -219,6 +219,11 @@ def find_cells(run: str, out: Path = Path("runs")) -> list[CellView]:
     (with the names that do, or nearly do, and the directory looked in), RunError where a directory holds no cell or a
     damaged one.
     """
+    return [read_cell(p) for p in find_cell_paths(run, out)]
+
+
+def find_cell_paths(run: str, out: Path = Path("runs")) -> list[Path]:
+    """As `find_cells`, the directories alone: the cells may be damaged."""
     path = Path(run).expanduser()
     if not path.exists():
         path = out
@@ -235,7 +240,7 @@ def find_cells(run: str, out: Path = Path("runs")) -> list[CellView]:
             found=", ".join(_names(path)[:8]) or "nothing",
             remedy="`sambench run point` makes some; --out says in which directory they are looked for",
         )
-    return [read_cell(p) for p in found]
+    return found
 
 
 def _cell_folders(path: Path) -> list[Path]:
