@@ -132,7 +132,7 @@ def test_demo_scenes_reach_the_floors(model: Segmenter, scenes: list[Sample]) ->
     top = {k: np.mean([r["iou_top"] for r in rows if r["k"] == k]) for k in (1, 3)}
     oracle = np.mean([r["iou_oracle"] for r in rows if r["k"] == 1])
     reached = {"1 click": top[1], "3 clicks": top[3], "oracle - top": oracle - top[1], "box": np.mean(boxes)}
-    floors = {"1 click": 0.573, "3 clicks": 0.672, "oracle - top": 0.061, "box": 0.713}
+    floors = {"1 click": 0.527, "3 clicks": 0.693, "oracle - top": 0.101, "box": 0.711}
     assert all(reached[k] >= floors[k] - 0.03 for k in floors), reached
 
 
