@@ -63,7 +63,7 @@ class Region:
         """From COCO RLE, compressed. Raises DataError if it does not decode, or does not cover the frame exactly."""
         try:
             height, width = (int(n) for n in rle["size"])
-            if _n_pixels(rle["counts"]) != height * width:
+            if rle_pixels(rle["counts"]) != height * width:
                 # pycocotools leaves the pixels after the last run as it found them in memory.
                 raise ValueError(f"runs of another length than {height} x {width} pixels")
             return cls.from_array(coco_mask.decode(rle))
@@ -141,7 +141,7 @@ class Region:
         return self.array[w.y0 - self.y0 : w.y1 - self.y0, w.x0 - self.x0 : w.x1 - self.x0]
 
 
-def _n_pixels(counts: bytes | str) -> int:
+def rle_pixels(counts: bytes | str) -> int:
     """The sum of all runs of a compressed RLE, -1 if one is negative. Raises ValueError on characters that it never has.
 
     Five bits a character from 48 on, the sixth says that more follow, the last one's highest is the sign; from the fourth run on

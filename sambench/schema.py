@@ -62,6 +62,83 @@ EDGE_COLUMNS: dict[str, str] = {
     "shard": "int32",
 }
 
+# Two kinds of row. `proposal`: one mask of an image. `object`: one annotated mask, and by reference set (each matched by itself)
+# and IoU threshold the rank of the proposal that found it, -1 for none; null where the object is not in the set.
+PROPOSAL_COLUMNS: dict[str, str] = {
+    "cell_id": "string",
+    "dataset": "string",
+    "image_id": "string",
+    "cluster_id": "string",
+    "kind": "string",  # proposal or object; null for a failed image
+    "height": "int32",
+    "width": "int32",
+    "area_px": "int64",
+    "rank": "int32",  # proposal: place by falling score, from 0
+    "score": "double",  # proposal: what it is ranked by
+    "predicted_iou": "double",  # proposal of a segmenter: the model's own estimate
+    "stability": "double",  # proposal of a segmenter; null where it was not measured
+    "point_xy": "list<float>",  # proposal of a segmenter: the click
+    "mask_rle": "binary",  # proposal: COCO compressed counts of [height, width]
+    "object_id": "string",
+    "category": "string",
+    "area": "double",  # object: as the dataset counts it, which decides the sets by size
+    "frequency": "string",  # object: f, c, r; null where the dataset has none
+    "n_proposals": "int32",  # object: of its image
+    "ranks_all": "list<int32>",  # object: by threshold .5, .55, ..., .95
+    "ranks_small": "list<int32>",
+    "ranks_medium": "list<int32>",
+    "ranks_large": "list<int32>",
+    "ranks_frequent": "list<int32>",
+    "ranks_common": "list<int32>",
+    "ranks_rare": "list<int32>",
+    "attributes": "map<string,string>",  # object
+    "encode_ms": "float",
+    "decode_ms": "float",  # all prompts of the image
+    "status": "string",  # ok; or failed: the image's only row
+    "error": "string",
+    "shard": "int32",
+}
+
+# Detections, the objects of the ground truth, and images: one schema, told apart by `kind`; what another kind has is null.
+INSTANCE_COLUMNS: dict[str, str] = {
+    "cell_id": "string",
+    "dataset": "string",
+    "image_id": "string",
+    "cluster_id": "string",
+    "kind": "string",  # detection, object (an annotation), image
+    "index": "int32",  # of a detection: place in the results file; of an object: among its image's annotations
+    "object_id": "string",  # object: the annotation's id
+    "category_id": "int64",
+    "category": "string",
+    "frequency": "string",  # object, federated datasets alone: r, c, f, or empty
+    "height": "int32",  # image
+    "width": "int32",  # image
+    "score": "double",  # detection: as the results file has it
+    "box_xywh": "list<double>",  # detection: as it prompted; object: as the annotation has it
+    "area": "double",  # detection: pixels of the mask; object: as the annotation has it
+    "is_crowd": "int8",  # object
+    "ious": "list<double>",  # detection: with each object of its image and category, in their order; of a crowd: share inside
+    "boundary_ious": "list<double>",  # the same of boundaries, never above the mask's; where they were asked for
+    "judged": "int8",  # detection: 0 where the image says nothing of its category (federated datasets)
+    "exhaustive": "int8",  # detection: 0 where not every object of its category is annotated
+    "iou_best": "double",  # object: the best IoU of a detection of its category, 0 without one; null for a crowd
+    "n_candidates": "int32",  # detection: masks of the model's last answer
+    "model_score": "double",  # detection: the model's own estimate of its mask
+    "negative_ids": "list<int64>",  # image: categories that it has no object of
+    "not_exhaustive_ids": "list<int64>",  # image
+    "n_detections": "int32",  # image: in the results file
+    "n_cut": "int32",  # image: beyond the number that counts, of lowest score
+    "n_outside": "int32",  # image: boxes without a pixel of it
+    "n_duplicates": "int32",  # image: detections that repeat another one
+    "n_empty": "int32",  # image: masks without a pixel
+    "encode_ms": "float",  # image
+    "decode_ms": "float",  # detection: its share of its batch, all passes
+    "mask_rle": "binary",  # detection and object: COCO compressed counts of [height, width]
+    "status": "string",  # ok; or failed: the image's only row
+    "error": "string",
+    "shard": "int32",
+}
+
 METRIC_COLUMNS: tuple[str, ...] = (
     "cell_id", "task", "protocol", "model", "dataset", "dataset_variant", "subset", "subset_digest", "metric", "variant", "prompt",
     "k", "max_dets", "threshold", "group_by", "group", "value", "unit", "aggregate", "n_images", "n_objects", "n_clusters",

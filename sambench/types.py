@@ -58,6 +58,38 @@ class Instance:
 
 
 @dataclass(frozen=True)
+class Annotation:
+    """One annotation as a detection benchmark counts it; all of an image's stand in `Annotated`, also crowds and empty ones.
+
+    category_id and category: the dataset's id and name. frequency: LVIS's "r", "c" or "f", else "". area: the file's own number, in
+    pixels, by which benchmarks tell small from large (COCO's is that of the polygons, not of their pixels). box_xywh: the file's.
+    """
+
+    object_id: str
+    category_id: int
+    category: str
+    frequency: str
+    region: Region
+    is_crowd: bool
+    area: float
+    box_xywh: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """An image's ground truth for detection, in the file's order. categories: name by id, of all that the dataset has.
+
+    Federated datasets (LVIS) are not annotated for every category: negative_ids are categories of which the image has no object,
+    not_exhaustive_ids those of which more objects may be there than are annotated. Both None: every object of every category is.
+    """
+
+    objects: tuple[Annotation, ...]
+    categories: Mapping[int, str]
+    negative_ids: tuple[int, ...] | None = None
+    not_exhaustive_ids: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
 class Sample:
     """One image with its objects. The pixels are read when `image` is first asked for.
 
@@ -66,6 +98,7 @@ class Sample:
     ignore: pixels that count nowhere and are never clicked (crowds, "ignore" labels), or None.
     boundaries: one bool [H, W] map an annotator, for the edge task; empty elsewhere. boundary_max_dist: how far an edge may lie
     from an annotated one, as a share of the image's diagonal; the dataset's own convention.
+    annotated: gives the ground truth for detection, of datasets in COCO's form; raises DataError.
     """
 
     dataset: str
@@ -80,6 +113,7 @@ class Sample:
     attributes: Mapping[str, str] = field(default_factory=dict)
     boundaries: tuple[BoolArray, ...] = ()
     boundary_max_dist: float | None = None
+    annotated: Callable[[], Annotated] | None = None
 
     def __post_init__(self) -> None:
         if not self.cluster_id:
@@ -233,4 +267,21 @@ class EdgeMapSource(Protocol):
 
     def edge_map(self, image_id: str, size: tuple[int, int]) -> EdgeOutput:
         """size: (height, width) of the image. As `EdgeDetector.edges`. Raises DataError that names the map and what to do."""
+        ...
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """Class-agnostic masks of one image, by falling score. rles: COCO compressed RLE of the image's size; scores float64 [N]."""
+
+    rles: Sequence[Mapping[str, Any]]
+    scores: npt.NDArray[np.float64]
+
+
+@runtime_checkable
+class ProposalSource(Protocol):
+    """Proposals that were made elsewhere and are looked up by image."""
+
+    def proposals(self, image_id: str, size: tuple[int, int], most: int) -> Proposals:
+        """The `most` of highest score. size: (height, width) of the image. Raises DataError that names the entry and what to do."""
         ...

@@ -258,7 +258,7 @@ def test_real_lvis_annotations(shared: Path, tmp_path: Path) -> None:
     options = cards.dataset_card("lvis_v05").options
     dataset = CocoJson(tmp_path, "lvis_v05", **options)
     index = dataset.index()
-    assert (len(index), sum(r.n_masks for r in index)) == (93, 977)
+    assert (len(index), sum(r.n_masks > 0 for r in index), sum(r.n_masks for r in index)) == (100, 93, 977)
     api, content = COCO(str(source)), json.loads(source.read_text())
     for image in content["images"][:40]:
         size = image["height"], image["width"]

@@ -11,7 +11,8 @@ from typing import Any
 
 import typer
 
-from sambench import getting
+from sambench import boxes, cards, getting
+from sambench.cards import BoxesCard
 from sambench.errors import UsageError
 from sambench.part_file import human_bytes
 
@@ -20,6 +21,9 @@ PLAIN_EVERY_S = 10.0
 
 def get_one(name: str, *, yes: bool, brought: Path | None, keep: bool) -> bool:
     """Whether the dataset is here afterwards. Raises what `getting.get` raises, and UsageError where nobody can be asked."""
+    boxes_card = cards.boxes_cards().get(name)
+    if boxes_card is not None:
+        return _get_boxes(boxes_card, yes=yes)
     offer = getting.offer(name)
     if offer.here is not None:
         typer.echo(f"{name} is here: {offer.here}")
@@ -28,21 +32,33 @@ def get_one(name: str, *, yes: bool, brought: Path | None, keep: bool) -> bool:
     if offer.card.access.state == "embedded" or not (offer.automatic or brought):
         return offer.card.access.state == "embedded"
     if not yes:
-        _ask(offer)
+        _ask(offer.card.id, restricted=offer.restricted)
     with _progress() as progress:
         root = getting.get(offer, brought=brought, keep=keep, progress=progress)
     typer.echo(f"{name} is in {root}; `sambench data verify {name}` reads all of it once")
     return True
 
 
-def _ask(offer: getting.Offer) -> None:
+def _get_boxes(card: BoxesCard, *, yes: bool) -> bool:
+    place = boxes.place_of(card)
+    if not place.is_file():
+        typer.echo(f"{card.id}: {card.name}, {card.size}\n  licence: {card.licence}\n  please cite: {card.citation}")
+        if not yes:
+            _ask(card.id, restricted=False)
+        with _progress() as progress:
+            boxes.get(card, lambda done, total: progress(card.file.file, done, total))
+    typer.echo(f"{card.id} is here: {place}; sambench run instances --datasets {card.dataset} --boxes {card.id}")
+    return True
+
+
+def _ask(name: str, *, restricted: bool) -> None:
     if not sys.stdin.isatty():
         raise UsageError(
             "a download waits for a yes, and there is nobody to ask",
-            where=f"sambench data get {offer.card.id}",
+            where=f"sambench data get {name}",
             remedy="read the terms above, and give --yes if you accept them",
         )
-    question = "Do you accept these terms, and shall it be downloaded?" if offer.restricted else "Shall it be downloaded?"
+    question = "Do you accept these terms, and shall it be downloaded?" if restricted else "Shall it be downloaded?"
     typer.confirm(question, abort=True)
 
 

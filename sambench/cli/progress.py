@@ -88,6 +88,8 @@ class Reporter:
         for note, names in by_note.items():
             if note:
                 self.say(f"{', '.join(names)}: {note}")
+        for note in planned.notes:
+            self.say(note)
 
     def say(self, text: str) -> None:
         """One line, above the bars if there are any."""

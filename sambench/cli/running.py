@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,7 +91,7 @@ def request_of(task: str, flags: Mapping[str, Any], settings: Mapping[str, Any])
     return Request(
         task=task,
         datasets=tuple(split_names(flags["datasets"]) or [DEFAULT_DATASET]),
-        models=tuple((m, _options_for(m, models, flags["option"])) for m in models),
+        models=tuple((m, options_for(m, models, flags["option"])) for m in models),
         settings=settings,
         subset=flags["subset"],
         limit=flags["limit"],
@@ -105,7 +105,7 @@ def request_of(task: str, flags: Mapping[str, Any], settings: Mapping[str, Any])
     )
 
 
-def _options_for(model: str, models: list[str], pairs: list[str]) -> dict[str, Any]:
+def options_for(model: str, models: list[str], pairs: list[str]) -> dict[str, Any]:
     """The -M options of one model: all of them if it is alone, else those that name it."""
     from sambench.engine.models import parse_options
     from sambench.errors import UsageError
@@ -123,8 +123,11 @@ def _options_for(model: str, models: list[str], pairs: list[str]) -> dict[str, A
     return parse_options([p.removeprefix(f"{model}.") for p in pairs if p.startswith(f"{model}.")])
 
 
-def run(request: Request, named: list[str], *, dry_run: bool, quiet: bool) -> None:
-    """Run and print. named: the models that the user gave, none if the default one runs."""
+def run(
+    request: Request, named: list[str], *, dry_run: bool, quiet: bool, after: Callable[[Outcome], None] | None = None
+) -> None:
+    """Run and print. named: the models that the user gave, none if the default one runs. after: what is to be done with the outcome
+    of a run that was not interrupted."""
     from sambench.cli.progress import Reporter
     from sambench.engine.run import execute, plan
 
@@ -139,6 +142,8 @@ def run(request: Request, named: list[str], *, dry_run: bool, quiet: bool) -> No
     _print_outcome(outcome)
     if outcome.interrupted:
         raise typer.Exit(130)
+    if after is not None:
+        after(outcome)
     if any(r["status"] == "incomplete" for r in outcome.records.values()):
         raise typer.Exit(1)
 
@@ -164,7 +169,7 @@ def _print_plan(planned: Plan) -> None:
         table.add_row(cell.model.id, *where, images, str(masks), str(cell.cell_dir), state)
     console.print(table)
     console.print(f"settings: {canonical_json(planned.cells[0].task.identity())}", soft_wrap=True)
-    for line in _missing(planned):
+    for line in (*planned.notes, *_missing(planned)):
         console.print(line, soft_wrap=True, markup=False)
 
 

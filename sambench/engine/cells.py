@@ -131,6 +131,12 @@ def scalar_columns(task: tasks.Task) -> list[str]:
     return [name for name, kind in task.columns.items() if "binary" not in kind]
 
 
+def reduced_rows(task: tasks.Task) -> tuple[str, str] | None:
+    """(column, value) of the rows that the task's metrics are made of; None: of all. Others are never loaded for that."""
+    found: tuple[str, str] | None = getattr(task, "reduces", None)
+    return found
+
+
 def metric_rows(
     task: tasks.Task,
     frame: pd.DataFrame,
@@ -202,7 +208,8 @@ def finish(cell: CellSpec, *, started: str, save_masks: str, wall_s: float, inte
     if whole:
         rec["limit"] = None
     if len(here) == len(wanted):
-        frame = store.table(wanted, scalar_columns(cell.task)).to_pandas(maps_as_pydicts="lossy")
+        table = store.table(wanted, scalar_columns(cell.task), reduced_rows(cell.task))
+        frame = table.to_pandas(maps_as_pydicts="lossy")
         write_metrics(cell.cell_dir, metric_rows(cell.task, frame, cell_columns(rec)))
     else:  # metrics of an earlier, smaller run would look like this one's
         for name in METRIC_FILES:

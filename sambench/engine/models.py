@@ -12,9 +12,11 @@ from typing import Any
 
 from sambench import cards, fetch, provenance
 from sambench.errors import ModelError, UsageError, unknown_name
+from sambench.types import Dataset
 
 PYTHON = "python:"
 EDGES = "edges:"
+PROPOSALS = "proposals:"
 Progress = Callable[[int, int | None], None]
 
 
@@ -22,7 +24,7 @@ Progress = Callable[[int, int | None], None]
 class ModelSpec:
     """What a worker needs to build a model; plain values, so that it travels as JSON.
 
-    name: card id, path of a card, `python:path.py:factory`, or `edges:folder`.
+    name: card id, path of a card, `python:path.py:factory`, `edges:folder`, or `proposals:file`.
     weights: the checkpoint file, already on this machine.
     """
 
@@ -37,7 +39,7 @@ class ModelSpec:
 class ResolvedModel:
     """A model before it is built. id: short name for directories and tables; identity: all of it that can change a number.
 
-    gives: `masks` or `edges`, as in its card; known of a `python:` model once it is described.
+    gives: `masks` or `edges`, as in its card, or `proposals`; known of a `python:` model once it is described.
     """
 
     spec: ModelSpec
@@ -102,6 +104,8 @@ def resolve(
         return _resolve_python(name, options, device=device, precision=precision)
     if name.startswith(EDGES):
         return _resolve_edges(name, options, precision=precision)
+    if name.startswith(PROPOSALS):
+        return _resolve_proposals(name, options, precision=precision)
     card = cards.model_card(name)
     if card.state == "unavailable":
         raise ModelError(f"model {card.id!r} was never released", where=f"card {card.id}", remedy=card.notes or None)
@@ -153,10 +157,35 @@ def _resolve_edges(name: str, options: Mapping[str, Any], *, precision: str) -> 
     return ResolvedModel(spec, label, folder.name, identity, False, gives="edges")
 
 
+def _resolve_proposals(name: str, options: Mapping[str, Any], *, precision: str) -> ResolvedModel:
+    from sambench.proposal_file import ProposalFile
+
+    for key in options:
+        raise UsageError("a file of proposals has no options", where="-M", found=key, remedy="leave it out")
+    if precision != "fp32":
+        raise UsageError("proposals from a file have no precision", where="--precision", found=precision, remedy="leave it out")
+    path = Path(name.removeprefix(PROPOSALS)).expanduser().resolve()
+    label = f"proposals_{_slug(path.stem)}"
+    identity = {"id": label, "proposals": dict(ProposalFile(path).identity), "precision": "fp32", "device_kind": "cpu"}
+    spec = ModelSpec(f"{PROPOSALS}{path}", {}, "cpu", "fp32")
+    return ResolvedModel(spec, label, path.stem, identity, False, gives="proposals")
+
+
+def notes_on(model: ResolvedModel, dataset: Dataset, image_ids: Sequence[str]) -> list[str]:
+    """What must be said of a model that is a file, beside a dataset of which these images run. Raises DataError."""
+    if not model.spec.name.startswith(PROPOSALS):
+        return []
+    from sambench.proposal_file import ProposalFile
+
+    return ProposalFile(Path(model.spec.name.removeprefix(PROPOSALS))).check(dataset, image_ids)
+
+
 def gives_of(name: str) -> str | None:
     """What the model of that name gives, as far as is known before it is built."""
     if name.startswith(PYTHON):
         return None
+    if name.startswith(PROPOSALS):
+        return "proposals"
     return "edges" if name.startswith(EDGES) else cards.model_card(name).gives
 
 
@@ -178,6 +207,10 @@ def build(spec: ModelSpec) -> Any:
         from sambench.models.edges.folder import EdgeFolder
 
         return EdgeFolder(Path(spec.name.removeprefix(EDGES)), **spec.options)
+    if spec.name.startswith(PROPOSALS):
+        from sambench.proposal_file import ProposalFile
+
+        return ProposalFile(Path(spec.name.removeprefix(PROPOSALS)))
     card = cards.model_card(spec.name)
     factory = cards.load_entry(card.factory, where=f"card {card.id}")
     weights = Path(spec.weights) if spec.weights else None

@@ -79,11 +79,12 @@ def split_names(values: Sequence[str]) -> list[str]:
 
 
 def find_targets(
-    names: Sequence[str], *, subset: str, root: str | None = None
+    names: Sequence[str], *, subset: str, root: str | None = None, every_image: bool = False
 ) -> tuple[list[Target], list[Missing], list[cards.SuiteCard]]:
     """Open every dataset named (`id`, `id:variant`, a card's path, or a suite). A suite's absent members are listed, not raised.
 
     Members of a generated suite are read from tiny synthetic copies, all of each; their cells can never be taken for the real ones.
+    every_image: images without masks too, as far as the dataset's index has them.
     """
     targets: list[Target] = []
     missing: list[Missing] = []
@@ -91,12 +92,12 @@ def find_targets(
     for name in names:
         suite = cards.suite_card(name)
         if suite is None:
-            targets.append(_open(name, subset, root))
+            targets.append(_open(name, subset, root, every_image))
             continue
         suites.append(suite)
         for member in suite.members:
             try:
-                targets.append(_generated(member) if suite.generated else _open(member, subset, None))
+                targets.append(_generated(member, every_image) if suite.generated else _open(member, subset, None, every_image))
             except DataMissingError as e:
                 missing.append(Missing(member, e.message))
             except UsageError:
@@ -109,15 +110,15 @@ def find_targets(
     return list(unique.values()), missing, suites
 
 
-def _open(name: str, subset: str, root: str | None) -> Target:
+def _open(name: str, subset: str, root: str | None, every_image: bool) -> Target:
     source, _, variant = (name, "", "") if name.endswith(".toml") else name.partition(":")
     card = cards.dataset_card(source)
     dataset = open_dataset(card, variant=variant or None, root=Path(root).expanduser() if root else None)
-    return Target(card, source, variant or "default", root, dataset, choose_subset(dataset, card, subset))
+    return Target(card, source, variant or "default", root, dataset, choose_subset(dataset, card, subset, every_image=every_image))
 
 
-def _generated(name: str) -> Target:
-    target = _open(name, "full", str(fixtures.cached(name)))
+def _generated(name: str, every_image: bool) -> Target:
+    target = _open(name, "full", str(fixtures.cached(name)), every_image)
     note = "a tiny generated copy, not the dataset: numbers say nothing of the model"
     return replace(target, subset=replace(target.subset, name="generated", is_paper_size=False, note=note))
 

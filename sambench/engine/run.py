@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from sambench import cards, tasks
 from sambench.engine import cells, local
-from sambench.engine.models import ModelSpec, ResolvedModel, gives_of, resolve
+from sambench.engine.models import ModelSpec, ResolvedModel, gives_of, notes_on, resolve
 from sambench.engine.plan import CellSpec, Missing, Target, check_model, check_target, find_targets, plan_cell, prepare_out
 from sambench.engine.worker import CellJob, Job, single_threaded, work
 from sambench.errors import DataMissingError, UsageError
@@ -44,12 +44,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Plan:
-    """A request, resolved: every cell of every model, and the suite members that cannot run here."""
+    """A request, resolved: every cell of every model, the suite members that cannot run here, and what must be said of files."""
 
     request: Request
     cells: tuple[CellSpec, ...]
     missing: tuple[Missing, ...]
     suites: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,13 +91,17 @@ def plan(request: Request, on_event: OnEvent = _ignore) -> Plan:
     for model in models:
         check_model(task, model.id, model.gives)
     out = Path(request.out)
+    notes = [n for m in models for t in targets for n in notes_on(m, t.dataset, t.subset.image_ids[: request.limit])]
+    notes += [f"{t.card.id}: {n}" for t in targets for n in tasks.notes_on(task, t.dataset)]
     planned = [plan_cell(task, m, t, out=out, limit=request.limit) for m in models for t in targets]
-    return Plan(request, tuple(planned), tuple(missing), tuple(s.id for s in suites))
+    return Plan(request, tuple(planned), tuple(missing), tuple(s.id for s in suites), tuple(notes))
 
 
 def _find(task: tasks.Task, request: Request) -> tuple[list[Target], list[Missing], list[cards.SuiteCard]]:
     """The datasets of a request, fit for the task. Raises DataMissingError where none is here, UsageError."""
-    targets, missing, suites = find_targets(request.datasets, subset=request.subset, root=request.root)
+    targets, missing, suites = find_targets(
+        request.datasets, subset=request.subset, root=request.root, every_image=getattr(task, "every_image", False)
+    )
     if not targets:
         names = ", ".join(m.name for m in missing)
         raise DataMissingError(
@@ -128,8 +133,8 @@ def execute(planned: Plan, on_event: OnEvent = _ignore) -> Outcome:
     prepare_out(Path(planned.request.out))
     records: dict[Path, dict[str, Any]] = {}
     going = True
-    for model in dict.fromkeys(c.model.spec.name + c.model.id for c in planned.cells):
-        group = [c for c in planned.cells if c.model.spec.name + c.model.id == model]
+    for run_dir in dict.fromkeys(c.run_dir for c in planned.cells):  # one for each model with its options
+        group = [c for c in planned.cells if c.run_dir == run_dir]
         going = _run_model(group, planned.request, records, on_event) and going
         if not going:
             break
@@ -254,5 +259,6 @@ def plan_object(request: Request, segmenter: Any, name: str) -> Plan:
     check_model(task, name, model.gives)
     targets, missing, suites = _find(task, request)
     out = Path(request.out)
+    notes = [f"{t.card.id}: {n}" for t in targets for n in tasks.notes_on(task, t.dataset)]
     planned = [plan_cell(task, model, t, out=out, limit=request.limit) for t in targets]
-    return Plan(request, tuple(planned), tuple(missing), tuple(s.id for s in suites))
+    return Plan(request, tuple(planned), tuple(missing), tuple(s.id for s in suites), tuple(notes))

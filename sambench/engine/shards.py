@@ -126,22 +126,32 @@ class ShardStore:
             aside.unlink(missing_ok=True)
             raise storage_error(e, self.path(n)) from e
 
-    def table(self, image_ids: Iterable[str] | None = None, columns: Sequence[str] | None = None) -> Any:
-        """pyarrow Table of all stored rows in image order, of `image_ids` alone if given, with `columns` alone if given."""
-        import pyarrow as pa
+    def table(
+        self,
+        image_ids: Iterable[str] | None = None,
+        columns: Sequence[str] | None = None,
+        where: tuple[str, str] | None = None,
+    ) -> Any:
+        """pyarrow Table of all stored rows in image order, of `image_ids` alone if given, with `columns` alone if given.
 
-        wanted = None if image_ids is None else pa.array(sorted(image_ids), pa.string())
+        where: (column, value), the rows that have it alone; the others are let go shard by shard.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        chosen = None if image_ids is None else set(image_ids)
+        wanted = None if chosen is None else pa.array(sorted(chosen), pa.string())
         names = list(columns or self.columns)
         parts = []
         for n in range(len(self)):
-            if not self.path(n).exists():
+            if not self.path(n).exists() or (chosen is not None and chosen.isdisjoint(self.members(n))):
                 continue
-            read = names if wanted is None or "image_id" in names else [*names, "image_id"]
-            part = self._table(n, read)
+            needed = [*names, *(["image_id"] if wanted is not None else []), *([where[0]] if where else [])]
+            part = self._table(n, list(dict.fromkeys(needed)))
             if wanted is not None:
-                import pyarrow.compute as pc
-
                 part = part.filter(pc.is_in(part["image_id"], value_set=wanted))
+            if where:
+                part = part.filter(pc.equal(part[where[0]], where[1]))
             parts.append(part.select(names))
         schema = arrow_schema({k: self.columns[k] for k in names})
         return pa.concat_tables(parts) if parts else schema.empty_table()

@@ -22,13 +22,14 @@ from typing import Any
 
 from sambench.errors import DataError, unknown_name
 from sambench.loaders import images as image_files
+from sambench.loaders.coco_detection import annotated
 from sambench.loaders.coco_file import CocoFile, naming, read_coco, read_picture
 from sambench.loaders.coco_masks import has_pixels, region_of
 from sambench.loaders.index_cache import cached_index
 from sambench.loaders.open import unknown_image
 from sambench.masks import Region, union
 from sambench.provenance import canonical_json, file_sha256
-from sambench.types import ImageRecord, Instance, Sample
+from sambench.types import Annotated, ImageRecord, Instance, Sample
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class CocoJson:
     image's path; path_tail: how many last parts of it count (0: all), so that a URL's end is a path.
     categories: names or ids to keep; empty keeps all. cluster: a regular expression searched in the image's path, whose
     first group is the cluster_id (say, the video). exact: the index counts masks that have pixels; that rasterises all of
-    them once, and is kept between runs. skip_short: polygons of fewer than three points are left out; else they are an error of
+    them once, and is kept between runs. all_images: images without objects are in the index too, with 0 masks: in detection each
+    false positive on them counts. skip_short: polygons of fewer than three points are left out; else they are an error of
     their image. image_keys, annotation_keys, category_keys: keys of these records that become
     attributes of samples and (the latter two) of instances, as text, or JSON if they are not text.
     """
@@ -61,6 +63,7 @@ class CocoJson:
     base: str | Sequence[str] = ""
     path_tail: int = 0
     exact: bool = False
+    all_images: bool = False
     skip_short: bool = False
     image_keys: Sequence[str] = ()
     annotation_keys: Sequence[str] = ()
@@ -74,7 +77,7 @@ class CocoJson:
         return any((root / b / a).is_file() for b in _listed(base) for a in _listed(annotations))
 
     def index(self) -> Sequence[ImageRecord]:
-        """Images with at least one annotation that is not a crowd, in the file's order."""
+        """Images with at least one annotation that is not a crowd (all of them with `all_images`), in the file's order."""
         if not self.exact:
             return self._records(lambda *_: None)
         _, path = self._found()
@@ -85,6 +88,7 @@ class CocoJson:
             "cluster": self.cluster,
             "file_name": [self.file_name, self.path_tail],
             "skip_short": self.skip_short,
+            "all_images": self.all_images,
         }
         return cached_index(key, [path], self._records)
 
@@ -97,7 +101,8 @@ class CocoJson:
         path, size = self._image_file(image), (image["height"], image["width"])
         with naming(self.name):
             found = image_files.read_size(path)
-            instances, crowds, dropped = self._instances(content, annotations, size)
+            regions = [(a, self._region(a, content, size)) for a in self._kept(content, annotations)]
+        instances, crowds, dropped = self._instances(content, regions)
         if found != size:
             raise DataError(
                 f"an image of {self.name} has another size than its annotations",
@@ -117,7 +122,27 @@ class CocoJson:
             ignore=union(crowds, *size) if crowds else None,
             n_dropped=dropped,
             attributes=_attributes(image, self.image_keys),
+            annotated=partial(self._annotated, image, regions, content),
         )
+
+    def _annotated(self, image: dict[str, Any], regions: list[tuple[dict[str, Any], Region]], content: CocoFile) -> Annotated:
+        with naming(self.name):
+            return annotated(image, regions, content, self.category_names())
+
+    def category_names(self) -> dict[int, str]:
+        """Name by id of the categories that count."""
+        content = self._content()
+        names = {i: str(c.get("name", i)) for i, c in content.categories.items()}
+        return {i: name for i, name in names.items() if self._is_kept(content, i)} if self.categories else names
+
+    def all_image_ids(self) -> list[str]:
+        """Of all images in the file, also those without objects."""
+        return self._content().image_ids()
+
+    def image_size(self, image_id: str) -> tuple[int, int]:
+        """(height, width) as the file has it."""
+        image, _ = self._content().image(image_id)
+        return image["height"], image["width"]
 
     def annotation_digest(self) -> str:
         """sha256 of the annotation file."""
@@ -129,7 +154,7 @@ class CocoJson:
         for i, image_id in enumerate(content.image_ids(), 1):
             image, annotations = content.image(image_id)
             n = self._count(content, annotations, (image["height"], image["width"]))
-            if n:
+            if n or self.all_images:
                 path = self._image_file(image)
                 records.append(ImageRecord(image_id, n, self._cluster_id(path), _file_bytes(path)))
             if i % 100 == 0 or i == len(content.pieces):
@@ -146,11 +171,10 @@ class CocoJson:
             return len(objects)  # `load` will say what is wrong
 
     def _instances(
-        self, content: CocoFile, annotations: list[dict[str, Any]], size: tuple[int, int]
+        self, content: CocoFile, regions: list[tuple[dict[str, Any], Region]]
     ) -> tuple[tuple[Instance, ...], list[Region], int]:
         instances, crowds, dropped = [], [], 0
-        for a in self._kept(content, annotations):
-            region = self._region(a, content, size)
+        for a, region in regions:
             if a.get("iscrowd"):
                 crowds.append(region)
             elif region.area:
@@ -168,8 +192,11 @@ class CocoJson:
     def _kept(self, content: CocoFile, annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if not self.categories:
             return annotations
+        return [a for a in annotations if self._is_kept(content, a.get("category_id"))]
+
+    def _is_kept(self, content: CocoFile, category_id: Any) -> bool:
         keep = {str(c) for c in self.categories}
-        return [a for a in annotations if str(a.get("category_id")) in keep or content.category_of(a) in keep]
+        return not keep or str(category_id) in keep or content.category_of({"category_id": category_id}) in keep
 
     def _content(self) -> CocoFile:
         _, path = self._found()

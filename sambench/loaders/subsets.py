@@ -30,16 +30,17 @@ class Subset:
     note: str
 
 
-def choose_subset(dataset: Dataset, card: DatasetCard, subset: str) -> Subset:
+def choose_subset(dataset: Dataset, card: DatasetCard, subset: str, *, every_image: bool = False) -> Subset:
     """'paper', 'full', or the path of a text file with one image id a line ('#' starts a comment).
 
     'paper': where the paper drew whole images up to about 10k masks, images in keyed-hash order until the paper's number of
-    masks is first reached; all of them if there are fewer; elsewhere everything. Images without masks are left out.
+    masks is first reached; all of them if there are fewer; elsewhere everything. Images without masks are left out, unless
+    every_image is wanted (and the dataset's index has them).
     Raises UsageError (no such subset or file, an unknown or repeated id) and DataError (no masks at all).
     """
     records = list(dataset.index())
-    usable = {r.image_id: r for r in records if r.n_masks}
-    if not usable:
+    usable = {r.image_id: r for r in records if r.n_masks or every_image}
+    if not any(r.n_masks for r in records):
         raise DataError(
             f"dataset {card.id!r} holds no masks",
             expected="images with at least one mask",

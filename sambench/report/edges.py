@@ -113,7 +113,7 @@ def write_sheet(cell: CellView, folder: Path, *, n: int = N_SHOWN, root: Path | 
     scores, image_ids = scores_of(cell)
     ranked = np.argsort(-scores.image_f, kind="stable")
     chosen = [int(i) for i in ranked[np.unique(np.linspace(0, len(ranked) - 1, min(n, len(ranked))).round().astype(int))]]
-    maps = _stored_maps(cell, [image_ids[i] for i in chosen])
+    maps = stored_maps(cell, [image_ids[i] for i in chosen])
     recorded = cell.record["dataset"]
     folder_of = root or (Path(recorded["root"]).expanduser() if recorded.get("root") else None)
     card = cards.dataset_card(str(recorded.get("source") or recorded["id"]))
@@ -130,7 +130,8 @@ def write_sheet(cell: CellView, folder: Path, *, n: int = N_SHOWN, root: Path | 
     return write_aside(folder / f"sheet_{_name(cell)}.png", lambda path: _save_png(picture, path))
 
 
-def _stored_maps(cell: CellView, image_ids: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+def stored_maps(cell: CellView, image_ids: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """The kept edge maps by image id. Raises UsageError where the run kept none."""
     table = cell.store.table(image_ids, ["image_id", "edge_map"]).to_pylist()
     maps = {row["image_id"]: map_of(row["edge_map"]) for row in table if row["edge_map"] is not None}
     if len(maps) < len(image_ids):
@@ -147,7 +148,7 @@ def _sheet(tiles: Sequence[tuple[str, UInt8Array, npt.NDArray[Any], npt.NDArray[
     gap, caption_px = 8, 22
     entries = []
     for caption, image, truth, edges in tiles:
-        pictures = [_tile(image), _tile(_ink(truth)), _tile(_ink(edges))]
+        pictures = [_tile(image), _tile(ink(truth)), _tile(ink(edges))]
         strip = np.full((caption_px + TILE_PX, 3 * TILE_PX + 2 * gap, 3), 255, np.uint8)
         cv2.putText(strip, caption, (2, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.48, (40, 40, 40), 1, cv2.LINE_AA)
         x = 0
@@ -168,7 +169,7 @@ def _tile(picture: UInt8Array) -> UInt8Array:
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _ink(strength: npt.NDArray[Any]) -> UInt8Array:
+def ink(strength: npt.NDArray[Any]) -> UInt8Array:
     """Black on white; thin lines are widened by averaging alone, so a power below 1 keeps them visible."""
     shade = np.rint(255 * (1 - np.sqrt(np.clip(strength, 0, 1)))).astype(np.uint8)
     return np.repeat(shade[:, :, None], 3, axis=2)

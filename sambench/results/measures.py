@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sambench.errors import UsageError, unknown_name
+from sambench.metrics.proposals import recalled
 from sambench.results.cells import CellView
 from sambench.tasks.summary import oracle_at
 
@@ -46,22 +47,56 @@ METRICS: dict[str, _Metric] = {
     "boundary_iou_1pct": _Metric(("boundary_ious_1pct", "top_index"), _of_top("boundary_ious_1pct")),
 }
 NOC = "noc@"
+RECALL = "ar@"  # of the proposal task, with one of its numbers of proposals
+IOU_BEST = "iou_best"  # of the instance task: the best IoU of a detection of the object's category, 0 without one
 
 
 def object_values(cell: CellView, metric: str, k: int | None = None) -> pd.DataFrame:
     """A frame of PAIR, cluster_id, area_px and `value`: a row an object and click count, failed images left out.
 
-    metric: one of METRICS (values in [0, 1]; k: this count alone), or `noc@80` (clicks to an IoU: a row an object, whose
-    k is the last count). Raises UsageError on a metric or k that the cell does not have.
+    metric: one of METRICS (values in [0, 1]; k: this count alone), IOU_BEST for the instance task, `ar@1000` for the proposal task,
+    or `noc@80` (clicks to an IoU: a row an object, whose k is the last count). Raises UsageError on a metric or k that the cell
+    does not have.
     """
     if "object_id" not in cell.store.columns:
         raise UsageError(f"runs of the {cell.task.name} task have no objects to compare", where=cell.path)
+    if "iou_best" in cell.store.columns:
+        if metric != IOU_BEST:
+            raise unknown_name("metric", metric, [IOU_BEST], where="--metric")
+        return _best_rows(cell)
+    if cell.task.name == "proposals":
+        return _recall_rows(cell, metric)
     targets = noc_targets(cell)
     if metric in targets:
         return _noc_rows(cell, targets[metric])
     if metric not in METRICS:
         raise unknown_name("metric", metric, [*METRICS, *targets], where="--metric")
     return _rows(cell, metric, k)
+
+
+def default_metric(cells: Sequence[CellView]) -> str:
+    """What is compared where nobody says what."""
+    if cells and cells[0].task.name == "proposals":
+        return f"{RECALL}{max(cells[0].task.settings.max_dets)}"  # type: ignore[attr-defined]
+    return IOU_BEST if cells and "iou_best" in cells[0].store.columns else "iou_top"
+
+
+def _recall_rows(cell: CellView, metric: str) -> pd.DataFrame:
+    """As `_rows`, one row an object of the proposal task: the share of IoU thresholds at which it is among the first n; k is 0."""
+    numbers = {f"{RECALL}{n}": n for n in cell.task.settings.max_dets}  # type: ignore[attr-defined]
+    if metric not in numbers:
+        raise unknown_name("metric", metric, numbers, where="--metric")
+    frame = cell.scored(["image_id", "object_id", "cluster_id", "area_px", "ranks_all"], ("kind", "object"))
+    ranks = np.array(frame["ranks_all"].to_list(), np.int32).reshape(len(frame), -1).T
+    value = recalled(ranks, numbers[metric]) if len(frame) else np.zeros(0)
+    return frame.drop(columns="ranks_all").assign(k=0, prompt="grid", value=value)
+
+
+def _best_rows(cell: CellView) -> pd.DataFrame:
+    """As `_rows`, of the objects of the instance task that are no crowds; there are no clicks: k is 0."""
+    frame = cell.scored(["image_id", "object_id", "cluster_id", "area", "is_crowd", IOU_BEST], ("kind", "object"))
+    frame = frame[frame["is_crowd"] == 0].rename(columns={"area": "area_px", IOU_BEST: "value"})
+    return frame.drop(columns="is_crowd").assign(k=0, prompt="box")
 
 
 def noc_targets(cell: CellView) -> dict[str, float]:

@@ -18,7 +18,9 @@ from sambench.errors import UsageError, unknown_name
 from sambench.metrics.bootstrap import resampled_means
 from sambench.provenance import digest
 from sambench.results.cells import CellView, by_dataset, cluster_notes, partial_notes, subset_notes
+from sambench.results.instance_measures import count_notes, instance_settings
 from sambench.results.layout import FORMATS, Column, Kind, Row, Table, is_missing, render, render_rich, to_frame
+from sambench.results.proposal_measures import groups, numbers_of, settings_note
 from sambench.results.rescore import DEFAULT_BOOTSTRAP, rescore
 from sambench.schema import METRIC_COLUMNS
 from sambench.tasks.point import PAPER_CLICKS
@@ -32,8 +34,10 @@ __all__ = [
     "Table",
     "box_table",
     "edge_table",
+    "instance_table",
     "metrics_frame",
     "point_table",
+    "proposal_table",
     "render",
     "render_rich",
     "result_table",
@@ -58,6 +62,8 @@ class Measure:
     variant: str = "top"
     k: int | None = None
     threshold: float | None = None
+    max_dets: int | None = None
+    group: str = ""
 
     def fits(self, row: Mapping[str, Any]) -> bool:
         """Whether this metric row holds the value."""
@@ -65,7 +71,8 @@ class Measure:
         return bool(
             (row["metric"], row["variant"], threshold) == (self.metric, self.variant, self.threshold)
             and (self.k is None or row["k"] == self.k)
-            and is_missing(row["group_by"])
+            and (self.max_dets is None or row["max_dets"] == self.max_dets)
+            and ("" if is_missing(row["group_by"]) else row["group"]) == self.group
         )
 
     def value(self, rows: Iterable[Mapping[str, Any]]) -> Any:
@@ -77,6 +84,8 @@ class Measure:
             return float(row["ci_low"]), float(row["ci_high"])
         if self.kind == "of":
             return float(row["value"]), int(row["n_candidates"])
+        if self.kind == "count":
+            return int(row["value"])
         return float(row["value"])
 
 
@@ -197,7 +206,48 @@ def edge_table(
     return dataclasses.replace(found, notes=(*found.notes, *notes, *scored))
 
 
-_TABLES: dict[str, Callable[..., Table]] = {"point": point_table, "box": box_table, "edge": edge_table}
+def proposal_table(
+    cells: Sequence[CellView], *, suites: Sequence[SuiteCard] = (), bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
+) -> Table:
+    """Average recall by number of proposals, its interval at the largest, and there by the objects' area and frequency."""
+    entries = [_Entry(c, metric_rows_of(c, bootstrap)) for c in cells]
+    numbers = numbers_of(r for e in entries for r in e.metrics)
+    measures = [Measure(f"ar@{n}", f"AR@{n}", "percent", "ar", "", max_dets=n) for n in reversed(numbers)]
+    if numbers:
+        most = numbers[-1]
+        measures.insert(1, Measure(f"ar@{most}_ci", "CI", "interval", "ar", "", max_dets=most))
+        by_group = [Measure(f"ar@{most}_{g}", g, "percent", "ar", "", max_dets=most, group=g) for g in groups()]
+        measures = [*measures[:2], *by_group, *measures[2:]]
+    found = _table(entries, measures, suites, bootstrap)
+    said = [n.replace("IoUs in percent", "Recall in percent, over IoU thresholds .50 to .95") for n in found.notes]
+    return dataclasses.replace(found, notes=(*said, settings_note(cells[0].task.settings, [c.record for c in cells])))  # type: ignore[attr-defined]
+
+
+def instance_table(
+    cells: Sequence[CellView], *, suites: Sequence[SuiteCard] = (), bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
+) -> Table:
+    """Mask AP, at IoU .5 and .75, by area and (federated datasets) by frequency; boundary AP where asked for; AP of the boxes."""
+    entries = [_Entry(c, metric_rows_of(c, bootstrap)) for c in cells]
+    measures = [
+        Measure("ap", "AP", "percent", "ap", "mask"),
+        *(Measure(f"ap{100 * t:.0f}", f"AP{100 * t:.0f}", "percent", "ap", "mask", threshold=t) for t in (0.5, 0.75)),
+        *(Measure(f"ap_{g}", f"AP {g}", "percent", "ap", "mask", group=g) for g in groups()),
+        Measure("boundary_ap", "boundary AP", "percent", "ap", "boundary"),
+        Measure("box_ap", "box AP", "percent", "ap", "box"),
+    ]
+    found = _table(entries, measures, suites, bootstrap)
+    notes = [n for n in found.notes if not n.startswith("IoUs in percent")]
+    notes = [n for n in notes if not n.endswith("intervals are likely too narrow")]  # there are none
+    return dataclasses.replace(found, notes=(*notes, *count_notes(cells), *instance_settings(cells)))
+
+
+_TABLES: dict[str, Callable[..., Table]] = {
+    "point": point_table,
+    "box": box_table,
+    "edge": edge_table,
+    "proposals": proposal_table,
+    "instances": instance_table,
+}
 
 
 def _point_measures(entries: Sequence[_Entry]) -> list[Measure]:
@@ -213,9 +263,11 @@ def _point_measures(entries: Sequence[_Entry]) -> list[Measure]:
         if any(r["n_candidates"] > 3 for r in rows):
             out.append(Measure(f"oracle3@{first}", f"oracle of 3@{first}", "percent", "miou", "oracle@3", first))
         out.append(Measure(f"biou@{first}", f"bIoU@{first}", "percent", "mbiou", k=first, threshold=BOUNDARY_2PCT))
-    for target in sorted({float(r["threshold"]) for r in rows if r["metric"] == "noc"}):
+    limits = {float(r["threshold"]): int(r["k"]) for r in rows if r["metric"] == "noc"}
+    for target in sorted(limits):
         name = f"{100 * target:.0f}"
         out.append(Measure(f"noc@{name}", f"NoC@{name}", "number", "noc", threshold=target))
+        out.append(Measure(f"noc_at_limit@{name}", f">={limits[target]}@{name}", "count", "noc_at_limit", threshold=target))
         out.append(Measure(f"noc_failures@{name}", f"never {name}", "percent", "noc_failures", threshold=target))
     return out
 
@@ -279,7 +331,8 @@ def _title(cells: Sequence[CellView]) -> str:
     task = cells[0].task
     given = cells[0].record["task"]["settings"]
     settings = {f.name: (f.default, getattr(task.settings, f.name)) for f in dataclasses.fields(task.settings)}  # type: ignore[attr-defined]
-    changed = [f"{k} = {_plain(v)}" for k, (default, v) in settings.items() if v != default and k in given]
+    unsaid = getattr(task, "unsaid", ())
+    changed = [f"{k} = {_plain(v)}" for k, (default, v) in settings.items() if v != default and k in given and k not in unsaid]
     models = list(dict.fromkeys(str(c.record["model"]["name"]) for c in cells))
     of = f", {models[0]}" if len(models) == 1 else ""
     return f"{task.protocol}{of}" + (f" ({'; '.join(changed)})" if changed else "")
@@ -318,6 +371,8 @@ def _mean_over_datasets(measure: Measure, entries: Sequence[_Entry], bootstrap: 
     """The unweighted mean; None unless every member has the value (and, of oracles, the same number of candidates)."""
     values = [measure.value(e.metrics) for e in entries]
     if any(is_missing(v) for v in values):
+        return None
+    if measure.kind == "count" or (measure.kind == "interval" and measure.metric != "miou"):
         return None
     if measure.kind == "interval":
         return suite_interval([e.cell for e in entries], measure.k, bootstrap)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sambench.tasks.prompted import Context
     from sambench.tasks.summary import Bootstrap
-    from sambench.types import Sample
+    from sambench.types import Dataset, Sample
 
 
 class Task(Protocol):
@@ -82,6 +82,12 @@ def build(name: str, settings: Mapping[str, Any] | None = None) -> Task:
     frozen = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     task: Task = module.TASK(module.SETTINGS(**frozen))
     return task
+
+
+def notes_on(task: Task, dataset: Dataset) -> list[str]:
+    """What a task that brings files of its own (boxes) must say of them beside a dataset. Raises DataError if they do not fit."""
+    check = getattr(task, "check_dataset", None)
+    return check(dataset) if check else []
 
 
 def settings_of(task: Task) -> dict[str, Any]:

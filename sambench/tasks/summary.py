@@ -24,7 +24,7 @@ class Bootstrap:
 
 @dataclass(frozen=True)
 class Column:
-    """One value per object, and the name it goes by. miss: value of objects without one (NaN: left out)."""
+    """One value per object, and the name it goes by. counted: the number of objects with value 1 is meant, not their share."""
 
     metric: str
     variant: str
@@ -32,6 +32,7 @@ class Column:
     values: np.ndarray[Any, np.dtype[np.float64]]
     unit: str = "fraction"
     higher_is_better: bool = True
+    counted: bool = False
 
 
 def reduce_prompted(
@@ -46,8 +47,9 @@ def reduce_prompted(
 
     miou in [0, 1] by variant: `top`, `oracle`, and `oracle@3` (the best of at most three candidates that the model ranks first) at
     the counts where it gave several; mbiou at thresholds .02 and .01 of the diagonal. noc: mean clicks to reach the target, objects
-    that never do count `max_clicks`; noc_failures: their share. With `until` the means at each count are left out, since objects
-    leave on reaching it.
+    that never do count `max_clicks`; noc_failures: their share; noc_at_limit: the number of objects that take `max_clicks`, those
+    that get there with the last click among them: what papers on interactive segmentation print as ">=20". With `until` the means
+    at each count are left out, since objects leave on reaching it.
     """
     if frame.empty:
         return []
@@ -67,7 +69,10 @@ def reduce_prompted(
                 first.set_index(["image_id", "object_id"]).index.map(reached.to_dict().get).to_numpy(np.float64, na_value=np.nan)
             )
             failed = np.isnan(counts)
-            columns.append(Column("noc", "top", target, np.where(failed, max_clicks, counts), "clicks", False))
+            clicks = np.where(failed, max_clicks, counts)
+            at_limit = (clicks >= max_clicks).astype(np.float64)
+            columns.append(Column("noc", "top", target, clicks, "clicks", False))
+            columns.append(Column("noc_at_limit", "top", target, at_limit, "objects", False, counted=True))
             columns.append(Column("noc_failures", "top", target, failed.astype(np.float64), "fraction", False))
         out += _metric_rows(first, columns, bootstrap, max_clicks)
     return out
@@ -103,7 +108,6 @@ def _metric_rows(rows: pd.DataFrame, columns: list[Column], bootstrap: Bootstrap
         "n_objects": len(rows),
         "n_clusters": int(rows["cluster_id"].nunique()),
         "n_candidates": int(rows["n_candidates"].max()),
-        "aggregate": "mean_over_masks",
         "ci_level": bootstrap.level,
         "ci_method": f"percentile bootstrap over clusters, {bootstrap.n_resamples} resamples, seed {bootstrap.seed}",
         "source_kind": "measured",
@@ -116,9 +120,10 @@ def _metric_rows(rows: pd.DataFrame, columns: list[Column], bootstrap: Bootstrap
             "threshold": c.threshold,
             "unit": c.unit,
             "higher_is_better": c.higher_is_better,
-            "value": float(means[j]),
-            "ci_low": float(low[j]),
-            "ci_high": float(high[j]),
+            "aggregate": "count_of_masks" if c.counted else "mean_over_masks",
+            "value": float(np.round(c.values.sum())) if c.counted else float(means[j]),
+            "ci_low": float(low[j]) * (len(rows) if c.counted else 1),
+            "ci_high": float(high[j]) * (len(rows) if c.counted else 1),
         }
         for j, c in enumerate(columns)
     ]

@@ -1,0 +1,266 @@
+"""Where the entries of a results file stand: one pass over its bytes, each entry checked and let go.
+
+A file of a million masks has gigabytes once it is parsed; its index has 24 bytes an entry. That of a big file is kept in the cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import re
+import uuid
+import zipfile
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from sambench import __version__, paths
+from sambench.errors import DataError
+from sambench.provenance import canonical_json
+
+BIG = 48 << 20  # bytes from which the index is kept in the cache
+CHUNK = 8 << 20
+LONGEST = 64 << 20  # bytes of one entry
+_FORMAT = 2
+_SPACE = re.compile(r"[ \t\n\r]*")
+_FORM = 'a list [{"image_id": ..., "category_id": ..., "bbox": [x, y, width, height], "score": ...}, ...]'
+
+
+@dataclass(frozen=True)
+class Index:
+    """Entries in the order of their images: those of image_ids[s] are starts[s] .. starts[s + 1] - 1, in the file's order.
+
+    offset, end int64 [n]: bytes in the file. position int64 [n]: place in the file. starts int64 [images + 1].
+    n_boxes, n_masks, n_categories: entries that have one. category_ids: those that occur, ascending.
+    """
+
+    image_ids: tuple[str, ...]
+    starts: npt.NDArray[np.int64]
+    offset: npt.NDArray[np.int64]
+    end: npt.NDArray[np.int64]
+    position: npt.NDArray[np.int64]
+    n_boxes: int
+    n_masks: int
+    n_categories: int
+    category_ids: tuple[int, ...]
+
+    @property
+    def n(self) -> int:
+        return len(self.offset)
+
+
+def read_index(path: Path) -> Index:
+    """The index of a file, made anew when the file has changed. Raises DataError as `coco_results.read_results` says."""
+    try:
+        stat = path.stat()
+        if path.is_dir():
+            raise IsADirectoryError(21, "a folder")
+        return _read(path.absolute(), stat.st_size, stat.st_mtime_ns)
+    except OSError as e:
+        raise DataError(
+            "a results file cannot be read",
+            where=path,
+            expected="a JSON file of detections",
+            found=e.strerror or repr(e),
+            remedy="mend the path",
+        ) from e
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, size: int, mtime_ns: int) -> Index:
+    if size < BIG:
+        return _scan(path)
+    told = canonical_json([_FORMAT, __version__, str(path), size, mtime_ns])
+    store = paths.cache() / "index" / f"{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.npz"
+    found = _load(store, told)
+    if found is None:
+        found = _scan(path)
+        _save(store, told, found)
+    return found
+
+
+def _scan(path: Path) -> Index:
+    slots: dict[str, int] = {}
+    slot, offset, end = array("i"), array("q"), array("q")
+    counts, categories = [0, 0, 0], set[int]()
+    with path.open("rb") as f:
+        for first, last, entry in _entries(f, path):
+            image_id = _checked(entry, len(slot), path, counts, categories)
+            slot.append(slots.setdefault(image_id, len(slots)))
+            offset.append(first)
+            end.append(last)
+    of = np.frombuffer(slot, np.int32) if slot else np.zeros(0, np.int32)
+    order = np.argsort(of, kind="stable")
+    starts = np.concatenate(([0], np.cumsum(np.bincount(of, minlength=len(slots))))).astype(np.int64)
+    begins, ends = (np.array(a, np.int64)[order] for a in (offset, end))
+    boxes, masks, with_category = counts
+    return Index(tuple(slots), starts, begins, ends, order.astype(np.int64), boxes, masks, with_category, tuple(sorted(categories)))
+
+
+def _entries(f: BinaryIO, path: Path) -> Iterator[tuple[int, int, Any]]:
+    """(first byte, byte after the last, value) of every element of the list, a chunk of the file in memory at a time.
+
+    Bytes are read as Latin-1, one character each, so that places in the text are places in the file.
+    """
+    decode = json.JSONDecoder().raw_decode
+    base = 3 if f.read(3) == b"\xef\xbb\xbf" else 0
+    f.seek(base)
+    text, pos, n, expects, closed = "", 0, 0, "list", False
+    while True:
+        pos = _SPACE.match(text, pos).end()  # type: ignore[union-attr]
+        if pos < len(text) and not closed:
+            mark = text[pos]
+            if expects == "list":
+                if mark != "[":
+                    _not_a_list(text[pos:] + f.read(CHUNK).decode("latin-1"), path)
+                expects, pos = "first", pos + 1
+                continue
+            if mark == "]" and expects != "value":
+                closed, pos = True, pos + 1
+                continue
+            if expects == "comma":
+                if mark != ",":
+                    _broken(path, n, base + pos, "a comma or the end of the list", repr(text[pos : pos + 20]))
+                expects, pos = "value", pos + 1
+                continue
+            try:
+                value, stop = decode(text, pos)
+                if not isinstance(value, dict):
+                    _wrong_entry(path, n, "an object", repr(value))
+                if not str(value.get("image_id")).isascii():  # raw or escaped: only UTF-8 tells
+                    value = json.loads(text[pos:stop].encode("latin-1"))
+                yield base + pos, base + stop, value
+                n, expects, pos = n + 1, "comma", stop
+                continue
+            except RecursionError as e:
+                _broken(path, n, base + pos, "an object", str(e))
+            except ValueError as e:  # cut off by the end of the chunk, or broken
+                more = f.read(CHUNK).decode("latin-1") if len(text) - pos < LONGEST else ""
+                if not more:
+                    _broken(path, n, base + pos, "an object that JSON can read", str(e))
+        elif pos < len(text):
+            _broken(path, n, base + pos, "nothing after the list", repr(text[pos : pos + 20]))
+        else:
+            more = f.read(CHUNK).decode("latin-1")
+            if not more:
+                if closed:
+                    return
+                if expects == "list":
+                    _not_a_list("", path)
+                _broken(path, n, base + pos, "the end of the list, `]`", "the end of the file")
+        text, base, pos = text[pos:] + more, base + pos, 0
+
+
+def _checked(entry: dict[str, Any], n: int, path: Path, counts: list[int], categories: set[int]) -> str:
+    """The entry's image id as text. Raises DataError; adds 1 to counts (boxes, masks, categories) for each that it has."""
+    image_id = entry.get("image_id")
+    if type(image_id) is not int and not (isinstance(image_id, str) and image_id):
+        _wrong_entry(path, n, "image_id, a whole number or text", _said(entry, "image_id"))
+    score = entry.get("score")
+    if type(score) not in (int, float) or not math.isfinite(score):  # type: ignore[arg-type]
+        lacking = "score" not in entry
+        remedy = "give every detection its score: without scores they have no order, and no precision follows" if lacking else None
+        _wrong_entry(path, n, "score, a finite number", _said(entry, "score"), remedy)
+    box, mask, category = entry.get("bbox"), entry.get("segmentation"), entry.get("category_id")
+    if box:
+        if not isinstance(box, list) or len(box) != 4 or not _finite(box):
+            _wrong_entry(path, n, "bbox, four finite numbers x, y, width, height", _said(entry, "bbox"))
+        if box[2] < 0 or box[3] < 0:
+            _wrong_entry(path, n, "bbox with a width and height from 0 on", _said(entry, "bbox"))
+        counts[0] += 1
+    if mask:
+        if not isinstance(mask, list | dict):
+            _wrong_entry(path, n, "segmentation, an RLE object or a list of polygons", _said(entry, "segmentation"))
+        counts[1] += 1
+    elif mask is None and not box:
+        _wrong_entry(path, n, "bbox or segmentation", "neither")
+    if category is not None:
+        if type(category) is not int or not 0 <= category < 1 << 62:
+            _wrong_entry(path, n, "category_id, a whole number from 0 on", _said(entry, "category_id"))
+        counts[2] += 1
+        categories.add(category)
+    return str(image_id)
+
+
+def _finite(box: list[Any]) -> bool:
+    return all(type(v) in (int, float) and -1e9 < v < 1e9 for v in box)
+
+
+def _said(entry: dict[str, Any], key: str) -> str:
+    return f"{key} {entry[key]!r:.80}" if key in entry else f"no {key} among {', '.join(map(repr, entry))}"
+
+
+def _not_a_list(text: str, path: Path) -> NoReturn:
+    found, remedy = repr(text[:40]) if text else "an empty file", None
+    if text.startswith("{"):
+        found = "an object"
+        truth = '"annotations"' in text
+        remedy = "this looks like ground truth: give the detector's results" if truth else "give the list itself"
+    raise DataError("a results file is not a list of detections", where=path, expected=_FORM, found=found, remedy=remedy)
+
+
+def _wrong_entry(path: Path, n: int, expected: str, found: str, remedy: str | None = None) -> NoReturn:
+    raise DataError(
+        "a detection in a results file cannot be used",
+        where=f"entry {n} (from 0) of {path}",
+        expected=expected,
+        found=f"{found:.200}",
+        remedy=remedy or "write the file again, or leave that entry out",
+    )
+
+
+def _broken(path: Path, n: int, at: int, expected: str, found: str) -> NoReturn:
+    raise DataError(
+        "a results file is truncated or not JSON",
+        where=f"{path}, entry {n} (from 0), byte {at}",
+        expected=expected,
+        found=f"{found:.120}",
+        remedy="fetch or write this file again",
+    )
+
+
+def _load(store: Path, told: str) -> Index | None:
+    try:
+        with np.load(store, allow_pickle=False) as held:
+            if str(held["told"]) != told:
+                return None
+            ids = tuple(json.loads(held["image_ids"].tobytes()))
+            starts, offset, end, position = (held[k] for k in ("starts", "offset", "end", "position"))
+            boxes, masks, categories = held["counts"].tolist()
+            named = tuple(held["category_ids"].tolist())
+            return Index(ids, starts, offset, end, position, boxes, masks, categories, named)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _save(store: Path, told: str, index: Index) -> None:
+    # The cache only saves time: where it cannot be written, every process reads the file itself.
+    aside = store.with_name(f"{store.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    ids = np.frombuffer(json.dumps(index.image_ids).encode(), np.uint8)
+    try:
+        store.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("wb") as f:
+            np.savez(
+                f,
+                told=np.array(told),
+                image_ids=ids,
+                starts=index.starts,
+                offset=index.offset,
+                end=index.end,
+                position=index.position,
+                counts=np.array([index.n_boxes, index.n_masks, index.n_categories], np.int64),
+                category_ids=np.array(index.category_ids, np.int64),
+            )
+        os.replace(aside, store)
+    except OSError:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)

@@ -1,0 +1,83 @@
+"""`proposals:FILE`: masks of any method from a results file in COCO's form, as the proposal task takes them.
+
+    [{"image_id": 42, "segmentation": {"size": [height, width], "counts": "..."}, "score": 0.24}, ...]
+
+Categories and boxes are not read. Of more proposals than count those of the highest scores are taken, the earlier ones among
+equals. Masks without pixels are left out: they can find nothing, and would take the places of others. A mask that stands there
+twice counts twice, as in COCO's evaluator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from sambench.errors import DataError
+from sambench.loaders.coco_results import read_results
+from sambench.loaders.results_check import check_ids
+from sambench.types import Dataset, Proposals
+
+PREFIX = "proposals:"
+LOOKED_AT = 20  # images whose masks are looked at before a run; each is when it is its turn
+
+
+class ProposalFile:
+    """A `ProposalSource`. Raises DataError where the file is none, or has entries without a mask."""
+
+    device_kind = "cpu"
+    precision = "fp32"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.results = read_results(path)
+        self.identity: Mapping[str, Any] = {"file_sha256": self.results.sha256()}
+        lacking = len(self.results) - self.results.n_masks
+        if lacking:
+            raise DataError(
+                "proposals are masks, and a file has some without",
+                where=path,
+                expected="a segmentation in every entry",
+                found=f"{lacking:,} of {len(self.results):,} entries without one",
+                remedy="write the masks; boxes alone can prompt a model: sambench run instances --boxes FILE",
+            )
+
+    def proposals(self, image_id: str, size: tuple[int, int], most: int) -> Proposals:
+        """The `most` of highest score that have pixels. Raises DataError: a mask of another size, or a broken one."""
+        found = self.results.of(image_id)
+        order = np.argsort(-found.score, kind="stable")
+        rles: list[dict[str, Any]] = []
+        scores: list[float] = []
+        for i in order:
+            if len(rles) == most:
+                break
+            rle = found.rle(int(i), *size)
+            if coco_mask.area(rle):
+                rles.append(rle)
+                scores.append(float(found.score[i]))
+        return Proposals(rles, np.array(scores, np.float64))
+
+    def check(self, dataset: Dataset, wanted: Sequence[str]) -> list[str]:
+        """What must be said of the file beside a dataset, of which the images `wanted` run. Raises DataError if of another."""
+        everything = getattr(dataset, "all_image_ids", None)
+        ids = everything() if callable(everything) else [r.image_id for r in dataset.index()]
+        notes = check_ids(self.results, ids, None, extra="drop")
+        empty = duplicates = n = 0
+        chosen = [i for i in wanted if self.results.count_of(i)][:LOOKED_AT]
+        for image_id in chosen:
+            sample = dataset.load(image_id)
+            found = self.results.of(image_id)
+            n += len(found)
+            duplicates += found.n_duplicates()
+            empty += sum(not coco_mask.area(found.rle(i, sample.height, sample.width)) for i in range(len(found)))
+        of = f"of {n:,} proposals in {len(chosen):,} images looked at"
+        if empty:
+            notes.append(f"{empty:,} {of} are empty masks: they are left out")
+        if duplicates:
+            notes.append(
+                f"{duplicates:,} {of} stand there twice; each takes a place of its own"
+            )
+        return [f"{self.path.name}: {note}" for note in notes]

@@ -1,0 +1,69 @@
+"""The picture of boundary-IoU curves: mean boundary IoU over the boundary's width, a line a run, and the same as CSV."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from sambench.report import style
+from sambench.report.files import write_aside
+from sambench.results.boundary import RATIOS, BoundaryCurve, boundary_curve
+from sambench.results.cells import CellView
+
+HEADER = ("model", "run", "dataset", "k", "ratio", "mean_boundary_iou", "ci_low", "ci_high", "n_objects", "n_images", "partial")
+
+
+def write_boundary_curve(
+    cells: Sequence[CellView],
+    folder: Path,
+    *,
+    ratios: Sequence[float] = RATIOS,
+    k: int | None = None,
+    root: Path | None = None,
+) -> list[Path]:
+    """boundary_curve.png and boundary_curve.csv of runs on one dataset. Returns both paths. Errors: see `boundary_curve`."""
+    curves = [boundary_curve(cell, ratios=ratios, k=k, root=root) for cell in cells]
+    png = write_aside(folder / "boundary_curve.png", lambda path: _draw(curves, path))
+    return [png, write_aside(folder / "boundary_curve.csv", lambda path: _write_csv(curves, path))]
+
+
+def _draw(curves: Sequence[BoundaryCurve], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    with style.styled():
+        figure = Figure(figsize=(6.4, 4.2 + 0.36 * len(curves)), layout="constrained")
+        axes = figure.add_subplot()
+        for i, c in enumerate(curves):
+            percent = [100 * r for r in c.ratios]
+            axes.fill_between(percent, c.low, c.high, color=style.colour(i), alpha=0.15, lw=0)
+            axes.plot(percent, c.mean, label=_label(c), **style.series(i))
+        axes.set(xlabel="width of the boundary, % of the image's diagonal", ylabel="mean boundary IoU", ylim=(0, 1))
+        axes.set_xlim(left=0)
+        axes.grid(axis="y")
+        prompts = dict.fromkeys(f"{c.k} click{'s' if c.k > 1 else ''}" if c.k else "box" for c in curves)
+        datasets = dict.fromkeys(c.cell.dataset for c in curves)
+        axes.set_title(f"{', '.join(datasets)}, by {', '.join(prompts)}; bands: 95 % intervals")
+        figure.legend(loc="outside lower left", alignment="left")
+        figure.savefig(path, format="png", dpi=160)
+
+
+def _label(c: BoundaryCurve) -> str:
+    """The run with the model's options, its values at the usual widths where they are on the line, and of how many objects."""
+    options = c.cell.record["model"].get("options") or {}
+    said = ", ".join(name if value is True else f"{name}={value}" for name, value in sorted(options.items()) if value is not False)
+    at = dict(zip(c.ratios, c.mean, strict=True))
+    named = [f"{100 * at[r]:.1f} at {100 * r:g} %" for r in (0.01, 0.02) if r in at]
+    partial = ", PARTIAL" if c.cell.partial_reasons() else ""
+    objects = f"{c.n_objects:,} object{'s' if c.n_objects != 1 else ''}{partial}"
+    return f"{c.cell.run_name}{f' ({said})' if said else ''}\n{', '.join([*named, objects])}"
+
+
+def _write_csv(curves: Sequence[BoundaryCurve], path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as f:
+        writer = csv.writer(f, lineterminator="\n")
+        writer.writerow(HEADER)
+        for c in curves:
+            shared = (c.n_objects, c.n_images, bool(c.cell.partial_reasons()))
+            for point in zip(c.ratios, c.mean, c.low, c.high, strict=True):
+                writer.writerow((c.cell.model, c.cell.run_name, c.cell.dataset, c.k, *map(float, point), *shared))

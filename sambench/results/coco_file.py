@@ -1,0 +1,74 @@
+"""The masks of an instance run as a COCO results file, to submit elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+from sambench.engine.shards import storage_error
+from sambench.errors import RunError, UsageError
+from sambench.results.cells import CellView
+
+
+def write_results(cell: CellView, path: Path) -> int:
+    """Write every detection of the cell's wanted images with its mask, a shard in memory at a time; gives their number.
+
+    Entries have image_id (a number where the id is one), category_id, segmentation (compressed RLE) and score, and no bbox: with
+    one, COCO's and LVIS's evaluators take the box's area for the mask's when they tell small objects from large ones. Written aside
+    and renamed. Raises UsageError (another task, no masks kept), RunError (images missing or failed, a folder that cannot be
+    written).
+    """
+    if cell.task.name != "instances":
+        expected = "a run of the instance task"
+        raise UsageError("no results file for this task", where=cell.path, expected=expected, found=cell.task.name)
+    live = cell.live
+    if live.n_done < live.n_wanted:
+        raise RunError(
+            "a results file of a part of the images would look whole",
+            where=cell.path,
+            expected=f"{live.n_wanted} images",
+            found="; ".join(cell.partial_reasons()),
+            remedy="issue the run's command again first",
+        )
+    aside = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    wanted, n = set(cell.wanted), 0
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("w", encoding="ascii") as f:
+            f.write("[")
+            for shard in range(len(cell.store)):
+                for image_id, rows in cell.store.read(shard).rows.items():
+                    if image_id not in wanted:
+                        continue
+                    for entry in _entries(image_id, rows, cell.path):
+                        f.write(("," if n else "") + "\n" + json.dumps(entry, separators=(",", ":")))
+                        n += 1
+            f.write("\n]\n")
+        os.replace(aside, path)
+    except OSError as e:
+        raise storage_error(e, path) from e
+    finally:
+        aside.unlink(missing_ok=True)
+    return n
+
+
+def _entries(image_id: str, rows: list[dict[str, Any]], where: Path) -> list[dict[str, Any]]:
+    size = next(([r["height"], r["width"]] for r in rows if r["kind"] == "image"), None)
+    out = []
+    for row in rows:
+        if row["kind"] != "detection":
+            continue
+        if row["mask_rle"] is None:
+            raise UsageError("the run kept no masks", where=where, remedy="run it with --save-masks scored, into another --out")
+        out.append(
+            {
+                "image_id": int(image_id) if image_id.isdecimal() and str(int(image_id)) == image_id else image_id,
+                "category_id": row["category_id"],
+                "segmentation": {"size": size, "counts": row["mask_rle"].decode("ascii")},
+                "score": row["score"],
+            }
+        )
+    return out

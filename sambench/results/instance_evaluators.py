@@ -1,0 +1,135 @@
+"""Mask AP of an instance run by another evaluator, from the stored masks: the same numbers, faster."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sambench.engine.cells import cell_columns
+from sambench.errors import UsageError, unknown_name
+from sambench.metrics.instances import AREAS, COCO_MAX_DETS, LVIS_MAX_DETS
+from sambench.results.cells import CellView
+from sambench.results.rescore import rescore
+from sambench.schema import METRIC_COLUMNS
+from sambench.tasks.instance_scores import AP_AT, FREQUENCIES, in_order
+
+EVALUATORS = ("pycocotools", "hotcoco")
+
+
+def rows_by(evaluator: str, cell: CellView) -> list[dict[str, Any]]:
+    """Metric rows of the masks of a cell. `pycocotools` is what runs use; `hotcoco` (the extra `fast`) agrees with it to 1e-6.
+
+    Raises UsageError: an unknown evaluator, one that is not installed, another task, or a run that kept no masks.
+    """
+    if evaluator not in EVALUATORS:
+        raise unknown_name("evaluator", evaluator, EVALUATORS, where="--evaluator")
+    if cell.task.name != "instances":
+        raise UsageError("only average precision has evaluators", where=cell.path, expected="a run of the instance task")
+    if evaluator == "pycocotools":
+        return [row for row in rescore(cell) if row["variant"] == "mask"]
+    try:
+        import hotcoco
+    except ImportError as e:
+        remedy = "pip install 'sambench[fast]'"
+        raise UsageError("the evaluator hotcoco is not installed", where="--evaluator", found=str(e), remedy=remedy) from e
+    with tempfile.TemporaryDirectory() as folder:
+        truth, found = Path(folder) / "truth.json", Path(folder) / "found.json"
+        written = _Written(cell)
+        written.write(truth, found)
+        gt = hotcoco.COCO(str(truth))
+        evaluation = hotcoco.COCOeval(gt, gt.load_res(str(found)), "segm", lvis_style=written.federated)
+        params = evaluation.params
+        limits = (written.max_dets,) if written.max_dets else (LVIS_MAX_DETS if written.federated else COCO_MAX_DETS)
+        params.max_dets = list(limits)
+        evaluation.params = params
+        evaluation.evaluate()
+        evaluation.accumulate()
+        return _rows(dict(evaluation.eval or {}), written, cell, limits)
+
+
+def _rows(found: dict[str, Any], written: _Written, cell: CellView, limits: tuple[int, ...]) -> list[dict[str, Any]]:
+    import numpy as np
+
+    from sambench.metrics.instances import Evaluation
+
+    precision, recall = np.asarray(found["precision"]), np.asarray(found["recall"])
+    values = Evaluation(precision, recall, np.linspace(0.5, 0.95, 10), tuple(sorted(written.categories)), limits)
+    rows: list[dict[str, Any]] = [{"value": values.ap()}]
+    rows += [{"threshold": t, "value": values.ap(threshold=t)} for t in AP_AT]
+    rows += [{"group_by": "area", "group": a, "value": values.ap(area=a)} for a in AREAS[1:]]
+    if written.federated:
+        for f, name in FREQUENCIES.items():
+            of = [c for c, (_, frequency) in written.categories.items() if frequency == f]
+            if of:
+                rows.append({"group_by": "frequency", "group": name, "value": values.ap(categories=of)})
+    live = cell.live
+    shared = cell_columns(cell.record) | {"n_failed": live.n_failed, "partial": bool(cell.partial_reasons())}
+    shared |= {"metric": "ap", "variant": "mask", "max_dets": limits[-1], "n_images": live.n_done, "n_objects": written.n_objects}
+    shared |= {"unit": "fraction", "aggregate": "mean_over_categories", "higher_is_better": True, "source_kind": "measured"}
+    return [{**dict.fromkeys(METRIC_COLUMNS), **shared, **row} for row in rows]
+
+
+class _Written:
+    """A cell's ground truth and results as COCO files, a shard in memory at a time."""
+
+    def __init__(self, cell: CellView) -> None:
+        self.cell = cell
+        self.max_dets: int | None = cell.task.settings.max_dets  # type: ignore[attr-defined]
+        self.federated = False
+        self.n_objects = 0
+        self.categories: dict[int, tuple[str, str]] = {}  # name and frequency by id
+        self.number = {image_id: n for n, image_id in enumerate(in_order(list(cell.wanted)), 1)}
+
+    def write(self, truth: Path, found: Path) -> None:
+        images: list[dict[str, Any]] = []
+        objects = truth.with_name("objects.json")
+        with objects.open("w", encoding="utf-8") as f, found.open("w", encoding="utf-8") as g:
+            f.write('{"annotations": [')
+            g.write("[")
+            n_objects = n_found = 0
+            for image_id, rows in self._images():
+                size = [rows[0]["height"], rows[0]["width"]]
+                images.append(self._image(image_id, rows[0]))
+                for row in rows[1:]:
+                    if self.federated and not row["area"] > 0:  # LVIS's own evaluator leaves them out, hotcoco does not
+                        continue
+                    entry = self._entry(image_id, row, size)
+                    if row["kind"] == "object":
+                        n_objects += 1
+                        entry |= {"id": n_objects, "iscrowd": row["is_crowd"], "area": row["area"], "bbox": row["box_xywh"]}
+                        f.write(("," if n_objects > 1 else "") + json.dumps(entry))
+                        self.n_objects += not row["is_crowd"]
+                    else:
+                        n_found += 1
+                        g.write(("," if n_found > 1 else "") + json.dumps(entry | {"score": row["score"]}))
+            g.write("]")
+            categories = [{"id": c, "name": n, "frequency": q or "f"} for c, (n, q) in sorted(self.categories.items())]
+            f.write(f'], "images": {json.dumps(images)}, "categories": {json.dumps(categories)}}}')
+        objects.rename(truth)
+
+    def _images(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        for n in range(len(self.cell.store)):
+            shard = self.cell.store.read(n)
+            for image_id, rows in shard.rows.items():
+                if image_id in self.number and shard.images[image_id].status == "ok":
+                    yield image_id, sorted(rows, key=lambda row: row["kind"] != "image")
+
+    def _image(self, image_id: str, row: dict[str, Any]) -> dict[str, Any]:
+        out = {"id": self.number[image_id], "height": row["height"], "width": row["width"], "file_name": image_id}
+        if row["negative_ids"] is not None:
+            self.federated = True
+            out |= {"neg_category_ids": row["negative_ids"], "not_exhaustive_category_ids": row["not_exhaustive_ids"]}
+        return out
+
+    def _entry(self, image_id: str, row: dict[str, Any], size: list[int]) -> dict[str, Any]:
+        if row["mask_rle"] is None:
+            remedy = "run it with --save-masks scored, into another --out"
+            raise UsageError("the run kept no masks", where=self.cell.path, remedy=remedy)
+        category = int(row["category_id"])
+        name, frequency = self.categories.get(category, (row["category"], ""))
+        self.categories[category] = (name, row["frequency"] or frequency)
+        mask = {"size": size, "counts": row["mask_rle"].decode("ascii")}
+        return {"image_id": self.number[image_id], "category_id": category, "segmentation": mask}

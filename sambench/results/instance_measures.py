@@ -1,0 +1,50 @@
+"""What the table of the instance task says beside its numbers: which boxes, which variant, and what the images' rows counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Any
+
+from sambench.results.cells import CellView, by_dataset
+
+COUNTS = {
+    "n_cut": "beyond the number that counts were left out, those of lowest score",
+    "n_outside": "have a box without a pixel of their image, for which no model is asked",
+    "n_duplicates": "stand in the file more than once; each counts",
+    "n_empty": "have an empty mask: COCO's evaluator counts each as a false positive, LVIS's leaves it out",
+}
+_SHOWN_HASH = 8
+_OWN = "detections"
+_VARIANTS = {
+    "refine": "the best-ranked of a model's masks on the box (SAM: three) is fed back once, for a single one",
+    "no_refine": "the best-ranked of a model's masks on the box (SAM: three) counts",
+    "single": "a model's single output, fed back once",
+}
+
+
+def instance_settings(cells: Sequence[CellView]) -> list[str]:
+    """The settings that move the numbers, as sentences. cells: of one protocol and settings."""
+    settings: Any = cells[0].task.settings  # type: ignore[attr-defined]
+    limit = settings.max_dets if settings.max_dets is not None else "100 (300 where annotation is federated)"
+    name = PurePath(settings.boxes).name
+    prompted = [c for c in cells if c.record["model"]["id"] != _OWN]
+    how = f"; {_VARIANTS[settings.variant]}; class and score are the detection's" if prompted else ""
+    return [
+        "AP in percent, the mean over IoU .50 to .95 and categories.",
+        f"Detections of {name} (sha256 {settings.boxes_sha256[:_SHOWN_HASH]}), at most {limit} an image{how}.",
+    ]
+
+
+def count_notes(cells: Sequence[CellView]) -> list[str]:
+    """What was counted of detections that are not as they should be, by dataset (and model, where that decides)."""
+    pairs = []
+    for cell in cells:
+        table = cell.store.table(cell.wanted, ["n_detections", *COUNTS], ("kind", "image"))
+        n = sum(v or 0 for v in table["n_detections"].to_pylist())
+        for column, text in COUNTS.items():
+            count = sum(v or 0 for v in table[column].to_pylist())
+            if count:
+                name = f"{cell.dataset} ({cell.model})" if column == "n_empty" else cell.dataset
+                pairs.append((name, f"{count:,} of {n:,} detections {text}"))
+    return by_dataset(dict.fromkeys(pairs))

@@ -1,0 +1,104 @@
+"""The masks that a run stored, each beside the ground truth that it was scored against, read again from the dataset's files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sambench import cards
+from sambench.errors import DataError, UsageError
+from sambench.loaders.open import open_dataset
+from sambench.masks import Region
+from sambench.results.cells import CellView
+from sambench.types import Dataset, Sample
+
+COLUMNS = ("image_id", "cluster_id", "object_id", "k", "height", "width", "top_index", "ious", "mask_rles")
+
+
+@dataclass(frozen=True)
+class StoredRow:
+    """One row with stored masks. columns: COLUMNS; masks: by candidate, all of them or the one that goes on."""
+
+    columns: dict[str, Any]
+    sample: Sample
+    target: Region
+    masks: dict[int, Region]
+
+
+def stored_rows(
+    cell: CellView, *, root: Path | None = None, dataset: Dataset | None = None, k: int | None = None
+) -> Iterator[StoredRow]:
+    """Every row that has masks, of k clicks alone if given, by image in stored order.
+
+    root: the dataset's folder, where it is not the recorded or adopted one. dataset: an opened one instead. Raises
+    DataError where the files are not those of the run (annotation digest, an object that is not there, another image
+    size), UsageError where the run kept no masks.
+    """
+    if "mask_rles" not in cell.store.columns or "object_id" not in cell.store.columns:
+        raise UsageError(f"runs of the {cell.task.name} task hold no masks of objects", where=cell.path)
+    dataset = dataset or _open(cell, root)
+    found = dataset.annotation_digest()
+    expected = cell.record["dataset"]["annotation_digest"]
+    if found != expected:
+        raise DataError(
+            f"the files of {cell.dataset} are not those of the run",
+            where=cell.path,
+            expected=f"annotation digest {expected}",
+            found=found,
+            remedy="give the folder that the run used with --root",
+        )
+    frame = cell.scored(COLUMNS)
+    frame = frame[frame["mask_rles"].notna()]
+    if frame.empty:
+        raise UsageError(
+            "the run has no stored masks",
+            where=cell.path,
+            remedy="run it with --save-masks scored, into another directory (--out)",
+        )
+    if k is not None:
+        frame = frame[frame["k"] == k]
+    for image_id, rows in frame.groupby("image_id", sort=False):
+        sample = dataset.load(str(image_id))
+        objects = {i.object_id: i.region for i in sample.instances}
+        for row in rows.to_dict("records"):
+            yield _row({str(name): value for name, value in row.items()}, sample, objects)
+
+
+def _open(cell: CellView, root: Path | None) -> Dataset:
+    recorded = cell.record["dataset"]
+    card = cards.dataset_card(str(recorded.get("source") or recorded["id"]))
+    folder = root or (Path(recorded["root"]).expanduser() if recorded.get("root") else None)
+    return open_dataset(card, variant=recorded["variant"], root=folder)
+
+
+def _row(columns: dict[str, Any], sample: Sample, objects: dict[str, Region]) -> StoredRow:
+    target = objects.get(columns["object_id"])
+    if target is None or (columns["height"], columns["width"]) != (sample.height, sample.width):
+        raise DataError(
+            f"image {sample.image_id!r} of {sample.dataset} is not the one of the run",
+            expected=f"object {columns['object_id']!r} in {columns['height']} x {columns['width']} pixels",
+            found="no such object" if target is None else f"{sample.height} x {sample.width} pixels",
+        )
+    size = [sample.height, sample.width]
+    masks = {i: Region.from_rle({"size": size, "counts": counts}) for i, counts in _stored(columns)}
+    return StoredRow(columns, sample, target, masks)
+
+
+def _stored(columns: dict[str, Any]) -> Iterator[tuple[int, bytes]]:
+    """(candidate, COCO counts): all candidates, or the one that goes on (see the tasks' `save_masks`)."""
+    rles, ious = columns["mask_rles"], np.asarray(columns["ious"])
+    if len(rles) == len(ious):
+        yield from enumerate(rles)
+    elif len(rles) == 1:
+        yield int(columns["top_index"]), rles[0]
+    else:
+        raise DataError(
+            "a row's masks do not fit its candidates",
+            where=f"image {columns['image_id']!r}, object {columns['object_id']!r}, k = {columns['k']}",
+            expected=f"{len(ious)} masks, or one",
+            found=len(rles),
+        )

@@ -1,0 +1,226 @@
+"""The instance task: a detector's boxes prompt the model, its masks are scored by AP (Segment Anything, section 7.4; instances@1).
+
+Each box of a COCO results file is asked for, the best-ranked mask fed back with it once, and the mask takes over the detection's
+class and score. With the model `detections` the file's own masks are scored instead: the detector's row of the paper's table 5.
+The rows hold every detection with its IoUs, so that AP is computed anew without images, models or annotations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from sambench.boxes import boxes_file
+from sambench.errors import DataError, UsageError, unknown_name
+from sambench.loaders.coco_results import Detections, ResultsFile, read_results
+from sambench.loaders.results_check import BoxFormat, Extra, as_xyxy, check_boxes, check_ids, outside
+from sambench.metrics.instances import COCO_MAX_DETS, LVIS_MAX_DETS
+from sambench.models.detections import OwnMasks
+from sambench.schema import INSTANCE_COLUMNS
+from sambench.tasks.instance_rows import Answer, ImageRows
+from sambench.tasks.instance_scores import metric_rows
+from sambench.tasks.prompted import Context, Encoded, batches, encode
+from sambench.tasks.summary import Bootstrap
+from sambench.types import Annotated, Dataset, Prediction, Prompt, Sample, Segmenter
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+VARIANTS = ("refine", "no_refine", "single")
+BOX_FORMATS = ("auto", "xywh", "xyxy")
+
+
+@dataclass(frozen=True)
+class InstanceSettings:
+    """boxes: a results file, or the name of a card of one; boxes_sha256: found where it is not given, as it is when a run is read
+    back. The hash is identity, the place is not.
+
+    variant: `refine`, three masks on the box, the best-ranked fed back with it for a single one; `no_refine`, the best-ranked of
+    the three; `single`, the single output both times. max_dets: detections an image, those of highest score; None: 100, and 300
+    where annotation is federated. boundary: boundary AP as well (Cheng et al. 2021). box_format: of the file; auto is COCO's, and
+    refuses what looks like corners. extra: `drop` leaves out detections of images and categories that the dataset does not have.
+    """
+
+    boxes: str = ""
+    boxes_sha256: str = ""
+    variant: Literal["refine", "no_refine", "single"] = "refine"
+    max_dets: int | None = None
+    boundary: bool = False
+    box_format: BoxFormat = "auto"
+    extra: Extra = "refuse"
+
+    def __post_init__(self) -> None:
+        for name, known in (("variant", VARIANTS), ("box_format", BOX_FORMATS), ("extra", ("refuse", "drop"))):
+            if getattr(self, name) not in known:
+                raise unknown_name(name.replace("_", " "), getattr(self, name), known, where="--" + name.replace("_", "-"))
+        if self.max_dets is not None and self.max_dets < 1:
+            raise UsageError("--max-dets does not fit", expected="a number of detections from 1 on", found=self.max_dets)
+        if self.boxes and not self.boxes_sha256:
+            found = read_results(boxes_file(str(self.boxes)))
+            object.__setattr__(self, "boxes", str(found.path.absolute()))
+            object.__setattr__(self, "boxes_sha256", found.sha256())
+
+
+@dataclass(frozen=True)
+class InstanceTask:
+    """See the module. Rows: `schema.INSTANCE_COLUMNS`; the image's first."""
+
+    settings: InstanceSettings = InstanceSettings()
+    name: str = "instances"
+    version: int = 1
+
+    takes = ("masks", "single_mask", "detections")
+    needs = "masks"
+    whole_sets_only = False
+    unsaid = ("boxes", "boxes_sha256", "extra")  # settings that no title names
+    every_image = True  # false positives count on images without objects too
+
+    @property
+    def protocol(self) -> str:
+        return f"{self.name}@{self.version}"
+
+    @property
+    def columns(self) -> dict[str, str]:
+        return INSTANCE_COLUMNS
+
+    def identity(self) -> dict[str, Any]:
+        """Everything of the protocol that can change a number."""
+        settings = asdict(self.settings)
+        box_format = "xyxy" if settings.pop("box_format") == "xyxy" else "xywh"
+        for name in ("boxes", "extra"):
+            del settings[name]
+        return {"protocol": self.protocol, **settings, "box_format": box_format}
+
+    def check_dataset(self, dataset: Dataset) -> list[str]:
+        """What must be said before a run on a dataset. Raises DataError and UsageError where file and dataset do not fit."""
+        if not all(hasattr(dataset, name) for name in ("all_image_ids", "category_names", "image_size")):
+            raise UsageError(
+                f"dataset {dataset.name!r} is not one for the instance task",
+                where="--datasets",
+                expected="a dataset in COCO's form (reader sambench.loaders.coco:CocoJson)",
+                found="one of another form",
+            )
+        reader: Any = dataset
+        every, held = reader.all_image_ids(), {r.image_id for r in dataset.index()}
+        if len(held) < len(every):
+            raise UsageError(
+                f"dataset {dataset.name!r} leaves out images without objects, on which false positives count",
+                expected=f"all {len(every)} images of the annotation file",
+                found=f"{len(held)}",
+                remedy="set all_images = true under [options] of its card",
+            )
+        results = self.results()
+        notes = check_ids(results, every, reader.category_names(), extra=self.settings.extra)
+        return notes + check_boxes(results, every, reader.image_size, box_format=self.settings.box_format)
+
+    def results(self) -> ResultsFile:
+        """The file of the settings. Raises UsageError without one, DataError where it is another than when the run began."""
+        if not self.settings.boxes:
+            raise UsageError("the instance task has no boxes", where="--boxes", expected="a COCO results file")
+        return _opened(self.settings.boxes, self.settings.boxes_sha256)
+
+    def rows(self, sample: Sample, model: Segmenter | OwnMasks, context: Context) -> list[dict[str, Any]]:
+        """The image's row, one a detection in the file's order, one an annotation."""
+        if sample.annotated is None:
+            raise DataError("an image has no ground truth for detection", where=f"image {sample.image_id!r} of {sample.dataset}")
+        truth = sample.annotated()
+        given = self.results().of(sample.image_id)
+        known = given.take(np.flatnonzero([int(c) in truth.categories for c in given.category_id]))
+        found = known.best(self._max_dets(truth))
+        size = (sample.height, sample.width)
+        boxes = found.boxes(*size, corners=self.settings.box_format == "xyxy")
+        corners = as_xyxy(boxes, "xywh")
+        off = outside(corners, np.array(size, np.float64))
+        if isinstance(model, OwnMasks):
+            answers, encode_ms = _own(found, sample), 0.0
+        else:
+            asked = np.flatnonzero(~off).tolist()
+            answers, encode_ms = self._prompted(model, sample, corners, asked, context)
+        shared = {"dataset": sample.dataset, "image_id": sample.image_id, "cluster_id": sample.cluster_id, "status": "ok"}
+        rows = ImageRows(sample, truth, found, boxes, answers, self.settings.boundary, context.save_masks == "scored").rows()
+        image = {
+            "kind": "image",
+            "height": sample.height,
+            "width": sample.width,
+            "negative_ids": None if truth.negative_ids is None else list(truth.negative_ids),
+            "not_exhaustive_ids": None if truth.not_exhaustive_ids is None else list(truth.not_exhaustive_ids),
+            "n_detections": len(given),
+            "n_cut": len(known) - len(found),
+            "n_outside": int(off.sum()),
+            "n_duplicates": given.n_duplicates(),
+            "n_empty": sum(not row["area"] for row in rows if row["kind"] == "detection"),
+            "encode_ms": encode_ms,
+        }
+        return [{**shared, **row} for row in (image, *rows)]
+
+    def _max_dets(self, truth: Annotated) -> int:
+        if self.settings.max_dets is not None:
+            return self.settings.max_dets
+        return (COCO_MAX_DETS if truth.negative_ids is None else LVIS_MAX_DETS)[-1]
+
+    def _prompted(
+        self, model: Segmenter, sample: Sample, corners: Any, asked: list[int], context: Context
+    ) -> tuple[dict[int, Answer], float]:
+        """The model's masks by detection; those that are not asked for have none."""
+        answers: dict[int, Answer] = {}
+        if not asked:
+            return answers, 0.0
+        image = encode(model, sample)
+        for batch in batches(len(asked), image.max_batch):
+            context.check_stop()
+            which = [asked[i] for i in batch]
+            prompts = [Prompt(box_xyxy=tuple(corners[i].tolist()), multimask=self.settings.variant != "single") for i in which]
+            predictions, each_ms = self._decoded(image, prompts)
+            for i, prediction in zip(which, predictions, strict=True):
+                top = prediction.top_index
+                rle = prediction.masks.rle(top)
+                answers[i] = Answer(rle, float(prediction.scores[top]), len(prediction.masks), each_ms)
+        return answers, image.encode_ms
+
+    def _decoded(self, image: Encoded, prompts: list[Prompt]) -> tuple[list[Prediction], float]:
+        first, ms = image.decode(prompts)
+        if self.settings.variant == "no_refine":
+            return first, ms
+        again = [
+            Prompt(box_xyxy=p.box_xyxy, multimask=False, carry=None if f.carry is None else f.carry[f.top_index])
+            for p, f in zip(prompts, first, strict=True)
+        ]
+        second, more_ms = image.decode(again)
+        return second, ms + more_ms
+
+    def running(self, rows: Sequence[dict[str, Any]]) -> dict[str, tuple[float, int]]:
+        """The best IoU of each object, for a running mean on screen."""
+        best = [row["iou_best"] for row in rows if row.get("iou_best") is not None]
+        return {"mean best IoU": (sum(best), len(best))}
+
+    def reduce(self, frame: pd.DataFrame, bootstrap: Bootstrap) -> list[dict[str, Any]]:
+        """Metric rows of a frame of rows with status `ok`: AP and AR of masks, boxes and (where they were asked for) boundaries."""
+        return metric_rows(frame, boundary=self.settings.boundary, max_dets=self.settings.max_dets)
+
+
+@lru_cache(maxsize=2)
+def _opened(path: str, sha256: str) -> ResultsFile:
+    found = read_results(Path(path))
+    if sha256 and found.sha256() != sha256:
+        raise DataError(
+            "a results file is another than the one that the run began with",
+            where=path,
+            expected=f"sha256 {sha256}",
+            found=f"sha256 {found.sha256()}",
+            remedy="issue the command again: another file is another run",
+        )
+    return found
+
+
+def _own(found: Detections, sample: Sample) -> dict[int, Answer]:
+    """The file's masks; detections without one have none."""
+    have = [i for i in range(len(found)) if found.has_mask(i)]
+    return {i: Answer(found.rle(i, sample.height, sample.width)) for i in have}
+
+
+TASK, SETTINGS = InstanceTask, InstanceSettings

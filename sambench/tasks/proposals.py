@@ -1,0 +1,301 @@
+"""The proposal task: class-agnostic average recall of masks (Segment Anything, section 7.3 and D.3; protocol proposals@1).
+
+A segmenter's proposals are automatic masks: a grid of points on the whole image, all candidates, no filter, box suppression; of
+what stays the best `max(max_dets)`, ranked by the mean of predicted IoU and stability. Any other method's come from a results file.
+Objects are matched in each reference set by itself (`sambench.metrics.proposals`); the rows keep the rank at which each was found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from sambench.automatic import AutomaticMask, AutomaticSettings, Decode, automatic_masks
+from sambench.automatic_crops import Crop
+from sambench.errors import UsageError, unknown_name
+from sambench.metrics import proposals as metric
+from sambench.metrics.bootstrap import mean_intervals
+from sambench.provenance import keyed_hash
+from sambench.schema import PROPOSAL_COLUMNS
+from sambench.tasks.prompted import Context, encode
+from sambench.tasks.summary import Bootstrap
+from sambench.types import Prediction, Prompt, ProposalSource, Sample, Segmenter
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RANKINGS = ("mean", "iou", "random")
+PROPOSAL, OBJECT = "proposal", "object"
+
+
+@dataclass(frozen=True)
+class ProposalSettings:
+    """max_dets: numbers of proposals an image at which recall is reported, ascending.
+
+    Of segmenters alone: grid, points a side; multimask, all candidates or the single output; nms_iou, of box suppression; pred_iou
+    and stability, filters as those of automatic masks, 0: none; stability_offset, of the logits; rank, by which the first
+    max(max_dets) are kept, and in which order they are matched: `mean` of predicted IoU and stability, `iou` the predicted IoU
+    alone, or `random`, which orders suppression too, seeded by (seed, dataset, image).
+    """
+
+    max_dets: tuple[int, ...] = (1, 10, 100, 1000)
+    grid: int = 64
+    multimask: bool = True
+    nms_iou: float = 0.9
+    pred_iou: float = 0.0
+    stability: float = 0.0
+    stability_offset: float = 1.0
+    rank: Literal["mean", "iou", "random"] = "mean"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.rank not in RANKINGS:
+            raise unknown_name("ranking", self.rank, RANKINGS, where="--rank")
+        if not self.max_dets or min(self.max_dets) < 1 or list(self.max_dets) != sorted(set(self.max_dets)):
+            expected = "ascending numbers from 1 on"
+            raise UsageError("numbers of proposals do not fit", where="--max-dets", expected=expected, found=self.max_dets)
+        self.automatic()  # checks the rest
+
+    def automatic(self) -> AutomaticSettings:
+        """As automatic mask generation takes them: the whole image alone, and no clean-up."""
+        return AutomaticSettings(
+            grid=self.grid,
+            multimask=self.multimask,
+            pred_iou=self.pred_iou,
+            stability=self.stability,
+            stability_offset=self.stability_offset,
+            nms_iou=self.nms_iou,
+        )
+
+
+PRESETS: dict[str, ProposalSettings] = {
+    "paper": ProposalSettings(),
+    "single": ProposalSettings(grid=128, multimask=False, nms_iou=0.95, rank="random"),
+}
+
+
+def preset(name: str, **changes: Any) -> ProposalSettings:
+    """`paper`, or `single` for a model with one output and no score; with changes by field. Raises UsageError with near names."""
+    if name not in PRESETS:
+        raise unknown_name("preset", name, PRESETS, where="--preset")
+    return replace(PRESETS[name], **changes)
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """An image's proposals by falling score; rows: what is stored of each beside image and rank."""
+
+    rles: list[dict[str, Any]]
+    rows: list[dict[str, Any]]
+    encode_ms: float | None = None
+    decode_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class ProposalTask:
+    """See the module. Rows: `schema.PROPOSAL_COLUMNS`."""
+
+    settings: ProposalSettings = ProposalSettings()
+    name: str = "proposals"
+    version: int = 1
+
+    takes = ("masks", "single_mask", "proposals")
+    needs = "masks"
+    whole_sets_only = False
+    # LVIS has 18 million proposals: metrics are made of the objects' rows, and the others are never read for them.
+    reduces = ("kind", OBJECT)
+
+    @property
+    def protocol(self) -> str:
+        return f"{self.name}@{self.version}"
+
+    @property
+    def columns(self) -> dict[str, str]:
+        return PROPOSAL_COLUMNS
+
+    def identity(self) -> dict[str, Any]:
+        """Everything of the protocol that can change a number, and nothing that cannot."""
+        settings = asdict(self.settings)
+        if self.settings.rank != "random":
+            settings.pop("seed")
+        if self.settings.rank != "mean" and not self.settings.stability:
+            settings.pop("stability_offset")
+        return {"protocol": self.protocol, **settings}
+
+    def rows(self, sample: Sample, model: Segmenter | ProposalSource, context: Context, /) -> list[dict[str, Any]]:
+        """The proposals, best first (none where the run keeps no masks), then the objects in dataset order."""
+        if not sample.instances:  # nothing to find
+            return []
+        ranked = self.predict(sample, model, context)
+        context.check_stop()
+        objects = self.score(sample, ranked)
+        if context.save_masks != "scored":
+            return objects
+        shared = _shared(sample, PROPOSAL)
+        found = zip(ranked.rles, ranked.rows, strict=True)
+        return [{**shared, "rank": k, **row, "mask_rle": rle["counts"]} for k, (rle, row) in enumerate(found)] + objects
+
+    def predict(self, sample: Sample, model: Segmenter | ProposalSource, context: Context) -> Ranked:
+        """At most max(max_dets) proposals of one image. Raises ModelError, DataError where they cannot be used."""
+        most = max(self.settings.max_dets)
+        if isinstance(model, ProposalSource):
+            given = model.proposals(sample.image_id, (sample.height, sample.width), most)
+            return Ranked([dict(r) for r in given.rles], [{"score": float(s)} for s in given.scores])
+        decode_ms = 0.0
+        encode_ms = 0.0
+        max_batch = int(getattr(model, "max_batch", 64))
+
+        def look(_: Crop) -> Decode:
+            nonlocal encode_ms
+            encoded = encode(model, sample)
+            encode_ms += encoded.encode_ms
+
+            def decode(asked: list[Prompt]) -> list[Prediction]:
+                nonlocal decode_ms
+                context.check_stop()
+                found, each_ms = encoded.decode(asked)
+                decode_ms += each_ms * len(asked)
+                return found
+
+            return decode
+
+        # `mean` says so where a model without logits has no stability; the others need none.
+        masks = automatic_masks(
+            (sample.height, sample.width),
+            look,
+            self.settings.automatic(),
+            max_batch=max_batch,
+            rng=self._rng(sample) if self.settings.rank == "random" else None,
+            with_stability=self.settings.rank == "mean",
+        )
+        scores = self._scores(masks)
+        order = np.argsort(-scores, kind="stable")[:most]
+        rows = [_proposal_row(masks[i], float(scores[i])) for i in order]
+        return Ranked([masks[i].rle for i in order], rows, encode_ms, decode_ms)
+
+    def _rng(self, sample: Sample) -> np.random.Generator:
+        return np.random.default_rng([self.settings.seed, keyed_hash(sample.dataset, sample.image_id)])
+
+    def _scores(self, masks: Sequence[AutomaticMask]) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """What proposals are ranked by; in the order that suppression gave, which of equal scores decides."""
+        if self.settings.rank == "random":  # suppression's order was random already
+            return np.linspace(1, 0, len(masks), endpoint=False)
+        iou = np.array([m.predicted_iou for m in masks], np.float64)
+        if self.settings.rank == "iou":
+            return iou
+        return (iou + np.array([m.stability for m in masks], np.float64)) / 2
+
+    def score(self, sample: Sample, ranked: Ranked) -> list[dict[str, Any]]:
+        """A row an object, in dataset order."""
+        areas, frequencies = _areas_and_frequencies(sample)
+        sets = metric.reference_sets(areas, frequencies)
+        ious = metric.mask_ious(ranked.rles, [i.region.rle() for i in sample.instances])
+        ranks = metric.match_ranks(ious, sets)
+        shared = _shared(sample, OBJECT) | {
+            "n_proposals": len(ranked.rles),
+            "encode_ms": ranked.encode_ms,
+            "decode_ms": ranked.decode_ms,
+        }
+        return [
+            shared
+            | {f"ranks_{name}": ranks[name][:, g].tolist() for name, member in sets.items() if member[g]}
+            | {
+                "object_id": instance.object_id,
+                "category": instance.category,
+                "area_px": instance.area_px,
+                "area": areas[g],
+                "frequency": frequencies[g],
+                "attributes": dict(instance.attributes),
+            }
+            for g, instance in enumerate(sample.instances)
+        ]
+
+    def running(self, rows: Sequence[dict[str, Any]]) -> dict[str, tuple[float, int]]:
+        """Sums for the running recall on screen."""
+        most = max(self.settings.max_dets)
+        ranks = [row["ranks_all"] for row in rows if row["kind"] == OBJECT]
+        if not ranks:
+            return {}
+        return {f"AR@{most}": (float(metric.recalled(np.array(ranks).T, most).sum()), len(ranks))}
+
+    def reduce(self, frame: pd.DataFrame, bootstrap: Bootstrap) -> list[dict[str, Any]]:
+        """Metric rows of a frame of rows with status `ok`, of which those of objects count: `ar` by `max_dets` and reference set.
+
+        The set stands in group_by (`area`, `frequency`) and group; a set without objects has no row.
+        """
+        objects = frame[frame["kind"] == OBJECT]
+        return [row for name in metric.SETS for row in _recall_rows(objects, name, self.settings.max_dets, bootstrap)]
+
+
+def _recall_rows(objects: pd.DataFrame, name: str, max_dets: Sequence[int], bootstrap: Bootstrap) -> Iterator[dict[str, Any]]:
+    here = objects[objects[f"ranks_{name}"].notna()]
+    if here.empty:
+        return
+    ranks = np.stack(here[f"ranks_{name}"].to_list()).T  # [T, n]
+    values = np.stack([metric.recalled(ranks, most) for most in max_dets], axis=1)
+    clusters = here["cluster_id"].to_numpy()
+    means, low, high = mean_intervals(
+        values, clusters, n_resamples=bootstrap.n_resamples, level=bootstrap.level, seed=bootstrap.seed
+    )
+    group = {}
+    if name != metric.ALL:
+        group = {"group_by": "area" if name in metric.AREA_SETS else "frequency", "group": name}
+    for k, most in enumerate(max_dets):
+        yield {
+            "metric": "ar",
+            "variant": "",
+            "max_dets": most,
+            "value": float(means[k]),
+            "ci_low": float(low[k]),
+            "ci_high": float(high[k]),
+            "ci_level": bootstrap.level,
+            "ci_method": f"percentile bootstrap over clusters, {bootstrap.n_resamples} resamples, seed {bootstrap.seed}",
+            "n_images": int(here["image_id"].nunique()),
+            "n_objects": len(here),
+            "n_clusters": int(here["cluster_id"].nunique()),
+            "unit": "fraction",
+            "aggregate": "mean_over_masks",
+            "higher_is_better": True,
+            "source_kind": "measured",
+            **group,
+        }
+
+
+def _shared(sample: Sample, kind: str) -> dict[str, Any]:
+    return {
+        "dataset": sample.dataset,
+        "image_id": sample.image_id,
+        "cluster_id": sample.cluster_id,
+        "kind": kind,
+        "height": sample.height,
+        "width": sample.width,
+        "status": "ok",
+    }
+
+
+def _proposal_row(mask: AutomaticMask, score: float) -> dict[str, Any]:
+    return {
+        "score": score,
+        "area_px": mask.area_px,
+        "predicted_iou": mask.predicted_iou,
+        "stability": None if np.isnan(mask.stability) else mask.stability,
+        "point_xy": list(mask.point_xy),
+    }
+
+
+def _areas_and_frequencies(sample: Sample) -> tuple[list[float], list[str | None]]:
+    """Of the objects in order: the area by which the dataset tells small from large, and LVIS's letter.
+
+    COCO's files have an area of their own, which its evaluator takes. A file without categories is not one for that evaluator.
+    """
+    if sample.annotated is None or not any(i.category for i in sample.instances):
+        return [float(i.area_px) for i in sample.instances], [None] * len(sample.instances)
+    found = {a.object_id: a for a in sample.annotated().objects}
+    told = [found[i.object_id] for i in sample.instances]
+    return [a.area for a in told], [a.frequency or None for a in told]
+
+
+TASK, SETTINGS = ProposalTask, ProposalSettings
