@@ -12,10 +12,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Prediction", "Prompt", "compare", "evaluate", "load", "run"]
+__all__ = ["Prediction", "Prompt", "check_model", "compare", "evaluate", "load", "run"]
 
 if TYPE_CHECKING:
     from sambench.api import compare, evaluate, load, run
+    from sambench.conformance import check_model
     from sambench.types import Prediction, Prompt
 
 _HOMES = {
@@ -23,6 +24,7 @@ _HOMES = {
     "evaluate": "sambench.api",
     "load": "sambench.api",
     "compare": "sambench.api",
+    "check_model": "sambench.conformance",
     "Prompt": "sambench.types",
     "Prediction": "sambench.types",
 }

@@ -138,6 +138,22 @@ class SuiteCard(_Frozen):
     notes: str = ""
 
 
+class BoxesCard(_Frozen):
+    """A detector's results file that others distribute, for the instance task. size: in words, where bytes are unknown."""
+
+    kind: Literal["boxes"]
+    id: Id
+    name: str
+    dataset: Id
+    file: RemoteFile
+    size: str
+    steps: tuple[str, ...] = ()
+    licence: str = ""
+    citation: str = ""
+    homepage: str = ""
+    notes: str = ""
+
+
 class Weights(_Frozen):
     """A checkpoint file: where it is, and exactly which bytes it has. packaged: its path in the package, if it comes with it."""
 
@@ -150,7 +166,12 @@ class Weights(_Frozen):
 
 
 class Published(_Frozen):
-    """One published number of this model, with its source."""
+    """One published number of this model, with its source.
+
+    task .. group: the metric row (`schema.METRIC_COLUMNS`) that would hold a measurement of it; None where that column does
+    not matter. dataset: a dataset or suite, with its variant (`id:variant`) where that is not the default. value: as metric rows
+    have it, a fraction or a number of clicks. remark: what of its setting differs from the task's.
+    """
 
     task: str
     dataset: str
@@ -158,6 +179,14 @@ class Published(_Frozen):
     value: float
     source: str
     kind: Literal["published", "digitised", "reproduced"] = "published"
+    variant: str | None = None
+    prompt: str | None = None
+    k: int | None = None
+    max_dets: int | None = None
+    threshold: float | None = None
+    group_by: str | None = None
+    group: str | None = None
+    remark: str = ""
 
 
 class ModelCard(_Frozen):
@@ -165,7 +194,7 @@ class ModelCard(_Frozen):
 
     factory is `module:function`, called as `factory(weights=Path | None, device=str, precision=str, **options)`.
     gives: what the model answers with, which decides the tasks that take it: `masks` (a Segmenter with several scored candidates),
-    `single_mask` (a Segmenter with one), or `edges` (an EdgeDetector).
+    `single_mask` (a Segmenter with one), `edges` (an EdgeDetector), or `detections` (nothing: a results file has them).
     """
 
     kind: Literal["model"] = "model"
@@ -173,7 +202,7 @@ class ModelCard(_Frozen):
     name: str
     factory: EntryPoint
     revision: int = 1
-    gives: Literal["masks", "single_mask", "edges"] = "masks"
+    gives: Literal["masks", "single_mask", "edges", "detections"] = "masks"
     max_batch: int = Field(64, ge=1)
     options: dict[str, Any] = {}
     weights: Weights | None = None
@@ -189,11 +218,12 @@ class ModelCard(_Frozen):
     notes: str = ""
 
 
-Card = DatasetCard | SuiteCard | ModelCard
-C = TypeVar("C", DatasetCard, SuiteCard, ModelCard)
-_KINDS: dict[str, type[DatasetCard] | type[SuiteCard] | type[ModelCard]] = {
+Card = DatasetCard | SuiteCard | BoxesCard | ModelCard
+C = TypeVar("C", DatasetCard, SuiteCard, BoxesCard, ModelCard)
+_KINDS: dict[str, type[DatasetCard] | type[SuiteCard] | type[BoxesCard] | type[ModelCard]] = {
     "dataset": DatasetCard,
     "suite": SuiteCard,
+    "boxes": BoxesCard,
     "model": ModelCard,
 }
 
@@ -264,7 +294,7 @@ def _discover_in(kind: Literal["datasets", "baselines"], folders: tuple[Path, ..
     for folder in folders:
         for path in sorted(folder.glob("*.toml")) if folder.is_dir() else ():
             card = read_card(path, "dataset" if kind == "datasets" else "model")
-            _check_kind(card, ("dataset", "suite") if kind == "datasets" else ("model",), path)
+            _check_kind(card, ("dataset", "suite", "boxes") if kind == "datasets" else ("model",), path)
             for name in (card.id, *(card.aliases if isinstance(card, SuiteCard) else ())):
                 if name in named:
                     where = f"{named[name]} and {path}"
@@ -292,6 +322,11 @@ def dataset_cards() -> dict[str, DatasetCard]:
 def suite_cards() -> dict[str, SuiteCard]:
     """All suite cards by id, sorted."""
     return {k: c for k, (c, _) in sorted(_discover("datasets").items()) if isinstance(c, SuiteCard)}
+
+
+def boxes_cards() -> dict[str, BoxesCard]:
+    """All cards of detectors' boxes by id, sorted."""
+    return {k: c for k, (c, _) in sorted(_discover("datasets").items()) if isinstance(c, BoxesCard)}
 
 
 def model_cards() -> dict[str, ModelCard]:

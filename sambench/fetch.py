@@ -66,7 +66,8 @@ def weights_path(card: ModelCard, *, explicit: Path | None, download_ok: bool, p
         return path
     if download_ok and card.weights.url:
         return download(card.weights.url, path, sha256=card.weights.sha256, n_bytes=card.weights.bytes, progress=progress)
-    get = f"download {card.weights.url} and " if card.weights.url else ""
+    get = f"get them from {card.weights.source}; " if card.weights.source else ""
+    get = f"download {card.weights.url} and " if card.weights.url else get
     raise CheckpointError(
         f"the weights of model {card.id!r} are not on this machine",
         where=path,

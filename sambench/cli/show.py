@@ -73,9 +73,9 @@ def list_models() -> None:
         elif card.weights.packaged:
             weights = f"{card.weights.file}, in the package"
         else:
-            cached = fetch.cached_weights(card).exists()
-            size = f"{card.weights.bytes / 1e6:.0f} MB" if card.weights.bytes else ""
-            weights = f"{card.weights.file}, {size}, {'cached' if cached else 'downloaded on first use'}"
+            size = f"{card.weights.bytes / 1e6:.0f} MB, " if card.weights.bytes else ""
+            got = "downloaded on first use" if card.weights.url else "a person must get them: -M weights=FILE"
+            weights = f"{card.weights.file}, {size}{'cached' if fetch.cached_weights(card).exists() else got}"
         rows.append([card.id, card.name, weights, card.licence])
     _table("models", ["id", "name", "weights", "licence"], rows)
     typer.echo("your own: python:path/to/file.py:factory (see README.md)")
@@ -136,7 +136,7 @@ def show_model(name: Annotated[str, typer.Argument(help="A model's id, or the pa
         w = card.weights
         fields |= {
             "weights": w.file,
-            "from": w.url or "the package",
+            "from": w.url or ("the package" if w.packaged else w.source),
             "sha256": w.sha256,
             "bytes": f"{w.bytes:,}" if w.bytes else None,
         }

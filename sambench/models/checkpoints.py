@@ -1,6 +1,7 @@
 """Reading weights files, as they are met in real life, into state dicts; and state dicts into modules, strictly.
 
-Pickles are read with `weights_only`: a file that asks for anything but tensors and plain containers is refused, by name.
+Pickles are read with `weights_only`: a file that asks for anything but tensors and plain containers is refused, by name. Classes
+that some authors' files are known to mention are read as :class:`Inert` where the caller lists them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import pickletools
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -33,14 +34,39 @@ def load_state_dict(path: Path, *, key: str | None = None, strip_prefix: str | N
     Raises CheckpointError: no such file, truncated, not a checkpoint, code in the pickle, nested and no key given, no such key or
     prefix.
     """
-    path = Path(path)
-    state = _select(_read(path), key, path)
+    return state_dict_in(read_content(Path(path)), key=key, strip_prefix=strip_prefix, where=Path(path))
+
+
+class Inert:
+    """What stands in for an object whose class or function is not imported: nothing of it is kept, and nothing is run."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Inert:
+        return super().__new__(cls)
+
+    def __setstate__(self, state: Any) -> None:
+        return
+
+
+def read_content(path: Path, *, inert: Collection[str] = ()) -> Any:
+    """All that a weights file holds: nested containers of tensors and plain values.
+
+    inert: dotted names of classes and functions that the file may mention; they are not imported, objects of them become `Inert`.
+    Raises CheckpointError as load_state_dict does.
+    """
+    return _read(Path(path), inert)
+
+
+def state_dict_in(
+    content: Any, *, key: str | None = None, strip_prefix: str | None = None, where: Path
+) -> dict[str, Tensor]:
+    """The state dict in a file's content; see load_state_dict."""
+    state = _select(content, key, where)
     if strip_prefix:
         inside = {name.removeprefix(strip_prefix): t for name, t in state.items() if name.startswith(strip_prefix)}
         if not inside:
             raise CheckpointError(
                 f"no name in the checkpoint begins with {strip_prefix!r}",
-                where=path,
+                where=where,
                 expected=f"names like '{strip_prefix}...'",
                 found=_some(state),
                 remedy="leave strip_prefix out, or give the prefix that the names have",
@@ -176,7 +202,7 @@ def _describe(content: Any) -> str:
     return f"a {type(content).__name__}"
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, inert: Collection[str] = ()) -> Any:
     """The file's content: nested containers of tensors."""
     try:
         with path.open("rb") as f:
@@ -196,7 +222,7 @@ def _read(path: Path) -> Any:
         raise _not_a_checkpoint(path, "an empty file", "get the file again")
     if not head.startswith((b"PK\x03\x04", b"\x80")) and head[257:262] != b"ustar":
         raise _not_a_checkpoint(path, f"a file that begins with {head[:8]!r}", "give a torch or .safetensors file")
-    return _read_torch(path)
+    return _read_torch(path, inert)
 
 
 def _not_a_checkpoint(path: Path, found: str, remedy: str) -> CheckpointError:
@@ -219,14 +245,14 @@ def _truncated(path: Path, detail: BaseException) -> CheckpointError:
     )
 
 
-def _read_torch(path: Path) -> Any:
+def _read_torch(path: Path, inert: Collection[str]) -> Any:
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.serialization.safe_globals([(Inert, name) for name in inert]):
             warnings.filterwarnings("ignore", message="Detected pickle protocol")  # refused or damaged is told below
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as e:
         # torch names what it refuses, except in pickle protocols that it does not read.
-        names = re.findall(r"GLOBAL ([\w.]+\.\w+)", str(e)) or [n for n in _globals(path) if not n.startswith(_HARMLESS)]
+        names = re.findall(r"GLOBAL ([\w.]+)", str(e)) or [n for n in _globals(path) if not n.startswith((*_HARMLESS, *inert))]
         if not names:
             raise _truncated(path, e) from e
         asked = ", ".join(dict.fromkeys(names))
@@ -235,7 +261,8 @@ def _read_torch(path: Path) -> Any:
             where=path,
             expected="tensors and plain containers only",
             found=f"a pickle that asks for {asked}",
-            remedy="if you trust its source, save the state dict alone: torch.save(model.state_dict(), file)",
+            remedy=("it looks like SimpleClick's: choose that model; else, " if all(n.startswith("isegm.") for n in names) else "")
+            + "if you trust its source, save the state dict alone: torch.save(model.state_dict(), file)",
         ) from e
     except (RuntimeError, EOFError, OSError, zipfile.BadZipFile, ValueError, KeyError, IndexError, AttributeError) as e:
         raise _truncated(path, e) from e

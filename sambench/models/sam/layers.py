@@ -55,3 +55,10 @@ class MLPBlock(nn.Module):
         """[..., embedding_dim] -> the same shape."""
         out: Tensor = self.lin2(self.act(self.lin1(x)))
         return out
+
+
+def linear_2x2(x: Tensor, conv: nn.ConvTranspose2d) -> Tensor:
+    """[B, N, C] through a 2 x 2 stride-2 transposed convolution -> [B, N * 4, D], the four outputs of an input together."""
+    weight = conv.weight.permute(2, 3, 1, 0).flatten(0, 2)  # [4 * D, C]
+    bias = None if conv.bias is None else conv.bias.repeat(4)
+    return F.linear(x, weight, bias).view(x.shape[0], -1, conv.out_channels)

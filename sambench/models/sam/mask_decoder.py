@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import TypeAlias, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sambench.models.sam.layers import MLP, LayerNorm2d
+from sambench.models.sam.layers import MLP, LayerNorm2d, linear_2x2
 from sambench.models.sam.transformer import TwoWayTransformer
 
 _Upscaling: TypeAlias = tuple[nn.ConvTranspose2d, LayerNorm2d, nn.GELU, nn.ConvTranspose2d, nn.GELU]
@@ -90,8 +89,8 @@ class MaskDecoder(nn.Module):
         result is (y, x, dy, dx, ddy, ddx); `masks` puts its few channels in order, so that the wide maps are never transposed.
         """
         first, norm, _, second, _ = cast(_Upscaling, self.output_upscaling)
-        x = _gelu_(norm.channels_last(_linear_2x2(image, first)))
-        return _gelu_(_linear_2x2(x, second))
+        x = _gelu_(norm.channels_last(linear_2x2(image, first)))
+        return _gelu_(linear_2x2(x, second))
 
     def masks(self, weights: Tensor, features: Tensor, size: tuple[int, int]) -> Tensor:
         """weights [B, M, D], features [B, N * 16, D] in the order of `upscale` -> logits [B, M, 4h, 4w]."""
@@ -104,10 +103,3 @@ def _gelu_(x: Tensor) -> Tensor:
     """Exact GELU in place: these are the decoder's widest maps, and fresh memory for them costs more than the arithmetic."""
     out: Tensor = torch.ops.aten.gelu_(x)
     return out
-
-
-def _linear_2x2(x: Tensor, conv: nn.ConvTranspose2d) -> Tensor:
-    """[B, N, C] through a 2 x 2 stride-2 transposed convolution -> [B, N * 4, D]."""
-    weight = conv.weight.permute(2, 3, 1, 0).flatten(0, 2)  # [4 * D, C]
-    bias = None if conv.bias is None else conv.bias.repeat(4)
-    return F.linear(x, weight, bias).view(x.shape[0], -1, conv.out_channels)

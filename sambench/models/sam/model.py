@@ -22,6 +22,12 @@ class Sam(nn.Module):
         """Side in pixels of the square that the image encoder takes."""
         return self.prompt_encoder.image_size
 
+    def encode(self, pixels: Tensor) -> tuple[Tensor, DecoderInput]:
+        """[1, 3, S, S] normalised, in the encoder's precision -> embedding [1, C, g, g] and the decoder's side of it, float32."""
+        out: Tensor = self.image_encoder(pixels)
+        embedding = out.float()
+        return embedding, self.decoder_input(embedding)
+
     def decoder_input(self, embedding: Tensor) -> DecoderInput:
         """The decoder's side of one image's embedding [1, C, g, g]."""
         image = embedding.flatten(2).transpose(1, 2).float().contiguous()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -36,11 +38,23 @@ class SamSegmenter:
 
     name: goes into the identity. device: 'cpu', 'cuda' or 'cuda:<n>'. precision: 'fp32', or 'bf16', in which the image
     encoder runs (prompts and decoder stay in fp32: they are a hundredth of the work). max_batch: prompts per decoder call.
+    squash: images are brought to the encoder's square without keeping their aspect, and masks back in one step, as in HQ-SAM's
+    evaluation (`preprocess_squashed`, `squashed_boxes`). single_output: the first mask token answers every prompt, `multimask` or
+    not, and nothing ranks it: its score is 1.
     """
 
     max_batch: int = 64
 
-    def __init__(self, model: Sam, *, name: str, device: str = "cpu", precision: str = "fp32") -> None:
+    def __init__(
+        self,
+        model: Sam,
+        *,
+        name: str,
+        device: str = "cpu",
+        precision: str = "fp32",
+        squash: bool = False,
+        single_output: bool = False,
+    ) -> None:
         if precision not in ("fp32", "bf16"):
             raise unknown_name("precision", precision, ("fp32", "bf16"), where=name)
         self.device = torch.device(device)
@@ -48,6 +62,8 @@ class SamSegmenter:
         self.model.image_encoder.to(torch.bfloat16 if precision == "bf16" else torch.float32)
         self.precision = precision
         self.name = name
+        self.squash = squash
+        self.single_output = single_output
 
     @property
     def device_kind(self) -> str:
@@ -55,8 +71,9 @@ class SamSegmenter:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What can change a number beside the weights."""
-        return {"model": self.name, "image_size": self.model.image_size}
+        """What can change a number beside the weights; options that are off are left out."""
+        on = {name: True for name in ("squash", "single_output") if getattr(self, name)}
+        return {"model": self.name, "image_size": self.model.image_size, **on}
 
     @torch.inference_mode()
     def encode(self, image: UInt8Array) -> SamState:
@@ -69,29 +86,33 @@ class SamSegmenter:
             )
         side = self.model.image_size
         height, width = image.shape[:2]
-        new_h, new_w = resized_size(height, width, side)
-        embedding = self._embed(preprocess(image, side))
-        decoder = self.model.decoder_input(embedding)
-        low = (4 * decoder.size[0], 4 * decoder.size[1])
-        geometry = Geometry(low=low, square=(side, side), crop=(new_h, new_w), size=(height, width))
-        return SamState(embedding, decoder, geometry, (new_w / width, new_h / height))
-
-    def _embed(self, pixels: Tensor) -> Tensor:
+        new_h, new_w = (side, side) if self.squash else resized_size(height, width, side)
+        pixels = preprocess_squashed(image, side) if self.squash else preprocess(image, side)
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
-        out: Tensor = self.model.image_encoder(pixels.to(self.device, dtype))
-        return out.float()
+        embedding, decoder = self.model.encode(pixels.to(self.device, dtype))
+        low = (4 * decoder.size[0], 4 * decoder.size[1])
+        if self.squash:
+            geometry = Geometry(low=low, size=(height, width))
+        else:
+            geometry = Geometry(low=low, square=(side, side), crop=(new_h, new_w), size=(height, width))
+        return SamState(embedding, decoder, geometry, (new_w / width, new_h / height))
 
     @torch.inference_mode()
     def decode(self, state: SamState, prompts: list[Prompt]) -> list[Prediction]:
         """One prediction a prompt, in order: three candidates with `multimask`, else the single-output mask.
 
+        (What `multimask` gives is the model's: HQ-SAM's answers have one mask either way, single-output models know no other.)
         Prompts of one shape (number of points, box or not, carry or not, multimask) go through the decoder together, at most
         `max_batch` at a time. carry: a candidate's low-resolution logits, a float32 tensor [h, w] on the model's device.
         """
         out: dict[int, Prediction] = {}
+        if self.single_output:
+            prompts = [replace(p, multimask=False) for p in prompts]
         for indices in _groups(prompts, self.max_batch):
             group = [prompts[i] for i in indices]
             low, iou = self._decode_group(state, group)
+            if self.single_output:
+                iou = torch.ones_like(iou)
             logits, scores = low.cpu().numpy(), iou.cpu().numpy()
             for j, i in enumerate(indices):
                 out[i] = Prediction(LogitMasks(logits[j], state.geometry), scores[j], carry=tuple(low[j]))
@@ -106,7 +127,8 @@ class SamSegmenter:
             points = self._tensor(np.stack([p.points_xy for p in prompts]) * scale)
             labels = torch.as_tensor(np.stack([p.labels for p in prompts]), device=self.device)
         if first.box_xyxy is not None:
-            boxes = self._tensor(np.array([p.box_xyxy for p in prompts], np.float64) * np.tile(scale, 2))
+            whole = np.array([p.box_xyxy for p in prompts], np.float64)
+            boxes = self._tensor(squashed_boxes(whole, scale) if self.squash else whole * np.tile(scale, 2))
         if first.carry is not None:
             masks = torch.stack([self._carried(p.carry, state.geometry.low) for p in prompts])[:, None]
         # One prompt's image stream fits in a CPU's cache, 64 do not; alone, its numbers don't depend on the batch either.
@@ -163,9 +185,38 @@ def preprocess(image: UInt8Array, side: int) -> Tensor:
     new_h, new_w = resized_size(image.shape[0], image.shape[1], side)
     resized = np.asarray(Image.fromarray(image).resize((new_w, new_h), Image.Resampling.BILINEAR))
     out = torch.zeros(1, 3, side, side)
-    mean, std = (torch.tensor(v)[:, None, None] for v in (PIXEL_MEAN, PIXEL_STD))
-    out[0, :, :new_h, :new_w] = (torch.from_numpy(resized.copy()).permute(2, 0, 1) - mean) / std
+    out[0, :, :new_h, :new_w] = _normalised(torch.from_numpy(resized.copy()).permute(2, 0, 1))
     return out
+
+
+def preprocess_squashed(image: UInt8Array, side: int) -> Tensor:
+    """uint8 [H, W, 3] RGB -> float32 [1, 3, side, side]: both sides resized to `side`, normalised.
+
+    As HQ-SAM's evaluation resizes (SysCV/sam-hq, train/): bilinear in floating point, not antialiased, fractions cut off.
+    """
+    pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float()
+    return _normalised(F.interpolate(pixels, (side, side), mode="bilinear", align_corners=False).trunc())
+
+
+def squashed_boxes(boxes_xyxy: npt.NDArray[np.float64], scale_xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Boxes [B, 4] of pixel indices in the image -> those of the pixels that a filled box has once it is squashed.
+
+    As HQ-SAM's evaluation has them: the object's map (0 and 255) is squashed like the image, and the box is that of values above
+    128. An object that fills its box only by thin tips may have a smaller one there. A box without any such pixel is scaled.
+    """
+    # Between the centres of the box's last pixel and of the next one the map falls from 255 to 0: above 128 for 127/255 of the way.
+    reach = 0.5 + 127 / 255
+    low, high = boxes_xyxy[:, :2], boxes_xyxy[:, 2:]
+    first = np.floor((low + 1 - reach) * scale_xy - 0.5) + 1
+    last = np.ceil((high + reach) * scale_xy - 0.5) - 1
+    empty = first > last
+    return np.hstack([np.where(empty, low * scale_xy, first), np.where(empty, high * scale_xy, last)])
+
+
+def _normalised(pixels: Tensor) -> Tensor:
+    """RGB values 0..255 [..., 3, H, W] -> zero mean and unit spread per channel, by SAM's constants."""
+    mean, std = (torch.tensor(v)[:, None, None] for v in (PIXEL_MEAN, PIXEL_STD))
+    return (pixels - mean) / std
 
 
 def _groups(prompts: list[Prompt], max_batch: int) -> Iterator[list[int]]:

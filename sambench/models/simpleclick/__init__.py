@@ -1,0 +1,1 @@
+"""SimpleClick: interactive segmentation with plain vision transformers (Liu et al., ICCV 2023)."""

@@ -1,0 +1,106 @@
+"""`sambench bench`: what models cost, and what they are worth beside it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sambench.cli.results import Out
+from sambench.cli.running import Devices, Options
+
+if TYPE_CHECKING:
+    from sambench.results.layout import Table
+
+
+def bench(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Names, cards' paths, or python:file.py:factory.")],
+    option: Options = [],  # noqa: B006 - typer copies it
+    devices: Devices = "auto",
+    precision: Annotated[str, typer.Option("--precision", metavar="NAMES", help="fp32, bf16, or both, comma-separated.")] = "fp32",
+    size: Annotated[str, typer.Option("--size", metavar="HxW", help="Of the image, in pixels.")] = "480x640",
+    objects: Annotated[int, typer.Option("--objects", metavar="N", help="Decoded together, at most.")] = 8,
+    rounds: Annotated[int, typer.Option("--rounds", metavar="N", help="That are timed.")] = 10,
+    warm_up: Annotated[int, typer.Option("--warm-up", metavar="N", help="Rounds before them that do not count.")] = 2,
+    seconds: Annotated[float, typer.Option("--seconds", metavar="S", help="Of each quantity, at most about.")] = 30.0,
+    threads: Annotated[int, typer.Option("--threads", metavar="N", help="Of the CPU.")] = 1,
+    save: Annotated[list[Path], typer.Option("--save", metavar="FILE", help="Also as .csv, .json, .md or .tex.")] = [],  # noqa: B006
+    runs: Annotated[list[str], typer.Option("--runs", metavar="RUN", help="Point runs of these models, for the plot.")] = [],  # noqa: B006
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Accuracy against speed: .png, .pdf or .svg.")] = None,
+    clicks: Annotated[int, typer.Option("--clicks", metavar="K", help="mIoU of the plot: after K clicks.")] = 1,
+    out: Out = Path("runs"),
+) -> None:
+    """Parameters, milliseconds to encode and to answer clicks, peak memory; each model alone in a fresh process."""
+    from sambench.cli.console import err
+    from sambench.cli.running import options_for
+    from sambench.efficiency import Workload, measure
+    from sambench.engine.models import resolve
+    from sambench.engine.plan import split_names
+    from sambench.errors import UsageError
+    from sambench.report.speed import accuracies, cost_table, picture_form, plot_speed
+    from sambench.results.cells import find_cells
+
+    height, width = _size(size)
+    workload = Workload(height, width, objects, rounds, warm_up, seconds, threads)
+    workload.check()
+    names, precisions = split_names(models), split_names([precision])
+    for name in precisions:
+        if name not in ("fp32", "bf16"):
+            raise UsageError("an unknown precision", where="--precision", expected="fp32, bf16", found=repr(name))
+    for path in save:
+        _form(path)
+    if bool(runs) != (plot is not None):
+        raise UsageError("a plot takes both a file and runs", where="--plot, --runs", remedy="give both, or neither")
+    if plot is not None:
+        picture_form(plot)
+    wanted = [
+        (name, resolve(name, options_for(name, names, option), device=device, precision=p))
+        for name in names
+        for device in split_names([devices]) or ["auto"]
+        for p in precisions
+    ]
+    known = accuracies([c for run in runs for c in find_cells(run, out)], [m.id for _, m in wanted], clicks) if runs else {}
+    costs = []
+    for _, model in wanted:
+        err().print(f"measuring {model.id} on {model.spec.device}, {model.spec.precision} ...", soft_wrap=True, markup=False)
+        costs.append((model.id, measure(model, workload)))
+    table = cost_table(costs, workload)
+    _show(table, save)
+    if plot is not None:
+        absent = plot_speed(costs, known, plot)
+        for name in absent:
+            err().print(f"not in the plot: {name}, of which there is no point run among those given", soft_wrap=True)
+        typer.echo(str(plot))
+
+
+def _show(table: Table, save: list[Path]) -> None:
+    from sambench.cli.console import out
+    from sambench.report.files import write_aside
+    from sambench.results.layout import render, render_rich
+
+    out().print(render_rich(table))
+    for path in save:
+        text = render(table, _form(path)).encode()
+        write_aside(path, partial(Path.write_bytes, data=text))
+        typer.echo(str(path))
+
+
+def _form(path: Path) -> str:
+    from sambench.errors import UsageError
+
+    form = path.suffix.removeprefix(".").lower()
+    if form not in ("csv", "json", "md", "tex"):
+        expected = ".csv, .json, .md or .tex"
+        raise UsageError("a table of this kind cannot be written", where="--save", expected=expected, found=str(path))
+    return form
+
+
+def _size(text: str) -> tuple[int, int]:
+    from sambench.errors import UsageError
+
+    height, _, width = text.lower().partition("x")
+    if not height.isdigit() or not width.isdigit():
+        raise UsageError("a size does not fit", where="--size", expected="HEIGHTxWIDTH, as in 480x640", found=repr(text))
+    return int(height), int(width)

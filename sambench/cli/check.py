@@ -1,0 +1,43 @@
+"""`sambench check`: does a model keep the suite's contract?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sambench.cli.running import Devices, Options, Precision
+
+app = typer.Typer(help="Check that models keep the suite's contract.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def _group() -> None:
+    """Check that models keep the suite's contract."""
+
+
+@app.command()
+def model(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A model's name, a card's path, or python:file.py:factory.")],
+    option: Options = [],  # noqa: B006 - typer copies it
+    devices: Devices = "auto",
+    precision: Precision = "fp32",
+) -> None:
+    """Try a model on synthetic shapes: coordinates, colours, sizes, scores, batches, determinism, use of clicks."""
+    from sambench.conformance import check_model, summary
+    from sambench.engine.models import build, parse_options, resolve
+    from sambench.errors import UsageError
+
+    if precision not in ("fp32", "bf16"):
+        raise UsageError("an unknown precision", where="--precision", expected="fp32 or bf16", found=repr(precision))
+    if name.startswith(("edges:", "proposals:")):
+        raise UsageError("a folder or file of results is no model to be tried", where=name, remedy="name a model")
+    resolved = resolve(name, parse_options(option), device=devices, precision=precision)
+    typer.echo(f"{resolved.title} ({resolved.id}), {resolved.spec.device}, {precision}")
+    findings = check_model(build(resolved.spec))
+    for finding in findings:
+        typer.echo(finding.text())
+    counts = summary(findings)
+    typer.echo(f"{counts['pass']} passed, {counts['fail']} failed, {counts['skip']} skipped")
+    if counts["fail"]:
+        raise typer.Exit(1)
