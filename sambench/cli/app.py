@@ -8,14 +8,17 @@ import typer
 from typer.core import TyperGroup
 
 from sambench import __version__
-from sambench.cli import data, results, run, show
+from sambench.cli import bench, bundle, check, data, ledger, masks, rate, report, results, run, run_instances, run_proposals, show
 
 
 class _InOrder(TyperGroup):
     """Commands in the order in which one uses them, not groups last."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        order = ("run", "status", "table", "plot", "compare", "rescore", "list", "show", "data", "doctor")
+        order = (
+            "run", "status", "table", "plot", "compare", "rescore", "report", "reproduce", "gallery", "results", "rate",
+            "masks", "list", "show", "data", "check", "bench", "doctor",
+        )  # fmt: skip
         return sorted(super().list_commands(ctx), key=lambda name: order.index(name) if name in order else len(order))
 
 
@@ -30,15 +33,26 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(run.app, name="run")
+run.app.command("proposals")(run_proposals.proposals)
+run.app.command("instances")(run_instances.instances)
 app.add_typer(show.list_app, name="list")
 app.add_typer(show.show_app, name="show")
 app.add_typer(data.app, name="data")
+app.add_typer(rate.app, name="rate")
+app.add_typer(check.app, name="check")
+app.command("bench", short_help="What models cost: time, memory, parameters.")(bench.bench)
 app.command("doctor", short_help="Check this machine.")(show.doctor)
 app.command("status", short_help="How far runs are.")(results.status)
 app.command("table", short_help="The table of one or several runs.")(results.table)
-app.command("plot", short_help="Curves and pictures of edge runs.")(results.plot)
+app.command("plot", short_help="Curves and pictures of edge, proposal, box and point runs.")(results.plot)
 app.command("rescore", short_help="Metrics anew from stored rows.")(results.rescore)
 app.command("compare", short_help="Two runs, paired by object.")(results.compare)
+app.command("masks", short_help="Automatic masks of pictures.")(masks.masks)
+app.command("report", short_help="The paper's tables and figures, from runs.")(report.report)
+app.command("reproduce", short_help="The ledger of published numbers.")(ledger.reproduce)
+app.command("gallery", short_help="Worst objects, as a sheet.")(report.gallery)
+app.add_typer(bundle.app, name="results")
+show.list_app.command("reports")(report.list_reports)
 
 
 def _version(wanted: bool) -> None:

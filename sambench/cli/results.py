@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+PAPER = "paper"  # what `compare` takes for the published numbers
+
 if TYPE_CHECKING:
+    from sambench.results.cells import CellView
     from sambench.results.layout import Table
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's directory, or its name under --out.")]
@@ -90,12 +94,14 @@ def rescore(
     seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap.")] = 0,
     check_masks: Annotated[bool, typer.Option("--check-masks", help="Compare stored masks with the ground truth again.")] = False,
     root: Annotated[Path | None, typer.Option("--root", metavar="DIR", help="The dataset's folder, for --check-masks.")] = None,
+    evaluator: Annotated[str, typer.Option("--evaluator", metavar="NAME", help="Of AP: pycocotools, or hotcoco (faster).")] = "",
     out: Out = Path("runs"),
 ) -> None:
     """Compute metrics anew from stored rows, without model or dataset; CSV on standard output."""
     import pandas as pd
 
     from sambench.results.cells import find_cells
+    from sambench.results.instance_evaluators import rows_by
     from sambench.results.rescore import check_masks as check
     from sambench.results.rescore import rescore as score
     from sambench.schema import METRIC_COLUMNS
@@ -113,7 +119,7 @@ def rescore(
     bootstrap = Bootstrap(n_resamples=resamples, level=level, seed=seed)
     rows = []
     for cell in cells:
-        rows += score(cell, bootstrap=bootstrap, group_by=group_by)
+        rows += rows_by(evaluator, cell) if evaluator else score(cell, bootstrap=bootstrap, group_by=group_by)
         if cell.task.whole_sets_only and cell.live.n_done < cell.live.n_wanted:
             reasons = "; ".join(cell.partial_reasons())
             typer.echo(f"{cell.dataset}, {cell.model}: no scores of a part of a set ({reasons})", err=True)
@@ -122,50 +128,127 @@ def rescore(
 
 def compare(
     a: Annotated[str, typer.Argument(metavar="A", help="A run.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another run; the difference is A minus B.")],
-    metric: Annotated[str, typer.Option("--metric", help="Column to compare.")] = "iou_top",
+    b: Annotated[str, typer.Argument(metavar="B", help="Another run, the difference is A - B; or `paper`: published numbers.")],
+    metric: Annotated[str, typer.Option("--metric", help="Column to compare (default: iou_top; instances: iou_best).")] = "",
     k: Annotated[int | None, typer.Option("-k", help="One click count only.")] = None,
     form: Format = "text",
     out: Out = Path("runs"),
 ) -> None:
-    """Two runs paired by object: the difference with its 95 % interval and p-value, by dataset."""
+    """Two runs paired by object, by dataset: the difference with its interval and tests; or a run against the published numbers."""
     from sambench.results.cells import find_cells
     from sambench.results.compare import compare_cells
+    from sambench.results.measures import default_metric
 
-    show(compare_cells(find_cells(a, out), find_cells(b, out), metric=metric, k=k).table, form)
+    if b == PAPER:
+        compare_with_paper(find_cells(a, out), form, metric=metric, k=k)
+        return
+    left, right = find_cells(a, out), find_cells(b, out)
+    show(compare_cells(left, right, metric=metric or default_metric(left), k=k).table, form)
+
+
+def compare_with_paper(cells: list[CellView], form: str, *, metric: str, k: int | None) -> None:
+    """Print the tables of runs against published numbers. Raises UsageError for options that have no meaning there."""
+    from sambench.errors import UsageError
+    from sambench.results.compare_paper import paper_tables
+
+    if metric or k is not None:
+        raise UsageError(
+            "published numbers have their own metrics and click counts",
+            where="--metric" if metric else "-k",
+            remedy=f"leave it out: `sambench compare RUN {PAPER}` shows every number that the run measures",
+        )
+    for found in paper_tables(cells):
+        show(found, form)
 
 
 def plot(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs of the edge task.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs of edge, proposals, box or point.")],
     to: Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Where files go (default: beside each cell).")] = None,
-    n: Annotated[int, typer.Option("-n", min=1, help="Images on a sheet.")] = 8,
-    root: Annotated[Path | None, typer.Option("--root", metavar="DIR", help="The dataset's folder, for the sheets.")] = None,
+    n: Annotated[int, typer.Option("-n", min=1, help="Edges and proposals: images on a sheet.")] = 8,
+    ratios: Annotated[
+        str | None, typer.Option("--ratios", metavar="R,R", help="Masks: boundary widths, as shares of the diagonal.")
+    ] = None,
+    k: Annotated[int | None, typer.Option("-k", help="Point runs: the click count (default: the first).")] = None,
+    root: Annotated[Path | None, typer.Option("--root", metavar="DIR", help="The dataset's folder.")] = None,
     out: Out = Path("runs"),
 ) -> None:
-    """Curves, per-image scores and sheets of edge maps, as PNG and CSV."""
-    from sambench.cli.console import err
-    from sambench.errors import DataMissingError, UsageError
-    from sambench.report import edges
+    """Pictures with their data, as PNG and CSV.
+
+    Edge runs: curves, per-image scores and sheets of edge maps. Proposal runs: recall by number, area and frequency, and sheets.
+    Box and point runs: boundary IoU over the boundary's width, from the stored masks and the dataset's files.
+    """
+    from sambench.errors import UsageError
     from sambench.results.cells import find_cells
 
+    drawn = {"edge": _edge_pictures, "proposals": _proposal_pictures, "box": _mask_pictures, "point": _mask_pictures}
     cells = [cell for run in runs for cell in find_cells(run, out)]
     for cell in cells:
-        if cell.task.name != "edge":
-            raise UsageError("no pictures for this task", where=cell.path, expected="a run of the edge task", found=cell.task.name)
-    written = []
+        if cell.task.name not in drawn:
+            expected = f"a run of {', '.join(drawn)}"
+            raise UsageError("no pictures for this task", where=cell.path, expected=expected, found=cell.task.name)
+    asked = _Asked(n, None if ratios is None else _ratios(ratios), k, root)
     datasets = dict.fromkeys(c.dataset for c in cells)
     for dataset in datasets:
-        group = [c for c in cells if c.dataset == dataset]
         folder = (to if len(datasets) == 1 else to / dataset.replace(":", "_")) if to else None
-        written += edges.write_pr_curve(group, folder or group[0].path)
-        for cell in group:
-            written.append(edges.write_image_table(cell, folder or cell.path))
-            try:
-                written.append(edges.write_sheet(cell, folder or cell.path, n=n, root=root))
-            except (DataMissingError, UsageError) as e:  # the numbers need neither images nor maps
-                err().print(f"no sheet: {e.one_line()}", soft_wrap=True, markup=False)
-    for path in written:
-        typer.echo(str(path))
+        for draw in dict.fromkeys(drawn.values()):
+            group = [c for c in cells if c.dataset == dataset and drawn[c.task.name] is draw]
+            for path in draw(group, folder or group[0].path, folder, asked) if group else ():
+                typer.echo(str(path))
+
+
+class _Asked(NamedTuple):
+    """What the flags of `plot` say of the pictures."""
+
+    n: int
+    ratios: tuple[float, ...] | None
+    k: int | None
+    root: Path | None
+
+
+def _edge_pictures(cells: list[CellView], shared: Path, to: Path | None, asked: _Asked) -> list[Path]:
+    from sambench.report import edges
+
+    written = edges.write_pr_curve(cells, shared)
+    for cell in cells:
+        written.append(edges.write_image_table(cell, to or cell.path))
+        written += _sheet(edges.write_sheet, cell, to or cell.path, asked)
+    return written
+
+
+def _proposal_pictures(cells: list[CellView], shared: Path, to: Path | None, asked: _Asked) -> list[Path]:
+    from sambench.report import proposals
+
+    written = [*proposals.write_recall_curve(cells, shared), proposals.write_groups(cells, shared)]
+    for cell in cells:
+        written += _sheet(proposals.write_sheet, cell, to or cell.path, asked)
+    return written
+
+
+def _sheet(write: Callable[..., Path], cell: CellView, folder: Path, asked: _Asked) -> list[Path]:
+    from sambench.cli.console import err
+    from sambench.errors import DataMissingError, UsageError
+
+    try:
+        return [write(cell, folder, n=asked.n, root=asked.root)]
+    except (DataMissingError, UsageError) as e:  # the numbers need neither images nor maps
+        err().print(f"no sheet: {e.one_line()}", soft_wrap=True, markup=False)
+        return []
+
+
+def _mask_pictures(cells: list[CellView], shared: Path, to: Path | None, asked: _Asked) -> list[Path]:
+    from sambench.report.boundary import write_boundary_curve
+    from sambench.results.boundary import RATIOS
+
+    return write_boundary_curve(cells, shared, ratios=asked.ratios or RATIOS, k=asked.k, root=asked.root)
+
+
+def _ratios(text: str) -> tuple[float, ...]:
+    from sambench.errors import UsageError
+
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as e:
+        raise UsageError("boundary ratios are not numbers", where="--ratios", expected="as in 0.005,0.01,0.02", found=text) from e
 
 
 def show(found: Table, form: str) -> None:

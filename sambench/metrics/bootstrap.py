@@ -117,15 +117,35 @@ def paired_difference(
     )
 
 
+def cluster_std_error(values: Float64Array, clusters: npt.ArrayLike) -> float:
+    """Cluster-robust standard error of the mean of values [n]: Liang and Zeger (1986) with the factor G / (G - 1).
+
+    With every row a cluster of its own, the standard deviation over sqrt(n). NaN for fewer than two clusters.
+    """
+    codes, n_clusters = _codes(clusters)
+    return _std_error(np.asarray(values, np.float64), _exact_mean(values), codes, n_clusters)
+
+
+def cluster_sums(values: Float64Array, clusters: npt.ArrayLike) -> Float64Array:
+    """float64 [G]: sums of values [n] by cluster, in the order of the sorted labels."""
+    codes, n_clusters = _codes(clusters)
+    return _summed(codes, np.asarray(values, np.float64), n_clusters)
+
+
+def _std_error(values: Float64Array, mean: float, codes: IndexArray, n_clusters: int) -> float:
+    if n_clusters < 2:
+        return math.nan
+    residuals = _summed(codes, values - mean, n_clusters)
+    return math.sqrt(n_clusters / (n_clusters - 1) * math.fsum(residuals**2) / len(values) ** 2)
+
+
 def _cluster_t_test(difference: Float64Array, mean: float, codes: IndexArray, n_clusters: int) -> tuple[float, float]:
     """(standard error, two-sided p) of a mean of clustered values against zero; NaN for fewer than two clusters."""
+    std_error = _std_error(difference, mean, codes, n_clusters)
     if n_clusters < 2:
-        return math.nan, math.nan
+        return std_error, math.nan
     from scipy import stats
 
-    residuals = _summed(codes, difference - mean, n_clusters)
-    variance = n_clusters / (n_clusters - 1) * math.fsum(residuals**2) / len(difference) ** 2
-    std_error = math.sqrt(variance)
     if mean == 0:
         return std_error, 1.0
     if std_error == 0:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sambench.errors import UsageError
-from sambench.metrics.bootstrap import PairedDifference, paired_difference, resampled_means
+from sambench.metrics.bootstrap import Float64Array, PairedDifference, resampled_means
+from sambench.metrics.paired import ALPHA, POWER, PairedTests, holm, paired_tests
 from sambench.results.cells import CellView, cluster_notes, partial_notes
 from sambench.results.layout import Column, Kind, Row, Table
 from sambench.results.measures import NOC, PAIR, object_values
@@ -25,11 +26,17 @@ _MAX_NAMED = 8
 
 @dataclass(frozen=True)
 class Difference:
-    """A minus B on one dataset. k: clicks (0 for a box); None where the metric has none (NoC)."""
+    """A minus B on one dataset. k: clicks (0 for a box); None where the metric has none (NoC).
+
+    tests: what else is known of `paired` (see `metrics.paired`). p_holm: its two-sided p, corrected for the number of datasets at
+    the same k.
+    """
 
     dataset: str
     k: int | None
     paired: PairedDifference
+    tests: PairedTests
+    p_holm: float
     n_only_a: int
     n_only_b: int
     partial: bool
@@ -64,6 +71,18 @@ class ComparisonTable:
             Column("difference", "A - B", signed),
             Column("ci", f"{100 * self.level:.0f} % CI", interval),
             Column("p_value", "p", "p"),
+            Column("p_holm", "p (Holm)", "p", hidden=len({d.dataset for d in self.differences}) == 1),
+            Column("p_wilcoxon", "p (Wilcoxon)", "p", minor=True),
+            Column("cohen_dz", "d_z", "signed", minor=True),
+            Column("detectable", "detectable", value, minor=True),
+            Column("ci_bca", "BCa CI", interval, hidden=True),
+            Column("std_error", "std. error", value, hidden=True),
+            Column("t", "t", "signed", hidden=True),
+            Column("df", "df", "count", hidden=True),
+            Column("p_greater", "p (A > B)", "p", hidden=True),
+            Column("p_less", "p (A < B)", "p", hidden=True),
+            Column("t_objects", "t, objects independent", "signed", hidden=True),
+            Column("p_objects", "p, objects independent", "p", hidden=True),
             Column("n_only_a", "only in A", "count", hidden=not any(d.n_only_a for d in self.differences)),
             Column("n_only_b", "only in B", "count", hidden=not any(d.n_only_b for d in self.differences)),
             Column("status", "status", hidden=not any(d.partial for d in self.differences)),
@@ -86,6 +105,18 @@ def _row(d: Difference) -> Row:
             "difference": p.mean,
             "ci": (p.low, p.high),
             "p_value": p.p_value,
+            "p_holm": d.p_holm,
+            "p_wilcoxon": d.tests.p_wilcoxon,
+            "cohen_dz": d.tests.cohen_dz,
+            "detectable": d.tests.detectable if d.k is None or d.tests.detectable <= 1 else None,  # IoUs differ by 1 at most
+            "ci_bca": d.tests.bca,
+            "std_error": p.std_error,
+            "t": d.tests.t.t,
+            "df": d.tests.t.df,
+            "p_greater": d.tests.t.p_greater,
+            "p_less": d.tests.t.p_less,
+            "t_objects": d.tests.t_objects.t,
+            "p_objects": d.tests.t_objects.p_two_sided,
             "n_only_a": d.n_only_a,
             "n_only_b": d.n_only_b,
             "status": "PARTIAL" if d.partial else "complete",
@@ -111,7 +142,7 @@ def compare_cells(
 
     metric: one of `measures.METRICS`, or `noc@80` (clicks to an IoU, of runs whose settings have that target). k: one click count;
     None for all that both have. Means are over the paired objects alone; those in one run only are counted. p is that of
-    `bootstrap.paired_difference`, not corrected for the number of datasets. Partial runs and other subsets are said in
+    `paired.t_test`, two-sided, alone and with Holm's correction over datasets. Partial runs and other subsets are said in
     the notes. Raises UsageError where the runs cannot be compared: another protocol or settings, other annotations,
     another ground truth, no dataset or object in common, several cells for one dataset, an unknown metric or k.
     """
@@ -124,20 +155,44 @@ def compare_cells(
         joined, only = _join(left, right, cell_a, k)
         notes += _subset_note(cell_a, cell_b)
         partial = bool(cell_a.partial_reasons() or cell_b.partial_reasons())
-        for count, rows in joined.groupby("k", sort=True):
-            clicks = None if metric.startswith(NOC) else int(str(count))
-            va, vb = (rows[c].to_numpy(np.float64) for c in ("value_a", "value_b"))
-            clusters = rows["cluster_id"].to_numpy()
-            options: dict[str, Any] = {"n_resamples": bootstrap.n_resamples}
-            paired = paired_difference(va, vb, clusters, **options, level=bootstrap.level, seed=bootstrap.seed)
-            n_a, n_b = only(int(str(count)))
-            differences.append(Difference(cell_a.dataset, clicks, paired, n_a, n_b, partial))
-            drawn = resampled_means((va - vb)[:, None], clusters, **options, seed=[bootstrap.seed, i])
-            draws.setdefault(clicks, []).append((paired, drawn[:, 0]))
-    notes += _notes(a, b, pairs, differences)
+        for count, paired, tests, drawn in _by_clicks(joined, bootstrap, seed=[bootstrap.seed, i]):
+            clicks = None if metric.startswith(NOC) else count
+            differences.append(Difference(cell_a.dataset, clicks, paired, tests, math.nan, *only(count), partial))
+            draws.setdefault(clicks, []).append((paired, drawn))
+    differences = _corrected(differences)
+    notes += _notes(a, b, pairs, differences, _measure_of(metric))
     means = [_mean(clicks, found, bootstrap.level) for clicks, found in draws.items() if 1 < len(pairs) == len(found)]
     names = (name_a or _name(a), name_b or _name(b))
     return ComparisonTable(*names, metric, bootstrap.level, tuple(differences), tuple(means), tuple(notes))
+
+
+def _by_clicks(
+    joined: pd.DataFrame, bootstrap: Bootstrap, *, seed: list[int]
+) -> Iterator[tuple[int, PairedDifference, PairedTests, Float64Array]]:
+    """(k, difference, tests, the bootstrap's means) of every click count, all with the same draws of clusters."""
+    objects = ["image_id", "object_id"]
+    wide = joined.assign(difference=joined["value_a"] - joined["value_b"]).pivot(index=objects, columns="k", values="difference")
+    clusters = joined.groupby(objects)["cluster_id"].first().reindex(wide.index).to_numpy()
+    drawn = resampled_means(wide.to_numpy(np.float64), clusters, n_resamples=bootstrap.n_resamples, seed=seed)
+    for j, (count, rows) in enumerate(joined.groupby("k", sort=True)):
+        va, vb = (rows[c].to_numpy(np.float64) for c in ("value_a", "value_b"))
+        means = drawn[:, j]
+        tests = paired_tests(va - vb, rows["cluster_id"].to_numpy(), level=bootstrap.level, draws=means[~np.isnan(means)])
+        mean_a, mean_b = (math.fsum(v) / len(v) for v in (va, vb))
+        t = tests.t
+        paired = PairedDifference(
+            t.mean, *tests.percentile, t.p_two_sided, mean_a, mean_b, t.std_error, n=len(rows), n_clusters=t.df + 1
+        )
+        yield int(str(count)), paired, tests, means
+
+
+def _corrected(differences: Sequence[Difference]) -> list[Difference]:
+    """With Holm's correction over the datasets at each k."""
+    p = np.full(len(differences), np.nan)
+    for k in {d.k for d in differences}:
+        at = [i for i, d in enumerate(differences) if d.k == k]
+        p[at] = holm([differences[i].paired.p_value for i in at])
+    return [replace(d, p_holm=float(x)) for d, x in zip(differences, p, strict=True)]
 
 
 def _mean(k: int | None, found: list[tuple[PairedDifference, Any]], level: float) -> tuple[int | None, float, float, float]:
@@ -244,6 +299,7 @@ def _notes(
     b: Sequence[CellView],
     pairs: Sequence[tuple[CellView, CellView]],
     differences: Sequence[Difference],
+    unit: str,
 ) -> list[str]:
     used = [c for pair in pairs for c in pair]
     notes = partial_notes(used) + cluster_notes((d.dataset, d.paired.n_clusters) for d in differences)
@@ -257,8 +313,36 @@ def _notes(
         n_b = max(d.n_only_b for d in differences if d.dataset == dataset)
         if n_a or n_b:
             notes.append(f"{dataset}: objects without a partner left out, {n_a} of A and {n_b} of B")
+    notes += _tallies(differences)
+    corrected = "; Holm corrects it for the number of datasets" if len(pairs) > 1 else ""
     notes.append(
-        "A - B over paired objects; intervals by a bootstrap over clusters; p by a cluster-robust paired t-test, "
-        "two-sided, not corrected for the number of rows."
+        "A - B over paired objects; intervals by a bootstrap over clusters; p by a cluster-robust paired t-test, two-sided"
+        f"{corrected}."
+    )
+    notes.append(
+        f"detectable: the true difference ({unit}) that such a test at {100 * ALPHA:.0f} % would find in {100 * POWER:.0f} of 100 "
+        "experiments of this size (a dash: none that can exist); d_z: mean difference over the standard deviation of differences."
     )
     return notes
+
+
+def _tallies(differences: Sequence[Difference]) -> list[str]:
+    """At each k: on how many datasets A is ahead, and behind, and where that is more than chance."""
+    out = []
+    for k in dict.fromkeys(d.k for d in differences):
+        here = [d for d in differences if d.k == k]
+        if len(here) < 2:
+            continue
+        ahead = [d for d in here if d.paired.mean > 0]
+        behind = [d for d in here if d.paired.mean < 0]
+        sure = [sum(d.p_holm < ALPHA for d in side) for side in (ahead, behind)]
+        at = f"at {k} click{'' if k == 1 else 's'}, " if k else ""
+        out.append(
+            f"{at}A is ahead on {len(ahead)} of {len(here)} datasets ({sure[0]} of them with p < {ALPHA:g} after Holm), "
+            f"behind on {len(behind)} ({sure[1]})"
+        )
+    return out
+
+
+def _measure_of(metric: str) -> str:
+    return "clicks" if metric.startswith(NOC) else "points of IoU"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # percent: a fraction in [0, 1]; score: the same, shown as it is. points: a difference of fractions.
 # pairs: of: (fraction, number of candidates);
-# interval, points_interval, signed_interval: (low, high).
+# interval, points_interval, signed_interval, number_interval: (low, high). small_p: p-values whose size matters far below 0.0001.
 Kind = Literal[
     "text",
     "count",
@@ -33,11 +33,13 @@ Kind = Literal[
     "points",
     "signed",
     "p",
+    "small_p",
     "of",
     "interval",
     "score_interval",
     "points_interval",
     "signed_interval",
+    "number_interval",
 ]
 _PAIRS: dict[str, tuple[str, str]] = {
     "of": ("", "_candidates"),
@@ -45,18 +47,22 @@ _PAIRS: dict[str, tuple[str, str]] = {
     "score_interval": ("_low", "_high"),
     "points_interval": ("_low", "_high"),
     "signed_interval": ("_low", "_high"),
+    "number_interval": ("_low", "_high"),
 }
 DASH = "–"
 
 
 @dataclass(frozen=True)
 class Column:
-    """key: name in CSV and JSON (pairs get two, with suffixes). hidden: in CSV and JSON alone."""
+    """key: name in CSV and JSON (pairs get two, with suffixes). hidden: in CSV and JSON alone. minor: the first to be left out
+    where a terminal is too narrow.
+    """
 
     key: str
     label: str
     kind: Kind = "text"
     hidden: bool = False
+    minor: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,8 @@ def text_of(value: Any, kind: Kind) -> str:
         return f"{_percent(value[0])} ({value[1]})"
     if kind == "p":
         return "<0.0001" if value < 1e-4 else f"{value:.4f}"
+    if kind == "small_p":
+        return f"{value:.1e}" if value < 1e-3 else f"{value:.4f}"
     if kind in _PAIRS:
         form = _FORMS["percent" if kind == "interval" else kind.removesuffix("_interval")]
         return f"[{form(value[0])}, {form(value[1])}]"
@@ -151,8 +159,11 @@ class _Fitting:
 
 
 def _least(columns: Sequence[Column]) -> int:
-    """The column that is missed least: counts, then intervals, then the last numbers; texts last."""
-    for kinds in ({"count"}, {"interval", "points_interval", "signed_interval"}):
+    """The column that is missed least: minor ones, then counts, then intervals, then the last numbers; texts last."""
+    minor = [i for i, c in enumerate(columns) if c.minor]
+    if minor:
+        return minor[-1]
+    for kinds in ({"count"}, {"interval", "points_interval", "signed_interval", "number_interval"}):
         at = [i for i, c in enumerate(columns) if c.kind in kinds]
         if at:
             return at[-1]

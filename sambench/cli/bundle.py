@@ -1,0 +1,57 @@
+"""`sambench results export` and `import`: cells in one file with digests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Pass results on: export cells into one file, import them.", no_args_is_help=True, rich_markup_mode=None)
+
+Out = Annotated[Path, typer.Option("--out", "-o", envvar="SAMBENCH_OUT", show_envvar=False, help="Where results are.")]
+
+
+@app.command("export")
+def export(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs, cells, or folders of runs.")],
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The file to write.")] = Path("results.sambench.zip"),
+    out: Out = Path("runs"),
+) -> None:
+    """Write rows, metrics and records of finished cells into one file; prints its digest."""
+    from sambench.results.bundle import export as write
+    from sambench.results.cells import find_cells
+
+    cells = {c.path.resolve(): c for run in runs for c in find_cells(run, out)}
+    bundle = write(list(cells.values()), to)
+    typer.echo(f"{to}: {len(bundle.cells)} cells, {bundle.n_files} files, {bundle.n_bytes / 1e6:.1f} MB")
+    typer.echo(f"digest {bundle.digest}")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A bundle.")],
+    digest: Annotated[str | None, typer.Option("--digest", help="The digest that its publisher says it has.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Check the file and write nothing.")] = False,
+    out: Out = Path("runs"),
+) -> None:
+    """Check a bundle, and put its cells beside your own; nothing that is there is overwritten."""
+    from sambench.errors import UsageError
+    from sambench.results.bundle import import_bundle, inspect
+
+    if digest is not None and (len(digest) < 8 or set(digest.lower()) - set("0123456789abcdef")):
+        raise UsageError("not a digest", where="--digest", expected="at least 8 hexadecimal digits", found=repr(digest))
+    if check:
+        bundle = inspect(file)
+        if digest is not None and not bundle.digest.startswith(digest.lower()):
+            raise UsageError("the bundle is not the expected one", where=file, expected=f"digest {digest}", found=bundle.digest)
+        typer.echo(f"{file}: whole, {len(bundle.cells)} cells, digest {bundle.digest}")
+        for cell in bundle.cells:
+            typer.echo(f"  {cell}")
+        return
+    done = import_bundle(file, out, digest=digest)
+    typer.echo(f"digest {done.bundle.digest}")
+    for path in done.new:
+        typer.echo(f"imported: {path}")
+    if done.known:
+        typer.echo(f"{len(done.known)} cells were there already, byte for byte")

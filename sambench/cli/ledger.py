@@ -1,0 +1,39 @@
+"""`sambench reproduce paper`: the ledger of published numbers and claims."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_STATE = "Only these states: reproduced, differs, not measured, unavailable; comma-separated."
+
+
+def reproduce(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="paper; or models: the numbers on model cards.")] = "paper",
+    more: Annotated[list[str], typer.Argument(metavar="[RUN...]", help="Further runs.", show_default=False)] = [],  # noqa: B006
+    runs: Annotated[list[str], typer.Option("--runs", "-r", metavar="RUN...", help="Runs, or folders of runs.")] = [],  # noqa: B006
+    form: Annotated[str, typer.Option("--format", "-f", help="text, csv, markdown, latex or json.")] = "text",
+    state: Annotated[str, typer.Option("--state", help=_STATE)] = "",
+    out: Annotated[Path, typer.Option("--out", "-o", envvar="SAMBENCH_OUT", show_envvar=False, help="Where results are.")] = Path(
+        "runs"
+    ),
+) -> None:
+    """Every published number and claim with its state; without --runs, all runs of --out count, if there are any."""
+    from sambench.cli.results import show
+    from sambench.engine.plan import split_names
+    from sambench.errors import unknown_name
+    from sambench.results.cells import find_cells
+    from sambench.results.evidence import Evidence
+    from sambench.results.ledger import STATES, ledger, ledger_tables
+
+    wanted = split_names([state])
+    for name in wanted:
+        if name not in STATES:
+            raise unknown_name("state", name, STATES, where="--state")
+    named = [*runs, *more] or ([str(out)] if any(out.glob("*/*/cell.json")) else [])
+    cells = {c.path.resolve(): c for run in named for c in find_cells(run, out)}
+    entries = ledger(Evidence(cells.values()), what)
+    for table in ledger_tables(entries, only=tuple(wanted)):
+        show(table, form)

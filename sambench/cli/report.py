@@ -1,0 +1,122 @@
+"""`sambench report`: the paper's tables and figures from runs, in several forms; and `sambench list reports`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Out = Annotated[
+    Path, typer.Option("--results", envvar="SAMBENCH_OUT", show_envvar=False, help="Where runs are looked for by name.")
+]
+_FORMATS = "html, tex, md, csv, png, pdf; comma-separated."
+_BASELINE = "The model that figure 9a takes differences to."
+
+
+def report(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A report: paper, table3, fig9a, ... (`sambench list reports`).")],
+    more: Annotated[list[str], typer.Argument(metavar="[RUN...]", help="Further runs.", show_default=False)] = [],  # noqa: B006
+    runs: Annotated[list[str], typer.Option("--runs", "-r", metavar="RUN...", help="Runs, or folders of runs.")] = [],  # noqa: B006
+    form: Annotated[str, typer.Option("--format", "-f", help=_FORMATS)] = "html",
+    to: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the files go.")] = Path("report"),
+    suite: Annotated[str, typer.Option("--suite", help="The suite whose mean is the top line.")] = "sa23",
+    baseline: Annotated[str, typer.Option("--baseline", metavar="MODEL", help=_BASELINE)] = "",
+    series: Annotated[str, typer.Option("--series", metavar="MODEL,...", help="Checkpoints of figure 13, in order.")] = "",
+    ratings: Annotated[list[Path], typer.Option("--ratings", metavar="FILE", help="Ratings of the human study.")] = [],  # noqa: B006
+    rated: Annotated[
+        str, typer.Option("--rated", metavar="MODEL,...", help="Models of table 8: one, and those it is compared with.")
+    ] = "",
+    properties: Annotated[str, typer.Option("--properties", metavar="NAME,...", help="Datasets of figures 5 and 6.")] = "",
+    root: Annotated[Path | None, typer.Option("--root", metavar="DIR", help="The dataset's folder, for pictures.")] = None,
+    results: Out = Path("runs"),
+) -> None:
+    """Tables and figures of runs beside the published ones; what was not measured is a dash with its reason."""
+    from sambench import cards
+    from sambench.cli.console import err
+    from sambench.engine.plan import split_names
+    from sambench.errors import UsageError, unknown_name
+    from sambench.report.definitions import definition
+    from sambench.report.inputs import Inputs
+    from sambench.report.make import make
+    from sambench.report.write import FORMS, write
+    from sambench.results.cells import find_cells
+    from sambench.results.evidence import Evidence
+
+    found = definition(name)
+    forms = split_names([form])
+    for one in forms:
+        if one not in FORMS:
+            raise unknown_name("format", one, FORMS, where="--format")
+    if not forms:
+        raise UsageError("no format is named", where="--format", expected=_FORMATS)
+    card = cards.suite_card(suite)
+    if card is None:
+        raise unknown_name("suite", suite, cards.suite_cards(), where="--suite")
+    cells = {c.path.resolve(): c for run in [*runs, *more] for c in find_cells(run, results)}
+    inputs = Inputs(
+        evidence=Evidence(cells.values()),
+        suite=card,
+        baseline=baseline,
+        series=tuple(split_names([series])),
+        ratings=tuple(ratings),
+        rated=tuple(split_names([rated])),
+        masks=tuple(split_names([properties])),
+        root=root,
+    )
+    document = make(found, inputs)
+    written = write(document, forms, to)
+    for section in document.sections:
+        for reason in section.absent:
+            err().print(f"{section.id}: {reason}", soft_wrap=True, markup=False)
+    pages = [p for p in written if p.parent == to and p.suffix != ".bib"]
+    for path in pages or written:
+        typer.echo(str(path))
+
+
+def list_reports() -> None:
+    """Reports: the paper's tables and figures, alone and together."""
+    from sambench.cli.show import _table
+    from sambench.report.definitions import definitions
+
+    rows = [[d.id, d.title, d.source, ", ".join(d.parts)] for d in definitions().values()]
+    _table("reports", ["id", "what", "source", "made of"], rows)
+
+
+def gallery(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run of the point or box task.")],
+    other: Annotated[str, typer.Argument(metavar="[RUN]", help="Another, for disagreements.", show_default=False)] = "",
+    by: Annotated[str, typer.Option("--by", help="worst, oracle_gap, disagreement; comma-separated.")] = "",
+    k: Annotated[int | None, typer.Option("-k", help="Clicks (default: the first count).")] = None,
+    n: Annotated[int, typer.Option("-n", min=1, max=200, help="Objects of each kind.")] = 12,
+    form: Annotated[str, typer.Option("--format", "-f", help=_FORMATS)] = "html,png",
+    to: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the files go.")] = Path("gallery"),
+    root: Annotated[Path | None, typer.Option("--root", metavar="DIR", help="The dataset's folder.")] = None,
+    results: Out = Path("runs"),
+) -> None:
+    """Worst objects, largest oracle gaps, and largest disagreements of two runs, as a sheet."""
+    from typing import cast
+
+    from sambench.cli.console import err
+    from sambench.engine.plan import split_names
+    from sambench.errors import unknown_name
+    from sambench.report.gallery import KINDS, By
+    from sambench.report.gallery import gallery as make
+    from sambench.report.write import FORMS, write
+    from sambench.results.cells import find_cells
+
+    kinds = split_names([by]) or ["worst", "oracle_gap", *(["disagreement"] if other else [])]
+    for kind in kinds:
+        if kind not in KINDS:
+            raise unknown_name("criterion", kind, KINDS, where="--by")
+    forms = split_names([form])
+    for one in forms:
+        if one not in FORMS:
+            raise unknown_name("format", one, FORMS, where="--format")
+    partners = find_cells(other, results) if other else []
+    document = make(find_cells(run, results), partners, by=tuple(cast(By, kind) for kind in kinds), k=k, n=n, root=root)
+    for section in document.sections:
+        for reason in section.absent:
+            err().print(f"{section.title}: {reason}", soft_wrap=True, markup=False)
+    for path in write(document, forms, to):
+        typer.echo(str(path))

@@ -1,0 +1,97 @@
+"""Report definitions: `reports/<id>.toml`, one a table or figure, and collections of them."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sambench import cards, paths
+from sambench.errors import CardError, unknown_name
+
+
+class Definition(BaseModel):
+    """What one report shows.
+
+    make: `module:function`, called as `function(definition, inputs)`, which gives a `document.Section`; empty for a collection.
+    parts: ids of the definitions that a collection holds, in order. options: of the function. source: the place in the paper.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["report"]
+    id: cards.Id
+    title: str
+    make: cards.EntryPoint | None = None
+    parts: tuple[cards.Id, ...] = ()
+    source: str = ""
+    text: str = ""
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+Name = Annotated[str, "id of a definition"]
+
+
+def definitions() -> dict[str, Definition]:
+    """All definitions by id: those that ship with sambench, and those in `$SAMBENCH_HOME/cards/reports`."""
+    return dict(_read((paths.packaged("reports"), paths.home() / "cards" / "reports")))
+
+
+def definition(name: str) -> Definition:
+    """By id, or by the path of a file. Raises UsageError with near names, CardError on a file that does not fit."""
+    if name.endswith(".toml"):
+        return read(Path(name).expanduser())
+    known = definitions()
+    if name not in known:
+        raise unknown_name("report", name, known)
+    return known[name]
+
+
+@lru_cache(maxsize=4)
+def _read(folders: tuple[Path, ...]) -> dict[str, Definition]:
+    found: dict[str, Definition] = {}
+    for folder in folders:
+        for path in sorted(folder.glob("*.toml")) if folder.is_dir() else ():
+            if _kind(path) != "report":
+                continue
+            one = read(path)
+            if one.id in found:
+                raise CardError(f"two report definitions have the id {one.id!r}", where=path, remedy="rename or remove one")
+            found[one.id] = one
+    return found
+
+
+def _kind(path: Path) -> object:
+    return _toml(path).get("kind")
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise CardError("a report definition cannot be read", where=path, found=e.strerror or repr(e)) from e
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise CardError("a report definition is not valid TOML", where=path, found=str(e), remedy="mend the file") from e
+
+
+def read(path: Path) -> Definition:
+    """One definition's file. Raises CardError that names the file and the key."""
+    try:
+        found = Definition.model_validate(_toml(path))
+    except ValidationError as e:
+        first = e.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise CardError(
+            f"a report definition does not fit at {key!r}", where=path, expected=first["msg"], found=repr(first["input"])
+        ) from e
+    if bool(found.make) == bool(found.parts):
+        raise CardError("a report definition has either `make` or `parts`", where=path, found="both" if found.make else "neither")
+    return found
+
+
+def parts_of(one: Definition) -> list[Definition]:
+    """The definitions that make it up, collections resolved; itself if it is none."""
+    return [part for name in one.parts for part in parts_of(definition(name))] if one.parts else [one]

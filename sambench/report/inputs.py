@@ -1,0 +1,109 @@
+"""What every section of a report may draw on: the results, the suite, and what was chosen on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sambench import cards
+from sambench.cards import SuiteCard
+from sambench.report.document import Value
+from sambench.results.evidence import GENERATED, Entry, Evidence, System
+from sambench.results.layout import is_missing
+from sambench.tasks.summary import Bootstrap
+
+NOT_GIVEN = "not among the runs given"
+DEFAULT_BOOTSTRAP = Bootstrap()
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """evidence: the cells. suite: whose mean is the top line. baseline: id of the model that differences are taken to.
+
+    series: model ids in the order of figure 13, empty for the definition's. ratings: files of the human study; rated: the models
+    of table 8 (one, and one or two that it is compared with). masks: datasets
+    whose properties are drawn. root: the folder of a dataset, for pictures. n_shown: images on a sheet.
+    """
+
+    evidence: Evidence
+    suite: SuiteCard
+    baseline: str = ""
+    series: tuple[str, ...] = ()
+    ratings: tuple[Path, ...] = ()
+    rated: tuple[str, ...] = ()
+    masks: tuple[str, ...] = ()
+    root: Path | None = None
+    n_shown: int = 6
+    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
+    cache: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    def point(self, prompt: str) -> dict[System, dict[str, Entry]]:
+        """Entries of the point task by system and dataset: real datasets, or the generated copies where the suite is of those."""
+        found = self.evidence.of("point", prompt=prompt)
+        kept = {s: {d: e for d, e in by.items() if e.generated == self.suite.generated} for s, by in found.items()}
+        return {s: by for s, by in kept.items() if by}
+
+    @property
+    def members(self) -> list[str]:
+        """The suite's datasets as entries name them: generated copies have names of their own."""
+        return [m + (GENERATED if self.suite.generated else "") for m in self.suite.members]
+
+
+def shown_name(dataset: str) -> str:
+    """A dataset as tables name it: the paper's name, or the card's, or the id; variants and generated copies say so."""
+    base, _, rest = dataset.partition(":") if ":" in dataset else dataset.partition(" ")
+    card = cards.dataset_cards().get(base)
+    if card is None:
+        return dataset
+    name = card.paper.name if card.paper else base
+    return f"{name} {rest}".strip()
+
+
+def value_of(entry: Entry | None, metric: str, *, reason: str = NOT_GIVEN, **wanted: Any) -> Value:
+    """A metric of an entry as a table's value: with its daggers, or the reason why it is not there."""
+    if entry is None:
+        return Value(reason=reason)
+    row = entry.row(metric, **wanted)
+    return from_row(entry, row)
+
+
+def from_row(entry: Entry, row: Mapping[str, Any] | None) -> Value:
+    """As `value_of`, of a metric row that was found already."""
+    if row is None:
+        return Value(reason=why_without(entry))
+    low, high = (None if is_missing(row[c]) else float(row[c]) for c in ("ci_low", "ci_high"))
+    partial = f"{entry.dataset}: {entry.partial}" if entry.partial else ""
+    detail = f"{row['n_objects']:,} objects in {row['n_images']:,} images"
+    return Value(float(row["value"]), overlap=entry.overlaps, partial=partial, low=low, high=high, detail=detail)
+
+
+def why_without(entry: Entry) -> str:
+    """Why a cell that is there does not have a number."""
+    if not entry.rows:
+        return f"no scores of a part of a set ({entry.partial})" if entry.partial else "no objects were scored"
+    return "the run did not measure it (its settings), or the model gives a single mask"
+
+
+def unknown_training(systems: Iterable[System]) -> list[str]:
+    """A note on models without a card, whose training data is not known."""
+    known = cards.model_cards()
+    lacking = list(dict.fromkeys(s.model for s in systems if s.model not in known))
+    if not lacking:
+        return []
+    have = "have no card" if len(lacking) > 1 else "has no card"
+    return [f"{', '.join(lacking)} {have}: what it was trained on is not known, and no training overlap is marked."]
+
+
+def few_cluster_notes(entries: Sequence[Entry]) -> list[str]:
+    """Which datasets have too few independent images for an interval to be trusted."""
+    from sambench.results.cells import cluster_notes
+
+    counts = {(e.dataset, max((int(r["n_clusters"] or 0) for r in e.rows), default=0)) for e in entries}
+    return cluster_notes(sorted(counts))
+
+
+def runs_of(entries: Iterable[Entry]) -> tuple[str, ...]:
+    """Cells as `run/dataset`, in order, each once: what a table or figure was made of."""
+    return tuple(dict.fromkeys(f"{e.cell.run_name}/{e.cell.path.name}" for e in entries))

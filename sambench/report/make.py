@@ -1,0 +1,75 @@
+"""A definition and the results of runs, made into a document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sambench import __version__, cards
+from sambench.report.definitions import Definition, parts_of
+from sambench.report.document import Column, Document, Row, Section, Table, Value, unique_ids
+from sambench.report.inputs import Inputs
+from sambench.report.methods import DEVIATIONS, bibtex, paragraphs
+from sambench.results.published import title as published_title
+
+
+def make(definition: Definition, inputs: Inputs) -> Document:
+    """All sections of a definition, each from what the runs hold; what they don't hold is said, and why."""
+    sections = tuple(_section(part, inputs) for part in parts_of(definition))
+    unique_ids(sections)
+    shown = [e for e in inputs.evidence.entries if e.generated == inputs.suite.generated] or inputs.evidence.entries
+    cells = [e.cell for e in shown]
+    whole = bool(definition.parts)
+    return Document(
+        id=definition.id,
+        title=definition.title,
+        sections=sections,
+        methods=paragraphs(cells),
+        bibtex=bibtex(cells),
+        deviations=DEVIATIONS if whole else (),
+        runs=_runs(inputs),
+        versions=f"sambench {__version__}; published numbers: {published_title()}",
+        notes=(definition.text,) if whole and definition.text else (),
+    )
+
+
+def _section(part: Definition, inputs: Inputs) -> Section:
+    function: Callable[[Definition, Inputs], Section] = cards.load_entry(
+        part.make or "", where=f"the report definition {part.id!r}"
+    )
+    return function(part, inputs)
+
+
+def _runs(inputs: Inputs) -> Table:
+    """Every cell that the report was given: what to run again, and what to ask for."""
+    columns = (
+        Column("run", "run"),
+        Column("cell", "cell"),
+        Column("cell_id", "cell id"),
+        Column("task", "protocol"),
+        Column("model", "model"),
+        Column("dataset", "dataset"),
+        Column("images", "images", "count"),
+        Column("objects", "objects", "count"),
+        Column("subset", "subset digest"),
+        Column("status", "status"),
+    )
+    rows = []
+    for entry in inputs.evidence.entries:
+        cell, live = entry.cell, entry.cell.live
+        rows.append(
+            Row(
+                {
+                    "run": cell.run_name,
+                    "cell": cell.path.name,
+                    "cell_id": str(cell.record["cell_id"]),
+                    "task": cell.task.protocol,
+                    "model": cell.model,
+                    "dataset": entry.dataset,
+                    "images": Value(live.n_done),
+                    "objects": Value(live.n_objects),
+                    "subset": str(cell.record["subset"]["digest"])[:12],
+                    "status": f"PARTIAL: {entry.partial}" if entry.partial else "complete",
+                }
+            )
+        )
+    return Table("runs", "Runs", columns, tuple(rows))

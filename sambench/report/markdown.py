@@ -1,0 +1,67 @@
+"""A document as Markdown (GitHub's), with figures beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from sambench.report.document import Document, Table, cell_of, footnotes, marks_of, reasons_of, text_in
+
+
+def table_to_markdown(table: Table) -> str:
+    """Title, table and notes. Groups of columns stand in the headings."""
+    reasons = reasons_of(table)
+    heads = [f"{c.group}: {c.label}" if c.group else c.label for c in table.columns]
+    title = [f"**{table.title}**", ""] if table.title else []
+    lines = [*title, _line(heads), _line(["---" if c.kind == "text" else "---:" for c in table.columns])]
+    for row in table.rows:
+        texts = []
+        for column in table.columns:
+            cell = cell_of(row, column)
+            marks = marks_of(cell, reasons)
+            text = text_in(cell, column) + (f"<sup>{marks}</sup>" if marks else "")
+            texts.append(
+                f"**{text}**" if row.kind == "summary" and text else f"*{text}*" if row.kind != "measured" and text else text
+            )
+        lines.append(_line(texts))
+    notes = [f"- <sup>{mark}</sup> {note}" if mark else f"- {note}" for mark, note in footnotes(table)]
+    return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(c.replace("|", "\\|").replace("\n", " ") for c in cells) + " |"
+
+
+def to_markdown(document: Document) -> str:
+    """The whole report; figures are `figures/<id>.png`."""
+    return "\n".join(_parts(document)).rstrip() + "\n"
+
+
+def _parts(document: Document) -> Iterator[str]:
+    yield f"# {document.title}\n"
+    yield from (f"{note}\n" for note in document.notes)
+    for section in document.sections:
+        if section.title != document.title:
+            yield f"## {section.title}\n"
+        if section.source:
+            yield f"*{section.source}*\n"
+        if section.text:
+            yield f"{section.text}\n"
+        yield from (f"> {reason}\n" for reason in section.absent)
+        yield from (table_to_markdown(t if t.title != section.title else replace(t, title="")) for t in section.tables)
+        for picture in section.pictures:
+            yield f"![{picture.alt}](figures/{picture.id}.png)\n"
+            yield (
+                "\n".join([f"**{picture.title}**", "", *(f"- {n}" for n in picture.notes), f"- data: `figures/{picture.id}.csv`"])
+                + "\n"
+            )
+    if document.deviations:
+        yield "## Deviations that can't be avoided\n"
+        yield "\n".join(f"- {d}" for d in document.deviations) + "\n"
+    if document.methods:
+        yield "## Methods\n"
+        yield from (f"{m}\n" for m in document.methods)
+        yield "The works named in brackets stand in `references.bib`.\n"
+    if document.runs and document.runs.rows:
+        yield "## Runs\n"
+        yield table_to_markdown(document.runs)

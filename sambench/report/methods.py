@@ -1,0 +1,169 @@
+"""What a paper has to say of how its numbers were made, written from the cells: a methods paragraph, and BibTeX."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sambench import cards
+from sambench.results.cells import CellView
+from sambench.results.evidence import changed_settings, subset_of
+
+PAPER = """@inproceedings{kirillov2023segment,
+  author    = {Kirillov, Alexander and Mintun, Eric and Ravi, Nikhila and Mao, Hanzi and Rolland, Chloe and Gustafson, Laura
+               and Xiao, Tete and Whitehead, Spencer and Berg, Alexander C. and Lo, Wan-Yen and Doll{\\'a}r, Piotr
+               and Girshick, Ross},
+  title     = {Segment Anything},
+  booktitle = {ICCV},
+  year      = {2023},
+  note      = {arXiv:2304.02643}
+}
+"""
+DEVIATIONS = (
+    "The authors blurred faces in all 23 datasets before they evaluated; which ones is unpublished, and nothing is blurred here.",
+    "The lists of images that the authors drew from large datasets are unpublished; sets are drawn again, to as many masks.",
+    "The skin-tone half of table 2, table 1 and figure 7 rest on private data and are not here.",
+    "The text-aware SAM, the single-output SAM and the SAM with a three-layer decoder, which made SA-1B, were never released. "
+    "Rows that need them say so; a stand-in carries a name of its own.",
+)
+_WHAT = {
+    "point": "simulated clicks (first click: {prompt}), mIoU after N = {clicks} clicks at the image's own resolution",
+    "box": "the tight box of each annotation, mIoU and boundary IoU",
+    "edge": "the BSDS500 boundary benchmark with {thresholds} thresholds",
+    "proposals": "class-agnostic mask recall over IoU 0.50 to 0.95",
+    "instances": "mask AP of masks prompted by a detector's boxes",
+}
+
+
+def paragraphs(cells: Sequence[CellView]) -> tuple[str, ...]:
+    """Sentences for a methods section: protocol and settings, models with weights, datasets with subsets, intervals, versions."""
+    if not cells:
+        return ()
+    out = [_tasks(cells), _models(cells), _datasets(cells), _statistics(), _versions(cells)]
+    return tuple(p for p in out if p)
+
+
+def _tasks(cells: Sequence[CellView]) -> str:
+    said: dict[str, None] = {}
+    for cell in cells:
+        settings = cell.record["task"]["settings"]
+        words = {k: ", ".join(map(str, v)) if isinstance(v, list) else v for k, v in settings.items()}
+        what = _WHAT.get(cell.task.name, "the task's own protocol").format_map(_Blank(words))
+        changed = changed_settings(cell)
+        said[f"{cell.task.protocol} ({what}{f'; changed: {changed}' if changed else ''})"] = None
+    return f"We evaluate with sambench under the protocols {_listed(said)}, which follow Kirillov et al. [kirillov2023segment]."
+
+
+class _Blank(dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def _models(cells: Sequence[CellView]) -> str:
+    said: dict[str, None] = {}
+    known = cards.model_cards()
+    for cell in cells:
+        model = cell.record["model"]
+        parts = [str(model["name"])]
+        if model.get("weights_sha256"):
+            parts.append(f"weights sha256 {model['weights_sha256'][:12]}…")
+        options = dict(model.get("options") or {})
+        if options:
+            parts.append("options " + ", ".join(f"{k}={v}" for k, v in sorted(options.items())))
+        parts.append(f"{model.get('precision', 'fp32')} on {model.get('device_kind', 'cpu')}")
+        cite = f" [{key_of(model['id'])}]" if model["id"] in known and known[model["id"]].citation else ""
+        said[f"{parts[0]}{cite} ({'; '.join(parts[1:])})"] = None
+    return f"The models are {_listed(said)}."
+
+
+def _datasets(cells: Sequence[CellView]) -> str:
+    said: dict[str, None] = {}
+    known = cards.dataset_cards()
+    for cell in cells:
+        live, ident = cell.live, cell.record["dataset"]["id"]
+        cite = f" [{key_of(ident)}]" if ident in known and known[ident].citation else ""
+        subset = subset_of(cell)
+        why = "" if subset.kind == "paper" or "no counts" in subset.why else f"; {subset.why}"
+        digest = str(cell.record["subset"]["digest"])[:8]
+        said[f"{cell.dataset}{cite} ({_many(live.n_done, 'image')}, {_many(live.n_objects, 'object')}, subset {digest}{why})"] = (
+            None
+        )
+    return f"The datasets are {_listed(said)}."
+
+
+def _many(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def _statistics() -> str:
+    return (
+        "A dataset's value is the mean over its objects, a suite's the unweighted mean over its datasets. Intervals are percentile "
+        "bootstrap intervals over clusters (images, or videos and scenes where frames of one stand in a dataset); differences are "
+        "paired by object."
+    )
+
+
+def _versions(cells: Sequence[CellView]) -> str:
+    said: dict[str, None] = {}
+    for cell in cells:
+        env = cell.record.get("environment") or {}
+        versions = env.get("versions") or {}
+        git = f", commit {str(env['git'])[:12]}" if env.get("git") else ""
+        numpy, torch = versions.get("numpy", "?"), versions.get("torch", "?")
+        said[f"sambench {env.get('sambench', '?')}{git} (Python {env.get('python', '?')}, numpy {numpy}, torch {torch})"] = None
+    return f"Computed with {_listed(said)}."
+
+
+def _listed(said: Iterable[str]) -> str:
+    items = list(said)
+    return items[0] if len(items) == 1 else f"{'; '.join(items[:-1])}; and {items[-1]}"
+
+
+def key_of(ident: str) -> str:
+    """The BibTeX key of a card."""
+    return re.sub(r"[^a-z0-9]", "", ident.lower())
+
+
+def bibtex(cells: Sequence[CellView]) -> str:
+    """Entries of the paper, and of every model and dataset of the cells whose card has a citation."""
+    models, datasets = cards.model_cards(), cards.dataset_cards()
+    out, used = [PAPER], {"kirillov2023segment"}
+    found = [models.get(c.model) for c in cells] + [datasets.get(c.record["dataset"]["id"]) for c in cells]
+    for card in {c.id: c for c in found if c is not None}.values():
+        key = key_of(card.id)
+        if card.citation and key not in used:
+            used.add(key)
+            out.append(_entry(key, card.citation, card.homepage))
+    return "\n".join(out)
+
+
+_CITED = re.compile(r"^(?P<authors>[^:]{3,200}?):\s+(?P<title>.+?)[.?!]\s+(?P<rest>.+)$", re.DOTALL)
+_YEAR = re.compile(r"\b(19|20)\d\d\b")
+
+
+def _entry(key: str, citation: str, homepage: str) -> str:
+    """A @misc entry of a card's citation, `Authors: Title. Venue year`; one in another form goes whole into `note`."""
+    first = citation.split(";")[0].strip()
+    found = _CITED.match(first)
+    fields: dict[str, str] = {}
+    if found:
+        authors = found["authors"].replace(" et al.", " and others")
+        fields["author"] = re.sub(r",\s+", " and ", authors)
+        fields["title"], fields["howpublished"] = found["title"], found["rest"].rstrip(".")
+    else:
+        fields["note"] = first
+    years = _YEAR.findall(first) and [m.group() for m in _YEAR.finditer(first)]
+    if years:
+        fields["year"] = years[0]
+    if homepage:
+        fields["url"] = homepage
+    if found and first != citation.strip():
+        fields["note"] = "see also: " + citation[len(first) + 1 :].strip()
+    width = max(map(len, fields))
+    lines = [f"  {k:<{width}} = {{{_bib(v) if k != 'url' else v}}}" for k, v in fields.items()]
+    return f"@misc{{{key},\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _bib(text: str) -> str:
+    return "".join({"&": "\\&", "%": "\\%", "#": "\\#", "_": "\\_", "{": "", "}": ""}.get(c, c) for c in text)

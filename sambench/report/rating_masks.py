@@ -1,0 +1,138 @@
+"""Masks of a rating study: predicted here by the engine, or read from a file of a model that ran elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from sambench import cards
+from sambench.engine.plan import CellSpec
+from sambench.engine.run import Outcome, Request, execute, plan
+from sambench.errors import DataError, RunError
+from sambench.loaders.coco_masks import region_of
+from sambench.loaders.open import open_dataset
+from sambench.loaders.rated import rescaled_region
+from sambench.masks import RLE, Region
+from sambench.report.rating_items import Drawn
+from sambench.results.cells import read_cell
+from sambench.types import Instance, Sample
+
+OnEvent = Callable[[dict[str, Any]], None]
+Models = Sequence[tuple[str, Mapping[str, Any]]]
+MasksOf = dict[str, RLE]  # by `place`
+
+
+def objects_of(d: Drawn) -> Iterator[tuple[Sample, Instance]]:
+    """Every object of a study with its rescaled image, in the order of the items."""
+    dataset = open_dataset(cards.dataset_card(d.card), root=d.folder)
+    for record in dataset.index():
+        sample = dataset.load(record.image_id)
+        for instance in sample.instances:
+            yield sample, instance
+
+
+def predict(
+    task: Literal["point", "box"], models: Models, drawn: Sequence[Drawn], out: Path, on_event: OnEvent, **placing: Any
+) -> dict[tuple[str, str], MasksOf]:
+    """{(dataset, model): masks} of models that run here; rows are kept in `out`, and what is there is not computed again.
+
+    placing: devices, workers and precision of `engine.run.Request`. Raises KeyboardInterrupt when it was interrupted, RunError
+    where a model failed on an image.
+    """
+    found: dict[tuple[str, str], MasksOf] = {}
+    for d in drawn:
+        for model in models:
+            request = Request(
+                task=task,
+                datasets=(d.card,),
+                models=(model,),
+                settings={"clicks": (1,)} if task == "point" else {},
+                subset="full",
+                out=str(out),
+                root=str(d.folder.resolve()),
+                **placing,
+            )
+            outcome = execute(plan(request, on_event), on_event)
+            if outcome.interrupted:
+                raise KeyboardInterrupt
+            (cell,) = outcome.plan.cells
+            # A model that is there already, with other options or weights: its name alone would not tell them apart.
+            taken = (d.dataset, cell.model.id) in found
+            found[d.dataset, cell.run_dir.name.split("-", 1)[1] if taken else cell.model.id] = _read_masks(cell, outcome)
+    return found
+
+
+def _read_masks(cell: CellSpec, outcome: Outcome) -> MasksOf:
+    """The model's top-ranked masks. Raises RunError where images failed."""
+    failures = outcome.records[cell.cell_dir]["failures"]
+    if failures:
+        raise RunError(
+            f"{cell.model.id} failed on {len(failures)} images of a rating study",
+            where=f"image {failures[0]['image_id']!r} of {cell.target.card.id}",
+            found=failures[0]["error"],
+            remedy="mend the cause and issue the same command again: what is finished is kept",
+        )
+    rows = read_cell(cell.cell_dir).scored(["image_id", "object_id", "height", "width", "top_index", "mask_rles"])
+    return {
+        place(r["image_id"], r["object_id"]): {"size": [r["height"], r["width"]], "counts": r["mask_rles"][r["top_index"]]}
+        for r in rows.to_dict("records")
+    }
+
+
+def given_masks(name: str, file: Path, drawn: Sequence[Drawn]) -> Iterator[tuple[Drawn, MasksOf]]:
+    """A model's masks from a JSON list of {dataset?, image_id, object_id, segmentation}; every object of the study must be
+    there.
+    """
+    try:
+        entries = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as e:
+        raise DataError("a file of masks cannot be read", where=file, expected="a JSON list", found=str(e)) from e
+    if not isinstance(entries, list):
+        raise DataError("a file of masks is not a list", where=file, found=type(entries).__name__)
+    given: dict[tuple[str, str], tuple[int, Any]] = {}
+    for n, entry in enumerate(entries):
+        if not isinstance(entry, dict) or not {"image_id", "object_id", "segmentation"} <= entry.keys():
+            keys = ", ".join(entry) if isinstance(entry, dict) else type(entry).__name__
+            raise DataError(
+                "an entry of a file of masks lacks keys",
+                where=f"{file}, entry {n}",
+                expected="image_id, object_id, segmentation (polygons or RLE)",
+                found=keys,
+            )
+        given[str(entry.get("dataset", "")), place(entry["image_id"], entry["object_id"])] = (n, entry["segmentation"])
+    for d in drawn:
+        masks: MasksOf = {}
+        lacking = []
+        for sample, instance in objects_of(d):
+            at = place(sample.image_id, instance.object_id)
+            n, segmentation = given.get((d.dataset, at)) or given.get(("", at)) or (-1, None)
+            if segmentation is None:
+                lacking.append(at.replace("\t", "/"))
+                continue
+            masks[at] = _on_frame(segmentation, sample, f"{file}, entry {n}").rle()
+        if lacking:
+            raise DataError(
+                f"{len(lacking)} of {d.n_objects} objects of {d.dataset} have no mask of {name!r}",
+                where=file,
+                found=f"nothing for {', '.join(lacking[:5])}{', ...' if len(lacking) > 5 else ''}",
+                remedy="prompt the model with every line of work/prompts.csv (`--prompts-only` writes it and stops)",
+            )
+        yield d, masks
+
+
+def place(image_id: object, object_id: object) -> str:
+    """An object's key among the masks of a dataset."""
+    return f"{image_id}\t{object_id}"
+
+
+def _on_frame(segmentation: Any, sample: Sample, where: str) -> Region:
+    """A mask of the image as it is rated, or of the original's size: scaled down then."""
+    size = segmentation.get("size") if isinstance(segmentation, dict) else None
+    height, width = (int(size[0]), int(size[1])) if isinstance(size, list) and len(size) == 2 else (sample.height, sample.width)
+    if abs(height * sample.width - width * sample.height) > max(height, width, sample.height, sample.width):
+        raise DataError(
+            "a mask has another shape than its image", where=where, expected=f"{[sample.height, sample.width]}", found=size
+        )
+    return rescaled_region(region_of(segmentation, height, width, where=where), sample.height, sample.width)

@@ -1,0 +1,134 @@
+"""The point task over a suite: table 7 with the numbers of the runs in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sambench import cards
+from sambench.report.definitions import Definition
+from sambench.report.document import Column, Row, Section, Table, Value, mean_of
+from sambench.report.inputs import NOT_GIVEN, Inputs, few_cluster_notes, runs_of, shown_name, unknown_training, value_of
+from sambench.results.evidence import GENERATED, Entry, System, subset_of
+
+Systems = Mapping[System, Mapping[str, Entry]]
+Cells = dict[str, Value | str | None]
+
+
+def point_suite(definition: Definition, inputs: Inputs) -> Section:
+    """The datasets with the paper's counts and ours, mIoU at one click by model, and the datasets outside of the suite."""
+    systems: Systems = inputs.point(definition.options.get("prompt", "center"))
+    datasets = [d for by in systems.values() for d in by]
+    others = [d for d in dict.fromkeys(datasets) if d not in inputs.members]
+    tables = [_counts(definition, inputs, systems), *_results(definition, inputs, systems, inputs.members, suite=True)]
+    if others:
+        tables += _results(definition, inputs, systems, others, suite=False)
+    absent = () if systems else ("No run of the point task with the centre click is among the runs given.",)
+    return Section(definition.id, definition.title, definition.source, definition.text, tuple(tables), absent=absent)
+
+
+def _counts(definition: Definition, inputs: Inputs, systems: Systems) -> Table:
+    columns = (
+        Column("dataset", "dataset"),
+        Column("images_of", "images of"),
+        Column("mask_kind", "masks are"),
+        Column("paper_images", "images", "count", "paper"),
+        Column("paper_masks", "masks", "count", "paper"),
+        Column("here_images", "images", "count", "here"),
+        Column("here_masks", "masks", "count", "here"),
+        Column("subset", "subset"),
+    )
+    rows, used = [], []
+    for member in inputs.members:
+        card = cards.dataset_cards().get(member.removesuffix(GENERATED))
+        entries = [by[member] for by in systems.values() if member in by]
+        entry = max(entries, key=lambda e: (not e.partial, e.cell.live.n_done), default=None)
+        used += [entry] if entry else []
+        paper = card.paper if card else None
+        rows.append(
+            Row(
+                {
+                    "dataset": shown_name(member),
+                    "images_of": card.image_type if card else Value(reason="no card in this version"),
+                    "mask_kind": card.mask_kind if card else None,
+                    "paper_images": Value(paper.images if paper else None, reason="not in the paper"),
+                    "paper_masks": Value(paper.masks if paper else None, reason="not in the paper"),
+                    "here_images": Value(entry.cell.live.n_done if entry else None, reason=NOT_GIVEN),
+                    "here_masks": Value(entry.cell.live.n_objects if entry else None, reason=NOT_GIVEN),
+                    "subset": _subset(entry),
+                }
+            )
+        )
+    return Table(f"{definition.id}_suite", f"The suite {inputs.suite.id}", columns, tuple(rows), (), runs_of(used))
+
+
+def _subset(entry: Entry | None) -> Value:
+    if entry is None:
+        return Value(reason=NOT_GIVEN)
+    if entry.generated:
+        return Value("generated")
+    found = subset_of(entry.cell)
+    name = {"paper": "the paper's", "redrawn": "redrawn", "other": "another"}[found.kind]
+    return Value(f"{name}: {found.why}" if found.why else name)
+
+
+def _results(definition: Definition, inputs: Inputs, systems: Systems, datasets: Sequence[str], *, suite: bool) -> list[Table]:
+    """mIoU at one click of the mask that the model ranks first, and of the best of its masks."""
+    if not systems:
+        return []
+    columns = [Column("dataset", "dataset")]
+    for system, by in systems.items():
+        columns.append(Column(f"{system.label}:top", "top", "percent", system.label))
+        if any(e.row("miou", variant="oracle", k=1) for e in by.values()):
+            columns.append(Column(f"{system.label}:oracle", "oracle", "percent", system.label))
+    rows = [Row(_of_dataset(systems, d, columns)) for d in datasets]
+    entries = [by[d] for d in datasets for by in systems.values() if d in by]
+    notes = unknown_training(systems) + few_cluster_notes(entries) + _candidate_notes(systems)
+    if suite:
+        rows += _means(rows, columns, f"mean of {inputs.suite.id}", datasets)
+    name = f"mIoU at one centre click, {inputs.suite.id}" if suite else "mIoU at one centre click, other datasets"
+    ident = f"{definition.id}_{'miou' if suite else 'others'}"
+    return [Table(ident, name, tuple(columns), tuple(rows), tuple(notes), runs_of(entries))]
+
+
+def _of_dataset(systems: Systems, dataset: str, columns: Sequence[Column]) -> Cells:
+    wanted = {c.key for c in columns}
+    out: Cells = {"dataset": shown_name(dataset)}
+    for system, by in systems.items():
+        for variant in ("top", "oracle"):
+            key = f"{system.label}:{variant}"
+            if key in wanted:
+                out[key] = value_of(by.get(dataset), "miou", variant=variant, k=1)
+    return out
+
+
+def _means(rows: Sequence[Row], columns: Sequence[Column], label: str, datasets: Sequence[str]) -> list[Row]:
+    """The suite's mean; where a model was trained on some members, also the mean over those that none was trained on."""
+
+    def means(held: Sequence[Row]) -> Cells:
+        return {c.key: mean_of([_value(r, c.key) for r in held], wanted=len(held)) for c in columns[1:]}
+
+    out = [Row(means(rows) | {"dataset": label}, "summary")]
+    clean = [r for r in rows if not any(_value(r, c.key).overlap for c in columns[1:])]
+    if len(clean) < len(rows):
+        named = f"mean of the {len(clean)} clean members"
+        out.append(Row(means(clean) | {"dataset": named}, "summary"))
+    return out
+
+
+def _value(row: Row, key: str) -> Value:
+    found = row.values[key]
+    return found if isinstance(found, Value) else Value(found)
+
+
+def _candidate_notes(systems: Systems) -> list[str]:
+    """How many masks the oracle chooses among: more make a higher oracle."""
+    counts: dict[int, list[str]] = {}
+    for system, by in systems.items():
+        for entry in by.values():
+            row = entry.row("miou", variant="oracle", k=1)
+            if row is not None and system.label not in counts.setdefault(int(row["n_candidates"]), []):
+                counts[int(row["n_candidates"])].append(system.label)
+    if not counts:
+        return []
+    said = "; ".join(f"{n} of {', '.join(names)}" for n, names in sorted(counts.items()))
+    return [f"oracle: the best of all candidate masks, chosen by looking at the annotation ({said})."]
