@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -56,16 +57,29 @@ def test_the_commands_of_the_readme_exist() -> None:
                 assert rest[0] in command.commands
 
 
-FLAGGED = (("run", "point"), ("run", "edge"), ("data", "get"), ("list", "datasets"))
+def flags_of(command: Any) -> set[str]:
+    """All options of a command and of those below it."""
+    own = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
+    return own.union(*(flags_of(c) for c in getattr(command, "commands", {}).values()))
 
 
 def test_the_flags_of_the_readme_exist() -> None:
     root = typer.main.get_command(app)
-    commands = [root.commands[group].commands[name] for group, name in FLAGGED]  # type: ignore[attr-defined]
-    known = {o for c in commands for p in c.params for o in (*p.opts, *p.secondary_opts)}
     shown = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
     assert len(shown) > 10
-    assert shown <= known
+    assert shown <= flags_of(root)
+
+
+def test_the_flags_are_those_of_the_command_they_stand_with() -> None:
+    root: Any = typer.main.get_command(app)
+    for line in README.splitlines():
+        if line.startswith("sambench ") and "--" in line:
+            command = root
+            for word in line.split()[1:]:
+                if word not in getattr(command, "commands", {}):
+                    break
+                command = command.commands[word]
+            assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", line)) <= flags_of(command), line
 
 
 def test_the_cards_of_contributing_validate() -> None:

@@ -73,6 +73,8 @@ def from_row(entry: Entry, row: Mapping[str, Any] | None) -> Value:
     """As `value_of`, of a metric row that was found already."""
     if row is None:
         return Value(reason=why_without(entry))
+    if is_missing(row["value"]):
+        return Value(reason="no objects of that kind")
     low, high = (None if is_missing(row[c]) else float(row[c]) for c in ("ci_low", "ci_high"))
     partial = f"{entry.dataset}: {entry.partial}" if entry.partial else ""
     detail = f"{row['n_objects']:,} objects in {row['n_images']:,} images"
@@ -83,7 +85,7 @@ def why_without(entry: Entry) -> str:
     """Why a cell that is there does not have a number."""
     if not entry.rows:
         return f"no scores of a part of a set ({entry.partial})" if entry.partial else "no objects were scored"
-    return "the run did not measure it (its settings), or the model gives a single mask"
+    return "no objects of that kind, or not measured (the run's settings; a model of a single mask)"
 
 
 def unknown_training(systems: Iterable[System]) -> list[str]:

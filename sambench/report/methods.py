@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from sambench import cards
@@ -51,6 +52,8 @@ def _tasks(cells: Sequence[CellView]) -> str:
         words = {k: ", ".join(map(str, v)) if isinstance(v, list) else v for k, v in settings.items()}
         what = _WHAT.get(cell.task.name, "the task's own protocol").format_map(_Blank(words))
         changed = changed_settings(cell)
+        if boxes := settings.get("boxes"):
+            what += f", those of {Path(boxes).name}, sha256 {settings['boxes_sha256'][:12]}…"
         said[f"{cell.task.protocol} ({what}{f'; changed: {changed}' if changed else ''})"] = None
     return f"We evaluate with sambench under the protocols {_listed(said)}, which follow Kirillov et al. [kirillov2023segment]."
 

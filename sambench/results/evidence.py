@@ -115,7 +115,11 @@ class Evidence:
             cell = entry.cell
             if cell.task.name != task or any(getattr(cell.task.settings, k, None) != v for k, v in settings.items()):  # type: ignore[attr-defined]
                 continue
-            by_dataset = found.setdefault((cell.model, _system_key(cell)), {})
+            system = (cell.model, _system_key(cell))
+            held = found.get(system, {}).get(entry.dataset)
+            if held is not None and _unsaid(held.cell) != _unsaid(cell):  # two detectors' boxes on one dataset
+                system = (cell.model, digest([system[1], _unsaid(cell)]))
+            by_dataset = found.setdefault(system, {})
             held = by_dataset.get(entry.dataset)
             if held is None or _rank(entry) > _rank(held):
                 by_dataset[entry.dataset] = entry
@@ -145,7 +149,13 @@ def changed_settings(cell: CellView) -> str:
     task = cell.task
     fields = dataclasses.fields(task.settings)  # type: ignore[attr-defined]
     values = {f.name: (f.default, getattr(task.settings, f.name)) for f in fields}  # type: ignore[attr-defined]
-    return "; ".join(f"{k} = {v}" for k, (default, v) in values.items() if v != default and k not in _NEUTRAL)
+    unsaid = (*_NEUTRAL, *getattr(task, "unsaid", ()))
+    return "; ".join(f"{k} = {v}" for k, (default, v) in values.items() if v != default and k not in unsaid)
+
+
+def _unsaid(cell: CellView) -> str:
+    """What is another for each dataset and names no system: a detector's file of boxes."""
+    return str(getattr(cell.task.settings, "boxes_sha256", ""))  # type: ignore[attr-defined]
 
 
 def _system_key(cell: CellView) -> str:
