@@ -149,6 +149,29 @@ def test_two_commands_share_one_cell(world: Path) -> None:
     assert len(keys) == len(set(keys)) == 20 * 4 * 5
 
 
+def test_a_worker_begins_the_next_dataset_while_another_holds_the_last_images(world: Path) -> None:
+    from sambench.engine.claims import try_claim
+
+    args = ["run", "point", "-d", "bbbc038v1,demo", "-m", TOY_MODEL, "-o", str(world / "out"), "--limit", "2", "--workers", "1"]
+    assert sambench(*args).returncode == 0
+    held, free = cell_of(world / "out"), next((world / "out").glob("point-*/demo-*"))
+    for cell in (held, free):
+        (cell / "shards" / "000000.parquet").unlink()
+    claim = try_claim(held / "shards" / "000000.claim")
+    assert claim is not None
+    with claim:
+        process = subprocess.Popen([sys.executable, "-m", "sambench", *args], cwd=ROOT, stderr=subprocess.PIPE)
+        end = time.monotonic() + 120
+        while not (free / "shards" / "000000.parquet").exists():
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        assert not (held / "shards" / "000000.parquet").exists()
+    assert process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert (held / "shards" / "000000.parquet").exists()
+
+
 def test_a_failing_image_is_recorded_and_tried_again(world: Path) -> None:
     broken = world / "data/bbbc038v1/stage1_train/image003/images/image003.png"
     good = broken.read_bytes()

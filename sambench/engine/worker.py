@@ -85,8 +85,11 @@ class _Work:
     check_stop: Callable[[], None]
     written: float = field(default_factory=time.monotonic)
 
-    def run(self) -> None:
-        """Until every wanted image of the cell is stored, by this worker or another."""
+    def run(self, *, wait: bool) -> bool:
+        """Until every wanted image of the cell is stored, by this worker or another; or, not to wait, until others hold the rest.
+
+        Gives whether all is stored.
+        """
         limit = self.cell.limit
         n_shards = -(-(len(self.store.image_ids) if limit is None else min(limit, len(self.store.image_ids))) // self.store.size)
         pending = list(range(n_shards))
@@ -103,10 +106,13 @@ class _Work:
                 with claim:
                     self._shard(n, self._missing(n))
             if len(blocked) == len(pending):
+                if not wait:
+                    return False
                 path = self.store.claim_path(blocked[0])
                 self.emit({"event": "waiting", "cell_id": self.cell.cell_id, "holder": holder(path), "pid": holder_pid(path)})
                 time.sleep(POLL_S)
             pending = blocked
+        return True
 
     def _missing(self, n: int) -> list[str]:
         return cells.missing_images(self.store, n, self.cell.limit, self.file_bytes, self.job.invocation)
@@ -172,19 +178,27 @@ class _Work:
 
 
 def work(job: Job, segmenter: Any, emit: Emit, check_stop: Callable[[], None]) -> None:
-    """Compute the job's cells with a model that is already built. Raises Interrupted when told to stop."""
-    for cell in job.cells:
-        emit({"event": "cell", "cell_id": cell.cell_id})
-        task = tasks.build(cell.task, cell.settings)
-        from sambench.loaders.open import open_dataset
+    """Compute the job's cells with a model that is already built. Raises Interrupted when told to stop.
 
-        card = cards.dataset_card(cell.dataset)
-        dataset = open_dataset(card, variant=cell.variant, root=Path(cell.root).expanduser() if cell.root else None)
-        folder = Path(cell.cell_dir)
-        image_ids = (folder / "images.txt").read_text(encoding="utf-8").splitlines()
-        store = ShardStore(folder, image_ids, SHARD_SIZE, task.columns)
-        sizes = {r.image_id: r.file_bytes for r in dataset.index()}
-        _Work(job, cell, task, dataset, store, sizes, segmenter, emit, check_stop).run()
+    Where the rest of a cell is in other workers' hands the next cell is begun, and what they leave undone is seen to at the end.
+    """
+    left = [cell for cell in job.cells if not _work_of(job, cell, segmenter, emit, check_stop).run(wait=False)]
+    for cell in left:
+        _work_of(job, cell, segmenter, emit, check_stop).run(wait=True)
+
+
+def _work_of(job: Job, cell: CellJob, segmenter: Any, emit: Emit, check_stop: Callable[[], None]) -> _Work:
+    emit({"event": "cell", "cell_id": cell.cell_id})
+    task = tasks.build(cell.task, cell.settings)
+    from sambench.loaders.open import open_dataset
+
+    card = cards.dataset_card(cell.dataset)
+    dataset = open_dataset(card, variant=cell.variant, root=Path(cell.root).expanduser() if cell.root else None)
+    folder = Path(cell.cell_dir)
+    image_ids = (folder / "images.txt").read_text(encoding="utf-8").splitlines()
+    store = ShardStore(folder, image_ids, SHARD_SIZE, task.columns)
+    sizes = {r.image_id: r.file_bytes for r in dataset.index()}
+    return _Work(job, cell, task, dataset, store, sizes, segmenter, emit, check_stop)
 
 
 def describe_error(e: BaseException) -> str:
