@@ -225,6 +225,9 @@ def find_cells(run: str, out: Path = Path("runs")) -> list[CellView]:
 def find_cell_paths(run: str, out: Path = Path("runs")) -> list[Path]:
     """As `find_cells`, the directories alone: the cells may be damaged."""
     path = Path(run).expanduser()
+    if not path.exists() and (path.is_absolute() or run.startswith(".")):  # no name can look like that
+        expected = "a run's directory, or its name under --out"
+        raise UsageError("there is no such run", where=path, expected=expected, found="no such directory")
     if not path.exists():
         path = out
         for depth, part in enumerate(p for p in run.split("/") if p):
