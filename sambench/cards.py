@@ -7,6 +7,7 @@ function returning a folder), and at explicit paths ending in `.toml`. Two cards
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sambench import paths
+from sambench import content, paths
 from sambench.errors import CardError, near_names, unknown_name
 
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]*$")]
@@ -375,3 +376,16 @@ def load_entry(entry: str, *, where: object) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as e:
         raise CardError(f"a card names {entry!r}, which cannot be imported", where=where, found=repr(e)) from e
+
+
+def entry_identity(entry: str, *, where: object) -> dict[str, str]:
+    """What of `module:name` can change a number: the bare name, and the bytes of its source where that is not sambench's own.
+
+    The module's path is not in it, so that code can move; a change of sambench's own code is told by the card's `revision`.
+    """
+    module, _, name = entry.partition(":")
+    if module.partition(".")[0] == "sambench":
+        return {"name": name}
+    load_entry(entry, where=where)
+    source = getattr(sys.modules[module], "__file__", None)
+    return {"name": name, "source_sha256": content.file_sha256(Path(source)) if source else ""}

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from sambench import part_file, paths, provenance
+from sambench import content, part_file, paths
 from sambench.cards import ModelCard, Weights
 from sambench.errors import CardError, CheckpointError, DownloadError
 from sambench.part_file import Part
@@ -92,7 +92,7 @@ def check_cached(model: str, weights: Weights, path: Path) -> None:
     if weights.bytes in (None, size):
         if weights.sha256 is None:
             return
-        expected, found = f"sha256 {weights.sha256}", f"sha256 {provenance.file_sha256(path)}"
+        expected, found = f"sha256 {weights.sha256}", f"sha256 {content.file_sha256(path)}"
     if expected != found:
         raise CheckpointError(
             f"the cached weights of model {model!r} are not the published ones",

@@ -22,10 +22,10 @@ from pathlib import Path
 
 from sambench import archives, cards, fetch, part_file, paths, remote_zip
 from sambench.cards import DatasetCard, RemoteFile
+from sambench.content import file_sha256
 from sambench.errors import DataError, DataMissingError, DownloadError
 from sambench.loaders.open import check_layout, find_place
 from sambench.part_file import human_bytes
-from sambench.provenance import file_sha256
 
 Progress = Callable[[str, int, int | None], None]  # (what is done, bytes done, bytes in all)
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from sambench import __version__, paths
+from sambench import __version__
 
 # The key of the order in which images are drawn. Fixed for ever: every `--limit` and every redrawn subset depends on it.
 ORDER_KEY = b"sambench/1"
@@ -44,49 +43,6 @@ def keyed_hash(*parts: str) -> int:
 def keyed_order(ids: Iterable[str], dataset: str) -> list[str]:
     """The ids in keyed-hash order: the same everywhere, and unrelated to their names (protocol section 1, "Large sets")."""
     return sorted(ids, key=lambda i: (keyed_hash(dataset, i), i))
-
-
-def listing_digest(root: Path, files: Iterable[Path]) -> str:
-    """sha256 hex over relative names and sizes: notices added, lost, renamed and resized files without reading them."""
-    h = hashlib.sha256()
-    for name, path in sorted((f.relative_to(root).as_posix(), f) for f in files):
-        h.update(f"{name}\0{path.stat().st_size}\n".encode())
-    return h.hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 hex of a file. Remembered by (path, size, mtime) in the cache folder, since weights have gigabytes."""
-    stat = path.stat()
-    memo = paths.cache() / "sha256.json"
-    key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
-    known = _read_memo(memo)
-    if key in known:
-        return known[key]
-    with path.open("rb") as f:
-        value = hashlib.file_digest(f, "sha256").hexdigest()
-    if stat.st_size > 1 << 24:  # small files are faster to hash than to remember
-        _write_memo(memo, {**_read_memo(memo), key: value})
-    return value
-
-
-def _read_memo(memo: Path) -> dict[str, str]:
-    try:
-        loaded = json.loads(memo.read_text())
-    except (OSError, ValueError):
-        return {}
-    return loaded if isinstance(loaded, dict) else {}
-
-
-def _write_memo(memo: Path, values: Mapping[str, str]) -> None:
-    # The memo only saves time: a read-only or full cache must not stop a run.
-    aside = memo.with_name(f"{memo.name}.{os.getpid()}")
-    try:
-        memo.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(json.dumps(values))
-        os.replace(aside, memo)
-    except OSError:
-        with contextlib.suppress(OSError):
-            aside.unlink()
 
 
 def environment() -> dict[str, Any]:

@@ -26,6 +26,15 @@ EdgeOutput: TypeAlias = npt.NDArray[np.float32] | npt.NDArray[np.float64] | npt.
 BoxXYXY: TypeAlias = tuple[float, float, float, float]
 
 
+# Why an annotation is no instance: the kinds of `Sample.left_out`.
+EMPTY = "empty mask"
+CROWD = "crowd, an ignore region"
+IGNORED = "inside an ignore region"
+NO_AREA = "shape without area"
+TOO_SHORT = "outline of fewer than three points"
+BELOW_THRESHOLD = "mask below its threshold"
+
+
 class Window(NamedTuple):
     """A half-open rectangle of pixels: rows y0..y1-1, columns x0..x1-1."""
 
@@ -94,7 +103,8 @@ class Sample:
     """One image with its objects. The pixels are read when `image` is first asked for.
 
     cluster_id: images that are not independent share it (frames of a video); elsewhere it is the image_id.
-    instances: in dataset order, empty masks already dropped and counted in n_dropped.
+    instances: in dataset order, without those that cannot be evaluated. left_out: how many annotations of the image are no
+    instance, by kind (`EMPTY`, `CROWD`, ...).
     ignore: pixels that count nowhere and are never clicked (crowds, "ignore" labels), or None.
     boundaries: one bool [H, W] map an annotator, for the edge task; empty elsewhere. boundary_max_dist: how far an edge may lie
     from an annotated one, as a share of the image's diagonal; the dataset's own convention.
@@ -109,7 +119,7 @@ class Sample:
     read: Callable[[], UInt8Array]
     cluster_id: str = ""
     ignore: Region | None = None
-    n_dropped: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
     attributes: Mapping[str, str] = field(default_factory=dict)
     boundaries: tuple[BoolArray, ...] = ()
     boundary_max_dist: float | None = None
@@ -118,6 +128,11 @@ class Sample:
     def __post_init__(self) -> None:
         if not self.cluster_id:
             object.__setattr__(self, "cluster_id", self.image_id)
+
+    @property
+    def n_dropped(self) -> int:
+        """Annotations that were meant as objects and are none: all that are left out but the crowds."""
+        return sum(n for kind, n in self.left_out.items() if kind != CROWD)
 
     @cached_property
     def image(self) -> UInt8Array:
@@ -129,21 +144,22 @@ class Sample:
 class ImageRecord:
     """What a dataset's index knows of an image without opening it.
 
-    n_masks: annotated objects, before empty masks are dropped. file_bytes: size of the image file, 0 if there is none.
+    n_masks: annotated objects, before empty masks are dropped. file: where the image file is, or should be; '' where the pixels
+    come from no file.
     """
 
     image_id: str
     n_masks: int
     cluster_id: str = ""
-    file_bytes: int = 0
+    file: str = ""
 
 
 @runtime_checkable
 class Dataset(Protocol):
     """What a reader gives: an index, and samples by image id. Picklable, cheap to build, no torch.
 
-    annotation_digest: sha256 hex over the annotations (contents of annotation files, or names and sizes where there is one file
-    an object); two copies of one release agree, whatever their location and times.
+    annotation_digest: sha256 hex over the bytes of all files that decide what the objects are; two copies of one release agree,
+    whatever their location and times.
     """
 
     name: str

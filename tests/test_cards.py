@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sambench import cards, fetch, paths, provenance
+from sambench import cards, content, fetch, paths
 from sambench.errors import CardError, UsageError
 
 PACKAGED = [(kind, path) for kind in ("datasets", "baselines") for path in sorted(paths.packaged(kind).glob("*.toml"))]
@@ -59,7 +59,7 @@ def test_packaged_cards(kind: str, path: Path) -> None:
     if isinstance(card, cards.ModelCard) and card.weights is not None:
         if card.weights.packaged:
             assert not card.weights.url
-            assert provenance.file_sha256(fetch.cached_weights(card)) == card.weights.sha256
+            assert content.file_sha256(fetch.cached_weights(card)) == card.weights.sha256
         else:
             assert card.weights.url.startswith("https://") or "https://" in card.weights.source
         assert card.weights.source

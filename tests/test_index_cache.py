@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from sambench import paths
+from sambench.content import telling
 from sambench.loaders import index_cache
-from sambench.loaders.index_cache import Progress, cached_index, telling
+from sambench.loaders.index_cache import Progress, cached_index
 from sambench.types import ImageRecord
 
 KEY = {"dataset": "toy", "split": "val"}
@@ -31,6 +32,13 @@ def files(tmp_path: Path) -> list[Path]:
     return out
 
 
+def same_size_and_time(path: Path) -> None:
+    """Other bytes in a file of which size and mtime stay as they are."""
+    stat = path.stat()
+    path.write_bytes(b"x" * stat.st_size)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
 class Builder:
     """Counts how often it was asked; its records are the files' sizes."""
 
@@ -42,17 +50,17 @@ class Builder:
         self.calls += 1
         for i in range(len(self.files)):
             progress(i + 1, len(self.files))
-        return [ImageRecord(p.stem, p.stat().st_size, cluster_id="v", file_bytes=7) for p in self.files if p.exists()]
+        return [ImageRecord(p.stem, p.stat().st_size, cluster_id="v", file=str(p)) for p in self.files if p.exists()]
 
 
 def test_the_second_time_nothing_is_built_also_in_another_process(files: list[Path]) -> None:
     build = Builder(files)
     first = cached_index(KEY, files, build)
-    assert first == [ImageRecord(str(i), 10 + i, "v", 7) for i in range(3)]
+    assert first == [ImageRecord(str(i), 10 + i, "v", str(files[i])) for i in range(3)]
     first.clear()  # the caller's list is its own
     assert len(cached_index(KEY, files, build)) == 3
     index_cache._remembered.clear()  # as a new process has it
-    assert cached_index(KEY, iter(files), build)[2] == ImageRecord("2", 12, "v", 7)
+    assert cached_index(KEY, iter(files), build)[2] == ImageRecord("2", 12, "v", str(files[2]))
     assert build.calls == 1
 
 
@@ -61,12 +69,13 @@ def test_the_second_time_nothing_is_built_also_in_another_process(files: list[Pa
     "change",
     [
         lambda f: f[1].write_bytes(bytes(99)),
-        lambda f: os.utime(f[1], ns=(1, 1)),
+        lambda f: same_size_and_time(f[1]),
+        lambda f: f[0].with_name("a picture's other suffix").touch(),
         lambda f: f[1].unlink(),
         lambda f: f.append(f[0].with_name("9.png")) or f[-1].write_bytes(b"x"),
         lambda f: f.pop(),
     ],
-    ids=["size", "time", "absent", "added", "taken out"],
+    ids=["size", "byte", "name", "absent", "added", "taken out"],
 )
 def test_a_changed_file_is_noticed(files: list[Path], change: Callable[[list[Path]], object], forget: bool) -> None:
     build = Builder(files)

@@ -153,8 +153,8 @@ def _one(
     on_points: Callable[[int, int], None],
 ) -> int:
     from sambench.automatic import generate, settings_dict
+    from sambench.content import file_sha256
     from sambench.loaders.images import read_rgb
-    from sambench.provenance import file_sha256
     from sambench.report.masks import masks_json, overlay, write_masks
 
     image = read_rgb(path)

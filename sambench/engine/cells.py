@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sambench import provenance, tasks
+from sambench import content, provenance, tasks
 from sambench.engine.claims import holder
 from sambench.engine.plan import SHARD_SIZE, CellSpec
 from sambench.engine.shards import ImageState, ShardStore, storage_error
@@ -68,19 +68,28 @@ def open_cell(cell: CellSpec) -> ShardStore:
     return store
 
 
-def missing_images(
-    store: ShardStore, n: int, limit: int | None, file_bytes: Mapping[str, int], invocation: str | None
-) -> list[str]:
-    """Images of shard n that are wanted and not there: never computed, failed in an earlier command, or changed on disk since."""
+def missing_images(store: ShardStore, n: int, limit: int | None, files: Mapping[str, str], invocation: str | None) -> list[str]:
+    """Images of shard n that are wanted and not there: never computed, failed in an earlier command, or changed on disk since.
+
+    files: by image id where its picture is, or ''.
+    """
     states = store.states(n)
     todo = []
     for image_id in store.members(n, limit):
         state = states.get(image_id)
-        changed = state is not None and state.file_bytes != file_bytes.get(image_id, 0)
+        changed = state is not None and _changed(state.picture, files.get(image_id, ""))
         tried = state is not None and state.invocation == invocation
         if state is None or ((changed or state.status == "failed") and not tried):
             todo.append(image_id)
     return todo
+
+
+def _changed(picture: str, file: str) -> bool:
+    """Whether a file is there that is not the one that was evaluated. What is gone since is no other input."""
+    try:
+        return bool(picture and file) and content.file_sha256(Path(file)) != picture
+    except OSError:
+        return False
 
 
 def record(

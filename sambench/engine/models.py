@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sambench import cards, fetch, provenance
+from sambench import cards, content, fetch
 from sambench.errors import ModelError, UsageError, unknown_name
 from sambench.types import Dataset
 
@@ -114,7 +114,7 @@ def resolve(
     explicit = given.pop("weights", None)
     _check_options(card.id, factory, given)
     path = fetch.weights_path(card, explicit=Path(explicit).expanduser() if explicit else None, download_ok=True, progress=progress)
-    sha = provenance.file_sha256(path) if path else None
+    sha = content.file_sha256(path) if path else None
     device = pick_device(device, card.uses_torch)
     identity = {
         "id": card.id,

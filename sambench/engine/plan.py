@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sambench import cards, fixtures, provenance, tasks
+from sambench import cards, content, fixtures, provenance, tasks
 from sambench.engine.models import ResolvedModel
 from sambench.engine.shards import storage_error
 from sambench.errors import DataMissingError, RunError, UsageError
@@ -36,10 +36,10 @@ class Target:
         """All of the dataset that can change a number."""
         return {
             "id": self.card.id,
-            "reader": self.card.reader,
             "revision": self.card.revision,
+            "reader": cards.entry_identity(self.card.reader, where=f"the card of dataset {self.card.id!r}"),
             "variant": self.variant,
-            "options": self.card.options_of(self.variant),
+            "options": content.by_content(self.card.options_of(self.variant), absolute=True),
             "annotation_digest": self.dataset.annotation_digest(),
             "subset_digest": self.subset.digest,
         }

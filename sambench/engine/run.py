@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sambench import cards, tasks
+from sambench.content import telling
 from sambench.engine import cells, local
 from sambench.engine.models import ModelSpec, ResolvedModel, gives_of, notes_on, resolve
 from sambench.engine.plan import CellSpec, Missing, Target, check_model, check_target, find_targets, plan_cell, prepare_out
 from sambench.engine.worker import CellJob, Job, single_threaded, work
 from sambench.errors import DataMissingError, UsageError
-from sambench.loaders.index_cache import telling
 
 DEFAULT_OUT = "runs"
 DEFAULT_MODEL = "sam_nano"
@@ -185,9 +185,9 @@ def _begin(cell: CellSpec, request: Request, started: str, invocation: str, on_e
     """Open the cell; True if some of its wanted images are missing."""
     store = cells.begin(cell, started=started, save_masks=request.save_masks)
     index = {r.image_id: r for r in cell.target.dataset.index()}
-    sizes = {i: r.file_bytes for i, r in index.items()}
+    files = {i: r.file for i, r in index.items()}
     n_shards = -(-len(cell.wanted) // store.size)
-    missing = sum(len(cells.missing_images(store, n, cell.limit, sizes, invocation)) for n in range(n_shards))
+    missing = sum(len(cells.missing_images(store, n, cell.limit, files, invocation)) for n in range(n_shards))
     on_event(
         {
             "event": "begin",

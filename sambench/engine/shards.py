@@ -2,7 +2,7 @@
 
 A cell's images stand in keyed-hash order in `images.txt`; shard n holds images n * size .. (n + 1) * size - 1 of that order,
 whatever the number of workers. Besides its rows a shard keeps, in the file's metadata, one record per image (status, counts,
-size of the image file, error), so that images without objects and failures are known, and a shard that holds some of its images is
+hash of the image file, error), so that images without objects and failures are known, and a shard that holds some of its images is
 completed rather than computed again. That one mechanism serves resuming, retrying failures, and extending `--limit`.
 """
 
@@ -20,17 +20,21 @@ from sambench.errors import RunError
 from sambench.schema import arrow_schema
 
 META_KEY = b"sambench"
-META_VERSION = 1
+META_VERSION = 2  # 1 had the picture's size instead of its hash
 
 
 @dataclass(frozen=True)
 class ImageState:
-    """What is stored of one image. invocation: the run command that computed it, so that a failure is retried once per command."""
+    """What is stored of one image.
+
+    picture: sha256 hex of the image file that was evaluated, '' where its pixels were not looked at or come from no file.
+    invocation: the run command that computed it, so that a failure is retried once per command.
+    """
 
     status: Literal["ok", "failed"]
     n_objects: int = 0
     n_dropped: int = 0
-    file_bytes: int = 0
+    picture: str = ""
     encode_ms: float = 0.0
     seconds: float = 0.0
     error: str = ""
@@ -83,9 +87,10 @@ class ShardStore:
         if META_KEY not in raw:
             raise _not_a_shard(path, "no sambench record in it")
         meta = json.loads(raw[META_KEY])
-        if meta.get("version") != META_VERSION:
+        if meta.get("version") not in (1, META_VERSION):
             raise _not_a_shard(path, f"version {meta.get('version')}, this is version {META_VERSION}")
-        return {k: ImageState(**v) for k, v in meta["images"].items()}
+        known = ImageState.__dataclass_fields__
+        return {i: ImageState(**{k: v for k, v in state.items() if k in known}) for i, state in meta["images"].items()}
 
     def all_states(self) -> dict[str, ImageState]:
         """Records of every stored image, in shard order."""
@@ -103,13 +108,16 @@ class ShardStore:
         return shard
 
     def write(self, n: int, shard: Shard) -> None:
-        """Write shard n aside and rename it into place. Images already stored as `ok` and absent from `shard` are kept."""
+        """Write shard n aside and rename it into place. Images that are absent from `shard` are kept, and those
+        that are stored as `ok` and failed now, unless that was on another picture."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         stored = self.read(n)
         for image_id, state in stored.images.items():
-            if image_id not in shard.images or (state.status == "ok" and shard.images[image_id].status == "failed"):
+            new = shard.images.get(image_id)
+            same = new is not None and (new.picture in ("", state.picture) or not state.picture)
+            if new is None or (same and state.status == "ok" and new.status == "failed"):
                 shard.images[image_id] = state
                 shard.rows[image_id] = stored.rows[image_id]
         order = [i for i in self.members(n) if i in shard.images]

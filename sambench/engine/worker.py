@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sambench import cards, tasks
+from sambench import cards, content, tasks
 from sambench.engine import cells
 from sambench.engine.claims import holder, holder_pid, try_claim
 from sambench.engine.models import ModelSpec, build
@@ -79,7 +79,7 @@ class _Work:
     task: tasks.Task
     dataset: Dataset
     store: ShardStore
-    file_bytes: Mapping[str, int]
+    files: Mapping[str, str]
     segmenter: Any
     emit: Emit
     check_stop: Callable[[], None]
@@ -115,7 +115,7 @@ class _Work:
         return True
 
     def _missing(self, n: int) -> list[str]:
-        return cells.missing_images(self.store, n, self.cell.limit, self.file_bytes, self.job.invocation)
+        return cells.missing_images(self.store, n, self.cell.limit, self.files, self.job.invocation)
 
     def _claim(self, n: int) -> Any:
         try:
@@ -136,22 +136,24 @@ class _Work:
         finally:  # also when stopped or failing: what is computed is kept
             if shard.images:
                 self.store.write(n, shard)
+            content.flush()
 
     def _image(self, image_id: str, shard: Shard) -> None:
         start = time.perf_counter()
-        n_bytes = self.file_bytes.get(image_id, 0)
+        file = self.files.get(image_id, "")
         error = None
         try:
-            sample = self.dataset.load(image_id)
-            rows = self.task.rows(sample, self.segmenter, Context(self.job.save_masks, self.check_stop))  # type: ignore[arg-type]
+            with content.reading() as read:
+                sample = self.dataset.load(image_id)
+                rows = self.task.rows(sample, self.segmenter, Context(self.job.save_masks, self.check_stop))  # type: ignore[arg-type]
             rows = [{**row, "cell_id": self.cell.cell_id} for row in rows]
-            state = _done(sample, rows, n_bytes, time.perf_counter() - start, self.job.invocation)
+            state = _done(sample, rows, _picture(sample, file, read), time.perf_counter() - start, self.job.invocation)
         except (Interrupted, ModelError, MemoryError):
             raise  # not this image's fault: the run ends
         except (Exception, SystemExit) as e:  # noqa: BLE001 - whatever a broken file or a model raises is recorded with its image
             error = e
             text = describe_error(e)
-            state = ImageState("failed", file_bytes=n_bytes, error=text, invocation=self.job.invocation)
+            state = ImageState("failed", picture=_hash_of(file), error=text, invocation=self.job.invocation)
             rows = [_failed_row(self.cell, self.dataset.name, image_id, text)]
         shard.images[image_id], shard.rows[image_id] = state, rows
         self.emit(
@@ -197,8 +199,8 @@ def _work_of(job: Job, cell: CellJob, segmenter: Any, emit: Emit, check_stop: Ca
     folder = Path(cell.cell_dir)
     image_ids = (folder / "images.txt").read_text(encoding="utf-8").splitlines()
     store = ShardStore(folder, image_ids, SHARD_SIZE, task.columns)
-    sizes = {r.image_id: r.file_bytes for r in dataset.index()}
-    return _Work(job, cell, task, dataset, store, sizes, segmenter, emit, check_stop)
+    files = {r.image_id: r.file for r in dataset.index()}
+    return _Work(job, cell, task, dataset, store, files, segmenter, emit, check_stop)
 
 
 def describe_error(e: BaseException) -> str:
@@ -210,10 +212,24 @@ def describe_error(e: BaseException) -> str:
     return f"{type(e).__name__}: {e}{at}"
 
 
-def _done(sample: Sample, rows: list[dict[str, Any]], n_bytes: int, seconds: float, invocation: str) -> ImageState:
+def _picture(sample: Sample, file: str, read: Mapping[str, str]) -> str:
+    """sha256 hex of the picture that was evaluated; '' where the task did not look at it, or it comes from no file."""
+    if not file or "image" not in vars(sample):  # a cached property: there once it was asked for
+        return ""
+    return read.get(os.path.abspath(file)) or _hash_of(file)
+
+
+def _hash_of(file: str) -> str:
+    try:
+        return content.file_sha256(Path(file)) if file else ""
+    except OSError:
+        return ""
+
+
+def _done(sample: Sample, rows: list[dict[str, Any]], picture: str, seconds: float, invocation: str) -> ImageState:
     encode_ms = float(rows[0].get("encode_ms") or 0.0) if rows else 0.0
     n_objects = len(sample.instances) + len(sample.boundaries)
-    return ImageState("ok", n_objects, sample.n_dropped, n_bytes, encode_ms, seconds, "", invocation)
+    return ImageState("ok", n_objects, sample.n_dropped, picture, encode_ms, seconds, "", invocation)
 
 
 def _failed_row(cell: CellJob, dataset: str, image_id: str, error: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from sambench import content
 from sambench.errors import DataError
 from sambench.loaders import images
 from sambench.loaders.coco_file import naming, read_picture, wrong
@@ -27,8 +28,7 @@ from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.label_maps import regions_of
 from sambench.loaders.pairs import Pairs, count_or_one, find_pairs, place_of
 from sambench.masks import Region
-from sambench.provenance import listing_digest
-from sambench.types import ImageRecord, Instance, Sample
+from sambench.types import EMPTY, ImageRecord, Instance, Sample
 
 _VISIBLE = 255  # 128 is the part of an object that others hide
 _TREES = ("", "ADE20K_2021_17_01", "ADE20K_2016_07_26")
@@ -78,15 +78,16 @@ class ADE20K:
             width=size[1],
             instances=instances,
             read=partial(read_picture, self.name, image_file, size),
-            n_dropped=len(objects) - len(instances),
+            left_out={EMPTY: len(objects) - len(instances)},
         )
 
     def annotation_digest(self) -> str:
-        """Over names and sizes of all files of the split but the photographs."""
+        """Over names and bytes of all files of the split but the photographs."""
         pairs = self._pairs()
         base = pairs.base / pairs.labels.partition("{")[0]
         walk = os.walk(base, followlinks=True)
-        return listing_digest(base, (Path(d) / f for d, _, names in walk for f in names if f.endswith((".png", ".json"))))
+        files = (Path(d) / f for d, _, names in walk for f in names if f.endswith((".png", ".json")))
+        return content.tree_digest(base, files, self.name)
 
     def _pairs(self) -> Pairs:
         return find_pairs(self.root, _layouts(self.split), _TREES, dataset=self.name, prefixes=(), gaps=False)
@@ -96,7 +97,7 @@ class ADE20K:
         for done, (image_id, path) in enumerate(files.items()):
             progress(done, len(files))
             n = count_or_one(partial(self._count, pairs, image_id), path)
-            records.append(ImageRecord(image_id, n, file_bytes=pairs.image_bytes(image_id)))
+            records.append(ImageRecord(image_id, n, file=pairs.image_path(image_id)))
         return records
 
     def _count(self, pairs: Pairs, image_id: str, seg_file: Path) -> int:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from sambench import content
 from sambench.errors import DataError
 from sambench.loaders import images
 from sambench.loaders.open import unknown_image
 from sambench.masks import Region
-from sambench.provenance import listing_digest
-from sambench.types import ImageRecord, Instance, Sample
+from sambench.types import EMPTY, ImageRecord, Instance, Sample
 
 _PEEKED = 200  # folders that `fits` looks into before it gives up
 
@@ -45,7 +45,7 @@ class BBBC038v1:
     def index(self) -> Sequence[ImageRecord]:
         """All image folders by name, also those without masks (n_masks 0); one directory listing each."""
         return [
-            ImageRecord(p.name, n_masks=len(_pngs(p / "masks")), file_bytes=_file_bytes(_image_file(p)))
+            ImageRecord(p.name, n_masks=len(_pngs(p / "masks")), file=str(_image_file(p)))
             for p in self._items()
         ]
 
@@ -74,12 +74,12 @@ class BBBC038v1:
             width=width,
             instances=instances,
             read=partial(images.read_rgb, image_file, size=(height, width), palette="refuse"),
-            n_dropped=len(regions) - len(instances),
+            left_out={EMPTY: len(regions) - len(instances)},
         )
 
     def annotation_digest(self) -> str:
-        """Over names and sizes of all mask files; the same for both forms of `root`."""
-        return listing_digest(_base(self.root), (f for p in self._items() for f in _pngs(p / "masks")))
+        """Over names and bytes of all mask files; the same for both forms of `root`."""
+        return content.tree_digest(_base(self.root), (f for p in self._items() for f in _pngs(p / "masks")), self.name)
 
     def _items(self) -> list[Path]:
         return sorted(p for p in _folders(_base(self.root)) if _is_item(p))
@@ -112,10 +112,3 @@ def _pngs(folder: Path) -> list[Path]:
 
 def _image_file(folder: Path) -> Path:
     return folder / "images" / f"{folder.name}.png"
-
-
-def _file_bytes(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0

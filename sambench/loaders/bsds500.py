@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sambench import content
 from sambench.errors import DataError, unknown_name
 from sambench.loaders import images
 from sambench.loaders.open import unknown_image
-from sambench.provenance import listing_digest
 from sambench.types import BoolArray, ImageRecord, Sample
 
 _TREES = (".", "data", "BSDS500/data", "BSR/BSDS500/data")
@@ -62,7 +62,7 @@ class BSDS500:
     def index(self) -> Sequence[ImageRecord]:
         """All annotated images by name; n_masks is the number of annotators, read from the file's first bytes."""
         by_stem = self._images()
-        return [ImageRecord(p.stem, _n_annotators(p), file_bytes=_file_bytes(by_stem.get(p.stem))) for p in self.truths()]
+        return [ImageRecord(p.stem, _n_annotators(p), file=str(by_stem.get(p.stem, ""))) for p in self.truths()]
 
     def load(self, image_id: str) -> Sample:
         """`boundaries` has one map an annotator, as stored. Raises DataError: unknown id, no image, a broken or odd file."""
@@ -80,8 +80,8 @@ class BSDS500:
         )
 
     def annotation_digest(self) -> str:
-        """Over names and sizes of all ground-truth files; the same for every form of `root`."""
-        return listing_digest(self._folder("groundTruth"), self.truths())
+        """Over names and bytes of all ground-truth files; the same for every form of `root`."""
+        return content.tree_digest(self._folder("groundTruth"), self.truths(), self.name)
 
     def files_of(self, image_id: str) -> tuple[Path, Path]:
         """The photograph and the ground truth of an image. Raises DataError: unknown id, or no photograph."""
@@ -211,7 +211,3 @@ def _base(root: Path, split: str) -> Path | None:
 def _files(folder: Path) -> list[Path]:
     with os.scandir(folder) as entries:
         return [Path(e.path) for e in entries if e.is_file() and not e.name.startswith(".")]
-
-
-def _file_bytes(path: Path | None) -> int:
-    return path.stat().st_size if path is not None else 0

@@ -71,7 +71,7 @@ class BSDS500Regions:
         )
 
     def annotation_digest(self) -> str:
-        """Over names and sizes of all ground-truth files; the same for every form of `root`."""
+        """Over names and bytes of all ground-truth files; the same for every form of `root`."""
         return self._files.annotation_digest()
 
     @property
@@ -89,7 +89,7 @@ class BSDS500Regions:
             else:
                 n = sum(np.unique(labels).size for labels in maps.values())
             if record.n_masks >= self.annotator:
-                records.append(ImageRecord(record.image_id, n, file_bytes=record.file_bytes))
+                records.append(ImageRecord(record.image_id, n, file=record.file))
             progress(i + 1, len(truths))
         return records
 

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from sambench.content import file_sha256
 from sambench.errors import DataError, unknown_name
 from sambench.loaders import images as image_files
 from sambench.loaders.coco_detection import annotated
@@ -28,8 +29,8 @@ from sambench.loaders.coco_masks import has_pixels, region_of
 from sambench.loaders.index_cache import cached_index
 from sambench.loaders.open import unknown_image
 from sambench.masks import Region, union
-from sambench.provenance import canonical_json, file_sha256
-from sambench.types import Annotated, ImageRecord, Instance, Sample
+from sambench.provenance import canonical_json
+from sambench.types import CROWD, EMPTY, Annotated, ImageRecord, Instance, Sample
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class CocoJson:
             read=partial(read_picture, self.name, path, size),
             cluster_id=self._cluster_id(path),
             ignore=union(crowds, *size) if crowds else None,
-            n_dropped=dropped,
+            left_out={EMPTY: dropped, CROWD: len(crowds)},
             attributes=_attributes(image, self.image_keys),
             annotated=partial(self._annotated, image, regions, content),
         )
@@ -156,7 +157,7 @@ class CocoJson:
             n = self._count(content, annotations, (image["height"], image["width"]))
             if n or self.all_images:
                 path = self._image_file(image)
-                records.append(ImageRecord(image_id, n, self._cluster_id(path), _file_bytes(path)))
+                records.append(ImageRecord(image_id, n, self._cluster_id(path), str(path)))
             if i % 100 == 0 or i == len(content.pieces):
                 progress(i, len(content.pieces))
         return records
@@ -258,10 +259,3 @@ def _attributes(record: dict[str, Any], keys: Iterable[str]) -> dict[str, str]:
 
 def _listed(value: str | Sequence[str]) -> Sequence[str]:
     return [value] if isinstance(value, str) else value
-
-
-def _file_bytes(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0

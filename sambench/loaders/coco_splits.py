@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from sambench.content import file_sha256
 from sambench.errors import DataError
 from sambench.loaders.coco import CocoJson
 from sambench.loaders.coco_file import read_coco
@@ -76,8 +77,7 @@ class CocoSplits:
                     found="no such file",
                     remedy="unpack the archive again",
                 )
-            stat = path.stat()
-            files = _file_names(path, stat.st_size, stat.st_mtime_ns)
+            files = _file_names(path, file_sha256(path))
             new = {i for i, file in files.items() if file not in seen}
             seen.update(files.values())
             reader = CocoJson(
@@ -94,7 +94,7 @@ class CocoSplits:
 
 
 @lru_cache(maxsize=16)
-def _file_names(path: Path, _size: int, _mtime_ns: int) -> dict[str, str]:
+def _file_names(path: Path, _sha256: str) -> dict[str, str]:
     """Image paths by image id, read once a process for each version of the file."""
     content = read_coco(path, "file_name")
     return {i: str(content.image(i)[0]["file_name"]) for i in content.image_ids()}

@@ -23,13 +23,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from sambench import content
 from sambench.errors import DataError
 from sambench.loaders.coco_file import naming, read_picture
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.label_maps import regions_of
 from sambench.loaders.open import unknown_image
 from sambench.loaders.pairs import count_or_one
-from sambench.provenance import listing_digest
 from sambench.types import BoolArray, FloatArray, ImageRecord, Instance, Sample, UInt8Array
 
 _TREES = ("", "scenes", "evermotion_dataset/scenes")
@@ -93,9 +93,10 @@ class Hypersim:
         )
 
     def annotation_digest(self) -> str:
-        """Over names and sizes of the files of instances."""
-        base = self._base()
-        return listing_digest(base, (base / files_of(i)["instances"] for i in self._frames()))
+        """Over names and bytes of the files of instances, and of the geometry by which an image is tone-mapped."""
+        base, kinds = self._base(), ("instances",) if self.image == "preview" else ("instances", "geometry")
+        files = [base / files_of(i)[kind] for i in self._frames() for kind in kinds]
+        return content.tree_digest(base, (f for f in files if f.is_file()), self.name)
 
     def _base(self) -> Path:
         base = _base(self.root)
@@ -128,8 +129,8 @@ class Hypersim:
             places = files_of(image_id)
             n = count_or_one(self._count, base / places["instances"])
             if not self.max_instances or n <= self.max_instances:
-                size = (base / places["preview" if self.image == "preview" else "color"]).stat().st_size
-                records.append(ImageRecord(image_id, n, image_id.partition("/")[0], size))
+                picture = base / places["preview" if self.image == "preview" else "color"]
+                records.append(ImageRecord(image_id, n, image_id.partition("/")[0], str(picture)))
         return records
 
     def _count(self, path: Path) -> int:

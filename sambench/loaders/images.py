@@ -7,6 +7,7 @@ conversion by name: a silent conversion is a number nobody can explain.
 
 from __future__ import annotations
 
+import io
 import struct
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from sambench import content
 from sambench.errors import DataError
 from sambench.types import BoolArray, UInt8Array
 
@@ -32,7 +34,7 @@ _open_lock = threading.Lock()
 
 def read_size(path: Path) -> tuple[int, int]:
     """(height, width) from the file's header, pixels unread. Raises DataError naming the file."""
-    with _opened(path) as image:
+    with _opened(path, whole=False) as image:
         return image.height, image.width
 
 
@@ -113,7 +115,7 @@ def read_labels(path: Path, *, size: tuple[int, int] | None = None, colours: boo
 
 def read_orientation(path: Path) -> int:
     """EXIF orientation 1 to 8, 1 where the file says none. Raises DataError naming the file."""
-    with _opened(path) as image:
+    with _opened(path, whole=False) as image:
         try:
             value = image.getexif().get(_ORIENTATION, 1)
         except _BROKEN:  # metadata that cannot be read says nothing; the pixels will speak for themselves
@@ -133,13 +135,16 @@ def turn(image: UInt8Array, orientation: int) -> UInt8Array:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """The file with its header read. Pillow's own limit on pixels is lifted for the moment of opening; ours holds."""
+def _opened(path: Path, *, whole: bool = True) -> Iterator[Image.Image]:
+    """The file with its header read. Pillow's own limit on pixels is lifted for the moment of opening; ours holds.
+
+    whole: what is decoded are the very bytes whose hash `sambench.content` notes; else only as much is read as the header takes.
+    """
     try:
         with _open_lock:
             limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
             try:
-                image = Image.open(path)
+                image = Image.open(io.BytesIO(content.read_bytes(path)) if whole else path)
             finally:
                 Image.MAX_IMAGE_PIXELS = limit
     except FileNotFoundError as e:

@@ -16,21 +16,29 @@ import json
 import os
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from sambench import __version__, paths
+from sambench import __version__, content, paths
 from sambench.types import ImageRecord
 
 Progress = Callable[[int, int], None]  # (done, in all)
-Listener = Callable[[str, int, int], None]  # (what is indexed, done, in all)
 
-_FORMAT = 1
-_listener: ContextVar[Listener | None] = ContextVar("index_listener", default=None)
-_remembered: dict[Path, tuple[str, list[ImageRecord]]] = {}  # of this process, the last few
+_FORMAT = 2
+_remembered: dict[Path, _Known] = {}  # of this process, the last few
 _KEPT = 4
+
+
+class _Known(NamedTuple):
+    """fingerprint: of what the records are made from. folders: those of the pictures, and when names in them last changed."""
+
+    fingerprint: str
+    folders: dict[str, str]
+    records: list[ImageRecord]
+
+    def fits(self, fingerprint: str) -> bool:
+        return self.fingerprint == fingerprint and all(_names_changed(f) == at for f, at in self.folders.items())
 
 
 def cached_index(
@@ -42,8 +50,9 @@ def cached_index(
     """The records that `build` gives, from the cache where the same key and unchanged files have been seen before.
 
     key: what decides about the records beside the files: dataset, split, options that select or count (JSON values or paths;
-    `dataset` names it in progress messages). files: all files whose content is counted; a change of a name, size or mtime among
-    them, of sambench's version, or of the module that holds `build`, makes the index be built anew. Absent files may be named.
+    `dataset` names it in progress messages). files: all files whose content is counted; a change of a name or a byte among them,
+    of sambench's version, of the module that holds `build`, or of the names in the pictures' folders makes the index be built anew.
+    Absent files may be named, and folders, of which the names count.
     build: called with a progress function that it should call as `progress(done, total)` now and then.
     progress: receives these calls; without it, the listener of `telling` does. What `build` raises passes through.
     """
@@ -51,36 +60,20 @@ def cached_index(
     stored = _stored_at(key, listed)
     fingerprint = _fingerprint(key, listed, build)
     known = _remembered.get(stored)
-    if known is None or known[0] != fingerprint:
-        records = _read(stored, fingerprint)
-        if records is None:
+    if known is None or not known.fits(fingerprint):
+        known = _read(stored, fingerprint)
+        if known is None:
             records = list(build(progress or _teller(str(key.get("dataset") or "a dataset"))))
-            _write(stored, fingerprint, records)
-        known = (fingerprint, records)
+            known = _Known(fingerprint, _folders_of(records), records)
+            _write(stored, known)
         while len(_remembered) >= _KEPT:
             _remembered.pop(next(iter(_remembered)), None)
         _remembered[stored] = known
-    return list(known[1])
-
-
-@contextlib.contextmanager
-def telling(listener: Listener) -> Iterator[None]:
-    """While it holds, `listener(dataset, done, total)` hears of every index that is built in this thread."""
-    token = _listener.set(listener)
-    try:
-        yield
-    finally:
-        _listener.reset(token)
+    return list(known.records)
 
 
 def _teller(name: str) -> Progress:
-    listener = _listener.get()
-
-    def tell(done: int, total: int) -> None:
-        if listener is not None:
-            listener(name, done, total)
-
-    return tell
+    return lambda done, total: content.tell(name, done, total)
 
 
 def _stored_at(key: Mapping[str, Any], files: list[Path]) -> Path:
@@ -92,14 +85,19 @@ def _stored_at(key: Mapping[str, Any], files: list[Path]) -> Path:
 
 def _fingerprint(key: Mapping[str, Any], files: list[Path], build: Callable[..., Any]) -> str:
     h = hashlib.sha256(_text([_FORMAT, __version__, dict(key), _source_of(build)]).encode())
-    for path in sorted(files):
-        try:
-            stat = path.stat()
-            state = f"{stat.st_size} {stat.st_mtime_ns}"
-        except OSError:
-            state = "absent"
-        h.update(f"{path}\0{state}\n".encode("utf-8", "surrogateescape"))
+    named = {str(path): path for path in sorted(files)}
+    hashed = content.files_sha256({n: p for n, p in named.items() if p.is_file()}, str(key.get("dataset") or "a dataset"))
+    for name in named:
+        h.update(f"{name}\0{hashed.get(name) or _names_changed(name)}\n".encode("utf-8", "surrogateescape"))
     return h.hexdigest()
+
+
+def _names_changed(folder: str) -> str:
+    """When a name was last added to a folder or taken from it; '' if there is no such folder."""
+    try:
+        return str(os.stat(folder).st_mtime_ns)
+    except OSError:
+        return ""
 
 
 def _source_of(build: Callable[..., Any]) -> list[Any]:
@@ -119,23 +117,27 @@ def _text(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=str)
 
 
-def _read(path: Path, fingerprint: str) -> list[ImageRecord] | None:
+def _folders_of(records: Iterable[ImageRecord]) -> dict[str, str]:
+    return {f: _names_changed(f) for f in {os.path.dirname(r.file) for r in records if r.file}}
+
+
+def _read(path: Path, fingerprint: str) -> _Known | None:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["fingerprint"] != fingerprint:
-            return None
-        return [ImageRecord(str(i), int(n), str(cluster), int(size)) for i, n, cluster, size in content["records"]]
+        held = json.loads(path.read_text(encoding="utf-8"))
+        records = [ImageRecord(str(i), int(n), str(cluster), str(file)) for i, n, cluster, file in held["records"]]
+        known = _Known(held["fingerprint"], dict(held["folders"]), records)
     except (OSError, ValueError, TypeError, KeyError):
         return None
+    return known if known.fits(fingerprint) else None
 
 
-def _write(path: Path, fingerprint: str, records: list[ImageRecord]) -> None:
-    rows = [[r.image_id, r.n_masks, r.cluster_id, r.file_bytes] for r in records]
+def _write(path: Path, known: _Known) -> None:
+    rows = [[r.image_id, r.n_masks, r.cluster_id, r.file] for r in known.records]
     aside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(json.dumps({"fingerprint": fingerprint, "records": rows}), encoding="utf-8")
+        aside.write_text(json.dumps({**known._asdict(), "records": rows}), encoding="utf-8")
         os.replace(aside, path)
-    except OSError:
+    except (OSError, UnicodeEncodeError):
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)

@@ -97,7 +97,7 @@ class LabelPng:
         )
 
     def annotation_digest(self) -> str:
-        """Over ids and sizes of the label maps."""
+        """Over ids and bytes of the label maps."""
         return self._pairs().digest()
 
     def _pairs(self) -> Pairs:
@@ -112,7 +112,7 @@ class LabelPng:
         for done, (image_id, path) in enumerate(files.items()):
             progress(done, len(files))
             n = count_or_one(self._count, path)
-            records.append(ImageRecord(image_id, n, cluster_of(self.cluster, image_id), pairs.image_bytes(image_id)))
+            records.append(ImageRecord(image_id, n, cluster_of(self.cluster, image_id), pairs.image_path(image_id)))
         return records
 
     def _count(self, path: Path) -> int:

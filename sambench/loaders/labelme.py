@@ -23,7 +23,7 @@ from sambench.loaders.coco_masks import region_of
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.pairs import Pairs, count_or_one, find_pairs, place_of
 from sambench.masks import Region
-from sambench.types import ImageRecord, Instance, Sample
+from sambench.types import EMPTY, ImageRecord, Instance, Sample
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,11 @@ class LabelmeJson:
             width=size[1],
             instances=instances,
             read=partial(read_picture, self.name, image_file, size),
-            n_dropped=len(objects) - len(instances),
+            left_out={EMPTY: len(objects) - len(instances)},
         )
 
     def annotation_digest(self) -> str:
-        """Over ids and sizes of the JSON files."""
+        """Over ids and bytes of the JSON files."""
         return self._pairs().digest()
 
     def _pairs(self) -> Pairs:
@@ -86,7 +86,7 @@ class LabelmeJson:
         for done, (image_id, path) in enumerate(files.items()):
             progress(done, len(files))
             n = count_or_one(lambda p: sum(r.area > 0 for _, r in _read(p)[1]), path)
-            records.append(ImageRecord(image_id, n, file_bytes=pairs.image_bytes(image_id)))
+            records.append(ImageRecord(image_id, n, file=pairs.image_path(image_id)))
         return records
 
 

@@ -23,7 +23,7 @@ from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.pairs import Pairs, cluster_of, count_or_one, find_pairs, place_of
 from sambench.loaders.turned import read_turned, turn_to
 from sambench.masks import Region
-from sambench.types import ImageRecord, Instance, Sample
+from sambench.types import EMPTY, ImageRecord, Instance, Sample
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,11 @@ class MaskPng:
             read=partial(read_turned, self.name, image_file, turn),
             cluster_id=cluster_of(self.cluster, image_id),
             ignore=ignore if ignore is not None and ignore.area else None,
-            n_dropped=int(not mask.area),
+            left_out={} if mask.area else {EMPTY: 1},
         )
 
     def annotation_digest(self) -> str:
-        """Over ids and sizes of the mask files."""
+        """Over ids and bytes of the mask files."""
         return self._pairs().digest()
 
     def _mask(self, path: Path) -> tuple[Region, Region | None]:
@@ -110,4 +110,4 @@ class MaskPng:
         return records
 
     def _record(self, pairs: Pairs, image_id: str, n_masks: int) -> ImageRecord:
-        return ImageRecord(image_id, n_masks, cluster_of(self.cluster, image_id), pairs.image_bytes(image_id))
+        return ImageRecord(image_id, n_masks, cluster_of(self.cluster, image_id), pairs.image_path(image_id))

@@ -19,14 +19,14 @@ from typing import Any, Literal, NamedTuple
 import cv2
 import numpy as np
 
+from sambench import content
 from sambench.errors import DataError, unknown_name
 from sambench.loaders import images as image_files
 from sambench.loaders.coco_file import json_object, naming, read_picture, wrong
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.open import unknown_image
 from sambench.masks import Region
-from sambench.provenance import digest, file_sha256
-from sambench.types import ImageRecord, Instance, Sample
+from sambench.types import EMPTY, ImageRecord, Instance, Sample
 
 _PEOPLE = {"/m/01g317": "Person", "/m/04yx4": "Man", "/m/03bt1vf": "Woman", "/m/01bl7v": "Boy", "/m/05r655": "Girl"}
 _CLOTHING = "/m/09j2d"
@@ -84,7 +84,7 @@ class Miap:
         records = []
         for image_id, found in self._matches().items():
             path = self._image_file(image_id)
-            records.append(ImageRecord(image_id, len(found), file_bytes=path.stat().st_size if path.is_file() else 0))
+            records.append(ImageRecord(image_id, len(found), file=str(path)))
         return records
 
     def load(self, image_id: str) -> Sample:
@@ -108,16 +108,18 @@ class Miap:
             width=size[1],
             instances=tuple(instances),
             read=partial(read_picture, self.name, path, size),
-            n_dropped=len(matches[image_id]) - len(instances),
+            left_out={EMPTY: len(matches[image_id]) - len(instances)},
         )
 
     def annotation_digest(self) -> str:
-        """Over the sha256 of the tables."""
-        return digest({f: file_sha256(self._table(f)) for f in _tables(self.split, self.what)})
+        """Over the bytes of the tables and of the masks that they name."""
+        files = {f: self._table(f) for f in _tables(self.split, self.what)}
+        masks = {m.path: self._mask_file(m.path) for found in self._matches().values() for m, _ in found}
+        return content.files_digest(files | {n: p for n, p in masks.items() if p.is_file()}, self.name)
 
     def _matches(self) -> dict[str, list[tuple[_Mask, _Person]]]:
         tables = [self._table(f) for f in _tables(self.split, self.what)]
-        stamps = tuple((t.stat().st_size, t.stat().st_mtime_ns) for t in tables)
+        stamps = tuple(map(content.file_sha256, tables))
         with naming(self.name):
             return _matched(tuple(tables), stamps, self.what)
 

@@ -11,7 +11,6 @@ on the disk counts, and `trees`, folders below the root where that may begin (ar
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections import Counter
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sambench import content
 from sambench.errors import CardError, DataError
 from sambench.loaders.open import unknown_image
 
@@ -91,17 +91,13 @@ class Pairs:
             )
         return found
 
-    def image_bytes(self, image_id: str) -> int:
-        """Size of the image's file, 0 if there is none."""
-        found = _resolve(self.base, self.images, image_id)
-        return found.stat().st_size if found is not None else 0
+    def image_path(self, image_id: str) -> str:
+        """Where the image's file is, or should be."""
+        return str(_resolve(self.base, self.images, image_id) or self.base / _fill(self.images, image_id))
 
     def digest(self) -> str:
-        """sha256 hex over ids and sizes of the label files: the same in every tree that holds the release."""
-        h = hashlib.sha256()
-        for image_id, path in sorted(self.label_files().items()):
-            h.update(f"{image_id}\0{path.stat().st_size}\n".encode())
-        return h.hexdigest()
+        """sha256 hex over ids and bytes of the label files: the same in every tree that holds the release."""
+        return content.files_digest(self.label_files(), self.dataset)
 
     def _wanted(self, image_id: str) -> bool:
         return not self.prefixes or image_id.lower().startswith(tuple(p.lower() for p in self.prefixes))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sambench import __version__, paths
+from sambench.content import file_sha256
 from sambench.errors import DataError
 from sambench.provenance import canonical_json
 
@@ -25,7 +26,7 @@ from sambench.provenance import canonical_json
 Split = Callable[[Path, str], tuple[dict[str, Any], Iterable[tuple[str, Any]]]]
 
 BIG = 48 << 20  # bytes from which a file is cut up; smaller ones are parsed as fast as a cut one is opened
-_FORMAT = 1
+_FORMAT = 2
 _END = 8  # bytes at the end of a store: the length of its table, little endian
 
 
@@ -73,15 +74,14 @@ def read_pieces(path: Path, split: Split, key: str = "") -> Pieces:
 
     key: what the function is called with, beside the file.
     """
-    stat = path.stat()
-    return _read(path, stat.st_size, stat.st_mtime_ns, split, key)
+    return _read(path, path.stat().st_size, file_sha256(path), split, key)
 
 
 @lru_cache(maxsize=4)
-def _read(path: Path, size: int, mtime_ns: int, split: Split, key: str) -> Pieces:
+def _read(path: Path, size: int, sha256: str, split: Split, key: str) -> Pieces:
     if size < BIG:
         return _in_memory(path, split, key)
-    told = canonical_json([_FORMAT, __version__, *_source_of(split), key, str(path.absolute()), size, mtime_ns])
+    told = canonical_json([_FORMAT, __version__, *_source_of(split), key, str(path.absolute()), sha256])
     # One store for each file, so that a changed one takes the place of its last version.
     name = hashlib.sha256(canonical_json([split.__qualname__, key, str(path.absolute())]).encode()).hexdigest()[:32]
     store = paths.cache() / "index" / f"{name}.pieces"

@@ -24,7 +24,7 @@ from sambench.errors import DataError
 from sambench.loaders.open import open_dataset, unknown_image
 from sambench.masks import Region
 from sambench.provenance import canonical_json
-from sambench.types import Dataset, ImageRecord, Sample, UInt8Array
+from sambench.types import EMPTY, Dataset, ImageRecord, Sample, UInt8Array
 
 ITEMS, SOURCE = "items.json", "source.json"
 
@@ -43,7 +43,8 @@ class RatedObjects:
 
     def index(self) -> Sequence[ImageRecord]:
         """Images with objects of the study, in the order of the file."""
-        return [ImageRecord(i, len(objects)) for i, objects in self._items.items()]
+        pictures = {r.image_id: r.file for r in self._source.index()}
+        return [ImageRecord(i, len(objects), file=pictures.get(i, "")) for i, objects in self._items.items()]
 
     def load(self, image_id: str) -> Sample:
         """The rescaled image with the study's objects alone. Raises DataError on an unknown image, or an object that is gone."""
@@ -99,7 +100,7 @@ def rescaled(sample: Sample, max_side: int) -> Sample:
         height=height,
         width=width,
         instances=kept,
-        n_dropped=sample.n_dropped + len(regions) - len(kept),
+        left_out={**sample.left_out, EMPTY: sample.left_out.get(EMPTY, 0) + len(regions) - len(kept)},
         ignore=None if sample.ignore is None else rescaled_region(sample.ignore, height, width),
         read=partial(_resized, sample, height, width),
     )

@@ -77,7 +77,7 @@ class SBD:
         )
 
     def annotation_digest(self) -> str:
-        """Over names and sizes of the .mat files of the split."""
+        """Over names and bytes of the .mat files of the split."""
         return self._pairs().digest()
 
     def _pairs(self) -> Pairs:
@@ -88,7 +88,7 @@ class SBD:
         for done, (image_id, path) in enumerate(files.items()):
             progress(done, len(files))
             n = count_or_one(lambda p: sum(v != 0 for v in values_of(_read(p)[0])), path)
-            records.append(ImageRecord(image_id, n, file_bytes=pairs.image_bytes(image_id)))
+            records.append(ImageRecord(image_id, n, file=pairs.image_path(image_id)))
         return records
 
 

@@ -5,6 +5,7 @@ Readers of pictures and of formats know the file that is wrong, not whose it is;
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +14,11 @@ from typing import Any
 
 from sambench.errors import DataError
 from sambench.types import Dataset, ImageRecord, Sample, UInt8Array
+
+_REMEDIES = {
+    errno.EACCES: "give yourself the permission to read it (chmod), or use a copy that you may read",
+    errno.ENOENT: "was it moved or removed while it was read? put it back and issue the same command again",
+}
 
 
 @dataclass(eq=False)
@@ -53,7 +59,13 @@ def _read(read: Callable[[], UInt8Array], name: str, layout: tuple[str, ...]) ->
 def telling_of(name: str, layout: tuple[str, ...]) -> Iterator[None]:
     """Within it, a DataError gets what it lacks: the dataset's name, the expected layout, the step to take."""
     try:
-        yield
+        try:
+            yield
+        except OSError as e:
+            remedy = _REMEDIES.get(e.errno or 0)
+            raise DataError(
+                "a file or folder of a dataset cannot be read", where=e.filename, found=e.strerror or repr(e), remedy=remedy
+            ) from e
     except DataError as e:
         if name not in e.message:
             e.message = f"{e.message} (dataset {name!r})"

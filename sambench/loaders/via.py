@@ -20,6 +20,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from sambench import content
 from sambench.errors import DataError
 from sambench.loaders import images as image_files
 from sambench.loaders.coco_file import json_object, naming, read_picture, wrong
@@ -27,8 +28,7 @@ from sambench.loaders.coco_masks import region_of
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.open import unknown_image
 from sambench.masks import Region
-from sambench.provenance import digest, file_sha256
-from sambench.types import ImageRecord, Instance, Sample
+from sambench.types import EMPTY, ImageRecord, Instance, Sample
 
 _SHAPES = ("polygon", "polyline")
 
@@ -82,13 +82,13 @@ class ViaJson:
             width=size[1],
             instances=instances,
             read=partial(read_picture, self.name, path, size),
-            n_dropped=len(regions) - len(instances),
+            left_out={EMPTY: len(regions) - len(instances)},
         )
 
     def annotation_digest(self) -> str:
-        """Over the sha256 of all annotation files."""
+        """Over the bytes of all annotation files."""
         base = self._place()
-        return digest({folder: file_sha256(base / f) for folder, f in self.sets.items()})
+        return content.files_digest({folder: base / f for folder, f in self.sets.items()}, self.name)
 
     def _place(self) -> Path:
         base = _base(self.root, self.sets, self.trees)
@@ -107,9 +107,8 @@ class ViaJson:
         base, found = self._place(), {}
         for folder, file in self.sets.items():
             source = base / file
-            stat = source.stat()
             with naming(self.name):
-                by_file = _parsed(source, stat.st_size, stat.st_mtime_ns)
+                by_file = _parsed(source, content.file_sha256(source))
             for filename, regions in by_file.items():
                 stem = filename.rpartition(".")[0] or filename
                 if regions:
@@ -126,7 +125,7 @@ class ViaJson:
             except DataError:
                 n = len(regions)  # `load` will say what is wrong
             if n:
-                records.append(ImageRecord(image_id, n, file_bytes=path.stat().st_size if path.is_file() else 0))
+                records.append(ImageRecord(image_id, n, file=str(path)))
         return records
 
     def _words(self, region: dict[str, Any]) -> tuple[str, dict[str, str]]:
@@ -141,7 +140,7 @@ def _base(root: Path, sets: Mapping[str, str], trees: Sequence[str]) -> Path | N
 
 
 @lru_cache(maxsize=4)
-def _parsed(path: Path, _size: int, _mtime_ns: int) -> dict[str, list[Any]]:
+def _parsed(path: Path, _sha256: str) -> dict[str, list[Any]]:
     """Regions by file name."""
     raw = json_object(path)
     records = raw.get("_via_img_metadata", raw)  # a whole project as version 2 saves it, or the export of its annotations

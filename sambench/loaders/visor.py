@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from sambench import content
 from sambench.errors import DataError
 from sambench.loaders import images as image_files
 from sambench.loaders.coco_file import json_object, naming, read_picture, wrong
@@ -24,8 +25,7 @@ from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.open import unknown_image
 from sambench.loaders.polygons import fill_even_odd, integer_points
 from sambench.masks import Region
-from sambench.provenance import digest, file_sha256
-from sambench.types import ImageRecord, Instance, Sample, UInt8Array
+from sambench.types import EMPTY, ImageRecord, Instance, Sample, UInt8Array
 
 _INNER = "GroundTruth-SparseAnnotations"
 _TREES = ("", _INNER, f"2v6cgv1x04ol22qp9rm9x2j6a7/{_INNER}")
@@ -84,12 +84,12 @@ class Visor:
             instances=tuple(instances),
             read=partial(frame.read, self.name, size),
             cluster_id=video,
-            n_dropped=len(entities) - len(instances),
+            left_out={EMPTY: len(entities) - len(instances)},
         )
 
     def annotation_digest(self) -> str:
         """Over the sha256 of the split's annotation files."""
-        return digest({f.name: file_sha256(f) for f in self._files()})
+        return content.files_digest({f.name: f for f in self._files()}, self.name)
 
     def _build(self, progress: Progress) -> list[ImageRecord]:
         files, records = self._files(), []
@@ -98,14 +98,12 @@ class Visor:
             for stem, (name, entities) in self._frames(source).items():
                 n = sum(map(_has_pixels, entities))
                 if n:
-                    n_bytes = self._frame(source.stem, name).file_bytes()
-                    records.append(ImageRecord(f"{source.stem}/{stem}", n, source.stem, n_bytes))
+                    records.append(ImageRecord(f"{source.stem}/{stem}", n, source.stem, self._frame(source.stem, name).file()))
         return records
 
     def _frames(self, source: Path) -> dict[str, tuple[str, list[dict[str, Any]]]]:
-        stat = source.stat()
         with naming(self.name):
-            return _parsed(source, stat.st_size, stat.st_mtime_ns)
+            return _parsed(source, content.file_sha256(source))
 
     def _files(self) -> list[Path]:
         folder = self._place() / "annotations" / self.split
@@ -148,15 +146,9 @@ class _Frame:
         with naming(dataset):
             return self._decoded()
 
-    def file_bytes(self) -> int:
-        """Size of the file, or of the member; 0 if neither is there."""
-        if self.path.is_file():
-            return self.path.stat().st_size
-        try:
-            member = _members(self.archive).get(self.path.name) if self.archive.is_file() else None
-        except DataError:
-            return 0  # `load` will say what is wrong
-        return member.file_size if member else 0
+    def file(self) -> str:
+        """The picture's file, or the archive that holds it."""
+        return str(self.archive if self.archive.is_file() and not self.path.is_file() else self.path)
 
     def _decoded(self) -> UInt8Array:
         from PIL import Image
@@ -182,7 +174,7 @@ class _Frame:
 
 def _members(archive: Path) -> dict[str, zipfile.ZipInfo]:
     try:
-        return _listed(archive, archive.stat().st_mtime_ns)
+        return _listed(archive, content.stamp(archive))
     except (OSError, zipfile.BadZipFile) as e:
         raise DataError(
             "an archive of frames is damaged", where=archive, expected="a zip", found=str(e), remedy="fetch this archive again"
@@ -190,7 +182,7 @@ def _members(archive: Path) -> dict[str, zipfile.ZipInfo]:
 
 
 @lru_cache(maxsize=8)
-def _listed(archive: Path, _mtime_ns: int) -> dict[str, zipfile.ZipInfo]:
+def _listed(archive: Path, _stamp: content.Stamp) -> dict[str, zipfile.ZipInfo]:
     """Members by file name, whatever their folder."""
     with zipfile.ZipFile(archive) as opened:
         return {PurePosixPath(m.filename).name: m for m in opened.infolist() if not m.is_dir()}
@@ -201,7 +193,7 @@ def _base(root: Path, split: str) -> Path | None:
 
 
 @lru_cache(maxsize=4)
-def _parsed(path: Path, _size: int, _mtime_ns: int) -> dict[str, tuple[str, list[dict[str, Any]]]]:
+def _parsed(path: Path, _sha256: str) -> dict[str, tuple[str, list[dict[str, Any]]]]:
     """(file name, entities) by the frame's stem."""
     frames = json_object(path).get("video_annotations")
     if not isinstance(frames, list):

@@ -23,7 +23,7 @@ from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.pairs import Pairs, count_or_one, find_pairs, place_of
 from sambench.loaders.polygons import Polygon, fill_even_odd, integer_points
 from sambench.masks import Region
-from sambench.types import ImageRecord, Instance, Sample
+from sambench.types import EMPTY, ImageRecord, Instance, Sample
 
 _LAYOUTS = [
     {"images": f"{image}rgb_images/{{id}}.png", "labels": f"{labels}instance_annotations/{{id}}.json"}
@@ -82,11 +82,11 @@ class WoodScape:
             width=size[1],
             instances=instances,
             read=partial(read_picture, self.name, image_file, size),
-            n_dropped=len(objects) - len(instances),
+            left_out={EMPTY: len(objects) - len(instances)},
         )
 
     def annotation_digest(self) -> str:
-        """Over names and sizes of the annotation files."""
+        """Over names and bytes of the annotation files."""
         return self._pairs().digest()
 
     def _pairs(self) -> Pairs:
@@ -97,7 +97,7 @@ class WoodScape:
         for done, (image_id, path) in enumerate(files.items()):
             progress(done, len(files))
             n = count_or_one(self._count, path)
-            records.append(ImageRecord(image_id, n, file_bytes=pairs.image_bytes(image_id)))
+            records.append(ImageRecord(image_id, n, file=pairs.image_path(image_id)))
         return records
 
     def _count(self, path: Path) -> int:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sambench.content import file_sha256
 from sambench.errors import DataError
 from sambench.loaders import images as image_files
 from sambench.loaders.coco_file import json_object, naming, read_picture, wrong
@@ -20,8 +21,7 @@ from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.open import unknown_image
 from sambench.loaders.pieces import Pieces, read_pieces
 from sambench.masks import union
-from sambench.provenance import file_sha256
-from sambench.types import ImageRecord, Instance, Sample
+from sambench.types import CROWD, EMPTY, ImageRecord, Instance, Sample
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class YtVis:
             read=partial(read_picture, self.name, path, size),
             cluster_id=_video_name(image_id),
             ignore=union(crowds, *size) if crowds else None,
-            n_dropped=dropped,
+            left_out={EMPTY: dropped, CROWD: len(crowds)},
         )
 
     def annotation_digest(self) -> str:
@@ -109,8 +109,7 @@ class YtVis:
                     n += 1  # `load` will say what is wrong
             if n:
                 path = self._frame_file(name)
-                n_bytes = path.stat().st_size if path.is_file() else 0
-                records.append(ImageRecord(image_id, n, _video_name(image_id), n_bytes))
+                records.append(ImageRecord(image_id, n, _video_name(image_id), str(path)))
         return records
 
     def _content(self) -> Pieces:

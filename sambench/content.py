@@ -1,0 +1,250 @@
+"""What files hold, as sha256: the part of every identity that comes from disk. Names, sizes and times never stand for content.
+
+Hashing a large dataset takes as long as reading it, so hashes are remembered in `paths.cache()/content.sqlite`, by path, size,
+mtime, ctime and inode. ctime cannot be set back, so that a file put in place of another with equal size and mtime is noticed. A
+file changed less than two seconds ago is never remembered: the clock of a file system is too coarse to tell two such changes
+apart. The memory only saves time; where it cannot be read or written every file is read again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sambench import paths
+
+Listener = Callable[[str, int, int], None]  # (what is read, files done, files in all)
+
+_SETTLED_NS = 2_000_000_000  # age from which a file's times tell its versions apart
+_FLUSHED = 512  # hashes that are kept before they are written
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS files (
+  folder TEXT NOT NULL, name TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL,
+  inode INTEGER NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY (folder, name)) WITHOUT ROWID
+"""
+
+
+class Stamp(NamedTuple):
+    """By what a file's version is recognised without reading it."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+class _Memory:
+    """Hashes by folder and name; a folder's are read when one of them is first asked for."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.folders: dict[str, dict[str, tuple[Stamp, str]]] = {}
+        self.fresh: list[tuple[str, str, Stamp, str]] = []
+
+    def get(self, folder: str, name: str, stamp: Stamp) -> str | None:
+        held = self.folders.get(folder)
+        if held is None:
+            held = self.folders[folder] = self._read(folder)
+        known = held.get(name)
+        return known[1] if known is not None and known[0] == stamp else None
+
+    def put(self, folder: str, name: str, stamp: Stamp, sha256: str) -> None:
+        if time.time_ns() - max(stamp.mtime_ns, stamp.ctime_ns) < _SETTLED_NS:
+            return
+        self.folders.setdefault(folder, {})[name] = (stamp, sha256)
+        self.fresh.append((folder, name, stamp, sha256))
+        if len(self.fresh) >= _FLUSHED:
+            self.flush()
+
+    def flush(self) -> None:
+        fresh, self.fresh = self.fresh, []
+        if not fresh:
+            return
+        with contextlib.suppress(sqlite3.Error, OSError):
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.closing(sqlite3.connect(self.file, timeout=5)) as db, db:
+                db.execute(_SCHEMA)
+                rows = [(folder, name, *stamp, sha256) for folder, name, stamp, sha256 in fresh]
+                db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def _read(self, folder: str) -> dict[str, tuple[Stamp, str]]:
+        if not self.file.is_file():
+            return {}
+        try:
+            with contextlib.closing(sqlite3.connect(self.file, timeout=5)) as db:
+                query = "SELECT name, size, mtime_ns, ctime_ns, inode, sha256 FROM files WHERE folder = ?"
+                return {r[0]: (Stamp(*r[1:5]), r[5]) for r in db.execute(query, (folder,))}
+        except (sqlite3.Error, OSError, TypeError):
+            return {}
+
+
+_memories: dict[Path, _Memory] = {}
+_listener: ContextVar[Listener | None] = ContextVar("content_listener", default=None)
+_reading: ContextVar[dict[str, str] | None] = ContextVar("content_reading", default=None)
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 hex of a file's bytes, remembered. Raises OSError."""
+    value = _sha256(str(path))
+    flush()
+    return value
+
+
+def stamp(path: Path) -> Stamp:
+    """By what the file's version is told from others while this process runs. Raises OSError."""
+    return _stamp(os.stat(path))
+
+
+def flush() -> None:
+    """Write what was hashed since the last time. Needed where `read_bytes` was used; the other functions do it themselves."""
+    memory().flush()
+
+
+def files_sha256(files: Mapping[str, Path], what: str = "files") -> dict[str, str]:
+    """sha256 hex by name, remembered; the listener of `telling` hears how far it is. Raises OSError."""
+    out = {}
+    for done, (name, path) in enumerate(files.items()):
+        out[name] = _sha256(str(path))
+        if done % 256 == 255:
+            tell(what, done + 1, len(files))
+    flush()
+    return out
+
+
+def files_digest(files: Mapping[str, Path], what: str = "files") -> str:
+    """sha256 hex over the names and the bytes of files: the same wherever they lie, and in whatever order they are given.
+
+    what: named in progress messages. Raises OSError.
+    """
+    h = hashlib.sha256()
+    for name, value in sorted(files_sha256(files, what).items()):
+        h.update(f"{name}\0{value}\n".encode("utf-8", "surrogateescape"))
+    return h.hexdigest()
+
+
+def tree_digest(root: Path, files: Iterable[Path], what: str = "files") -> str:
+    """As `files_digest`, the names relative to a folder."""
+    return files_digest({f.relative_to(root).as_posix(): f for f in files}, what)
+
+
+def by_content(value: Any, *, absolute: bool = False) -> Any:
+    """Options as they go into an identity: a text that is the path of a file or folder becomes what that holds.
+
+    value: any nesting of dicts, lists and plain values; a new one is returned. absolute: only absolute paths are looked for, as the
+    others are relative to something else than the working directory. Raises OSError where one cannot be read.
+    """
+    if isinstance(value, Mapping):
+        return {k: by_content(v, absolute=absolute) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [by_content(v, absolute=absolute) for v in value]
+    if not isinstance(value, str | Path) or not str(value):
+        return value
+    path = Path(value).expanduser() if str(value).startswith("~") else Path(value)
+    if absolute and not path.is_absolute():
+        return value
+    try:
+        if path.is_file():
+            return {"file_sha256": file_sha256(path)}
+        if path.is_dir():
+            return {"folder_sha256": folder_digest(path)}
+    except (OSError, ValueError):  # a text that no file system takes as a name
+        if os.path.lexists(path):
+            raise
+    return str(value)
+
+
+def folder_digest(folder: Path) -> str:
+    """sha256 hex over the relative names and the bytes of all files below a folder, hidden ones left out. Raises OSError."""
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [f for f in folders if not f.startswith(".") and f != "__pycache__"]
+        found += [p for p in (Path(place, n) for n in names if not n.startswith(".")) if p.is_file()]
+    return tree_digest(folder, found, folder.name)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file; their hash is noted for `reading` and remembered, so that it costs no second reading. Raises OSError."""
+    absolute = os.path.abspath(path)
+    _regular(absolute)
+    with open(absolute, "rb") as f:
+        before = _stamp(os.fstat(f.fileno()))
+        raw = f.read()
+        unchanged = _stamp(os.fstat(f.fileno())) == before and len(raw) == before.size
+    value = hashlib.sha256(raw).hexdigest()
+    if unchanged:
+        memory().put(*os.path.split(absolute), before, value)
+    noted = _reading.get()
+    if noted is not None:
+        noted[absolute] = value
+    return raw
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[dict[str, str]]:
+    """While it holds, gets sha256 hex by absolute path of every file that this thread reads through `read_bytes`."""
+    noted: dict[str, str] = {}
+    token = _reading.set(noted)
+    try:
+        yield noted
+    finally:
+        _reading.reset(token)
+
+
+@contextlib.contextmanager
+def telling(listener: Listener) -> Iterator[None]:
+    """While it holds, `listener(what, done, total)` hears of all long reading of this thread: hashes and indexes."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+def tell(what: str, done: int, total: int) -> None:
+    """Progress for the listener of `telling`, if there is one."""
+    listener = _listener.get()
+    if listener is not None:
+        listener(what, done, total)
+
+
+def memory() -> _Memory:
+    """The memory of the cache folder that is in force."""
+    file = paths.cache() / "content.sqlite"
+    if file not in _memories:
+        _memories[file] = _Memory(file)
+    return _memories[file]
+
+
+def _sha256(path: str) -> str:
+    absolute = os.path.abspath(path)
+    folder, name = os.path.split(absolute)
+    known = memory().get(folder, name, _stamp(_regular(absolute)))
+    if known is not None:
+        return known
+    with open(absolute, "rb") as f:
+        before = _stamp(os.fstat(f.fileno()))
+        value = hashlib.file_digest(f, "sha256").hexdigest()
+        unchanged = _stamp(os.fstat(f.fileno())) == before
+    if unchanged:
+        memory().put(folder, name, before, value)
+    return value
+
+
+def _stamp(found: os.stat_result) -> Stamp:
+    return Stamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
+def _regular(path: str) -> os.stat_result:
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait without end
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return found
