@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,8 @@ def test_the_digest_knows_the_annotations_not_the_place(copies: Copies, name: st
     card = cards.dataset_card(name)
     first, second = (open_dataset(card, root=r) for r in (root, tmp_path / "copy"))
     assert first.annotation_digest() == second.annotation_digest()
-    assert list(first.index()) == list(second.index())
+    here, there = ([replace(r, file="") for r in d.index()] for d in (first, second))
+    assert here == there
 
 
 @each_fixture
