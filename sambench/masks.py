@@ -21,6 +21,19 @@ from sambench.errors import DataError
 from sambench.types import BoolArray, Window
 
 RLE = dict[str, Any]  # {'size': [H, W], 'counts': bytes}, COCO's compressed form
+MAX_PIXELS = 1 << 30  # of a frame in which a mask is drawn; pycocotools counts pixels in 32 bits and does not look
+
+
+def check_pixels(height: int, width: int, where: object) -> None:
+    """Raises DataError naming `where` if a frame is larger than any mask is drawn in, or has no pixel: asked before drawing."""
+    if height < 1 or width < 1 or height * width > MAX_PIXELS:
+        raise DataError(
+            "a size is not one of a picture",
+            where=where,
+            expected=f"width x height of 1 to {MAX_PIXELS:,} pixels",
+            found=f"{width} x {height}",
+            remedy="mend the size in the file; the picture itself says what it is",
+        )
 
 
 @dataclass(frozen=True, eq=False)

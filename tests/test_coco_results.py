@@ -199,14 +199,14 @@ WRONG = {
     "an image that is no id": ([entry(1.5)], "cannot be used", "image_id 1.5"),  # type: ignore[arg-type]
     "no score": ([{k: v for k, v in entry().items() if k != "score"}], "cannot be used", "without scores they have no order"),
     "a score that is none": ("[" + json.dumps(entry(score=float("nan"))) + "]", "cannot be used", "score nan"),
-    "a score as text": ([{**entry(), "score": "0.5"}], "cannot be used", "score '0.5'"),
+    "a score as words": ([{**entry(), "score": "high"}], "cannot be used", "score 'high'"),
     "neither box nor mask": ([{"image_id": 1, "score": 0.5}], "cannot be used", "neither"),
     "three numbers": ([entry(bbox=[1, 2, 3])], "cannot be used", "four finite numbers"),
     "a negative width": ([entry(bbox=[1, 2, -3, 4])], "cannot be used", "from 0 on"),
-    "a box of text": ([entry(bbox=[1, 2, "3", 4])], "cannot be used", "four finite numbers"),
+    "a box of words": ([entry(bbox=[1, 2, "three", 4])], "cannot be used", "four finite numbers"),
     "an infinite box": ("[" + json.dumps(entry(bbox=[1, 2, float("inf"), 4])) + "]", "cannot be used", "four finite numbers"),
     "a mask as text": ([entry(segmentation="abc")], "cannot be used", "an RLE object"),
-    "a category as text": ([entry(category_id="3")], "cannot be used", "category_id '3'"),
+    "a category as words": ([entry(category_id="cup")], "cannot be used", "category_id 'cup'"),
 }
 
 

@@ -13,23 +13,25 @@ annotation is an error of its image, when that is loaded: one broken polygon cos
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from sambench.content import file_sha256
 from sambench.errors import DataError, unknown_name
 from sambench.loaders import images as image_files
+from sambench.loaders import values
 from sambench.loaders.coco_detection import annotated
-from sambench.loaders.coco_file import CocoFile, naming, read_coco, read_picture
+from sambench.loaders.coco_file import CocoFile, category_name, naming, read_coco, read_picture
+from sambench.loaders.coco_images import below, check_crowds, only_crowds, said_size, say_of, sized_as_said
 from sambench.loaders.coco_masks import has_pixels, region_of
+from sambench.loaders.file_names import Place, locate
 from sambench.loaders.index_cache import cached_index
 from sambench.loaders.open import unknown_image
+from sambench.loaders.pairs import cluster_of
 from sambench.masks import Region, union
-from sambench.provenance import canonical_json
 from sambench.types import CROWD, EMPTY, Annotated, ImageRecord, Instance, Sample
 
 
@@ -39,7 +41,9 @@ class CocoJson:
 
     image_id is the text of the image's `id`, object_id of the annotation's. Annotations with `iscrowd` (absent: 0) become
     the ignore region. Images without other annotations are not in the index. Annotations without pixels (an empty list of
-    polygons, or one that covers no pixel centre) are dropped and counted. The file's `area` and `bbox` are not read.
+    polygons, or one that covers no pixel centre) are dropped and counted. The file's `area` and `bbox` are not read. Where an
+    image's `width` or `height` is absent or -1, the picture says it. Ids, sizes and flags may be of any type that says the
+    same (`sambench.loaders.values`), and file names are looked for as `sambench.loaders.file_names` has it.
 
     annotations: path below root, or several, of which the first that exists counts. images: folder below root, or a
     template over the image record's keys (`{file_name}`, `{id:012d}`); or several, the first that has the image. base: folder
@@ -48,7 +52,8 @@ class CocoJson:
     categories: names or ids to keep; empty keeps all. cluster: a regular expression searched in the image's path, whose
     first group is the cluster_id (say, the video). exact: the index counts masks that have pixels; that rasterises all of
     them once, and is kept between runs. all_images: images without objects are in the index too, with 0 masks: in detection each
-    false positive on them counts. skip_short: polygons of fewer than three points are left out; else they are an error of
+    false positive on them counts. crowds: `ignore`, as COCO has them, or `objects`, for tools that set `iscrowd` on every
+    mask that they write as RLE. skip_short: polygons of fewer than three points are left out; else they are an error of
     their image. image_keys, annotation_keys, category_keys: keys of these records that become
     attributes of samples and (the latter two) of instances, as text, or JSON if they are not text.
     """
@@ -66,9 +71,13 @@ class CocoJson:
     exact: bool = False
     all_images: bool = False
     skip_short: bool = False
+    crowds: Literal["ignore", "objects"] = "ignore"
     image_keys: Sequence[str] = ()
     annotation_keys: Sequence[str] = ()
     category_keys: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        check_crowds(self.crowds, self.name)
 
     @staticmethod
     def fits(
@@ -90,6 +99,7 @@ class CocoJson:
             "file_name": [self.file_name, self.path_tail],
             "skip_short": self.skip_short,
             "all_images": self.all_images,
+            "crowds": self.crowds,
         }
         return cached_index(key, [path], self._records)
 
@@ -99,19 +109,13 @@ class CocoJson:
         if image_id not in content.pieces:
             raise unknown_image(self.name, image_id, content.image_ids())
         image, annotations = content.image(image_id)
-        path, size = self._image_file(image), (image["height"], image["width"])
         with naming(self.name):
-            found = image_files.read_size(path)
+            place = self._place(image)
+            path = place.checked()
+            size = sized_as_said(path, image, f"image of {self.name}", f"image {image_id} of {content.path.name}")
             regions = [(a, self._region(a, content, size)) for a in self._kept(content, annotations)]
         instances, crowds, dropped = self._instances(content, regions)
-        if found != size:
-            raise DataError(
-                f"an image of {self.name} has another size than its annotations",
-                where=path,
-                expected=f"{size[1]} x {size[0]} (width x height, image {image_id} of {content.path.name})",
-                found=f"{found[1]} x {found[0]}",
-                remedy="compare the file with the official release: a resized copy does not fit its masks",
-            )
+        say_of(place, crowds)
         return Sample(
             dataset=self.name,
             image_id=image_id,
@@ -119,7 +123,7 @@ class CocoJson:
             width=size[1],
             instances=instances,
             read=partial(read_picture, self.name, path, size),
-            cluster_id=self._cluster_id(path),
+            cluster_id=cluster_of(self.cluster, below(path, self.root)),
             ignore=union(crowds, *size) if crowds else None,
             left_out={EMPTY: dropped, CROWD: len(crowds)},
             attributes=_attributes(image, self.image_keys),
@@ -128,12 +132,14 @@ class CocoJson:
 
     def _annotated(self, image: dict[str, Any], regions: list[tuple[dict[str, Any], Region]], content: CocoFile) -> Annotated:
         with naming(self.name):
-            return annotated(image, regions, content, self.category_names())
+            return annotated(image, regions, content, self.category_names(), crowds_are_objects=self.crowds == "objects")
 
     def category_names(self) -> dict[int, str]:
-        """Name by id of the categories that count."""
+        """Name by id of the categories that count. Raises DataError where an id is no number, as detection needs it."""
         content = self._content()
-        names = {i: str(c.get("name", i)) for i, c in content.categories.items()}
+        where = f"categories of {content.path}"
+        with naming(self.name):
+            names = {values.whole(i, "id", where): category_name(c) for i, c in content.categories.items()}
         return {i: name for i, name in names.items() if self._is_kept(content, i)} if self.categories else names
 
     def all_image_ids(self) -> list[str]:
@@ -141,9 +147,10 @@ class CocoJson:
         return self._content().image_ids()
 
     def image_size(self, image_id: str) -> tuple[int, int]:
-        """(height, width) as the file has it."""
+        """(height, width) as the file has it, or the picture, where the file does not know it."""
         image, _ = self._content().image(image_id)
-        return image["height"], image["width"]
+        with naming(self.name):
+            return said_size(image) or image_files.read_size(self._place(image).checked())
 
     def annotation_digest(self) -> str:
         """sha256 of the annotation file."""
@@ -151,32 +158,41 @@ class CocoJson:
 
     def _records(self, progress: Callable[[int, int], object]) -> list[ImageRecord]:
         content = self._content()
-        records = []
+        records, crowds, objects = [], 0, 0
         for i, image_id in enumerate(content.image_ids(), 1):
             image, annotations = content.image(image_id)
-            n = self._count(content, annotations, (image["height"], image["width"]))
-            if n or self.all_images:
-                path = self._image_file(image)
-                records.append(ImageRecord(image_id, n, self._cluster_id(path), str(path)))
+            kept = self._kept(content, annotations)
+            there = [a for a in kept if not self._is_crowd(a)]
+            crowds, objects = crowds + len(kept) - len(there), objects + len(there)
+            place = self._place(image) if there or self.all_images else None
+            n = self._count(image, there, place.path) if place else 0
+            if place and (n or self.all_images):
+                cluster = cluster_of(self.cluster, below(place.path, self.root))
+                records.append(ImageRecord(image_id, n, cluster, str(place.path)))
             if i % 100 == 0 or i == len(content.pieces):
                 progress(i, len(content.pieces))
+        if crowds and not objects:
+            raise only_crowds(self.name, content.path, crowds)
         return records
 
-    def _count(self, content: CocoFile, annotations: list[dict[str, Any]], size: tuple[int, int]) -> int:
-        objects = [a for a in self._kept(content, annotations) if not a.get("iscrowd")]
+    def _count(self, image: dict[str, Any], objects: list[dict[str, Any]], path: Path) -> int:
         if not self.exact:
             return len(objects)
         try:
+            size = said_size(image) or image_files.read_size(path)
             return sum(has_pixels(a.get("segmentation"), *size, where="", skip_short=self.skip_short) for a in objects)
         except DataError:
             return len(objects)  # `load` will say what is wrong
+
+    def _is_crowd(self, annotation: dict[str, Any]) -> bool:
+        return self.crowds == "ignore" and bool(annotation.get("iscrowd"))
 
     def _instances(
         self, content: CocoFile, regions: list[tuple[dict[str, Any], Region]]
     ) -> tuple[tuple[Instance, ...], list[Region], int]:
         instances, crowds, dropped = [], [], 0
         for a, region in regions:
-            if a.get("iscrowd"):
+            if self._is_crowd(a):
                 crowds.append(region)
             elif region.area:
                 category = content.categories.get(a.get("category_id"), {})
@@ -203,7 +219,7 @@ class CocoJson:
         _, path = self._found()
         with naming(self.name):
             content = read_coco(path, self.file_name)
-        known = {*map(str, content.categories), *(str(c.get("name", i)) for i, c in content.categories.items())}
+        known = {*map(str, content.categories), *map(category_name, content.categories.values())}
         for c in map(str, self.categories):
             if c not in known:
                 raise unknown_name(f"category of {self.name}", c, known, where=path)
@@ -223,21 +239,20 @@ class CocoJson:
             )
         return found
 
-    def _image_file(self, image: dict[str, Any]) -> Path:
-        places = [self._image_in(template, image) for template in _listed(self.images)]
-        if len(places) == 1:
-            return places[0]
-        likely = next((p for p in places if p.parent.is_dir()), places[0])
-        return next((p for p in places if p.is_file()), likely)
+    def _place(self, image: dict[str, Any]) -> Place:
+        """Where the picture of a record is, or should be."""
+        base, source = self._found()
+        names = [self._name_in(base, template, image) for template in _listed(self.images)]
+        return locate(names, self.root, where=f"image {image['id']} of {source}", beside=source.parent)
 
-    def _image_in(self, template: str, image: dict[str, Any]) -> Path:
-        base, _ = self._found()
+    def _name_in(self, base: Path, template: str, image: dict[str, Any]) -> tuple[Path, str]:
+        """(folder, name below it)."""
         if "{" not in template:
-            parts = PurePosixPath(image[self.file_name]).parts
-            return base.joinpath(template, *parts[-self.path_tail :])
+            name = str(image[self.file_name])
+            return base / template, "/".join(name.replace("\\", "/").split("/")[-self.path_tail :]) if self.path_tail else name
         try:
-            return base / template.format_map(image)
-        except (KeyError, ValueError, IndexError) as e:
+            return base, template.format_map(image)
+        except (KeyError, ValueError, IndexError, TypeError, AttributeError) as e:
             raise DataError(
                 f"the template of image paths of {self.name} does not fit",
                 where=f"option images = {template!r}",
@@ -245,16 +260,11 @@ class CocoJson:
                 found=repr(e),
             ) from e
 
-    def _cluster_id(self, path: Path) -> str:
-        if not self.cluster:
-            return ""
-        match = re.search(self.cluster, path.relative_to(self.root).as_posix())
-        return match.group(1) if match else ""
-
 
 def _attributes(record: dict[str, Any], keys: Iterable[str]) -> dict[str, str]:
     found = {k: record[k] for k in keys if k in record}
-    return {k: v if isinstance(v, str) else canonical_json(v) for k, v in found.items()}
+    where = f"record {record.get('id')}"
+    return {k: v if isinstance(v, str) else values.json_text(v, k, where) for k, v in found.items()}
 
 
 def _listed(value: str | Sequence[str]) -> Sequence[str]:

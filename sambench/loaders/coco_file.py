@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sambench.errors import DataError
-from sambench.loaders import images
+from sambench.loaders import images, values
 from sambench.loaders.pieces import Pieces, read_pieces
 from sambench.types import UInt8Array
 
@@ -21,7 +21,7 @@ class CocoFile:
 
     path: Path
     pieces: Pieces
-    categories: dict[Any, dict[str, Any]]
+    categories: dict[int | str, dict[str, Any]]
 
     def image_ids(self) -> list[str]:
         """In the file's order."""
@@ -36,8 +36,14 @@ class CocoFile:
         """The category's name, its id where the file does not name it, or '' without one."""
         category = annotation.get("category_id")
         if category in self.categories:
-            return str(self.categories[category].get("name", category))
+            return category_name(self.categories[category])
         return "" if category is None else str(category)
+
+
+def category_name(category: dict[str, Any]) -> str:
+    """Of a category's record; its id where it has none."""
+    name = category.get("name")
+    return name if isinstance(name, str) else str(category["id"]) if name is None else values.shown(name)
 
 
 def read_coco(path: Path, name_key: str) -> CocoFile:
@@ -85,38 +91,75 @@ def wrong(message: str, path: Path, expected: str, found: str, remedy: str | Non
 
 
 def split_coco(path: Path, name_key: str) -> tuple[dict[str, Any], Iterator[tuple[str, Any]]]:
-    """Checked, and cut into [image record, annotations]; the head has the categories."""
+    """Checked, its ids, sizes and flags made plain, and cut into [image record, annotations]; the head has the categories."""
     raw = json_object(path)
     lacking = [k for k in ("images", "annotations") if not isinstance(raw.get(k), list)]
     if lacking:
-        found = "keys " + ", ".join(map(repr, raw)) if raw else "an empty object"
+        found = "keys " + values.shown([*raw], 200) if raw else "an empty object"
         raise wrong("an annotation file is not in COCO's form", path, "lists " + " and ".join(map(repr, lacking)), found)
     records: dict[str, dict[str, Any]] = {}
+    written: dict[str, Any] = {}
     for i, image in enumerate(raw["images"]):
-        _check_image(image, i, name_key, path)
-        if str(image["id"]) in records:
-            raise wrong("two images have the same id", path, "ids that occur once", f"id {image['id']} again at images[{i}]")
-        records[str(image["id"])] = image
+        given = image.get("id") if isinstance(image, dict) else None
+        image_id = str(_plain_image(image, f"images[{i}] of {path}", name_key)["id"])
+        if image_id in records:
+            raise values.twice("images", written[image_id], given, f"images[{i}] of {path}")
+        records[image_id], written[image_id] = image, given
     by_image: dict[str, list[dict[str, Any]]] = {}
-    seen: set[str] = set()
+    seen: dict[str, Any] = {}
     for i, a in enumerate(raw["annotations"]):
-        if not isinstance(a, dict) or "id" not in a or "image_id" not in a:
-            raise wrong("an annotation lacks a key", path, "an object with id and image_id", f"annotations[{i}]: {a!r:.120}")
-        if str(a["id"]) in seen:
-            raise wrong("two annotations have the same id", path, "ids that occur once", f"{a['id']} again at annotations[{i}]")
-        seen.add(str(a["id"]))
-        if str(a["image_id"]) not in records:
-            found = f"annotation {a['id']} belongs to image {a['image_id']}, which is not among the {len(records)} images"
+        given = a.get("id") if isinstance(a, dict) else None
+        object_id, image_id = _plain_annotation(a, f"annotations[{i}] of {path}")
+        if object_id in seen:
+            raise values.twice("annotations", seen[object_id], given, f"annotations[{i}] of {path}")
+        seen[object_id] = given
+        if image_id not in records:
+            found = f"annotation {object_id} belongs to image {image_id:.80}, which is not among the {len(records)} images"
             raise wrong("an annotation belongs to no image", path, "image ids of the file", found)
-        by_image.setdefault(str(a["image_id"]), []).append(a)
-    categories = [c for c in raw.get("categories") or () if isinstance(c, dict) and "id" in c]
-    return {"categories": categories}, ((i, [image, by_image.get(i, [])]) for i, image in records.items())
+        by_image.setdefault(image_id, []).append(a)
+    head = {"categories": plain_categories(raw.get("categories"), path)}
+    return head, ((i, [image, by_image.get(i, [])]) for i, image in records.items())
 
 
-def _check_image(image: Any, i: int, name_key: str, path: Path) -> None:
-    expected = f"id, {name_key} (text), height and width (positive integers)"
-    if not isinstance(image, dict) or "id" not in image:
-        raise wrong("an image record lacks a key", path, expected, f"images[{i}]: {image!r:.120}")
-    sizes_ok = all(type(image.get(k)) is int and image[k] > 0 for k in ("height", "width"))
-    if not sizes_ok or not isinstance(image.get(name_key), str):
-        raise wrong("an image record lacks a key", path, expected, f"images[{i}], id {image['id']}: {image!r:.160}")
+def _plain_image(image: Any, where: str, name_key: str) -> dict[str, Any]:
+    """The record, its id and sizes plain; a size is None where the file does not know it."""
+    if not isinstance(image, dict) or "id" not in image or name_key not in image:
+        expected = f"an object with id and {name_key}"
+        raise DataError("an image record lacks a key", where=where, expected=expected, found=values.shown(image, 160))
+    image["id"] = values.plain_id(image["id"], "id", where)
+    values.text(image[name_key], name_key, where)
+    for key in ("height", "width"):
+        image[key] = values.side(image.get(key), key, where)
+    return image
+
+
+def _plain_annotation(a: Any, where: str) -> tuple[str, str]:
+    """(its id, its image's id) as texts, and the record's ids and flag made plain."""
+    if not isinstance(a, dict) or "id" not in a or "image_id" not in a:
+        expected = "an object with id and image_id"
+        raise DataError("an annotation lacks a key", where=where, expected=expected, found=values.shown(a, 120))
+    a["id"], a["image_id"] = values.plain_id(a["id"], "id", where), values.plain_id(a["image_id"], "image_id", where)
+    plain_kind(a, where)
+    return str(a["id"]), str(a["image_id"])
+
+
+def plain_kind(a: dict[str, Any], where: str) -> None:
+    """What an annotation is of: its category's id (None without one) and whether it is a crowd, made plain."""
+    if a.get("category_id") is not None:
+        a["category_id"] = values.plain_id(a["category_id"], "category_id", where)
+    if "iscrowd" in a:
+        a["iscrowd"] = values.flag(a["iscrowd"], "iscrowd", where)
+
+
+def plain_categories(given: Any, path: Path) -> list[dict[str, Any]]:
+    """Category records that have an id, made plain. Raises DataError: no list, or two categories of one id."""
+    if not isinstance(given, list | None):
+        raise wrong("an annotation file is in another form", path, "categories, a list of objects", values.shown(given))
+    known: dict[int | str, dict[str, Any]] = {}
+    for i, category in enumerate(given or ()):
+        if isinstance(category, dict) and "id" in category:
+            where = f"categories[{i}] of {path}"
+            plain = {**category, "id": values.plain_id(category["id"], "id", where)}
+            if known.setdefault(plain["id"], plain) != plain:
+                raise values.twice("categories", known[plain["id"]]["id"], category["id"], where)
+    return list(known.values())

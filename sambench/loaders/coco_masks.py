@@ -9,7 +9,10 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from sambench.errors import DataError
-from sambench.masks import RLE, Region
+from sambench.loaders import values
+from sambench.masks import RLE, Region, check_pixels
+
+MOST_STEPS = 1 << 24  # of one polygon: some 300 MB in pycocotools
 
 
 def region_of(segmentation: Any, height: int, width: int, *, where: str, skip_short: bool = False) -> Region:
@@ -28,24 +31,25 @@ def region_of(segmentation: Any, height: int, width: int, *, where: str, skip_sh
         "an annotation has no segmentation",
         where=where,
         expected="a list of polygons, or RLE with size and counts",
-        found=f"{segmentation!r:.80}",
+        found="nothing" if segmentation is None else values.shown(segmentation),
     )
 
 
 def has_pixels(segmentation: Any, height: int, width: int, *, where: str, skip_short: bool = False) -> bool:
     """Whether `region_of` gives a mask that is not empty, without decoding it. Raises DataError as that does, but reads
     an RLE only as far as its first foreground pixel."""
-    if isinstance(segmentation, dict):
-        counts = segmentation.get("counts")
+    if isinstance(segmentation, dict) and "counts" in segmentation:
+        counts = segmentation["counts"]
         if isinstance(counts, str | bytes):
             counts = _runs(counts.encode("utf-8", "replace") if isinstance(counts, str) else counts, limit=2)
         first = counts[1] if isinstance(counts, list) and len(counts) > 1 else 0
         if segmentation.get("size") == [height, width] and type(first) is int and first > 0:
             return True
-    elif isinstance(segmentation, list):
+        return sum(_checked_runs(segmentation, height, width, where)[1::2]) > 0
+    if isinstance(segmentation, list):
         polygons = [p for p in segmentation if not (skip_short and _is_short(p))]
         return bool(polygons) and int(coco_mask.area(_merged(polygons, height, width, where))) > 0
-    return region_of(segmentation, height, width, where=where, skip_short=skip_short).area > 0
+    return region_of(segmentation, height, width, where=where).area > 0  # which says what is wrong
 
 
 def _from_polygons(polygons: list[Any], height: int, width: int, where: str) -> Region:
@@ -55,59 +59,81 @@ def _from_polygons(polygons: list[Any], height: int, width: int, where: str) -> 
 
 
 def _merged(polygons: list[Any], height: int, width: int, where: str) -> RLE:
-    for i, polygon in enumerate(polygons):
-        problem = _problem_of(polygon, height, width)
-        if problem:
-            raise DataError(
-                "an annotation has a broken polygon",
-                where=where,
-                expected="each polygon a list x1, y1, x2, y2, ... of at least 6 finite numbers, even in count",
-                found=f"polygon {i} {problem}",
-            )
-    parts = coco_mask.frPyObjects([[float(c) for c in p] for p in polygons], height, width)
-    merged: RLE = coco_mask.merge(parts)
+    check_pixels(height, width, where)
+    read = [_coordinates(polygon, i, height, width, where) for i, polygon in enumerate(polygons)]
+    steps = [_steps(p) for p in read]
+    most = max(4 * MOST_STEPS, 20 * height * width)
+    if max(steps) > MOST_STEPS or sum(steps) > most:
+        raise _broken_polygon(
+            where,
+            f"a polygon's outline of at most {MOST_STEPS // 5:,} pixels, and all outlines together of {most // 5:,}",
+            f"{sum(map(len, read)) // 2:,} points, {sum(steps) // 5:,} pixels of outline in a picture of {width} x {height}",
+        )
+    merged: RLE = coco_mask.merge(coco_mask.frPyObjects(read, height, width))
     return merged
 
 
-def _problem_of(polygon: Any, height: int, width: int) -> str | None:
+def _steps(polygon: list[float]) -> int:
+    """How far the rasteriser walks: it keeps every step of every edge, five to a pixel, in memory."""
+    xy = np.array(polygon, np.float64).reshape(-1, 2)
+    return int(5 * np.abs(xy - np.roll(xy, -1, axis=0)).max(axis=1).sum()) + len(xy)
+
+
+def _coordinates(polygon: Any, i: int, height: int, width: int, where: str) -> list[float]:
+    """A polygon's numbers. Raises DataError where it is none."""
+    expected = "each polygon a list x1, y1, x2, y2, ... of at least 6 finite numbers, even in count"
     if not isinstance(polygon, list):
-        return f"is not a list: {polygon!r:.60}"
+        raise _broken_polygon(where, expected, f"polygon {i} is not a list: {values.shown(polygon, 60)}")
     if len(polygon) % 2 or len(polygon) < 6:
-        return f"has {len(polygon)} numbers"
+        raise _broken_polygon(where, expected, f"polygon {i} has {len(polygon)} numbers")
     limit = 16 * max(height, width) + 1024
     if {*map(type, polygon)} <= {int, float} and max(polygon) <= limit and min(polygon) >= -limit and math.isfinite(sum(polygon)):
-        return None  # nearly every one of the millions in a big file; what follows only says what is wrong
-    odd = next((c for c in polygon if not _is_number(c)), None)
-    if odd is not None or None in polygon:
-        return f"has the coordinate {odd!r:.40}"
+        return [float(c) for c in polygon]  # nearly every one of the millions in a big file; what follows is for the others
+    try:
+        read = [values.number(c, f"polygon {i}", where) for c in polygon]
+    except DataError as e:
+        raise _broken_polygon(where, expected, f"polygon {i} has the coordinate {e.found}") from e
     # The rasteriser walks every step of an edge: a coordinate of 1e9 would take its memory, not clip.
-    far = next((c for c in polygon if abs(c) > limit), None)
-    return None if far is None else f"has the coordinate {far!r:.40}, far outside {width} x {height}"
+    far = next((c for c in read if abs(c) > limit), None)
+    if far is not None:
+        raise _broken_polygon(where, expected, f"polygon {i} has the coordinate {far!r:.40}, far outside {width} x {height}")
+    return read
 
 
 def _is_short(polygon: Any) -> bool:
-    return isinstance(polygon, list) and len(polygon) in (0, 2, 4) and all(map(_is_number, polygon))
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) is int or (isinstance(value, float) and math.isfinite(value))  # isfinite refuses huge integers
+    return isinstance(polygon, list) and len(polygon) in (0, 2, 4)
 
 
 def _from_rle(rle: dict[str, Any], height: int, width: int, where: str) -> Region:
-    if rle.get("size") != [height, width]:
-        raise _broken_rle(where, f"size [{height}, {width}] (height, width), as the image", f"size {rle.get('size')!r:.40}")
-    counts = rle["counts"]
+    runs = _checked_runs(rle, height, width, where)
+    return Region.from_rle(coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width))
+
+
+def _checked_runs(rle: dict[str, Any], height: int, width: int, where: str) -> list[int]:
+    """Run lengths, none negative, that add up to the frame. Raises DataError."""
+    check_pixels(height, width, where)
+    _check_rle_size(rle.get("size"), height, width, where)
+    counts, runs = rle["counts"], None
     if isinstance(counts, str | bytes):
         runs = _runs(counts.encode("utf-8", "replace") if isinstance(counts, str) else counts)
-    elif isinstance(counts, list) and all(type(c) is int for c in counts):
-        runs = counts
-    else:
-        runs = None
+    elif isinstance(counts, list):
+        runs = values.run_lengths(counts, "counts of an RLE", where)
     if runs is None or any(c < 0 for c in runs) or sum(runs) != height * width:
         found = "counts that do not decode" if runs is None else f"runs that add up to {sum(runs)}"
         raise _broken_rle(where, f"runs, none negative, that add up to {height * width} pixels", found)
-    compressed = coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)
-    return Region.from_rle(compressed)
+    return runs
+
+
+def _check_rle_size(size: Any, height: int, width: int, where: str) -> None:
+    if size == [height, width]:
+        return
+    expected = f"size [{height}, {width}] (height, width), as the image"
+    try:
+        read = [values.whole(v, "size of an RLE", where) for v in size] if isinstance(size, list) else None
+    except DataError as e:
+        raise _broken_rle(where, expected, f"size {values.shown(size, 40)}") from e
+    if read != [height, width]:
+        raise _broken_rle(where, expected, f"size {values.shown(size, 40)}")
 
 
 def _runs(counts: bytes, limit: int = 0) -> list[int] | None:
@@ -130,6 +156,10 @@ def _runs(counts: bytes, limit: int = 0) -> list[int] | None:
             if len(runs) == limit:
                 return runs
     return None if shift else runs
+
+
+def _broken_polygon(where: str, expected: str, found: str) -> DataError:
+    return DataError("an annotation has a broken polygon", where=where, expected=expected, found=found)
 
 
 def _broken_rle(where: str, expected: str, found: str) -> DataError:

@@ -28,7 +28,7 @@ from pycocotools import mask as coco_mask
 from sambench.content import file_sha256
 from sambench.errors import DataError
 from sambench.loaders.coco_masks import region_of
-from sambench.loaders.results_index import Index, read_index
+from sambench.loaders.results_index import Entry, Index, plain_entry, read_index
 from sambench.masks import RLE, Region, rle_pixels
 
 GAP = 1 << 16  # bytes between two entries that are read along rather than sought over
@@ -112,7 +112,11 @@ class Detections:
         seen = set()
         for i in range(len(self)):
             mask = self.segmentations[i]
-            seen.add((int(self.category_id[i]), float(self.score[i]), self.box_xywh[i].tobytes(), json.dumps(mask) if mask else ""))
+            try:
+                drawn = json.dumps(mask) if mask else ""
+            except RecursionError:
+                drawn = f"no mask, {i}"  # nested so deeply that it is none: its image will say so
+            seen.add((int(self.category_id[i]), float(self.score[i]), self.box_xywh[i].tobytes(), drawn))
         return len(self) - len(seen)
 
 
@@ -165,26 +169,25 @@ class ResultsFile:
         slot = self._slots.get(image_id)
         first, last = (0, 0) if slot is None else self.index.starts[slot : slot + 2]
         entries = self._entries(int(first), int(last))
-        boxes = [e.get("bbox") or [math.nan] * 4 for e in entries]
         return Detections(
             image_id=image_id,
             path=self.path,
             position=self.index.position[first:last].astype(np.int64),
-            category_id=np.array([e.get("category_id", NO_CATEGORY) for e in entries], np.int64),
-            score=np.array([e["score"] for e in entries], np.float64),
-            box_xywh=np.array(boxes, np.float64).reshape(-1, 4),
-            # An empty list beside a box is how some detectors write "no mask"; alone it is a mask without pixels.
-            segmentations=tuple(e.get("segmentation") or (None if e.get("bbox") else []) for e in entries),
+            category_id=np.array([NO_CATEGORY if e.category_id is None else e.category_id for e in entries], np.int64),
+            score=np.array([e.score for e in entries], np.float64),
+            box_xywh=np.array([e.box or [math.nan] * 4 for e in entries], np.float64).reshape(-1, 4),
+            segmentations=tuple(e.mask for e in entries),
         )
 
     def sha256(self) -> str:
         """Of the file's bytes."""
         return file_sha256(self.path)
 
-    def _entries(self, first: int, last: int) -> list[dict[str, Any]]:
+    def _entries(self, first: int, last: int) -> list[Entry]:
         """Entries first .. last - 1 of the index, read and parsed; neighbours in the file with one read."""
         starts, ends = self.index.offset[first:last].tolist(), self.index.end[first:last].tolist()
-        out: list[dict[str, Any]] = []
+        positions = self.index.position[first:last].tolist()
+        out: list[Entry] = []
         try:
             with self.path.open("rb") as f:
                 i = 0
@@ -194,9 +197,11 @@ class ResultsFile:
                         j += 1
                     f.seek(starts[i])
                     raw = f.read(ends[j - 1] - starts[i])
-                    out += [json.loads(raw[starts[k] - starts[i] : ends[k] - starts[i]]) for k in range(i, j)]
+                    for k in range(i, j):
+                        entry = json.loads(raw[starts[k] - starts[i] : ends[k] - starts[i]])
+                        out.append(plain_entry(entry, positions[k], self.path))
                     i = j
-        except (OSError, ValueError) as e:
+        except (OSError, ValueError, AttributeError, RecursionError) as e:
             raise DataError(
                 "a results file changed while it was in use",
                 where=self.path,

@@ -16,6 +16,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -183,9 +184,28 @@ def count_or_one(count: Callable[[Path], int], path: Path) -> int:
 
 
 def cluster_of(pattern: str, image_id: str) -> str:
-    """First group of a regular expression searched in the id, '' (the image stands alone) if it does not match or is ''."""
-    match = re.search(pattern, image_id) if pattern else None
-    return match.group(1) if match else ""
+    """First group of a regular expression searched in the id, '' (the image stands alone) if it does not match or is ''.
+
+    Raises CardError where the pattern, an option of a card, is no regular expression with a group."""
+    match = _compiled(pattern).search(image_id) if pattern else None
+    return (match.group(1) or "") if match else ""
+
+
+@lru_cache(maxsize=16)
+def _compiled(pattern: Any) -> re.Pattern[str]:
+    try:
+        compiled = re.compile(pattern)
+        found = "no group" if isinstance(compiled.pattern, str) else "bytes"
+        if compiled.groups and found != "bytes":
+            return compiled
+    except (re.error, TypeError, RecursionError, OverflowError) as e:
+        found = str(e)
+    raise CardError(
+        "a card's option `cluster` does not fit",
+        where=f"option cluster = {pattern!r:.80}",
+        expected="a regular expression with a group, as '/(video[0-9]+)/'",
+        found=found,
+    )
 
 
 def _check(layout: Mapping[str, Any]) -> None:

@@ -8,30 +8,32 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import os
 import re
 import uuid
 import zipfile
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from sambench import __version__, paths
 from sambench.errors import DataError
+from sambench.loaders import values
 from sambench.provenance import canonical_json
 
 BIG = 48 << 20  # bytes from which the index is kept in the cache
 CHUNK = 8 << 20
 LONGEST = 64 << 20  # bytes of one entry
-_FORMAT = 2
+_FORMAT = 3
 _SPACE = re.compile(r"[ \t\n\r]*")
+FARTHEST = 1e9  # pixels
+_NO_SCORE = "give every detection its score: without scores they have no order, and no precision follows"
 _FORM = 'a list [{"image_id": ..., "category_id": ..., "bbox": [x, y, width, height], "score": ...}, ...]'
 
 
@@ -94,8 +96,13 @@ def _scan(path: Path) -> Index:
     counts, categories = [0, 0, 0], set[int]()
     with path.open("rb") as f:
         for first, last, entry in _entries(f, path):
-            image_id = _checked(entry, len(slot), path, counts, categories)
-            slot.append(slots.setdefault(image_id, len(slots)))
+            plain = plain_entry(entry, len(slot), path)
+            counts[0] += plain.box is not None
+            counts[1] += bool(plain.mask)
+            if plain.category_id is not None:
+                counts[2] += 1
+                categories.add(plain.category_id)
+            slot.append(slots.setdefault(plain.image_id, len(slots)))
             offset.append(first)
             end.append(last)
     of = np.frombuffer(slot, np.int32) if slot else np.zeros(0, np.int32)
@@ -135,7 +142,7 @@ def _entries(f: BinaryIO, path: Path) -> Iterator[tuple[int, int, Any]]:
             try:
                 value, stop = decode(text, pos)
                 if not isinstance(value, dict):
-                    _wrong_entry(path, n, "an object", repr(value))
+                    _wrong_entry(path, n, "an object", values.shown(value))
                 if not str(value.get("image_id")).isascii():  # raw or escaped: only UTF-8 tells
                     value = json.loads(text[pos:stop].encode("latin-1"))
                 yield base + pos, base + stop, value
@@ -160,43 +167,51 @@ def _entries(f: BinaryIO, path: Path) -> Iterator[tuple[int, int, Any]]:
         text, base, pos = text[pos:] + more, base + pos, 0
 
 
-def _checked(entry: dict[str, Any], n: int, path: Path, counts: list[int], categories: set[int]) -> str:
-    """The entry's image id as text. Raises DataError; adds 1 to counts (boxes, masks, categories) for each that it has."""
-    image_id = entry.get("image_id")
-    if type(image_id) is not int and not (isinstance(image_id, str) and image_id):
-        _wrong_entry(path, n, "image_id, a whole number or text", _said(entry, "image_id"))
-    score = entry.get("score")
-    if type(score) not in (int, float) or not math.isfinite(score):  # type: ignore[arg-type]
-        lacking = "score" not in entry
-        remedy = "give every detection its score: without scores they have no order, and no precision follows" if lacking else None
-        _wrong_entry(path, n, "score, a finite number", _said(entry, "score"), remedy)
-    box, mask, category = entry.get("bbox"), entry.get("segmentation"), entry.get("category_id")
-    if box:
-        if not isinstance(box, list) or len(box) != 4 or not _finite(box):
-            _wrong_entry(path, n, "bbox, four finite numbers x, y, width, height", _said(entry, "bbox"))
+class Entry(NamedTuple):
+    """A detection as a file has it, its values made plain. box: x, y, width, height, or None. mask: RLE or polygons as they stand
+    there, [] for one without pixels, or None. category_id: None where there is none, or null."""
+
+    image_id: str
+    score: float
+    box: list[float] | None
+    mask: Any
+    category_id: int | None
+
+
+def plain_entry(given: dict[str, Any], n: int, path: Path) -> Entry:
+    """Element n of the list. Raises DataError naming what of it cannot be used."""
+
+    def read(key: str, value: Callable[[Any], Any], expected: str) -> Any:
+        try:
+            return value(given.get(key))
+        except DataError:
+            _wrong_entry(path, n, f"{key}{expected}", _said(given, key), _NO_SCORE if key == "score" and key not in given else None)
+
+    image_id = read("image_id", lambda v: str(values.plain_id(v, "", "")), ", a whole number or text")
+    score = read("score", lambda v: values.number(v, "", ""), ", a finite number")
+    box = mask = category = None
+    if given.get("bbox") not in (None, []):
+        box = read("bbox", lambda v: values.numbers(v, "", "", n=4), ", four finite numbers x, y, width, height")
+        if max(map(abs, box)) >= FARTHEST:
+            _wrong_entry(path, n, "bbox, four finite numbers of pixels", _said(given, "bbox"))
         if box[2] < 0 or box[3] < 0:
-            _wrong_entry(path, n, "bbox with a width and height from 0 on", _said(entry, "bbox"))
-        counts[0] += 1
-    if mask:
+            _wrong_entry(path, n, "bbox with a width and height from 0 on", _said(given, "bbox"))
+    if given.get("segmentation") is not None:
+        mask = given["segmentation"]
         if not isinstance(mask, list | dict):
-            _wrong_entry(path, n, "segmentation, an RLE object or a list of polygons", _said(entry, "segmentation"))
-        counts[1] += 1
-    elif mask is None and not box:
+            _wrong_entry(path, n, "segmentation, an RLE object or a list of polygons", _said(given, "segmentation"))
+        # An empty list beside a box is how some detectors write "no mask"; alone it is a mask without pixels.
+        mask = mask or (None if box else [])
+    elif box is None:
         _wrong_entry(path, n, "bbox or segmentation", "neither")
-    if category is not None:
-        if type(category) is not int or not 0 <= category < 1 << 62:
-            _wrong_entry(path, n, "category_id, a whole number from 0 on", _said(entry, "category_id"))
-        counts[2] += 1
-        categories.add(category)
-    return str(image_id)
-
-
-def _finite(box: list[Any]) -> bool:
-    return all(type(v) in (int, float) and -1e9 < v < 1e9 for v in box)
+    if given.get("category_id") is not None:
+        span = {"low": 0, "high": (1 << 62) - 1}
+        category = read("category_id", lambda v: values.whole(v, "", "", **span), ", a whole number from 0 on")
+    return Entry(image_id, score, box, mask, category)
 
 
 def _said(entry: dict[str, Any], key: str) -> str:
-    return f"{key} {entry[key]!r:.80}" if key in entry else f"no {key} among {', '.join(map(repr, entry))}"
+    return f"{key} {values.shown(entry[key])}" if key in entry else f"no {key} among {values.shown([*entry])}"
 
 
 def _not_a_list(text: str, path: Path) -> NoReturn:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
 from typing import Any
 
 from sambench.errors import DataError
@@ -41,26 +40,15 @@ def plain_id(value: Any, what: str, where: object) -> int | str:
     raise _unusable(value, what, where, "an id, a whole number or text")
 
 
-def unique(ids: Iterable[Any], what: str, where: object) -> list[int | str]:
-    """`plain_id` of each. Raises DataError where two are one id, also if they are written in different ways, as 1 and "1"."""
-    first: dict[int | str, Any] = {}
-    for given in ids:
-        known = plain_id(given, what, where)
-        if known in first:
-            raise twice(known, first[known], given, what, where)
-        first[known] = given
-    return list(first)
-
-
-def twice(known: int | str, first: Any, again: Any, what: str, where: object) -> DataError:
-    """The error for an id that stands there twice. first, again: how the file writes it."""
+def twice(things: str, first: Any, again: Any, where: object) -> DataError:
+    """The error for an id that two things have, also if it is written in two ways. first, again: how the file writes it."""
     alike = shown(first) == shown(again)
     return DataError(
-        f"an id stands there twice: {what}",
+        f"two {things} have the same id",
         where=where,
         expected="ids that occur once",
-        found=f"{known!r} again" if alike else f"{shown(first)} and {shown(again)}, which are one id",
-        remedy="give every entry an id of its own",
+        found=f"{shown(again)} again" if alike else f"{shown(first)} and {shown(again)}, which are one id",
+        remedy=f"give each of the {things} an id of its own",
     )
 
 

@@ -6,17 +6,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sambench.content import file_sha256
 from sambench.errors import DataError
 from sambench.loaders import images as image_files
-from sambench.loaders.coco_file import json_object, naming, read_picture, wrong
+from sambench.loaders import values
+from sambench.loaders.coco_file import category_name, json_object, naming, plain_categories, plain_kind, read_picture, wrong
+from sambench.loaders.coco_images import check_crowds, only_crowds, said_size, say_of, sized_as_said
 from sambench.loaders.coco_masks import has_pixels, region_of
+from sambench.loaders.file_names import Place, locate
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.open import unknown_image
 from sambench.loaders.pieces import Pieces, read_pieces
@@ -30,10 +33,11 @@ class YtVis:
 
     image_id is the frame's file name without its suffix ('<video>/img_0000001'), object_id the annotation's id, which an
     instance keeps over its video; cluster_id is the video's folder. Crowds become the frame's ignore region. Frames without objects
-    are not in the index.
+    are not in the index. Values of other types that say the same are taken as `CocoJson` takes them; so are file names, and sizes
+    that are absent or -1.
 
     annotations: path below root, or several, of which the first that exists counts. frames: folder below root that file
-    names are relative to, or several, the first that has the frame.
+    names are relative to, or several, the first that has the frame. crowds: `ignore`, or `objects`, as `CocoJson` has it.
     """
 
     root: Path
@@ -41,6 +45,10 @@ class YtVis:
     variant: str = "default"
     annotations: str | Sequence[str] = "annotations.json"
     frames: str | Sequence[str] = ""
+    crowds: Literal["ignore", "objects"] = "ignore"
+
+    def __post_init__(self) -> None:
+        check_crowds(self.crowds, self.name)
 
     @staticmethod
     def fits(root: Path, *, annotations: str | Sequence[str] = "annotations.json", **_: Any) -> bool:
@@ -49,7 +57,8 @@ class YtVis:
 
     def index(self) -> Sequence[ImageRecord]:
         """Frames with objects, video by video in the file's order; the file is read once, then the counts are remembered."""
-        return cached_index({"dataset": self.name, "frames": self.frames}, [self._annotation_file()], self._build)
+        key = {"dataset": self.name, "frames": self.frames, "crowds": self.crowds}
+        return cached_index(key, [self._annotation_file()], self._build)
 
     def load(self, image_id: str) -> Sample:
         """Raises DataError: unknown id, missing frame or another size of it, or a broken mask."""
@@ -57,29 +66,23 @@ class YtVis:
         if image_id not in content:
             raise unknown_image(self.name, image_id, list(content))
         video, name, objects = content[image_id]
-        names = {c["id"]: str(c.get("name", c["id"])) for c in content.head["categories"]}
-        path, size = self._frame_file(name), (video["height"], video["width"])
+        names = {c["id"]: category_name(c) for c in content.head["categories"]}
         instances, crowds, dropped = [], [], 0
         with naming(self.name):
-            found = image_files.read_size(path)
+            place = self._place(name, content.path)
+            path = place.checked()
+            size = sized_as_said(path, video, f"frame of {self.name}", f"video {video['id']} of {content.path.name}")
             for annotation, segmentation in objects:
                 where = f"annotation {annotation['id']}, frame {name} of {content.path}"
                 region = region_of(segmentation, *size, where=where)
-                if annotation.get("iscrowd"):
+                if self._is_crowd(annotation):
                     crowds.append(region)
                 elif region.area:
                     category = annotation.get("category_id", "")
                     instances.append(Instance(str(annotation["id"]), region, category=names.get(category, str(category))))
                 else:
                     dropped += 1
-        if found != size:
-            raise DataError(
-                f"a frame of {self.name} has another size than its annotations",
-                where=path,
-                expected=f"{size[1]} x {size[0]} (width x height, video {video['id']} of {content.path.name})",
-                found=f"{found[1]} x {found[0]}",
-                remedy="compare the file with the official release: a resized copy does not fit its masks",
-            )
+        say_of(place, crowds)
         return Sample(
             dataset=self.name,
             image_id=image_id,
@@ -97,20 +100,36 @@ class YtVis:
         return file_sha256(self._annotation_file())
 
     def _build(self, progress: Progress) -> list[ImageRecord]:
-        content, records = self._content(), []
+        content, records, n_crowds, n_objects = self._content(), [], 0, 0
         for done, image_id in enumerate(content):
             if done % 100 == 0:
                 progress(done, len(content))
-            n, (video, name, objects) = 0, content[image_id]
-            for annotation, segmentation in objects:
-                try:
-                    n += not annotation.get("iscrowd") and has_pixels(segmentation, video["height"], video["width"], where="")
-                except DataError:
-                    n += 1  # `load` will say what is wrong
+            video, name, objects = content[image_id]
+            there = [segmentation for annotation, segmentation in objects if not self._is_crowd(annotation)]
+            n_crowds, n_objects = n_crowds + len(objects) - len(there), n_objects + len(there)
+            n = self._count(video, name, there, content.path) if there else 0
             if n:
-                path = self._frame_file(name)
+                path = self._place(name, content.path).path
                 records.append(ImageRecord(image_id, n, _video_name(image_id), str(path)))
+        if n_crowds and not n_objects:
+            raise only_crowds(self.name, content.path, n_crowds)
         return records
+
+    def _count(self, video: dict[str, Any], name: str, segmentations: list[Any], source: Path) -> int:
+        try:
+            size = said_size(video) or image_files.read_size(self._place(name, source).path)
+        except DataError:
+            return len(segmentations)  # `load` will say what is wrong
+        n = 0
+        for segmentation in segmentations:
+            try:
+                n += has_pixels(segmentation, *size, where="")
+            except DataError:
+                n += 1
+        return n
+
+    def _is_crowd(self, annotation: dict[str, Any]) -> bool:
+        return self.crowds == "ignore" and bool(annotation.get("iscrowd"))
 
     def _content(self) -> Pieces:
         path = self._annotation_file()
@@ -130,37 +149,47 @@ class YtVis:
             )
         return found
 
-    def _frame_file(self, name: str) -> Path:
-        places = [self.root / folder / name for folder in _listed(self.frames)]
-        likely = next((p for p in places if p.parent.is_dir()), places[0])
-        return next((p for p in places if p.is_file()), likely)
+    def _place(self, name: str, source: Path) -> Place:
+        names = [(self.root / folder, name) for folder in _listed(self.frames)]
+        return locate(names, self.root, where=f"frame {name} of {source}", beside=source.parent)
 
 
 def split_ytvis(path: Path, _key: str) -> tuple[dict[str, Any], Iterator[tuple[str, Any]]]:
-    """Checked, and cut into [video record, file name, [(annotation, mask) ...]] of each frame; the head has the categories."""
+    """Checked, its ids, sizes and flags made plain, and cut into [video record, file name, [(annotation, mask) ...]] of each frame;
+    the head has the categories."""
     raw = json_object(path)
     lacking = [k for k in ("videos", "annotations") if not isinstance(raw.get(k), list)]
     if lacking:
         expected = "lists " + " and ".join(map(repr, lacking))
         remedy = "only the training split has annotations; the others are empty in the release" if "videos" in raw else None
-        found = "keys " + ", ".join(map(repr, raw)) if raw else "an empty object"
+        found = "keys " + values.shown([*raw], 200) if raw else "an empty object"
         raise wrong("an annotation file is not in YouTube-VIS's form", path, expected, found, remedy)
-    videos: dict[Any, dict[str, Any]] = {}
+    videos: dict[int | str, dict[str, Any]] = {}
+    written: dict[int | str, Any] = {}
     frames: dict[str, tuple[dict[str, Any], int]] = {}
     for i, video in enumerate(raw["videos"]):
-        _check_video(video, i, path)
-        videos[video["id"]] = video
+        where = f"videos[{i}] of {path}"
+        given = video.get("id") if isinstance(video, dict) else None
+        key = _plain_video(video, where)["id"]
+        if key in videos:
+            raise values.twice("videos", written[key], given, where)
+        videos[key], written[key] = video, given
         for k, name in enumerate(video["file_names"]):
-            image_id = name.rpartition(".")[0] or name
+            image_id = _image_id(name)
             if image_id in frames:
                 raise wrong("a frame is listed twice", path, "file names that occur once", f"{name} again in video {video['id']}")
             frames[image_id] = (video, k)
-    by_video: dict[Any, list[dict[str, Any]]] = {}
+    by_video: dict[int | str, list[dict[str, Any]]] = {}
+    seen: dict[int | str, Any] = {}
     for i, a in enumerate(raw["annotations"]):
-        _check_annotation(a, i, videos, path)
+        given = a.get("id") if isinstance(a, dict) else None
+        key = _plain_annotation(a, f"annotations[{i}] of {path}", videos)["id"]
+        if key in seen:
+            raise values.twice("annotations", seen[key], given, f"annotations[{i}] of {path}")
+        seen[key] = given
         by_video.setdefault(a["video_id"], []).append(a)
-    named = [c for c in raw.get("categories") or () if isinstance(c, dict) and "id" in c]
-    return {"categories": named}, ((i, _frame(*at, by_video.get(at[0]["id"], []))) for i, at in frames.items())
+    head = {"categories": plain_categories(raw.get("categories"), path)}
+    return head, ((i, _frame(*at, by_video.get(at[0]["id"], []))) for i, at in frames.items())
 
 
 def _frame(video: dict[str, Any], k: int, annotations: list[dict[str, Any]]) -> list[Any]:
@@ -173,25 +202,41 @@ def _frame(video: dict[str, Any], k: int, annotations: list[dict[str, Any]]) -> 
     return [whole, video["file_names"][k], objects]
 
 
-def _check_video(video: Any, i: int, path: Path) -> None:
-    given = video if isinstance(video, dict) else {}
-    names = given.get("file_names")
-    texts = isinstance(names, list) and all(isinstance(n, str) for n in names)
-    if "id" not in given or not texts or any(type(given.get(k)) is not int for k in ("height", "width")):
-        expected = "id, height, width (integers) and file_names (texts)"
-        raise wrong("a video record lacks a key", path, expected, f"videos[{i}]: {video!r:.160}")
+def _plain_video(video: Any, where: str) -> dict[str, Any]:
+    names = video.get("file_names") if isinstance(video, dict) else None
+    if not isinstance(names, list) or "id" not in video:
+        expected = "id and file_names (a list of texts)"
+        raise DataError("a video record lacks a key", where=where, expected=expected, found=values.shown(video, 160))
+    video["id"] = values.plain_id(video["id"], "id", where)
+    for name in names:
+        values.text(name, "file_names", where)
+    for key in ("height", "width"):
+        video[key] = values.side(video.get(key), key, where)
+    return video
 
 
-def _check_annotation(a: Any, i: int, videos: dict[Any, dict[str, Any]], path: Path) -> None:
-    if not isinstance(a, dict) or "id" not in a or a.get("video_id") not in videos:
-        raise wrong("an annotation belongs to no video", path, "id, and a video_id of the file", f"annotations[{i}]: {a!r:.120}")
+def _plain_annotation(a: Any, where: str, videos: Mapping[int | str, dict[str, Any]]) -> dict[str, Any]:
+    if not isinstance(a, dict) or "id" not in a or "video_id" not in a:
+        raise DataError("an annotation lacks a key", where=where, expected="id and video_id", found=values.shown(a, 120))
+    a["id"], a["video_id"] = values.plain_id(a["id"], "id", where), values.plain_id(a["video_id"], "video_id", where)
+    plain_kind(a, where)
+    if a["video_id"] not in videos:
+        found = f"video_id {values.shown(a['video_id'])}, not among the {len(videos)} videos"
+        raise DataError("an annotation belongs to no video", where=where, expected="a video_id of the file", found=found)
     n = len(videos[a["video_id"]]["file_names"])
     given = a.get("segmentations")
     if not isinstance(given, list) or len(given) != n:
-        found = f"{len(given)} of them" if isinstance(given, list) else f"{given!r:.60}"
+        found = f"{len(given)} of them" if isinstance(given, list) else values.shown(given, 60)
         remedy = "take the training annotations: those of the other splits come without masks"
         expected = f"segmentations, one for each of {n} frames"
-        raise wrong("an annotation has no masks", path, expected, f"{found}, annotation {a['id']}", remedy)
+        raise DataError("an annotation has no masks", where=where, expected=expected, found=found, remedy=remedy)
+    return a
+
+
+def _image_id(name: str) -> str:
+    """The frame's name without its suffix."""
+    plain = name.replace("\\", "/")
+    return plain.rpartition(".")[0] or plain
 
 
 def _video_name(image_id: str) -> str:

@@ -1,0 +1,72 @@
+"""What the readers of COCO's form and its kin ask and say of a picture: its size against the file's, crowds, how it was found."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sambench.errors import DataError, unknown_name
+from sambench.loaders import images
+from sambench.loaders.file_names import Place
+from sambench.masks import Region, check_pixels
+from sambench.notes import note
+
+CROWDS = 'crowds (iscrowd = 1) are ignore regions (crowds = "objects" under [options] of the card: they are objects)'
+
+
+def said_size(record: dict[str, Any]) -> tuple[int, int] | None:
+    """(height, width) of a record as the file has it, None where it does not know both."""
+    return (record["height"], record["width"]) if record["height"] and record["width"] else None
+
+
+def sized_as_said(path: Path, record: dict[str, Any], what: str, where: str) -> tuple[int, int]:
+    """(height, width) of a picture. Raises DataError where the record says another: asked before any mask is drawn.
+
+    what: as "image of mydata"; where: the record, for errors.
+    """
+    found = images.read_size(path)
+    said = (record["height"] or found[0], record["width"] or found[1])
+    if found != said:
+        article = "an" if what[0] in "aeiou" else "a"
+        raise DataError(
+            f"{article} {what} has another size than its annotations",
+            where=path,
+            expected=f"{said[1]} x {said[0]} (width x height, {where})",
+            found=f"{found[1]} x {found[0]}",
+            remedy="compare the file with the official release: a resized copy does not fit its masks",
+        )
+    check_pixels(*found, path)
+    return found
+
+
+def say_of(place: Place, crowds: Sequence[Region]) -> None:
+    """The notes of a picture: how its file was found, and that it has crowds which are not objects."""
+    if place.note:
+        note(place.note)
+    if crowds:
+        note(CROWDS)
+
+
+def check_crowds(crowds: Any, dataset: str) -> None:
+    """Raises UsageError where the option `crowds` is none."""
+    if crowds not in ("ignore", "objects"):
+        raise unknown_name(f"value of the option crowds of dataset {dataset}", str(crowds), ["ignore", "objects"])
+
+
+def only_crowds(dataset: str, path: Path, n: int) -> DataError:
+    """The error for a file whose annotations are all crowds."""
+    return DataError(
+        f"dataset {dataset} holds no objects: all its annotations are crowds (iscrowd = 1), which are ignore regions",
+        where=path,
+        expected="annotations with iscrowd = 0",
+        found=f"{n:,} crowd{'s' if n > 1 else ''}",
+        remedy='if they are objects (some tools set iscrowd on every RLE), set crowds = "objects" under [options] of the card',
+    )
+
+
+def below(path: Path, root: Path) -> str:
+    """A picture's path as the option `cluster` sees it: relative to the dataset's folder, absolute if it lies elsewhere."""
+    base = os.path.join(os.path.abspath(root), "")
+    return os.path.abspath(path).removeprefix(base).replace(os.sep, "/")
