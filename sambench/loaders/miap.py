@@ -22,7 +22,9 @@ import numpy as np
 from sambench import content
 from sambench.errors import DataError, unknown_name
 from sambench.loaders import images as image_files
+from sambench.loaders import values
 from sambench.loaders.coco_file import json_object, naming, read_picture, wrong
+from sambench.loaders.file_names import Place, locate
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.open import unknown_image
 from sambench.masks import Region
@@ -83,8 +85,7 @@ class Miap:
     def _build(self, _: Progress) -> list[ImageRecord]:
         records = []
         for image_id, found in self._matches().items():
-            path = self._image_file(image_id)
-            records.append(ImageRecord(image_id, len(found), file=str(path)))
+            records.append(ImageRecord(image_id, len(found), file=str(self._place(image_id).path)))
         return records
 
     def load(self, image_id: str) -> Sample:
@@ -92,8 +93,9 @@ class Miap:
         matches = self._matches()
         if image_id not in matches:
             raise unknown_image(self.name, image_id, list(matches))
-        path, instances = self._image_file(image_id), []
+        instances: list[Instance] = []
         with naming(self.name):
+            path = self._place(image_id).checked()
             size = image_files.read_size(path)
             for mask, person in matches[image_id]:
                 region = _resized(image_files.read_mask(self._mask_file(mask.path)), size)
@@ -130,13 +132,12 @@ class Miap:
             raise DataError(f"a table of {self.name} is missing", where=path, found="no such file", remedy=remedy)
         return path
 
-    def _image_file(self, image_id: str) -> Path:
-        return self.root / self.split / f"{image_id}.jpg"
+    def _place(self, image_id: str) -> Place:
+        return locate([(self.root / self.split, f"{image_id}.jpg")], self.root, where=f"image {image_id}")
 
     def _mask_file(self, path: str) -> Path:
         folders = (f"{self.split}-masks-{path[:1].lower()}", f"{self.split}-masks-{path[:1].upper()}", f"{self.split}-masks")
-        places = [self.root / folder / path for folder in folders]
-        return next((p for p in places if p.is_file()), places[0])
+        return locate([(self.root / folder, path) for folder in folders], self.root, where=f"mask {path}").checked()
 
 
 def _tables(split: str, what: str) -> list[str]:
@@ -200,7 +201,7 @@ def _people(path: Path) -> dict[str, list[_Person]]:
     """Boxes of single people by image, in the file's order."""
     found: dict[str, list[_Person]] = {}
     for row in _rows(path, ("ImageID", *_SIDES, "IsGroupOf", "GenderPresentation", "AgePresentation")):
-        if row["IsGroupOf"].strip() not in ("1", "1.0", "true", "True"):
+        if not values.flag(row["IsGroupOf"], "IsGroupOf", f"{path}, image {row['ImageID']}"):
             words = {"gender_presentation": row["GenderPresentation"], "age_presentation": row["AgePresentation"]}
             found.setdefault(row["ImageID"], []).append(_Person(_sides(row, "", path), words))
     return found
@@ -218,35 +219,33 @@ def _rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
                 if any(row[c] is None for c in columns):
                     raise wrong("a table is cut short", path, f"{len(columns)} columns in every row", f"line {reader.line_num}")
                 yield row
-    except (csv.Error, UnicodeDecodeError) as e:
+    except (csv.Error, UnicodeDecodeError, OSError) as e:
         raise wrong("a table cannot be read", path, "comma-separated UTF-8 text", str(e)) from e
 
 
 def _sides(row: Mapping[str, str], prefix: str, path: Path) -> tuple[float, float, float, float]:
-    try:
-        x0, x1, y0, y1 = (float(row[prefix + s]) for s in _SIDES)
-    except ValueError as e:
-        raise wrong("a table has a box that is not of numbers", path, "numbers from 0 to 1", f"{row['ImageID']}: {e}") from e
+    where = f"{path}, image {row['ImageID']}"
+    x0, x1, y0, y1 = (values.number(row[prefix + side], prefix + side, where) for side in _SIDES)
     return x0, x1, y0, y1
 
 
 def _clothing(path: Path) -> set[str]:
     """Labels of the clothing node and of all below it."""
-    node = _node(json_object(path, "the hierarchy of classes"))
+    top = json_object(path, "the hierarchy of classes")
+    node = next((n for n in _nodes(top, path) if n.get("LabelName") == _CLOTHING), None)
     if node is None:
         raise wrong("the hierarchy of classes has no clothing", path, f"a node with LabelName {_CLOTHING}", "none")
-    return set(_below(node))
+    return {str(n.get("LabelName")) for n in _nodes(node, path)}
 
 
-def _node(tree: Any) -> dict[str, Any] | None:
-    if not isinstance(tree, dict):
-        return None
-    if tree.get("LabelName") == _CLOTHING:
-        return tree
-    return next((n for n in map(_node, tree.get("Subcategory") or ()) if n is not None), None)
-
-
-def _below(node: Mapping[str, Any]) -> Iterator[str]:
-    yield str(node.get("LabelName"))
-    for child in node.get("Subcategory") or ():
-        yield from _below(child)
+def _nodes(top: dict[str, Any], path: Path) -> Iterator[dict[str, Any]]:
+    """A node and all below it."""
+    waiting: list[Any] = [top]
+    while waiting:
+        node = waiting.pop()
+        below = node.get("Subcategory") if isinstance(node, dict) else None
+        if not isinstance(node, dict) or not isinstance(below, list | None):
+            expected = "nodes, objects with a list Subcategory"
+            raise wrong("the hierarchy of classes is in another form", path, expected, values.shown(node))
+        yield node
+        waiting += below or []

@@ -21,6 +21,7 @@ import numpy as np
 
 from sambench import cards
 from sambench.errors import DataError
+from sambench.loaders import values
 from sambench.loaders.open import open_dataset, unknown_image
 from sambench.masks import Region
 from sambench.provenance import canonical_json
@@ -71,15 +72,25 @@ class RatedObjects:
 
     @cached_property
     def _told(self) -> dict[str, Any]:
-        return dict(_read(self.root / SOURCE))
+        told, path = _read(self.root / SOURCE), self.root / SOURCE
+        texts = ("dataset", "variant", "annotation_digest")
+        if not isinstance(told, dict) or not all(isinstance(told.get(k), str) for k in texts) or "max_side" not in told:
+            raise _broken(path, f"an object with {', '.join(texts)} (texts) and max_side", values.shown(told))
+        if not isinstance(told.get("root"), str | None):
+            raise _broken(path, "root, a folder", values.shown(told["root"]))
+        return {**told, "max_side": values.whole(told["max_side"], "max_side", path, low=1)}
 
     @cached_property
     def _items(self) -> dict[str, list[str]]:
-        return {str(i): [str(o) for o in objects] for i, objects in _read(self.root / ITEMS)}
+        items, path = _read(self.root / ITEMS), self.root / ITEMS
+        pairs = isinstance(items, list) and all(isinstance(i, list) and len(i) == 2 and isinstance(i[1], list) for i in items)
+        if not pairs or not all(isinstance(t, str) for i, objects in items for t in (i, *objects)):
+            raise _broken(path, "[[image id, [object id, ...]], ...]", values.shown(items))
+        return {i: list(objects) for i, objects in items}
 
     @cached_property
     def _source(self) -> Dataset:
-        root = self._told["root"]
+        root = self._told.get("root")
         return open_dataset(
             cards.dataset_card(self._told["dataset"]), variant=self._told["variant"], root=Path(root) if root else None
         )
@@ -127,7 +138,10 @@ def _resized(sample: Sample, height: int, width: int) -> UInt8Array:
 def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
-        raise DataError(
-            "a file of a rating study cannot be read", where=path, found=str(e), remedy="make the study anew, in another folder"
-        ) from e
+    except (OSError, ValueError, RecursionError) as e:
+        raise _broken(path, "JSON", str(e)) from e
+
+
+def _broken(path: Path, expected: str, found: str) -> DataError:
+    remedy = "make the study anew, in another folder"
+    return DataError("a file of a rating study cannot be read", where=path, expected=expected, found=found, remedy=remedy)

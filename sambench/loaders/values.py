@@ -82,6 +82,13 @@ def numbers(values: Any, what: str, where: object, *, n: int | None = None) -> l
     return [number(v, what, where) for v in values]
 
 
+def points(given: Any, what: str, where: object) -> list[list[float]]:
+    """Corners of an outline, [[x, y], ...], each a pair of finite numbers. Raises DataError naming the first that is none."""
+    if not isinstance(given, list):
+        raise _unusable(given, what, where, "a list of points [x, y]")
+    return [numbers(p, what, where, n=2) for p in given]
+
+
 def flag(value: Any, what: str, where: object) -> bool:
     """Yes or no: true, 1, 1.0, "1", "true"; false, 0, 0.0, "0", "false", "" and absent (None). Raises DataError on all else."""
     if value is None or type(value) is bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -20,6 +21,7 @@ import numpy as np
 from sambench import content
 from sambench.errors import DataError
 from sambench.loaders import images as image_files
+from sambench.loaders import values
 from sambench.loaders.coco_file import json_object, naming, read_picture, wrong
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.open import unknown_image
@@ -31,6 +33,9 @@ _INNER = "GroundTruth-SparseAnnotations"
 _TREES = ("", _INNER, f"2v6cgv1x04ol22qp9rm9x2j6a7/{_INNER}")
 _HEIGHT, _WIDTH = 1080, 1920  # the frame that the sparse annotations are in, whatever the size of the pictures
 _FAR = 1 << 15  # no coordinate of a picture is that large
+_LARGEST = 1 << 28  # bytes of a frame
+# What zipfile raises on members that are cut, encrypted or packed in another way.
+_BROKEN_ZIP = (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zlib.error, zipfile.BadZipFile)
 _WORDS = ("class_id", "exhaustive", "in_contact_object", "on_which_hand")
 
 
@@ -74,8 +79,7 @@ class Visor:
             if region.area:
                 object_id = entity["id"] if entity["id"] not in seen else f"{entity['id']}#{len(seen)}"
                 seen.add(object_id)
-                words = {k: str(entity[k]) for k in _WORDS if entity.get(k) is not None}
-                instances.append(Instance(object_id, region, category=str(entity.get("name", "")), attributes=words))
+                instances.append(Instance(object_id, region, category=_name(entity), attributes=_words(entity)))
         return Sample(
             dataset=self.name,
             image_id=image_id,
@@ -158,11 +162,13 @@ class _Frame:
             if member is None:
                 found = "no such member"
                 raise DataError("an image file is missing", where=f"{self.archive}, {self.path.name}", found=found)
+            if member.file_size > _LARGEST:
+                raise ValueError(f"{member.file_size:,} bytes, more than any frame has")
             with zipfile.ZipFile(self.archive) as opened:
                 raw = opened.read(member)
             with Image.open(io.BytesIO(raw)) as image:
                 return np.array(image.convert("RGB"))
-        except (OSError, ValueError, SyntaxError, EOFError, zipfile.BadZipFile, Image.DecompressionBombError) as e:
+        except (*_BROKEN_ZIP, SyntaxError, Image.DecompressionBombError) as e:
             raise DataError(
                 "an image in an archive is truncated or damaged",
                 where=f"{self.archive}, {self.path.name}",
@@ -175,7 +181,7 @@ class _Frame:
 def _members(archive: Path) -> dict[str, zipfile.ZipInfo]:
     try:
         return _listed(archive, content.stamp(archive))
-    except (OSError, zipfile.BadZipFile) as e:
+    except _BROKEN_ZIP as e:
         raise DataError(
             "an archive of frames is damaged", where=archive, expected="a zip", found=str(e), remedy="fetch this archive again"
         ) from e
@@ -200,13 +206,17 @@ def _parsed(path: Path, _sha256: str) -> dict[str, tuple[str, list[dict[str, Any
         raise wrong("an annotation file is not of the sparse annotations", path, "a list 'video_annotations'", "none")
     found: dict[str, tuple[str, list[dict[str, Any]]]] = {}
     for i, frame in enumerate(frames):
+        where = f"video_annotations[{i}] of {path}"
         image, entities = (frame.get("image"), frame.get("annotations")) if isinstance(frame, dict) else (None, None)
-        name = image.get("name") if isinstance(image, dict) else None
-        if not isinstance(name, str) or not isinstance(entities, list):
-            raise wrong("a frame lacks a key", path, "image.name and annotations", f"video_annotations[{i}]: {frame!r:.120}")
+        if not isinstance(image, dict) or "name" not in image or not isinstance(entities, list):
+            expected = "image.name and annotations"
+            raise DataError("a frame lacks a key", where=where, expected=expected, found=values.shown(frame, 120))
+        name = values.text(image["name"], "image.name", where)
         for entity in entities:
-            if not isinstance(entity, dict) or not isinstance(entity.get("id"), str) or "segments" not in entity:
-                raise wrong("an entity lacks a key", path, "id (text) and segments", f"{name}: {entity!r:.120}")
+            if not isinstance(entity, dict) or "id" not in entity or "segments" not in entity:
+                found = f"{name}: {values.shown(entity, 120)}"
+                raise DataError("an entity lacks a key", where=where, expected="id and segments", found=found)
+            entity["id"] = str(values.plain_id(entity["id"], "id of an entity", where))
         stem = PurePosixPath(name).stem
         if stem in found:
             raise wrong("a frame is listed twice", path, "names that occur once", name)
@@ -214,16 +224,29 @@ def _parsed(path: Path, _sha256: str) -> dict[str, tuple[str, list[dict[str, Any
     return found
 
 
+def _name(entity: dict[str, Any]) -> str:
+    name = entity.get("name", "")
+    return name if isinstance(name, str) else values.shown(name)
+
+
+def _words(entity: dict[str, Any]) -> dict[str, str]:
+    given = {k: entity[k] for k in _WORDS if entity.get(k) is not None}
+    return {k: values.shown(v) if isinstance(v, list | dict) else str(v) for k, v in given.items()}
+
+
 def _fill(entity: dict[str, Any], size: tuple[int, int], where: str) -> Region:
     scale = (size[1] / _WIDTH, size[0] / _HEIGHT)
+    expected = "segments, a list of polygons [[x, y], ...] near the frame"
     try:
-        polygons = [integer_points(points, scale) for points in entity["segments"]]
-        if not all(p.min(initial=0) > -_FAR and p.max(initial=0) < _FAR for p in polygons):  # NaN becomes a very low integer
-            raise ValueError("a coordinate far outside the frame")
-        return fill_even_odd(polygons, *size)
-    except (ValueError, TypeError) as e:
-        expected = "segments, a list of polygons [[x, y], ...]"
-        raise DataError("an entity has a broken polygon", where=where, expected=expected, found=str(e)) from e
+        if not isinstance(entity["segments"], list):
+            raise DataError("", found=values.shown(entity["segments"]))
+        polygons = [values.points(points, "segments", where) for points in entity["segments"]]
+        far = next((c for p in polygons for xy in p for c in xy if abs(c) >= _FAR), None)
+        if far is not None:
+            raise DataError("", found=f"{far:g}, a coordinate far outside the frame")
+    except DataError as e:
+        raise DataError("an entity has a broken polygon", where=where, expected=expected, found=e.found) from e
+    return fill_even_odd([integer_points(points, scale) for points in polygons], *size)
 
 
 def _has_pixels(entity: dict[str, Any]) -> bool:

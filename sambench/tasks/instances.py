@@ -114,8 +114,17 @@ class InstanceTask:
                 found=f"{len(held)}",
                 remedy="set all_images = true under [options] of its card",
             )
+        categories = reader.category_names()
+        if not categories:
+            raise DataError(
+                f"dataset {dataset.name!r} lists no categories, and average precision is by category",
+                where="categories of its annotation file",
+                expected='"categories": [{"id": 1, "name": "cup"}, ...]',
+                found="none",
+                remedy="write the categories into the file, with the ids that its annotations have",
+            )
         results = self.results()
-        notes = check_ids(results, every, reader.category_names(), extra=self.settings.extra)
+        notes = check_ids(results, every, categories, extra=self.settings.extra)
         return notes + check_boxes(results, every, reader.image_size, box_format=self.settings.box_format)
 
     def results(self) -> ResultsFile:
