@@ -26,13 +26,13 @@ from sambench.loaders import values
 from sambench.loaders.coco_detection import annotated
 from sambench.loaders.coco_file import CocoFile, category_name, naming, read_coco, read_picture
 from sambench.loaders.coco_images import below, check_crowds, only_crowds, said_size, say_of, sized_as_said
-from sambench.loaders.coco_masks import has_pixels, region_of
+from sambench.loaders.coco_masks import has_pixels, is_short, region_of
 from sambench.loaders.file_names import Place, locate
 from sambench.loaders.index_cache import cached_index
 from sambench.loaders.open import unknown_image
 from sambench.loaders.pairs import cluster_of
 from sambench.masks import Region, union
-from sambench.types import CROWD, EMPTY, Annotated, ImageRecord, Instance, Sample
+from sambench.types import CROWD, EMPTY, TOO_SHORT, Annotated, ImageRecord, Instance, Sample
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class CocoJson:
             read=partial(read_picture, self.name, path, size),
             cluster_id=cluster_of(self.cluster, below(path, self.root)),
             ignore=union(crowds, *size) if crowds else None,
-            left_out={EMPTY: dropped, CROWD: len(crowds)},
+            left_out={**dropped, CROWD: len(crowds)},
             attributes=_attributes(image, self.image_keys),
             annotated=partial(self._annotated, image, regions, content),
         )
@@ -189,8 +189,8 @@ class CocoJson:
 
     def _instances(
         self, content: CocoFile, regions: list[tuple[dict[str, Any], Region]]
-    ) -> tuple[tuple[Instance, ...], list[Region], int]:
-        instances, crowds, dropped = [], [], 0
+    ) -> tuple[tuple[Instance, ...], list[Region], dict[str, int]]:
+        instances, crowds, dropped = [], [], {EMPTY: 0, TOO_SHORT: 0}
         for a, region in regions:
             if self._is_crowd(a):
                 crowds.append(region)
@@ -199,7 +199,7 @@ class CocoJson:
                 attributes = _attributes(a, self.annotation_keys) | _attributes(category, self.category_keys)
                 instances.append(Instance(str(a["id"]), region, category=content.category_of(a), attributes=attributes))
             else:
-                dropped += 1
+                dropped[TOO_SHORT if self.skip_short and is_short(a.get("segmentation")) else EMPTY] += 1
         return tuple(instances), crowds, dropped
 
     def _region(self, annotation: dict[str, Any], content: CocoFile, size: tuple[int, int]) -> Region:

@@ -52,6 +52,11 @@ def has_pixels(segmentation: Any, height: int, width: int, *, where: str, skip_s
     return region_of(segmentation, height, width, where=where).area > 0  # which says what is wrong
 
 
+def is_short(segmentation: Any) -> bool:
+    """Whether there are polygons, and all of fewer than three points."""
+    return isinstance(segmentation, list) and bool(segmentation) and all(map(_is_short, segmentation))
+
+
 def _from_polygons(polygons: list[Any], height: int, width: int, where: str) -> Region:
     if not polygons:
         return Region(0, 0, np.zeros((0, 0), np.bool_), height, width)

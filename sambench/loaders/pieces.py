@@ -87,7 +87,7 @@ def _read(path: Path, size: int, sha256: str, split: Split, key: str) -> Pieces:
     store = paths.cache() / "index" / f"{name}.pieces"
     opened = _open(path, store, told)
     if opened is None:
-        _write(store, told, *split(path, key))
+        _write(path, store, told, *split(path, key))
         opened = _open(path, store, told)
     return opened or _in_memory(path, split, key)  # a cache that cannot be written costs memory, and no run
 
@@ -119,7 +119,7 @@ def _open(path: Path, store: Path, told: str) -> Pieces | None:
         return None
 
 
-def _write(store: Path, told: str, head: dict[str, Any], pieces: Iterable[tuple[str, Any]]) -> None:
+def _write(path: Path, store: Path, told: str, head: dict[str, Any], pieces: Iterable[tuple[str, Any]]) -> None:
     aside = store.with_name(f"{store.name}.{uuid.uuid4().hex[:8]}")
     at: dict[str, tuple[int, int]] = {}
     try:
@@ -132,6 +132,9 @@ def _write(store: Path, told: str, head: dict[str, Any], pieces: Iterable[tuple[
             table = json.dumps({"told": told, "head": head, "at": at}, separators=(",", ":")).encode()
             f.write(table + len(table).to_bytes(_END, "little"))
         os.replace(aside, store)
+    except RecursionError as e:
+        expected, remedy = "records of lists and objects in one another a few levels deep", "fetch or write that file again"
+        raise DataError("an annotation file is nested too deeply", where=path, expected=expected, remedy=remedy) from e
     except OSError:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)

@@ -1,0 +1,125 @@
+"""Every reader on mutated annotation files: whatever is not an error of ours is a finding.
+
+    python -m tests.helpers.fuzz_readers SEED N DATASET...     mutations in a process of its own, with a limit on its memory
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sambench import cards, fixtures
+from sambench.errors import SambenchError
+from sambench.loaders.open import open_dataset
+from tests.helpers.mutate import mutated
+
+SECONDS = 20  # of one mutated dataset, from opening it to its last mask
+JSON_READERS = (
+    "coco_2017_val", "ibd", "lvis_v05", "lvis_v1_val", "miap", "ndd20", "ndispark", "ovis", "pidray", "plittersdorf", "streets",
+    "timberseg", "trashcan", "uvo_v1", "visor", "woodscape", "zerowaste_f",
+)  # fmt: skip
+MEMORY = 3 << 30  # bytes of address space
+PICTURES = (".jpg", ".jpeg", ".zip", ".h5", ".hdf5")
+
+
+def annotation_files(root: Path) -> list[Path]:
+    """The files of a fixture that hold annotations as text, or its label maps where there are none."""
+    files = sorted(p for p in root.rglob("*") if p.is_file())
+    texts = [p for p in files if p.suffix in (".json", ".csv", ".txt", ".xml")]
+    return texts or [p for p in files if p.suffix.lower() not in PICTURES]
+
+
+def read_all(dataset_id: str, root: Path) -> int:
+    """Everything that a run asks of a dataset; the number of images that could be read."""
+    dataset = open_dataset(cards.dataset_card(dataset_id), root=root)
+    dataset.annotation_digest()
+    whole = 0
+    for record in list(dataset.index())[:20]:
+        try:
+            sample = dataset.load(record.image_id)
+            if sample.annotated is not None:
+                sample.annotated()
+            whole += sample.image.shape == (sample.height, sample.width, 3)
+        except SambenchError:
+            continue
+    for more in ("all_image_ids", "category_names"):
+        if hasattr(dataset, more):
+            getattr(dataset, more)()
+    return whole
+
+
+def findings(seed: int, n: int, datasets: tuple[str, ...], folder: Path) -> Iterator[str]:
+    """What is wrong, one text a finding: an error that is not ours, or one that took too long."""
+    rng = random.Random(seed)
+    roots = {name: folder / name for name in datasets}
+    for name, root in roots.items():
+        fixtures.write(name, root)
+    files = {name: annotation_files(root) for name, root in roots.items()}
+    for k in range(n):
+        name = datasets[k % len(datasets)]
+        path = rng.choice(files[name])
+        raw = path.read_bytes()
+        path.write_bytes(mutated(raw, path.name, rng))
+        try:
+            with limited():
+                read_all(name, roots[name])
+        except SambenchError as e:
+            str(e).encode("utf-8", "surrogateescape" if "\udc80" <= max(str(e)) <= "\udcff" else "backslashreplace")
+        except BaseException as e:  # noqa: BLE001 - that is what is looked for
+            if isinstance(e, KeyboardInterrupt):
+                raise
+            kept = folder / f"finding-{seed}-{k}"
+            kept.write_bytes(path.read_bytes())
+            last = traceback.extract_tb(e.__traceback__)[-1]
+            yield f"{name} {path.name} ({kept}): {type(e).__name__}: {e!s:.200} at {last.filename}:{last.lineno}"
+        finally:
+            path.write_bytes(raw)
+
+
+class TooLong(BaseException):
+    """No error of a reader: nothing catches it on its way."""
+
+
+@contextmanager
+def limited(seconds: int = SECONDS) -> Iterator[None]:
+    """Raises TooLong in what takes longer."""
+
+    def ring(_signal: int, _frame: Any) -> None:
+        raise TooLong(f"more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def main() -> None:
+    seed, n, *datasets = sys.argv[1:]
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    start, folder = time.perf_counter(), Path(tempfile.mkdtemp())
+    found = []
+    for finding in findings(int(seed), int(n), tuple(datasets) or JSON_READERS, folder):
+        print(finding, file=sys.stderr, flush=True)
+        found.append(finding)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    print(json.dumps({"findings": found, "peak_mib": peak, "seconds": round(time.perf_counter() - start, 1)}))
+    if not found:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
