@@ -116,6 +116,8 @@ INSTANCE_COLUMNS: dict[str, str] = {
     "score": "double",  # detection: as the results file has it
     "box_xywh": "list<double>",  # detection: as it prompted; object: as the annotation has it
     "area": "double",  # detection: pixels of the mask; object: as the annotation has it
+    "mask_sized_by": "double",  # detection: the area by which AP of masks and boundaries by size takes it (instances@2)
+    "box_sized_by": "double",  # detection: that of AP of boxes
     "is_crowd": "int8",  # object
     "ious": "list<double>",  # detection: with each object of its image and category, in their order; of a crowd: share inside
     "boundary_ious": "list<double>",  # the same of boundaries, never above the mask's; where they were asked for

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 DATASET = "coco_2017_val"
 _BOXES = "The detector's results: a COCO results file, or vitdet_coco, vitdet_lvis."
 _VARIANT = "refine: best mask fed back once; no_refine; single: the single output throughout."
+_AREAS = "What AP by size goes by: official, as COCO's evaluator loads the file; own, the mask's or box's own (instances@1)."
 _RESULTS = "Also write the masks as a COCO results file, as evaluation servers take it (one dataset and model)."
 
 
@@ -52,6 +53,7 @@ def instances(
     box_format: Annotated[
         str, typer.Option("--box-format", metavar="NAME", help="Of the file: xywh (COCO's) or xyxy; auto refuses what looks wrong.")
     ] = "auto",
+    areas: Annotated[str, typer.Option("--areas", metavar="NAME", help=_AREAS)] = "official",
     extra: Annotated[
         str, typer.Option("--extra", metavar="NAME", help="Detections of images or categories not in the dataset: refuse or drop.")
     ] = "refuse",
@@ -82,7 +84,7 @@ def instances(
     if results is not None and save_masks == "none":
         raise UsageError("a results file needs masks", where="--results", found="--save-masks none", remedy="leave that out")
     settings = {"boxes": boxes, "variant": variant, "max_dets": max_dets, "boundary": boundary}
-    settings |= {"box_format": box_format, "extra": extra}
+    settings |= {"box_format": box_format, "areas": areas, "extra": extra}
     flags = {**locals(), "datasets": datasets or [DATASET]}
     request = request_of("instances", flags, settings)
     _check(request.datasets, model, boxes, results)

@@ -156,6 +156,13 @@ class ResultsFile:
         return self.index.category_ids
 
     @cached_property
+    def sized_by_boxes(self) -> bool:
+        """Whether COCO's and LVIS's evaluators take the boxes' areas for those of the detections, also where they compare masks:
+        they do if the file's first entry has a box. Else it is the masks' areas, also where they compare boxes."""
+        first = np.flatnonzero(self.index.position == 0)
+        return bool(len(first)) and self._entries(int(first[0]), int(first[0]) + 1)[0].box is not None
+
+    @cached_property
     def _slots(self) -> Mapping[str, int]:
         return {image_id: slot for slot, image_id in enumerate(self.index.image_ids)}
 

@@ -78,7 +78,8 @@ class CellView:
     @cached_property
     def task(self) -> tasks.Task:
         """The task with the settings it was run with. Raises UsageError where this version does not know them."""
-        return tasks.build(self.record["task"]["name"], self.record["task"]["settings"])
+        task = self.record["task"]
+        return tasks.build(task["name"], task["settings"], protocol=task["protocol"])
 
     @cached_property
     def image_ids(self) -> tuple[str, ...]:

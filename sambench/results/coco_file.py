@@ -16,8 +16,9 @@ from sambench.results.cells import CellView
 def write_results(cell: CellView, path: Path) -> int:
     """Write every detection of the cell's wanted images with its mask, a shard in memory at a time; gives their number.
 
-    Entries have image_id (a number where the id is one), category_id, segmentation (compressed RLE) and score, and no bbox: with
-    one, COCO's and LVIS's evaluators take the box's area for the mask's when they tell small objects from large ones. Written aside
+    Entries have image_id (a number where the id is one), category_id, segmentation (compressed RLE) and score. With a bbox, COCO's
+    and LVIS's evaluators take the box's area for the mask's when they tell small objects from large ones: there is one only where
+    the run took the areas of a file's own boxes in that way, so that those evaluators give the run's numbers. Written aside
     and renamed. Raises UsageError (another task, no masks kept), RunError (images missing or failed, a folder that cannot be
     written).
     """
@@ -34,7 +35,7 @@ def write_results(cell: CellView, path: Path) -> int:
             remedy="issue the run's command again first",
         )
     aside = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
-    wanted, n = set(cell.wanted), 0
+    wanted, n, boxed = set(cell.wanted), 0, sized_by_boxes(cell)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("w", encoding="ascii") as f:
@@ -43,7 +44,7 @@ def write_results(cell: CellView, path: Path) -> int:
                 for image_id, rows in cell.store.read(shard).rows.items():
                     if image_id not in wanted:
                         continue
-                    for entry in _entries(image_id, rows, cell.path):
+                    for entry in _entries(image_id, rows, cell.path, boxed):
                         f.write(("," if n else "") + "\n" + json.dumps(entry, separators=(",", ":")))
                         n += 1
             f.write("\n]\n")
@@ -55,7 +56,15 @@ def write_results(cell: CellView, path: Path) -> int:
     return n
 
 
-def _entries(image_id: str, rows: list[dict[str, Any]], where: Path) -> list[dict[str, Any]]:
+def sized_by_boxes(cell: CellView) -> bool:
+    """Whether the masks of a run were small or large by the area of their boxes."""
+    if "mask_sized_by" not in cell.task.columns:
+        return False
+    areas = cell.store.table(cell.wanted, ["area", "mask_sized_by"], ("kind", "detection"))
+    return bool(areas["area"].to_pylist() != areas["mask_sized_by"].to_pylist())
+
+
+def _entries(image_id: str, rows: list[dict[str, Any]], where: Path, boxed: bool) -> list[dict[str, Any]]:
     size = next(([r["height"], r["width"]] for r in rows if r["kind"] == "image"), None)
     out = []
     for row in rows:
@@ -67,6 +76,7 @@ def _entries(image_id: str, rows: list[dict[str, Any]], where: Path) -> list[dic
             {
                 "image_id": int(image_id) if image_id.isdecimal() and str(int(image_id)) == image_id else image_id,
                 "category_id": row["category_id"],
+                **({"bbox": row["box_xywh"]} if boxed else {}),
                 "segmentation": {"size": size, "counts": row["mask_rle"].decode("ascii")},
                 "score": row["score"],
             }

@@ -12,6 +12,7 @@ from sambench.engine.cells import cell_columns
 from sambench.errors import UsageError, unknown_name
 from sambench.metrics.instances import AREAS, COCO_MAX_DETS, LVIS_MAX_DETS
 from sambench.results.cells import CellView
+from sambench.results.coco_file import sized_by_boxes
 from sambench.results.rescore import rescore
 from sambench.schema import METRIC_COLUMNS
 from sambench.tasks.instance_scores import AP_AT, FREQUENCIES, in_order
@@ -72,12 +73,19 @@ def _rows(found: dict[str, Any], written: _Written, cell: CellView, limits: tupl
     return [{**dict.fromkeys(METRIC_COLUMNS), **shared, **row} for row in rows]
 
 
+def _area(row: dict[str, Any]) -> float:
+    """By which the detection or object is small or large."""
+    sized_by = row.get("mask_sized_by")
+    return float(row["area"] if sized_by is None else sized_by)
+
+
 class _Written:
     """A cell's ground truth and results as COCO files, a shard in memory at a time."""
 
     def __init__(self, cell: CellView) -> None:
         self.cell = cell
         self.max_dets: int | None = cell.task.settings.max_dets  # type: ignore[attr-defined]
+        self.boxed = sized_by_boxes(cell)
         self.federated = False
         self.n_objects = 0
         self.categories: dict[int, tuple[str, str]] = {}  # name and frequency by id
@@ -94,9 +102,11 @@ class _Written:
                 size = [rows[0]["height"], rows[0]["width"]]
                 images.append(self._image(image_id, rows[0]))
                 for row in rows[1:]:
-                    if self.federated and not row["area"] > 0:  # LVIS's own evaluator leaves them out, hotcoco does not
+                    if self.federated and not _area(row) > 0:  # LVIS's own evaluator leaves them out, hotcoco does not
                         continue
                     entry = self._entry(image_id, row, size)
+                    if self.boxed and row["kind"] == "detection":
+                        entry["bbox"] = row["box_xywh"]  # whose area it takes for the mask's, as pycocotools does
                     if row["kind"] == "object":
                         n_objects += 1
                         entry |= {"id": n_objects, "iscrowd": row["is_crowd"], "area": row["area"], "bbox": row["box_xywh"]}

@@ -30,8 +30,10 @@ def instance_settings(cells: Sequence[CellView]) -> list[str]:
     name = PurePath(settings.boxes).name
     prompted = [c for c in cells if c.record["model"]["id"] != _OWN]
     how = f"; {_VARIANTS[settings.variant]}; class and score are the detection's" if prompted else ""
+    areas = "the mask's area, of boxes by the box's" if settings.areas == "own" else "the area that COCO's evaluator gives it"
     return [
         "AP in percent, the mean over IoU .50 to .95 and categories.",
+        f"Detections are small, medium or large by {areas}.",
         f"Detections of {name} (sha256 {settings.boxes_sha256[:_SHOWN_HASH]}), at most {limit} an image{how}.",
     ]
 

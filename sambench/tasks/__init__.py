@@ -67,15 +67,18 @@ def names() -> list[str]:
     return [m.name for m in pkgutil.iter_modules(__path__) if hasattr(importlib.import_module(f"{__name__}.{m.name}"), "TASK")]
 
 
-def build(name: str, settings: Mapping[str, Any] | None = None) -> Task:
-    """The task of that name with settings by field name; lists become tuples. Raises UsageError on unknown names."""
+def build(name: str, settings: Mapping[str, Any] | None = None, *, protocol: str = "") -> Task:
+    """The task of that name with settings by field name; lists become tuples. Raises UsageError on unknown names.
+
+    protocol: of a stored cell; a module's `OLDER` has the settings that cells of an earlier one do not write out.
+    """
     if not name.isidentifier() or not any(m.name == name for m in pkgutil.iter_modules(__path__)):
         raise unknown_name("task", name, names())
     module = importlib.import_module(f"{__name__}.{name}")
     if not hasattr(module, "TASK"):
         raise unknown_name("task", name, names())
     known = {f.name for f in dataclasses.fields(module.SETTINGS)}
-    given = dict(settings or {})
+    given = {**getattr(module, "OLDER", {}).get(protocol, {}), **(settings or {})}
     for key in given:
         if key not in known:
             raise unknown_name(f"setting of task {name}", key, known)

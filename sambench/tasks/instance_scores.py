@@ -74,14 +74,18 @@ def groups_of(frame: pd.DataFrame, column: str | None, *, federated: bool) -> di
     """The evaluator's groups by category, images in ascending order of their ids (as numbers where all are).
 
     Detections that are not judged are left out, and those of categories without objects. column: of the IoUs; None: boxes are
-    compared, areas theirs. federated: objects and detections without area are left out, as LVIS's evaluator does and COCO's not.
+    compared. federated: objects and detections without area are left out, as LVIS's evaluator does and COCO's not. Areas are those
+    of the columns `mask_sized_by` and `box_sized_by`; without these (instances@1) of masks the mask's, of boxes the box's.
     """
     order = {image_id: i for i, image_id in enumerate(in_order(frame["image_id"].unique().tolist()))}
     objects = _Table(frame[frame["kind"] == "object"], order)
     detections = _Table(frame[(frame["kind"] == "detection") & (frame["judged"] == 1)], order)
     boxes = column is None
     truth = objects.columns("area", "is_crowd", *(["box_xywh"] if boxes else []))
-    found = detections.columns("score", "area", "exhaustive", *(["box_xywh"] if boxes else [str(column)]))
+    sized_by = "box_sized_by" if boxes else "mask_sized_by"
+    if sized_by not in frame:
+        sized_by = "" if boxes else "area"
+    found = detections.columns("score", "exhaustive", "box_xywh" if boxes else str(column), *([sized_by] if sized_by else []))
     of_objects, of_detections = dict(objects.runs()), dict(detections.runs())
     out: dict[int, list[Group]] = {category: [] for category, _ in of_objects}
     none = slice(0, 0)
@@ -94,10 +98,10 @@ def groups_of(frame: pd.DataFrame, column: str | None, *, federated: bool) -> di
         n_found, n_truth = d.stop - d.start, g.stop - g.start
         if boxes:
             xywh = _stacked(found["box_xywh"][d], 4)
-            ious, areas = box_ious(xywh, _stacked(truth["box_xywh"][g], 4), crowd.tolist()), xywh[:, 2] * xywh[:, 3]
+            ious = box_ious(xywh, _stacked(truth["box_xywh"][g], 4), crowd.tolist())
         else:
-            areas = found["area"][d]
             ious = _stacked(found[str(column)][d], n_truth) if n_truth else np.zeros((n_found, 0))
+        areas = found[sized_by][d] if sized_by else xywh[:, 2] * xywh[:, 3]
         group = Group(found["score"][d], areas, ious, truth["area"][g], crowd, bool(found["exhaustive"][d].all()))
         out[category].append(_with_area(group) if federated else group)
     return out

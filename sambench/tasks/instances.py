@@ -1,4 +1,4 @@
-"""The instance task: a detector's boxes prompt the model, its masks are scored by AP (Segment Anything, section 7.4; instances@1).
+"""The instance task: a detector's boxes prompt the model, its masks are scored by AP (Segment Anything, section 7.4; instances@2).
 
 Each box of a COCO results file is asked for, the best-ranked mask fed back with it once, and the mask takes over the detection's
 class and score. With the model `detections` the file's own masks are scored instead: the detector's row of the paper's table 5.
@@ -19,7 +19,7 @@ from sambench.boxes import boxes_file
 from sambench.errors import DataError, UsageError, unknown_name
 from sambench.loaders.coco_results import Detections, ResultsFile, read_results
 from sambench.loaders.results_check import BoxFormat, Extra, as_xyxy, check_boxes, check_ids, outside
-from sambench.metrics.instances import COCO_MAX_DETS, LVIS_MAX_DETS
+from sambench.metrics.instances import COCO_MAX_DETS, LVIS_MAX_DETS, rle_area
 from sambench.models.detections import OwnMasks
 from sambench.schema import INSTANCE_COLUMNS
 from sambench.tasks.instance_rows import Answer, ImageRows
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 VARIANTS = ("refine", "no_refine", "single")
 BOX_FORMATS = ("auto", "xywh", "xyxy")
+AREAS = ("official", "own")
+SIZED_BY = ("mask_sized_by", "box_sized_by")  # columns of instances@2
+OLDER = {"instances@1": {"areas": "own"}}  # settings that cells of that protocol do not write out
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,11 @@ class InstanceSettings:
     variant: `refine`, three masks on the box, the best-ranked fed back with it for a single one; `no_refine`, the best-ranked of
     the three; `single`, the single output both times. max_dets: detections an image, those of highest score; None: 100, and 300
     where annotation is federated. boundary: boundary AP as well (Cheng et al. 2021). box_format: of the file; auto is COCO's, and
-    refuses what looks like corners. extra: `drop` leaves out detections of images and categories that the dataset does not have.
+    refuses what looks like corners. areas: by which AP by size tells small detections from large ones; `official`, as COCO's and
+    LVIS's evaluators do: of a file's own masks and of its boxes the area that they give the entry when they load the file
+    (`ResultsFile.sized_by_boxes`), of a model's masks their own; `own`, always that of the mask for masks and of the box for
+    boxes, which is the protocol instances@1. extra: `drop` leaves out detections of images and categories that the dataset
+    does not have.
     """
 
     boxes: str = ""
@@ -52,10 +59,12 @@ class InstanceSettings:
     max_dets: int | None = None
     boundary: bool = False
     box_format: BoxFormat = "auto"
+    areas: Literal["official", "own"] = "official"
     extra: Extra = "refuse"
 
     def __post_init__(self) -> None:
-        for name, known in (("variant", VARIANTS), ("box_format", BOX_FORMATS), ("extra", ("refuse", "drop"))):
+        choices = {"variant": VARIANTS, "box_format": BOX_FORMATS, "areas": AREAS, "extra": ("refuse", "drop")}
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise unknown_name(name.replace("_", " "), getattr(self, name), known, where="--" + name.replace("_", "-"))
         if self.max_dets is not None and self.max_dets < 1:
@@ -72,27 +81,28 @@ class InstanceTask:
 
     settings: InstanceSettings = InstanceSettings()
     name: str = "instances"
-    version: int = 1
+    version: int = 2
 
     takes = ("masks", "single_mask", "detections")
     needs = "masks"
     whole_sets_only = False
-    unsaid = ("boxes", "boxes_sha256", "extra")  # settings that no title names
+    unsaid = ("boxes", "boxes_sha256", "areas", "extra")  # settings that no title names
     every_image = True  # false positives count on images without objects too
 
     @property
     def protocol(self) -> str:
-        return f"{self.name}@{self.version}"
+        return f"{self.name}@{1 if self.settings.areas == 'own' else self.version}"
 
     @property
     def columns(self) -> dict[str, str]:
-        return INSTANCE_COLUMNS
+        left_out = SIZED_BY if self.settings.areas == "own" else ()
+        return {name: kind for name, kind in INSTANCE_COLUMNS.items() if name not in left_out}
 
     def identity(self) -> dict[str, Any]:
         """Everything of the protocol that can change a number."""
         settings = asdict(self.settings)
         box_format = "xyxy" if settings.pop("box_format") == "xyxy" else "xywh"
-        for name in ("boxes", "extra"):
+        for name in ("boxes", "areas", "extra"):
             del settings[name]
         return {"protocol": self.protocol, **settings, "box_format": box_format}
 
@@ -152,6 +162,10 @@ class InstanceTask:
             answers, encode_ms = self._prompted(model, sample, corners, asked, context)
         shared = {"dataset": sample.dataset, "image_id": sample.image_id, "cluster_id": sample.cluster_id, "status": "ok"}
         rows = ImageRows(sample, truth, found, boxes, answers, self.settings.boundary, context.save_masks == "scored").rows()
+        if self.settings.areas == "official":
+            areas = self._file_areas(found, boxes, size)
+            for row, area in zip((r for r in rows if r["kind"] == "detection"), areas, strict=True):
+                row |= {"box_sized_by": area, "mask_sized_by": area if isinstance(model, OwnMasks) else row["area"]}
         image = {
             "kind": "image",
             "height": sample.height,
@@ -166,6 +180,13 @@ class InstanceTask:
             "encode_ms": encode_ms,
         }
         return [{**shared, **row} for row in (image, *rows)]
+
+    def _file_areas(self, found: Detections, boxes: Any, size: tuple[int, int]) -> list[float]:
+        """The area of each detection as the official evaluators load the file: that of its box or of its mask."""
+        of_boxes = (boxes[:, 2] * boxes[:, 3]).tolist()
+        if self.results().sized_by_boxes:
+            return [float(a) for a in of_boxes]
+        return [rle_area(found.rle(i, *size)) if found.has_mask(i) else float(a) for i, a in enumerate(of_boxes)]
 
     def _max_dets(self, truth: Annotated) -> int:
         if self.settings.max_dets is not None:
