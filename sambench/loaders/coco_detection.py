@@ -8,11 +8,9 @@ from typing import Any
 
 from sambench.errors import DataError
 from sambench.loaders import values
-from sambench.loaders.coco_file import CocoFile, category_name
+from sambench.loaders.coco_file import FEDERATED, CocoFile, category_name
 from sambench.masks import Region
 from sambench.types import Annotated, Annotation
-
-FEDERATED = ("neg_category_ids", "not_exhaustive_category_ids")
 
 
 def annotated(

@@ -14,6 +14,8 @@ from sambench.loaders import images, values
 from sambench.loaders.pieces import Pieces, read_pieces
 from sambench.types import UInt8Array
 
+FEDERATED = ("neg_category_ids", "not_exhaustive_category_ids")
+
 
 @dataclass(frozen=True)
 class CocoFile:
@@ -130,6 +132,9 @@ def _plain_image(image: Any, where: str, name_key: str) -> dict[str, Any]:
     values.text(image[name_key], name_key, where)
     for key in ("height", "width"):
         image[key] = values.side(image.get(key), key, where)
+    for key in FEDERATED:
+        if isinstance(image.get(key), list):
+            image[key] = [values.plain_id(c, key, where) for c in image[key]]
     return image
 
 

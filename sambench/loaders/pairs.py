@@ -187,18 +187,18 @@ def cluster_of(pattern: str, image_id: str) -> str:
     """First group of a regular expression searched in the id, '' (the image stands alone) if it does not match or is ''.
 
     Raises CardError where the pattern, an option of a card, is no regular expression with a group."""
-    match = _compiled(pattern).search(image_id) if pattern else None
+    match = _compiled(pattern if isinstance(pattern, str) else repr(pattern)).search(image_id) if pattern else None
     return (match.group(1) or "") if match else ""
 
 
 @lru_cache(maxsize=16)
-def _compiled(pattern: Any) -> re.Pattern[str]:
+def _compiled(pattern: str) -> re.Pattern[str]:
     try:
         compiled = re.compile(pattern)
-        found = "no group" if isinstance(compiled.pattern, str) else "bytes"
-        if compiled.groups and found != "bytes":
+        if compiled.groups:
             return compiled
-    except (re.error, TypeError, RecursionError, OverflowError) as e:
+        found = "no group"
+    except (re.error, RecursionError, OverflowError) as e:
         found = str(e)
     raise CardError(
         "a card's option `cluster` does not fit",

@@ -127,9 +127,9 @@ def text(value: Any, what: str, where: object) -> str:
 
 
 def json_text(value: Any, what: str, where: object) -> str:
-    """A JSON value as one text, the same for equal values. Raises DataError: NaN in it, or nested too deeply."""
+    """A JSON value as one text, the same for equal values (1 and 1.0 are). Raises DataError: NaN in it, or nested too deeply."""
     try:
-        return canonical_json(value)
+        return canonical_json(_plain(value))
     except (ValueError, RecursionError) as e:
         raise _unusable(value, what, where, "a value that JSON has, not nested deeply") from e
 
@@ -144,6 +144,14 @@ def shown(value: Any, most: int = 80) -> str:
         return f"{value!r:.{most}}"
     except (RecursionError, ValueError):  # ValueError: an integer of thousands of digits
         return f"{type(value).__name__} that cannot be written out"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < EXACT else value
 
 
 def _float(value: Any) -> float | None:

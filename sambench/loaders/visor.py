@@ -230,7 +230,10 @@ def _name(entity: dict[str, Any]) -> str:
 
 
 def _words(entity: dict[str, Any]) -> dict[str, str]:
+    """What is said of an entity beside its name, as texts; its class by its id, in whatever type that is written."""
     given = {k: entity[k] for k in _WORDS if entity.get(k) is not None}
+    if isinstance(given.get("class_id"), int | float | str) and not isinstance(given["class_id"], bool):
+        given["class_id"] = values.plain_id(given["class_id"], "class_id", f"entity {entity['id']}")
     return {k: values.shown(v) if isinstance(v, list | dict) else str(v) for k, v in given.items()}
 
 
@@ -246,7 +249,7 @@ def _fill(entity: dict[str, Any], size: tuple[int, int], where: str) -> Region:
             raise DataError("", found=f"{far:g}, a coordinate far outside the frame")
     except DataError as e:
         raise DataError("an entity has a broken polygon", where=where, expected=expected, found=e.found) from e
-    return fill_even_odd([integer_points(points, scale) for points in polygons], *size)
+    return fill_even_odd([integer_points(points, scale) for points in polygons], *size, where=where)
 
 
 def _has_pixels(entity: dict[str, Any]) -> bool:

@@ -1,6 +1,7 @@
-"""Every reader on mutated annotation files: whatever is not an error of ours is a finding.
+"""Every reader on mutated annotation files, and of results files: whatever is not an error of ours is a finding.
 
     python -m tests.helpers.fuzz_readers SEED N DATASET...     mutations in a process of its own, with a limit on its memory
+    python -m tests.helpers.fuzz_readers SEED N results        of results files
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from sambench import cards, fixtures
 from sambench.errors import SambenchError
+from sambench.loaders.coco_results import read_results
 from sambench.loaders.open import open_dataset
+from sambench.loaders.results_check import check_boxes, check_ids
+from sambench.proposal_file import ProposalFile
 from tests.helpers.mutate import mutated
 
 SECONDS = 20  # of one mutated dataset, from opening it to its last mask
@@ -71,20 +75,72 @@ def findings(seed: int, n: int, datasets: tuple[str, ...], folder: Path) -> Iter
         path = rng.choice(files[name])
         raw = path.read_bytes()
         path.write_bytes(mutated(raw, path.name, rng))
-        try:
-            with limited():
-                read_all(name, roots[name])
-        except SambenchError as e:
-            str(e).encode("utf-8", "surrogateescape" if "\udc80" <= max(str(e)) <= "\udcff" else "backslashreplace")
-        except BaseException as e:  # noqa: BLE001 - that is what is looked for
-            if isinstance(e, KeyboardInterrupt):
-                raise
+        finding = _tried(lambda name=name: read_all(name, roots[name]))
+        if finding:
             kept = folder / f"finding-{seed}-{k}"
             kept.write_bytes(path.read_bytes())
-            last = traceback.extract_tb(e.__traceback__)[-1]
-            yield f"{name} {path.name} ({kept}): {type(e).__name__}: {e!s:.200} at {last.filename}:{last.lineno}"
-        finally:
-            path.write_bytes(raw)
+            yield f"{name} {path.name} ({kept}): {finding}"
+        path.write_bytes(raw)
+
+
+RESULTS: list[dict[str, Any]] = [
+    {"image_id": 1, "category_id": 1, "score": 0.9, "bbox": [8, 8, 20, 16]},
+    {"image_id": 1, "category_id": 2, "score": 0.5, "segmentation": {"size": [48, 64], "counts": [392, 16, 2664]}},
+    {"image_id": 2, "category_id": None, "score": 0.5, "segmentation": [[8, 8, 28, 8, 28, 24, 8, 24]], "bbox": [8, 8, 20, 16]},
+    {"image_id": "x", "score": 1, "segmentation": {"size": [48, 64], "counts": "X<`0P10000000000000000000000000000000000000he1"}},
+]
+
+
+def read_results_file(path: Path) -> None:
+    """Everything that is asked of a results file, be it boxes or proposals."""
+    results = read_results(path)
+    with suppress(SambenchError):
+        check_ids(results, ["1", "2", "x"], {1: "cup", 2: "spoon"}, extra="drop")
+    with suppress(SambenchError):
+        check_boxes(results, results.image_ids, lambda _: (48, 64), box_format="auto")
+    for image_id in results.image_ids:
+        found = results.of(image_id)
+        found.best(2).n_duplicates()
+        for ask in (found.rle, found.region):
+            for i in range(len(found)):
+                with suppress(SambenchError):
+                    ask(i, 48, 64)
+        with suppress(SambenchError):
+            found.boxes(48, 64)
+    with suppress(SambenchError):
+        source = ProposalFile(path)
+        for image_id in results.image_ids:
+            with suppress(SambenchError):
+                source.proposals(image_id, (48, 64), 3)
+
+
+def findings_of_results(seed: int, n: int, folder: Path) -> Iterator[str]:
+    """As `findings`, of results files."""
+    rng = random.Random(seed)
+    raw = json.dumps(RESULTS).encode()
+    for k in range(n):
+        path = folder / f"results-{seed}-{k}.json"
+        path.write_bytes(mutated(raw, path.name, rng))
+        finding = _tried(lambda path=path: read_results_file(path))
+        if finding:
+            yield f"{path}: {finding}"
+        else:
+            path.unlink()
+
+
+def _tried(read: Callable[[], object]) -> str:
+    """What is wrong with what a call raises, or ''."""
+    try:
+        with limited():
+            read()
+    except SambenchError as e:
+        return "" if "Traceback" not in str(e) else f"{e!s:.300}"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as e:  # noqa: BLE001 - that is what is looked for
+        last = traceback.extract_tb(e.__traceback__)[-1]
+        return f"{type(e).__name__}: {e!s:.200} at {last.filename}:{last.lineno}"
+    return ""
 
 
 class TooLong(BaseException):
@@ -112,7 +168,11 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     start, folder = time.perf_counter(), Path(tempfile.mkdtemp())
     found = []
-    for finding in findings(int(seed), int(n), tuple(datasets) or JSON_READERS, folder):
+    if datasets == ["results"]:
+        met = findings_of_results(int(seed), int(n), folder)
+    else:
+        met = findings(int(seed), int(n), tuple(datasets) or JSON_READERS, folder)
+    for finding in met:
         print(finding, file=sys.stderr, flush=True)
         found.append(finding)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from typing import Any
@@ -10,13 +11,14 @@ NESTED, HUGE = "@nested@", "@huge@"  # written into the text afterwards: Python'
 ODD: list[Any] = [
     None, True, False, 0, 1, -1, 2, 64, 2**31, 2**32 + 1, 2**53 + 1, 2**63, 10**18, 10**400, -(10**20), 0.0, 0.5, -0.5, 1e-320, 1e9,
     1e300, float("nan"), float("inf"), -float("inf"), "", "0", "1", "1.0", "nan", "x", "../../x", "/etc/hostname", "a\0b", "\ud800",
-    "C:\\x\\y.png", "9" * 50, "é\n", [], {}, [[]], [{}], [None], [1, 2, 3, 4], [[1, 1, 9, 1, 9, 9]], {"size": [4, 4], "counts": "04"},
-    {"size": [4, 4], "counts": [16]}, {"size": [50000, 50000], "counts": [2500000000]}, NESTED, HUGE,
+    "C:\\x\\y.png", "9" * 50, "é\n", [], {}, [[]], [{}], [None], [1, 2, 3, 4], [[1, 1, 9, 1, 9, 9]],
+    {"size": [4, 4], "counts": "04"}, {"size": [4, 4], "counts": [16]}, {"size": [50000, 50000], "counts": [2500000000]},
+    NESTED, HUGE,
 ]  # fmt: skip
 
 
 def mutated_json(raw: bytes, rng: random.Random) -> bytes:
-    """A valid JSON file with one to four of its values changed: types swapped, keys deleted, values doubled, moved or made absurd."""
+    """A valid JSON file with one to four places changed: types swapped, keys deleted, values doubled, moved or made absurd."""
     try:
         content = json.loads(raw)
     except ValueError:  # what archives made on a Mac add
@@ -88,4 +90,4 @@ def _changed(content: Any, rng: random.Random) -> Any:
             return rng.choice((str(content), float(content), -float(content), float(content) * 1e6, [content]))
         except (ValueError, OverflowError):
             return [content]
-    return rng.choice(ODD)
+    return copy.deepcopy(rng.choice(ODD))
