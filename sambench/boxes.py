@@ -5,6 +5,7 @@ A card is a file of `datasets/` with kind = "boxes"; `sambench data get NAME` br
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from sambench import cards, fetch, paths
@@ -19,8 +20,8 @@ def boxes_file(name: str) -> Path:
 
     Raises UsageError where there is neither such a file nor such a card, DataMissingError where the card's file is not here.
     """
-    path = Path(name).expanduser()
-    if path.is_file():
+    path = Path(name).expanduser() if name.startswith("~") else Path(name)
+    if os.path.isfile(path):  # False, and no error, for a name that no file system takes
         return path
     card = cards.boxes_cards().get(name)
     if card is None:
@@ -30,7 +31,7 @@ def boxes_file(name: str) -> Path:
             "the file of boxes is not there",
             where="--boxes",
             expected=f"a COCO results file, or one of: {known}",
-            found=f"{name} ({'a folder' if path.is_dir() else 'no such file'})",
+            found=f"{name:.200} ({'a folder' if os.path.isdir(path) else 'no such file'})",
             remedy=f"did you mean {near[0]!r}?" if near else "mend the path",
         )
     place = place_of(card)

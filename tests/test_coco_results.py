@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from sambench.errors import DataError
+from sambench.boxes import boxes_file
+from sambench.errors import DataError, UsageError
 from sambench.loaders import results_index
 from sambench.loaders.coco_results import NO_CATEGORY, read_results
 from sambench.loaders.results_check import as_xyxy, beyond, check_boxes, check_ids, looks_like_corners, outside
+from sambench.proposal_file import ProposalFile
 
 SIZE = (40, 60)
 
@@ -343,3 +346,47 @@ def test_the_coco_apis_own_results(shared: Path) -> None:
                     assert got.rle(i, *e["segmentation"]["size"])["counts"].decode() == e["segmentation"]["counts"]
                 else:
                     assert got.box_xywh[i].tolist() == e["bbox"]
+
+
+def test_what_is_no_file_is_an_error_at_once(tmp_path: Path) -> None:
+    """Opening a pipe would wait without end."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path / ("x" * 5000), tmp_path / "a\0b"):
+        with pytest.raises(DataError, match="cannot be read"):
+            read_results(path)
+    for name in ("x" * 5000, "a\0b"):
+        with pytest.raises(UsageError, match="the file of boxes is not there"):
+            boxes_file(name)
+
+
+def test_the_index_is_of_the_bytes(tmp_path: Path) -> None:
+    path = put(tmp_path, [entry(1), entry(2)])
+    stat = path.stat()
+    assert read_results(path).image_ids == ("1", "2")
+    put(tmp_path, [entry(1), entry(3)])
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert read_results(path).image_ids == ("1", "3")
+
+
+def test_detections_without_a_class(tmp_path: Path) -> None:
+    """`"category_id": null`, as class-agnostic detectors write it."""
+    mask = {"size": [40, 60], "counts": [1200, 1200]}
+    path = put(tmp_path, [entry(category_id=None), {"image_id": 1, "category_id": None, "score": 0.5, "segmentation": mask}])
+    results = read_results(path)
+    assert results.of("1").category_id.tolist() == [-1, -1]
+    assert results.n_categories == 0
+    assert check_ids(results, ["1"], None, extra="refuse") == []
+    with pytest.raises(DataError, match="detections have no category"):
+        check_ids(results, ["1"], {1: "cup"}, extra="drop")
+    masks = put(tmp_path, [{"image_id": 1, "category_id": None, "score": 0.5, "segmentation": mask}])
+    assert len(ProposalFile(masks).proposals("1", SIZE, 10).rles) == 1
+
+
+def test_values_of_other_types_say_the_same(tmp_path: Path) -> None:
+    mask = {"size": ["40", 60.0], "counts": [1200.0, "1200"]}
+    given = {"image_id": "7.0", "category_id": "3", "score": "0.5", "bbox": ["1", 2, 3.0, "4.5"], "segmentation": mask}
+    found = read_results(put(tmp_path, [given, {**given, "image_id": 7}])).of("7")
+    assert len(found) == 2
+    assert (found.category_id.tolist(), found.score.tolist()) == ([3, 3], [0.5, 0.5])
+    assert found.box_xywh.tolist() == [[1, 2, 3, 4.5]] * 2
+    assert found.region(0, *SIZE).area == 1200

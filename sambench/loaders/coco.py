@@ -23,6 +23,7 @@ from sambench.content import file_sha256
 from sambench.errors import DataError, unknown_name
 from sambench.loaders import images as image_files
 from sambench.loaders import values
+from sambench.loaders.clusters import Cluster, cluster_of
 from sambench.loaders.coco_detection import annotated
 from sambench.loaders.coco_file import CocoFile, category_name, naming, read_coco, read_picture
 from sambench.loaders.coco_images import below, check_crowds, only_crowds, said_size, say_of, sized_as_said
@@ -30,7 +31,6 @@ from sambench.loaders.coco_masks import has_pixels, is_short, region_of
 from sambench.loaders.file_names import Place, locate
 from sambench.loaders.index_cache import cached_index
 from sambench.loaders.open import unknown_image
-from sambench.loaders.pairs import cluster_of
 from sambench.masks import Region, union
 from sambench.types import CROWD, EMPTY, TOO_SHORT, Annotated, ImageRecord, Instance, Sample
 
@@ -65,7 +65,7 @@ class CocoJson:
     images: str | Sequence[str] = ""
     file_name: str = "file_name"
     categories: Sequence[str | int] = field(default=())
-    cluster: str = ""
+    cluster: Cluster = ""
     base: str | Sequence[str] = ""
     path_tail: int = 0
     exact: bool = False
@@ -115,7 +115,7 @@ class CocoJson:
             size = sized_as_said(path, image, f"image of {self.name}", f"image {image_id} of {content.path.name}")
             regions = [(a, self._region(a, content, size)) for a in self._kept(content, annotations)]
         instances, crowds, dropped = self._instances(content, regions)
-        say_of(place, crowds)
+        say_of(place)
         return Sample(
             dataset=self.name,
             image_id=image_id,

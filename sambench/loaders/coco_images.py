@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sambench.errors import DataError, unknown_name
 from sambench.loaders import images
 from sambench.loaders.file_names import Place
-from sambench.masks import Region, check_pixels
+from sambench.masks import check_pixels
 from sambench.notes import note
-
-CROWDS = 'crowds (iscrowd = 1) are ignore regions (crowds = "objects" under [options] of the card: they are objects)'
 
 
 def said_size(record: dict[str, Any]) -> tuple[int, int] | None:
@@ -41,12 +38,10 @@ def sized_as_said(path: Path, record: dict[str, Any], what: str, where: str) -> 
     return found
 
 
-def say_of(place: Place, crowds: Sequence[Region]) -> None:
-    """The notes of a picture: how its file was found, and that it has crowds which are not objects."""
+def say_of(place: Place) -> None:
+    """The note of a picture whose name is not the path of its file: how that was found."""
     if place.note:
         note(place.note)
-    if crowds:
-        note(CROWDS)
 
 
 def check_crowds(crowds: Any, dataset: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sambench.content import file_sha256
 from sambench.errors import DataError
+from sambench.loaders.clusters import Cluster
 from sambench.loaders.coco import CocoJson
 from sambench.loaders.coco_file import read_coco
 from sambench.loaders.open import unknown_image
@@ -32,7 +33,7 @@ class CocoSplits:
     annotations: Sequence[str] = ()
     images: str = ""
     base: Sequence[str] = ("",)
-    cluster: str = ""
+    cluster: Cluster = ""
     exact: bool = False
 
     @staticmethod

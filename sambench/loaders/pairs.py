@@ -16,7 +16,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -184,28 +183,9 @@ def count_or_one(count: Callable[[Path], int], path: Path) -> int:
 
 
 def cluster_of(pattern: str, image_id: str) -> str:
-    """First group of a regular expression searched in the id, '' (the image stands alone) if it does not match or is ''.
-
-    Raises CardError where the pattern, an option of a card, is no regular expression with a group."""
-    match = _compiled(pattern if isinstance(pattern, str) else repr(pattern)).search(image_id) if pattern else None
-    return (match.group(1) or "") if match else ""
-
-
-@lru_cache(maxsize=16)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    try:
-        compiled = re.compile(pattern)
-        if compiled.groups:
-            return compiled
-        found = "no group"
-    except (re.error, RecursionError, OverflowError) as e:
-        found = str(e)
-    raise CardError(
-        "a card's option `cluster` does not fit",
-        where=f"option cluster = {pattern!r:.80}",
-        expected="a regular expression with a group, as '/(video[0-9]+)/'",
-        found=found,
-    )
+    """First group of a regular expression searched in the id, '' (the image stands alone) if it does not match or is ''."""
+    match = re.search(pattern, image_id) if pattern else None
+    return match.group(1) if match else ""
 
 
 def _check(layout: Mapping[str, Any]) -> None:

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, NamedTuple, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from sambench import __version__, paths
+from sambench import __version__, content, paths
 from sambench.errors import DataError
 from sambench.loaders import values
 from sambench.provenance import canonical_json
@@ -30,7 +30,7 @@ from sambench.provenance import canonical_json
 BIG = 48 << 20  # bytes from which the index is kept in the cache
 CHUNK = 8 << 20
 LONGEST = 64 << 20  # bytes of one entry
-_FORMAT = 3
+_FORMAT = 3  # 2 had ids as they were written
 _SPACE = re.compile(r"[ \t\n\r]*")
 FARTHEST = 1e9  # pixels
 _NO_SCORE = "give every detection its score: without scores they have no order, and no precision follows"
@@ -63,25 +63,22 @@ class Index:
 def read_index(path: Path) -> Index:
     """The index of a file, made anew when the file has changed. Raises DataError as `coco_results.read_results` says."""
     try:
-        stat = path.stat()
-        if path.is_dir():
-            raise IsADirectoryError(21, "a folder")
-        return _read(path.absolute(), stat.st_size, stat.st_mtime_ns)
-    except OSError as e:
+        return _read(path.absolute(), path.stat().st_size, content.file_sha256(path))
+    except (OSError, ValueError) as e:  # ValueError: a name with a null character
         raise DataError(
             "a results file cannot be read",
-            where=path,
+            where=f"{path!s:.200}",
             expected="a JSON file of detections",
-            found=e.strerror or repr(e),
+            found="a folder" if os.path.isdir(path) else getattr(e, "strerror", None) or str(e),
             remedy="mend the path",
         ) from e
 
 
 @lru_cache(maxsize=4)
-def _read(path: Path, size: int, mtime_ns: int) -> Index:
+def _read(path: Path, size: int, sha256: str) -> Index:
     if size < BIG:
         return _scan(path)
-    told = canonical_json([_FORMAT, __version__, str(path), size, mtime_ns])
+    told = canonical_json([_FORMAT, __version__, str(path), sha256])
     store = paths.cache() / "index" / f"{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.npz"
     found = _load(store, told)
     if found is None:

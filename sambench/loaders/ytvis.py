@@ -82,7 +82,7 @@ class YtVis:
                     instances.append(Instance(str(annotation["id"]), region, category=names.get(category, str(category))))
                 else:
                     dropped += 1
-        say_of(place, crowds)
+        say_of(place)
         return Sample(
             dataset=self.name,
             image_id=image_id,
