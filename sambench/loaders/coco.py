@@ -195,7 +195,7 @@ class CocoJson:
             if self._is_crowd(a):
                 crowds.append(region)
             elif region.area:
-                category = content.categories.get(a.get("category_id"), {})
+                category = content.categories.get(a.get("category_id", ""), {})
                 attributes = _attributes(a, self.annotation_keys) | _attributes(category, self.category_keys)
                 instances.append(Instance(str(a["id"]), region, category=content.category_of(a), attributes=attributes))
             else:

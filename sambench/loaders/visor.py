@@ -214,8 +214,8 @@ def _parsed(path: Path, _sha256: str) -> dict[str, tuple[str, list[dict[str, Any
         name = values.text(image["name"], "image.name", where)
         for entity in entities:
             if not isinstance(entity, dict) or "id" not in entity or "segments" not in entity:
-                found = f"{name}: {values.shown(entity, 120)}"
-                raise DataError("an entity lacks a key", where=where, expected="id and segments", found=found)
+                held = f"{name}: {values.shown(entity, 120)}"
+                raise DataError("an entity lacks a key", where=where, expected="id and segments", found=held)
             entity["id"] = str(values.plain_id(entity["id"], "id of an entity", where))
         stem = PurePosixPath(name).stem
         if stem in found:

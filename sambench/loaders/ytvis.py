@@ -78,8 +78,9 @@ class YtVis:
                 if self._is_crowd(annotation):
                     crowds.append(region)
                 elif region.area:
-                    category = annotation.get("category_id", "")
-                    instances.append(Instance(str(annotation["id"]), region, category=names.get(category, str(category))))
+                    category = annotation.get("category_id")
+                    name_of = names.get(category, "" if category is None else str(category))
+                    instances.append(Instance(str(annotation["id"]), region, category=name_of))
                 else:
                     dropped += 1
         say_of(place)
@@ -203,12 +204,11 @@ def _frame(video: dict[str, Any], k: int, annotations: list[dict[str, Any]]) -> 
 
 
 def _plain_video(video: Any, where: str) -> dict[str, Any]:
-    names = video.get("file_names") if isinstance(video, dict) else None
-    if not isinstance(names, list) or "id" not in video:
+    if not isinstance(video, dict) or not isinstance(video.get("file_names"), list) or "id" not in video:
         expected = "id and file_names (a list of texts)"
         raise DataError("a video record lacks a key", where=where, expected=expected, found=values.shown(video, 160))
     video["id"] = values.plain_id(video["id"], "id", where)
-    for name in names:
+    for name in video["file_names"]:
         values.text(name, "file_names", where)
     for key in ("height", "width"):
         video[key] = values.side(video.get(key), key, where)
