@@ -1,7 +1,7 @@
 """Image and mask files as arrays. Every reader of a dataset reads pixels through these three functions.
 
-EXIF orientation is ignored on purpose: annotations of datasets are made in the frame of the stored pixels, and a
-rotated picture would part from its masks. Anything that is not plainly 8-bit is refused unless the caller asks for a
+Every picture is read in the frame of its stored pixels, whatever its EXIF orientation (`sambench.loaders.turned` turns those whose
+annotations are of the turned picture). Anything that is not plainly 8-bit is refused unless the caller asks for a
 conversion by name: a silent conversion is a number nobody can explain.
 """
 
@@ -11,7 +11,7 @@ import io
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -21,13 +21,13 @@ from PIL import Image, UnidentifiedImageError
 
 from sambench import content
 from sambench.errors import DataError
+from sambench.loaders import orientation
 from sambench.types import BoolArray, UInt8Array
 
 MAX_PIXELS = 1 << 30  # 3 GiB as RGB: far above real pictures, far below what a forged header may claim
 
 _EIGHT_BIT = ("RGB", "RGBA", "RGBX", "L", "LA", "1")
 _PALETTE = ("P", "PA")
-_ORIENTATION = 0x0112  # the tag of EXIF 2.3, table 4
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 _open_lock = threading.Lock()
 
@@ -114,37 +114,40 @@ def read_labels(path: Path, *, size: tuple[int, int] | None = None, colours: boo
 
 
 def read_orientation(path: Path) -> int:
-    """EXIF orientation 1 to 8, 1 where the file says none. Raises DataError naming the file."""
-    with _opened(path, whole=False) as image:
-        try:
-            value = image.getexif().get(_ORIENTATION, 1)
-        except _BROKEN:  # metadata that cannot be read says nothing; the pixels will speak for themselves
-            return 1
-        return value if value in range(1, 9) else 1
+    """EXIF orientation 1 to 8, 1 where the file says none (or not readably). Raises DataError naming the file if it is no image."""
+    with _opened(path, whole=False), path.open("rb") as file:
+        return orientation.look(file).value
 
 
-def turn(image: UInt8Array, orientation: int) -> UInt8Array:
+def turn(image: UInt8Array, value: int) -> UInt8Array:
     """image [H, W, ...] as an EXIF orientation of 1 to 8 wants it shown: mirrored for 2, 4, 5, 7; axes swapped from 5 on."""
-    if orientation >= 5:
+    if value >= 5:
         image = image.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
+    if value in (3, 4, 7, 8):
         image = image[::-1]
-    if orientation in (2, 3, 6, 7):
+    if value in (2, 3, 6, 7):
         image = image[:, ::-1]
     return np.ascontiguousarray(image)
 
 
 @contextmanager
 def _opened(path: Path, *, whole: bool = True) -> Iterator[Image.Image]:
-    """The file with its header read. Pillow's own limit on pixels is lifted for the moment of opening; ours holds.
+    """The file with its header read, its pixels as they are stored.
 
     whole: what is decoded are the very bytes whose hash `sambench.content` notes; else only as much is read as the header takes.
     """
+    with ExitStack() as held:
+        yield held.enter_context(_open(path, whole, held))
+
+
+def _open(path: Path, whole: bool, held: ExitStack) -> Image.Image:
+    """Pillow's own limit on pixels is lifted for the moment of opening; ours holds."""
     try:
+        file = io.BytesIO(content.read_bytes(path)) if whole else held.enter_context(path.open("rb"))
         with _open_lock:
             limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
             try:
-                image = Image.open(io.BytesIO(content.read_bytes(path)) if whole else path)
+                image = Image.open(orientation.plain(file))
             finally:
                 Image.MAX_IMAGE_PIXELS = limit
     except FileNotFoundError as e:
@@ -154,15 +157,14 @@ def _opened(path: Path, *, whole: bool = True) -> Iterator[Image.Image]:
         raise DataError("a file is not an image", where=path, expected="PNG, JPEG, ...", found=found) from e
     except _BROKEN as e:
         raise _broken(path, e) from e
-    with image:
-        if image.width * image.height > MAX_PIXELS:
-            raise DataError(
-                "an image claims to be too large",
-                where=path,
-                expected=f"at most {MAX_PIXELS} pixels",
-                found=f"{image.width} x {image.height}",
-            )
-        yield image
+    if image.width * image.height > MAX_PIXELS:
+        raise DataError(
+            "an image claims to be too large",
+            where=path,
+            expected=f"at most {MAX_PIXELS} pixels",
+            found=f"{image.width} x {image.height}",
+        )
+    return image
 
 
 def _decode(path: Path, image: Image.Image) -> Image.Image:
