@@ -25,7 +25,7 @@ from sambench.loaders.coco_file import naming
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.label_maps import regions_of, values_of
 from sambench.loaders.pairs import Pairs, cluster_of, count_or_one, find_pairs, place_of
-from sambench.loaders.turned import read_turned, turn_to
+from sambench.loaders.turned import Orientation, frame_of, read_turned
 from sambench.masks import Region, components, union
 from sambench.types import ImageRecord, Instance, Sample
 
@@ -40,7 +40,7 @@ class LabelPng:
     smaller ones a class by themselves. skip_classes, categories (names by class) go by class, which else is the value.
     colours: a map may also be an RGB image, every colour but black one object, its value R * 65536 + G * 256 + B.
     one_mask: 'value'; 'component' (8-connected, of all objects' pixels together); 'foreground' (one mask an image).
-    exif: the image is turned as its EXIF orientation says, if the map fits it then (elsewhere orientation is never applied).
+    orientation: which frame the map is in (`sambench.loaders.turned`). exif: the same as orientation = "fitting".
     cluster: a regular expression searched in the image's id, whose first group is the cluster_id.
     """
 
@@ -59,6 +59,7 @@ class LabelPng:
     categories: Mapping[str, str] = field(default_factory=dict)
     colours: bool = False
     one_mask: Literal["value", "component", "foreground"] = "value"
+    orientation: Orientation = "stored"
     exif: bool = False
     cluster: str = ""
 
@@ -80,7 +81,7 @@ class LabelPng:
         label_file, image_file = pairs.label_file(image_id), pairs.image_file(image_id)
         with naming(self.name):
             size = image_files.read_size(label_file)
-            turn = turn_to(image_file, size, self.exif)
+            frame = frame_of(image_file, "fitting" if self.exif else self.orientation, size, than="its mask")
             labels = image_files.read_labels(label_file, colours=self.colours)
         ignored = list(regions_of(labels, set(values_of(labels)) - set(self.ignore)).values()) if self.ignore else []
         return Sample(
@@ -91,7 +92,7 @@ class LabelPng:
             instances=tuple(
                 Instance(object_id, region, category=self._category(value)) for object_id, value, region in self._objects(labels)
             ),
-            read=partial(read_turned, self.name, image_file, turn),
+            read=partial(read_turned, self.name, image_file, frame.turn),
             cluster_id=cluster_of(self.cluster, image_id),
             ignore=union(ignored, *size) if ignored else None,
         )

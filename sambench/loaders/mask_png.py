@@ -21,7 +21,7 @@ from sambench.loaders import images as image_files
 from sambench.loaders.coco_file import naming
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.pairs import Pairs, cluster_of, count_or_one, find_pairs, place_of
-from sambench.loaders.turned import read_turned, turn_to
+from sambench.loaders.turned import Orientation, frame_of, read_turned
 from sambench.masks import Region
 from sambench.types import EMPTY, ImageRecord, Instance, Sample
 
@@ -33,7 +33,7 @@ class MaskPng:
     layouts, trees, prefixes, gaps: where the files are (`sambench.loaders.pairs`).
     above: a pixel is foreground if its value, of 255, is greater; a mask whose largest value is 1 counts as 0 and 1 instead.
     channel: of a colour mask the first, or the largest of its channels. ignore: a value whose pixels count nowhere; -1: none.
-    exif: the image is turned as its EXIF orientation says, if the mask fits it then (elsewhere orientation is never applied).
+    orientation: which frame the mask is in (`sambench.loaders.turned`). exif: the same as orientation = "fitting".
     nonempty: the release has no empty mask: count files and leave them unread. category: of every object.
     cluster: a regular expression searched in the image's id, whose first group is the cluster_id.
     """
@@ -48,6 +48,7 @@ class MaskPng:
     above: int = 127
     channel: Literal["first", "max"] = "first"
     ignore: int = -1
+    orientation: Orientation = "stored"
     exif: bool = False
     nonempty: bool = False
     category: str = ""
@@ -73,7 +74,7 @@ class MaskPng:
         mask_file, image_file = pairs.label_file(image_id), pairs.image_file(image_id)
         with naming(self.name):
             size = image_files.read_size(mask_file)
-            turn = turn_to(image_file, size, self.exif)
+            frame = frame_of(image_file, "fitting" if self.exif else self.orientation, size, than="its mask")
             mask, ignore = self._mask(mask_file)
         return Sample(
             dataset=self.name,
@@ -81,7 +82,7 @@ class MaskPng:
             height=size[0],
             width=size[1],
             instances=(Instance("1", mask, category=self.category),) if mask.area else (),
-            read=partial(read_turned, self.name, image_file, turn),
+            read=partial(read_turned, self.name, image_file, frame.turn),
             cluster_id=cluster_of(self.cluster, image_id),
             ignore=ignore if ignore is not None and ignore.area else None,
             left_out={} if mask.area else {EMPTY: 1},

@@ -1,33 +1,69 @@
-"""Images that were annotated as their EXIF orientation shows them, not as their pixels are stored."""
+"""The one rule for pictures with an EXIF orientation: which frame their annotations are in.
+
+`stored`: that of the pixels in the file, as pycocotools, OpenCV and readers of label maps see them. `shown`: as viewers turn the
+picture, and annotation tools that are viewers with it (VIA, LabelMe). `fitting`: as shown where the annotation has that size, else
+stored. Each reader has the default of its format; the option `orientation` of a card says otherwise. Where a tag other than 1 is met,
+a note says which frame was taken.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, NamedTuple
 
-from sambench.errors import DataError
+from sambench.errors import CardError, DataError
 from sambench.loaders import images
 from sambench.loaders.coco_file import naming
+from sambench.notes import note
 from sambench.types import UInt8Array
 
+Orientation = Literal["stored", "shown", "fitting"]
+CHOICES = ("stored", "shown", "fitting")
 
-def turn_to(image: Path, size: tuple[int, int], exif: bool) -> int:
-    """The EXIF orientation (1: none) to apply so that the image has the mask's size. Raises DataError if it never has.
 
-    size: (height, width) of the mask.
+class Frame(NamedTuple):
+    """size: (height, width) of the picture as its annotations see it. turn: the EXIF orientation to apply, 1 where none is."""
+
+    size: tuple[int, int]
+    turn: int
+
+
+def frame_of(
+    image: Path, orientation: Orientation, size: tuple[int, int] | None = None, *, than: str = "its annotations", where: str = ""
+) -> Frame:
+    """The frame of a picture's annotations.
+
+    size: (height, width) that they say, None where they say none. than: what has that size, for errors; where: its entry.
+    Raises CardError on an unknown orientation, DataError: no picture, or one of another size in that frame.
     """
-    stored = images.read_size(image)
-    orientation = images.read_orientation(image) if exif else 1
-    turned = stored[::-1] if orientation >= 5 else stored
-    if turned == size:
-        return orientation
-    if stored == size:
-        return 1
-    raise DataError(
-        "an image has another size than its mask",
-        where=image,
-        expected=f"{size[1]} x {size[0]} (width x height)",
-        found=f"{stored[1]} x {stored[0]}" + (f", EXIF orientation {orientation}" if orientation != 1 else ""),
-    )
+    if orientation not in CHOICES:
+        raise CardError(
+            "an orientation does not fit", where="option orientation", expected=" or ".join(CHOICES), found=repr(orientation)
+        )
+    stored, tag = images.read_size(image), images.read_orientation(image)
+    shown = stored[::-1] if tag >= 5 else stored
+    as_shown = tag != 1 and (orientation == "shown" or (orientation == "fitting" and size in (None, shown)))
+    taken, other = (shown, stored) if as_shown else (stored, shown)
+    if size is not None and size != taken:
+        option = "stored" if as_shown else "shown"
+        raise DataError(
+            f"an image has another size than {than}",
+            where=image,
+            expected=f"{size[1]} x {size[0]} (width x height{where and f', {where}'})",
+            found=f"{taken[1]} x {taken[0]}" + (f", {'shown' if as_shown else 'stored'} with EXIF orientation {tag}" * (tag != 1)),
+            remedy=f'the picture {option} has that size: set orientation = "{option}" under [options] of the card'
+            if size == other
+            else None,
+        )
+    if tag != 1:
+        note(_note(as_shown))
+    return Frame(taken, tag if as_shown else 1)
+
+
+def _note(as_shown: bool) -> str:
+    if as_shown:
+        return 'EXIF orientation is not 1: taken as shown, turned (orientation = "stored" under [options] of the card: as stored)'
+    return 'EXIF orientation is not 1: taken as stored (orientation = "shown" under [options] of the card: turned as shown)'
 
 
 def read_turned(dataset: str, image: Path, orientation: int) -> UInt8Array:
