@@ -10,6 +10,7 @@ from sambench.report import style
 from sambench.report.files import write_aside
 from sambench.results.boundary import RATIOS, BoundaryCurve, boundary_curve
 from sambench.results.cells import CellView
+from sambench.results.image_sets import labelled, set_names
 
 HEADER = ("model", "run", "dataset", "k", "ratio", "mean_boundary_iou", "ci_low", "ci_high", "n_objects", "n_images", "partial")
 
@@ -34,10 +35,10 @@ def _draw(curves: Sequence[BoundaryCurve], path: Path) -> None:
     with style.styled():
         figure = Figure(figsize=(6.4, 4.2 + 0.36 * len(curves)), layout="constrained")
         axes = figure.add_subplot()
-        for i, c in enumerate(curves):
+        for i, (c, images) in enumerate(zip(curves, set_names([[c.cell] for c in curves]), strict=True)):
             percent = [100 * r for r in c.ratios]
             axes.fill_between(percent, c.low, c.high, color=style.colour(i), alpha=0.15, lw=0)
-            axes.plot(percent, c.mean, label=_label(c), **style.series(i))
+            axes.plot(percent, c.mean, label=_label(c, images), **style.series(i))
         axes.set(xlabel="width of the boundary, % of the image's diagonal", ylabel="mean boundary IoU", ylim=(0, 1))
         axes.set_xlim(left=0)
         axes.grid(axis="y")
@@ -48,7 +49,7 @@ def _draw(curves: Sequence[BoundaryCurve], path: Path) -> None:
         figure.savefig(path, format="png", dpi=160)
 
 
-def _label(c: BoundaryCurve) -> str:
+def _label(c: BoundaryCurve, images: str) -> str:
     """The run with the model's options, its values at the usual widths where they are on the line, and of how many objects."""
     options = c.cell.record["model"].get("options") or {}
     said = ", ".join(name if value is True else f"{name}={value}" for name, value in sorted(options.items()) if value is not False)
@@ -56,7 +57,7 @@ def _label(c: BoundaryCurve) -> str:
     named = [f"{100 * at[r]:.1f} at {100 * r:g} %" for r in (0.01, 0.02) if r in at]
     partial = ", PARTIAL" if c.cell.partial_reasons() else ""
     objects = f"{c.n_objects:,} object{'s' if c.n_objects != 1 else ''}{partial}"
-    return f"{c.cell.run_name}{f' ({said})' if said else ''}\n{', '.join([*named, objects])}"
+    return f"{labelled(c.cell.run_name, images)}{f' ({said})' if said else ''}\n{', '.join([*named, objects])}"
 
 
 def _write_csv(curves: Sequence[BoundaryCurve], path: Path) -> None:

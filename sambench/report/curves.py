@@ -15,6 +15,7 @@ from sambench.report.definitions import Definition
 from sambench.report.document import Picture, Section
 from sambench.report.inputs import Inputs, runs_of, shown_name
 from sambench.results.evidence import Entry, System, paired
+from sambench.results.image_sets import labelled, set_names
 from sambench.results.published import PublishedValue, published
 from sambench.tasks.summary import Bootstrap
 
@@ -167,15 +168,15 @@ def clicks(definition: Definition, inputs: Inputs) -> Section:
     datasets, note = _common(measured, inputs)
     if not datasets:
         return Section(definition.id, definition.title, definition.source, definition.text, absent=(note,))
-    lines = [(s, *_curve([by[d] for d in datasets], inputs.bootstrap)) for s, by in measured.items()]
+    entries = [[by[d] for d in datasets] for by in measured.values()]
+    lines = [(label, *_curve(of, inputs.bootstrap)) for label, of in zip(_labels(entries, measured), entries, strict=True)]
     header = ("model", "clicks", "variant", "miou", "ci_low", "ci_high", "n_datasets")
     rows = [
-        (s.label, k, variant, *(100 * v for v in value), len(datasets))
-        for s, top, oracle in lines
+        (label, k, variant, *(100 * v for v in value), len(datasets))
+        for label, top, oracle in lines
         for variant, curve in (("top", top), ("oracle", oracle))
         for k, value in curve.items()
     ]
-    entries = [by[d] for by in measured.values() for d in datasets]
     picture = Picture(
         definition.id,
         f"mIoU over the number of clicks, first click {'in the centre' if prompt == 'center' else 'at random'}",
@@ -188,7 +189,7 @@ def clicks(definition: Definition, inputs: Inputs) -> Section:
             note,
             "Lines: the mask that the model ranks first, bands the 95 % interval. Hollow marks: the best of its masks (oracle).",
         ),
-        runs_of(entries),
+        runs_of(e for of in entries for e in of),
     )
     return Section(definition.id, definition.title, definition.source, definition.text, (), (picture,))
 
@@ -212,6 +213,12 @@ def _common(systems: Systems, inputs: Inputs) -> tuple[list[str], str]:
     if whole:
         return whole, f"Mean over datasets outside of {inputs.suite.id}: {names}."
     return shared, f"PARTIAL: mean over parts of {names}."
+
+
+def _labels(entries: Sequence[Sequence[Entry]], systems: Systems) -> list[str]:
+    """What stands beside each system's line; which images it is of too, where they are not the same for all."""
+    names = set_names([[e.cell for e in of] for of in entries])
+    return [labelled(s.label, name) for s, name in zip(systems, names, strict=True)]
 
 
 Curve = dict[int, tuple[float, float, float]]
@@ -243,14 +250,14 @@ def _curve(entries: Sequence[Entry], bootstrap: Bootstrap) -> tuple[Curve, Curve
     return out["iou_top"], out["iou_oracle"]
 
 
-def _draw_curves(figure: Figure, lines: Sequence[tuple[System, Curve, Curve]]) -> None:
+def _draw_curves(figure: Figure, lines: Sequence[tuple[str, Curve, Curve]]) -> None:
     axes = figure.add_subplot()
     counts = sorted({k for _, top, _ in lines for k in top})
-    for i, (system, top, oracle) in enumerate(lines):
+    for i, (label, top, oracle) in enumerate(lines):
         ks = sorted(top)
         x = [counts.index(k) for k in ks]
         axes.fill_between(x, [100 * top[k][1] for k in ks], [100 * top[k][2] for k in ks], color=style.colour(i), alpha=0.13, lw=0)
-        axes.plot(x, [100 * top[k][0] for k in ks], **style.series(i), label=system.label, zorder=3)
+        axes.plot(x, [100 * top[k][0] for k in ks], **style.series(i), label=label, zorder=3)
         hollow: dict[str, Any] = {"mfc": "white", "mec": style.colour(i), "mew": 1.3, "zorder": 4}
         points = [(counts.index(k), 100 * v[0]) for k, v in oracle.items() if k in counts]
         axes.plot(*zip(*points, strict=True), style.MARKERS[i % len(style.MARKERS)], **hollow) if points else None
@@ -276,12 +283,12 @@ def checkpoints(definition: Definition, inputs: Inputs) -> Section:
     if not datasets:
         return Section(definition.id, definition.title, definition.source, definition.text, absent=(note,))
     points = []
-    for system, by in found.items():
+    for label, by in zip(_labels([[by[d] for d in datasets] for by in found.values()], found), found.values(), strict=True):
         top, oracle = _curve([by[d] for d in datasets], inputs.bootstrap)
-        points.append((system, top.get(1), oracle.get(1)))
+        points.append((label, top.get(1), oracle.get(1)))
     rows = tuple(
-        (s.label, variant, *(100 * v for v in value), len(datasets))
-        for s, top, oracle in points
+        (label, variant, *(100 * v for v in value), len(datasets))
+        for label, top, oracle in points
         for variant, value in (("top", top), ("oracle", oracle))
         if value is not None
     )
@@ -299,16 +306,16 @@ def checkpoints(definition: Definition, inputs: Inputs) -> Section:
     return Section(definition.id, definition.title, definition.source, definition.text, (), (picture,))
 
 
-def _draw_series(figure: Figure, points: Sequence[tuple[System, Any, Any]]) -> None:
+def _draw_series(figure: Figure, points: Sequence[tuple[str, Any, Any]]) -> None:
     axes = figure.add_subplot()
-    for i, (label, at) in enumerate((("the model's own choice", 1), ("best of its masks (oracle)", 2))):
+    for i, (kind, at) in enumerate((("the model's own choice", 1), ("best of its masks (oracle)", 2))):
         if all(p[at] is None for p in points):
             continue
         x = np.arange(len(points))
         mean, low, high = (np.array([100 * p[at][j] if p[at] is not None else np.nan for p in points]) for j in range(3))
         fill = {} if i == 0 else {"mfc": "white", "mew": 1.3, "linestyle": "--"}
-        axes.errorbar(x, mean, [mean - low, high - mean], **(style.series(i) | fill), label=label, capsize=0, elinewidth=0.9)
-    axes.set_xticks(range(len(points)), [p[0].label for p in points])
+        axes.errorbar(x, mean, [mean - low, high - mean], **(style.series(i) | fill), label=kind, capsize=0, elinewidth=0.9)
+    axes.set_xticks(range(len(points)), [p[0].replace(" (", "\n(") for p in points])
     axes.set(ylabel="mIoU, percent", xlim=(-0.4, len(points) - 0.6))
     axes.grid(axis="y")
     style.legend_above(axes)

@@ -17,6 +17,7 @@ from sambench.loaders.open import open_dataset
 from sambench.metrics.edges import EdgeScores, edge_scores, f_measure
 from sambench.report.files import write_aside
 from sambench.results.cells import CellView
+from sambench.results.image_sets import labelled, set_names
 from sambench.tasks.edge import counts_of, map_of
 from sambench.types import UInt8Array
 
@@ -54,10 +55,11 @@ def write_pr_curve(cells: Sequence[CellView], folder: Path) -> list[Path]:
     figure = Figure(figsize=(6.4, 5.6), layout="constrained")
     axes = figure.add_subplot()
     _iso_lines(axes)
-    for i, (cell, s) in enumerate(found):
+    for i, ((cell, s), images) in enumerate(zip(found, set_names([[c] for c in cells]), strict=True)):
         order = np.argsort(s.thresholds)
         partial = ", PARTIAL" if cell.partial_reasons() else ""
-        label = f"{cell.record['model']['name']}  ODS {s.ods:.3f}, OIS {s.ois:.3f}, AP {s.ap:.3f}{partial}"
+        name = labelled(str(cell.record["model"]["name"]), images)
+        label = f"{name}  ODS {s.ods:.3f}, OIS {s.ois:.3f}, AP {s.ap:.3f}{partial}"
         colour = COLOURS[i % len(COLOURS)]
         axes.plot(s.recall[order], s.precision[order], color=colour, lw=1.8, label=label)
         axes.plot([s.ods_recall], [s.ods_precision], "o", color=colour, ms=5)

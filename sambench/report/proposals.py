@@ -19,6 +19,7 @@ from sambench.report.edges import COLOURS
 from sambench.report.files import write_aside
 from sambench.report.masks import overlay
 from sambench.results.cells import CellView
+from sambench.results.image_sets import labelled, set_names
 from sambench.results.tables import metric_rows_of
 from sambench.types import UInt8Array
 
@@ -56,9 +57,9 @@ def write_recall_curve(cells: Sequence[CellView], folder: Path) -> list[Path]:
     curves = [(cell, recall_curve(cell)) for cell in cells]
     figure = Figure(figsize=(6.4, 4.6), layout="constrained")
     axes = figure.add_subplot()
-    for i, (cell, found) in enumerate(curves):
+    for i, ((cell, found), images) in enumerate(zip(curves, set_names([[c] for c in cells]), strict=True)):
         n, recall = found[ALL]
-        label = f"{_label(cell)}  AR@{n[-1]} {100 * recall[-1]:.1f}"
+        label = f"{_label(cell, images)}  AR@{n[-1]} {100 * recall[-1]:.1f}"
         axes.step(n, 100 * recall, where="post", color=COLOURS[i % len(COLOURS)], lw=1.8, label=label)
         reported = cell.task.settings.max_dets  # type: ignore[attr-defined]
         axes.plot(reported, [100 * recall[n == k][0] for k in reported], "o", color=COLOURS[i % len(COLOURS)], ms=4)
@@ -90,13 +91,13 @@ def write_groups(cells: Sequence[CellView], folder: Path) -> Path:
     figure = Figure(figsize=(1.6 + 0.95 * len(groups), 4.2), layout="constrained")
     axes = figure.add_subplot()
     width = 0.8 / len(cells)
-    for i, (cell, found) in enumerate(zip(cells, values, strict=True)):
+    for i, (cell, found, images) in enumerate(zip(cells, values, set_names([[c] for c in cells]), strict=True)):
         here = [(j, *found[g]) for j, g in enumerate(groups) if g in found]
         x = np.array([j for j, *_ in here]) + (i - (len(cells) - 1) / 2) * width
         height, low, high = (100 * np.array([h[k] for h in here], np.float64) for k in (1, 2, 3))
         # A group whose objects lie in one image has no interval.
         spread = np.nan_to_num(np.abs(np.stack([height - low, high - height])))
-        axes.bar(x, height, 0.92 * width, color=COLOURS[i % len(COLOURS)], label=_label(cell))
+        axes.bar(x, height, 0.92 * width, color=COLOURS[i % len(COLOURS)], label=_label(cell, images))
         axes.errorbar(x, height, yerr=spread, fmt="none", ecolor="#222222", elinewidth=0.9, capsize=2)
     counts = [max(v[g][3] for v in values if g in v) for g in groups]
     axes.set_xticks(range(len(groups)), [f"{g}\n{n:,}" for g, n in zip(groups, counts, strict=True)], fontsize=9)
@@ -112,8 +113,8 @@ def write_groups(cells: Sequence[CellView], folder: Path) -> Path:
     return write_aside(folder / "recall_by_group.png", lambda path: figure.savefig(path, format="png", dpi=160))
 
 
-def _label(cell: CellView) -> str:
-    return str(cell.record["model"]["name"]) + (", PARTIAL" if cell.partial_reasons() else "")
+def _label(cell: CellView, images: str) -> str:
+    return labelled(str(cell.record["model"]["name"]), images) + (", PARTIAL" if cell.partial_reasons() else "")
 
 
 def _borders(groups: Sequence[str]) -> list[float]:
