@@ -9,29 +9,47 @@ A user's own card can name this reader:
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-import numpy as np
-
-from sambench.loaders import images
-from sambench.loaders.coco_file import json_object, naming, read_picture, wrong
-from sambench.loaders.coco_masks import region_of
+from sambench.errors import DataError
+from sambench.loaders import shapes
+from sambench.loaders.coco_file import json_object, naming, wrong
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.pairs import Pairs, count_or_one, find_pairs, place_of
+from sambench.loaders.turned import Frame, Orientation, frame_of, read_turned
+from sambench.loaders.values import numbers, plain_id, shown, side
 from sambench.masks import Region
-from sambench.types import EMPTY, ImageRecord, Instance, Sample
+from sambench.types import NO_AREA, TOO_SHORT, ImageRecord, Instance, Sample
+
+# Of the tool and its offspring; what has four corners or more is an outline like any other.
+_OUTLINES = ("polygon", "rectangle", "oriented_rectangle", "rotation", "quadrilateral")
+_AREAS = {**dict.fromkeys(_OUTLINES, 3), "circle": 2, "mask": 2}  # and the points that each needs
+_NO_AREA = ("point", "points", "line", "linestrip")
+
+
+class _Annotations(NamedTuple):
+    """A file: the (height, width) that it says, if it does, and its shapes."""
+
+    path: Path
+    size: tuple[int, int] | None
+    shapes: list[Any]
 
 
 @dataclass(frozen=True)
 class LabelmeJson:
-    """Every polygon or rectangle is one mask, filled as the COCO API does; object_id is its position in the file.
+    """Every polygon, rectangle, circle or mask is one mask, filled as the COCO API does; object_id is its position in the file.
 
-    Polygons of fewer than three points, and those without a pixel, are dropped and counted. layouts, trees: where the files are
-    (`sambench.loaders.pairs`). The image that a JSON may hold itself is not read.
+    Shapes of one label and one group_id are the parts of one object, known by its first part (`groups = "separate"`: each is an
+    object). Points and lines, outlines of fewer than three points, and objects without a pixel are left out and counted.
+
+    layouts, trees: where the files are (`sambench.loaders.pairs`). The image that a JSON may hold itself is not read. orientation:
+    which frame the shapes are in; LabelMe shows pictures turned as their EXIF orientation says (`sambench.loaders.turned`).
     """
 
     root: Path
@@ -39,6 +57,8 @@ class LabelmeJson:
     variant: str = "default"
     layouts: Sequence[Mapping[str, Any]] = ()
     trees: Sequence[str] = ("",)
+    orientation: Orientation = "shown"
+    groups: Literal["joined", "separate"] = "joined"
 
     @staticmethod
     def fits(root: Path, *, layouts: Sequence[Mapping[str, Any]] = (), trees: Sequence[str] = ("",), **_: Any) -> bool:
@@ -49,70 +69,107 @@ class LabelmeJson:
         """All images that have a JSON; every file is read the first time, then the counts are remembered."""
         pairs = self._pairs()
         files = pairs.label_files()
-        key = {"dataset": self.name, "layout": [pairs.images, pairs.labels]}
+        key = {"dataset": self.name, "layout": [pairs.images, pairs.labels], "option": [self.orientation, self.groups]}
         return cached_index(key, files.values(), partial(self._build, pairs, files))
 
     def load(self, image_id: str) -> Sample:
-        """Raises DataError: unknown id, no image or another size of it, a broken JSON or polygon, a shape of another kind."""
+        """Raises DataError: unknown id, no image or another size of it, a broken JSON or shape, a shape of an unknown kind."""
         pairs = self._pairs()
         label_file, image_file = pairs.label_file(image_id), pairs.image_file(image_id)
         with naming(self.name):
-            size, objects = _read(label_file)
-            found = images.read_size(image_file)
-            if found != size:
-                expected = f"{size[1]} x {size[0]} (width x height)"
-                message = "an image has another size than its annotations"
-                raise wrong(message, image_file, expected, f"{found[1]} x {found[0]}")
-        instances = tuple(Instance(str(n), r, category=label) for n, (label, r) in enumerate(objects) if r.area)
+            told = _read(label_file)
+            frame = self._frame(image_file, told)
+            instances, left_out = self._objects(told, frame.size)
         return Sample(
             dataset=self.name,
             image_id=image_id,
-            height=size[0],
-            width=size[1],
+            height=frame.size[0],
+            width=frame.size[1],
             instances=instances,
-            read=partial(read_picture, self.name, image_file, size),
-            left_out={EMPTY: len(objects) - len(instances)},
+            read=partial(read_turned, self.name, image_file, frame.turn),
+            left_out=left_out,
         )
 
     def annotation_digest(self) -> str:
-        """Over ids and bytes of the JSON files."""
+        """Over ids and contents of the JSON files."""
         return self._pairs().digest()
 
     def _pairs(self) -> Pairs:
         return find_pairs(self.root, self.layouts, self.trees, dataset=self.name, prefixes=(), gaps=False)
 
+    def _frame(self, image: Path, told: _Annotations) -> Frame:
+        return frame_of(image, self.orientation, told.size, where=told.path.name)
+
     def _build(self, pairs: Pairs, files: Mapping[str, Path], progress: Progress) -> list[ImageRecord]:
         records = []
         for done, (image_id, path) in enumerate(files.items()):
             progress(done, len(files))
-            n = count_or_one(lambda p: sum(r.area > 0 for _, r in _read(p)[1]), path)
+            n = count_or_one(partial(self._count, pairs, image_id), path)
             records.append(ImageRecord(image_id, n, file=pairs.image_path(image_id)))
         return records
 
+    def _count(self, pairs: Pairs, image_id: str, path: Path) -> int:
+        told = _read(path)
+        size = told.size or self._frame(pairs.image_file(image_id), told).size
+        return sum(o.area_px > 0 for o in self._objects(told, size)[0])
 
-def _read(path: Path) -> tuple[tuple[int, int], list[tuple[str, Region]]]:
-    """((height, width), (label, region) of every shape) of a file. Raises DataError naming it."""
+    def _objects(self, told: _Annotations, size: tuple[int, int]) -> tuple[tuple[Instance, ...], Counter[str]]:
+        """Objects in the order of their first parts, and the number of shapes of each kind that are none."""
+        parts: dict[tuple[str, str], list[tuple[int, Region]]] = {}
+        left_out = Counter[str]()
+        for n, shape in enumerate(told.shapes):
+            where = f"shape {n} of {told.path}"
+            region = _region(shape, size, where)
+            if isinstance(region, str):
+                left_out[region] += 1
+                continue
+            group = self._group(shape, where)
+            parts.setdefault((str(shape.get("label", "")), f"alone {n}" if group is None else group), []).append((n, region))
+        return tuple(
+            Instance(str(found[0][0]), shapes.joined([r for _, r in found], size), category=label)
+            for (label, _), found in parts.items()
+        ), left_out  # an empty one is left out by the sample
+
+    def _group(self, shape: Mapping[str, Any], where: str) -> str | None:
+        given = shape.get("group_id")
+        if self.groups == "separate" or given in (None, "") or (isinstance(given, float) and math.isnan(given)):
+            return None
+        return f"group {plain_id(given, 'group_id', where)}"
+
+
+def _read(path: Path) -> _Annotations:
+    """Raises DataError naming the file, where it is none of LabelMe's."""
     raw = json_object(path)
-    height, width, shapes = raw.get("imageHeight"), raw.get("imageWidth"), raw.get("shapes")
-    if type(height) is not int or type(width) is not int or height < 1 or width < 1 or not isinstance(shapes, list):
-        found = "keys " + ", ".join(map(repr, raw))
+    if not isinstance(raw.get("shapes"), list):
+        found = "keys " + ", ".join(shown(k, 40) for k in [*raw][:12])
         raise wrong("an annotation file is not in LabelMe's form", path, "shapes (a list), imageHeight and imageWidth", found)
-    objects = []
-    for n, shape in enumerate(shapes):
-        if not isinstance(shape, dict) or not isinstance(shape.get("points"), list):
-            raise wrong("a shape lacks a key", path, "label and points", f"shapes[{n}]: {shape!r:.120}")
-        objects.append((str(shape.get("label", "")), _region(shape, height, width, f"shape {n} of {path}", path)))
-    return (height, width), objects
+    height, width = (side(raw.get(k), k, path) for k in ("imageHeight", "imageWidth"))
+    return _Annotations(path, (height, width) if height and width else None, raw["shapes"])
 
 
-def _region(shape: dict[str, Any], height: int, width: int, where: str, path: Path) -> Region:
-    points, kind = shape["points"], shape.get("shape_type") or "polygon"
-    if not all(isinstance(p, list) and len(p) == 2 for p in points) or kind not in ("polygon", "rectangle"):
-        found = f"{where}: {kind}, {points!r:.80}"
-        raise wrong("a shape is of another kind", path, "a polygon or rectangle of points [x, y]", found)
+def _region(shape: Any, size: tuple[int, int], where: str) -> Region | str:
+    """The mask of a shape, or the kind of those that are none."""
+    listed = shape.get("points") if isinstance(shape, dict) else None
+    kind = (shape.get("shape_type") or "polygon") if isinstance(shape, dict) else None
+    if not isinstance(listed, list) or not isinstance(kind, str) or kind not in (*_AREAS, *_NO_AREA):
+        raise DataError(
+            "a shape is of another kind",
+            where=where,
+            expected=f"points (a list), and as shape_type one of {', '.join((*_AREAS, *_NO_AREA))}",
+            found=shown(shape, 160),
+            remedy="mend that shape, or take it out of the file",
+        )
+    if kind in _NO_AREA:
+        return NO_AREA
+    points = [numbers(p, "a point [x, y]", where, n=2) for p in listed]
     if kind == "rectangle" and len(points) == 2:
-        (x0, y0), (x1, y1) = points
-        points = [[x0, y0], [x1, y0], [x1, y1], [x0, y1]]
-    if len(points) < 3:
-        return Region(0, 0, np.zeros((0, 0), np.bool_), height, width)
-    return region_of([[c for p in points for c in p]], height, width, where=where)
+        return shapes.rectangle(*points[0], *points[1], size, where)
+    if len(points) < _AREAS[kind]:
+        return TOO_SHORT
+    if kind == "circle":
+        radius = math.dist(points[0], points[1])
+        return shapes.ellipse(*points[0], radius, radius, size, where)
+    if kind == "mask":
+        (x0, y0), (x1, y1) = ([math.trunc(c) for c in p] for p in points[:2])  # as LabelMe does
+        return shapes.bitmap(shape.get("mask"), x0, y0, (y1 - y0 + 1, x1 - x0 + 1), size, where)
+    return shapes.polygon(points, size, where)

@@ -30,17 +30,20 @@ def rectangle(x0: float, y0: float, x1: float, y1: float, size: tuple[int, int],
     """Between two opposite corners, whichever they are. Raises DataError naming `where`."""
     height, width = size
     # Clipped first: the rasteriser walks every step of an edge, and people draw far beyond the picture.
-    (left, right), (top, bottom) = (sorted((min(max(a, 0), m), min(max(b, 0), m))) for a, b, m in ((x0, x1, width), (y0, y1, height)))
+    left, right = sorted(min(max(x, 0), width) for x in (x0, x1))
+    top, bottom = sorted(min(max(y, 0), height) for y in (y0, y1))
     return polygon([(left, top), (right, top), (right, bottom), (left, bottom)], size, where)
 
 
-def ellipse(cx: float, cy: float, rx: float, ry: float, size: tuple[int, int], theta: float = 0.0) -> Region:
+def ellipse(
+    cx: float, cy: float, rx: float, ry: float, size: tuple[int, int], where: str, *, theta: float = 0.0
+) -> Region:
     """The pixels whose centre lies in an ellipse with radii rx and ry, turned by theta (radians, clockwise as y points down).
 
-    Empty for a radius of 0. Raises ValueError on a negative one.
+    Empty for a radius of 0. Raises DataError naming `where` on a negative one.
     """
     if min(rx, ry) < 0:
-        raise ValueError("a negative radius")
+        raise DataError("a shape has a negative radius", where=where, expected="0 or more", found=f"{rx:g}, {ry:g}")
     height, width = size
     if not rx or not ry:
         return _nothing(size)
@@ -54,7 +57,7 @@ def ellipse(cx: float, cy: float, rx: float, ry: float, size: tuple[int, int], t
 
 
 def bitmap(encoded: Any, x0: int, y0: int, box: tuple[int, int], size: tuple[int, int], where: str) -> Region:
-    """A picture in base64 whose pixels that are not 0 are the mask, its top left pixel at (x0, y0).
+    """A picture in base64 (the text of a PNG file) whose pixels that are not 0 are the mask, its top left pixel at (x0, y0).
 
     box: (height, width) that it must have. Raises DataError naming `where`: no such picture, or of another size.
     """

@@ -2,8 +2,8 @@
 
 `stored`: that of the pixels in the file, as pycocotools, OpenCV and readers of label maps see them. `shown`: as viewers turn the
 picture, and annotation tools that are viewers with it (VIA, LabelMe). `fitting`: as shown where the annotation has that size, else
-stored. Each reader has the default of its format; the option `orientation` of a card says otherwise. Where a tag other than 1 is met,
-a note says which frame was taken.
+stored. Each reader has the default of its format; the option `orientation` of a card says otherwise. Where a tag other than 1 is
+met, a note says which frame was taken.
 """
 
 from __future__ import annotations

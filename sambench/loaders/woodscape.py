@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,13 +16,14 @@ from typing import Any
 import numpy as np
 
 from sambench.errors import DataError
-from sambench.loaders import images
-from sambench.loaders.coco_file import json_object, naming, read_picture, wrong
+from sambench.loaders.coco_file import json_object, naming, wrong
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.pairs import Pairs, count_or_one, find_pairs, place_of
 from sambench.loaders.polygons import Polygon, fill_even_odd, integer_points
+from sambench.loaders.turned import Orientation, frame_of, read_turned
+from sambench.loaders.values import number, numbers, plain_id, shown, whole
 from sambench.masks import Region
-from sambench.types import EMPTY, ImageRecord, Instance, Sample
+from sambench.types import ImageRecord, Instance, Sample
 
 _LAYOUTS = [
     {"images": f"{image}rgb_images/{{id}}.png", "labels": f"{labels}instance_annotations/{{id}}.json"}
@@ -39,6 +39,7 @@ class WoodScape:
 
     Rasterised as theirs: vertices cut to whole pixels, outline and inside filled. painted: polygons are painted one over the
     other by z_order, and a mask is what remains visible of it; else each is whole. skip_tags: tags that are no masks.
+    orientation: which frame the polygons are in (`sambench.loaders.turned`).
     """
 
     root: Path
@@ -46,6 +47,7 @@ class WoodScape:
     variant: str = "default"
     painted: bool = False
     skip_tags: Sequence[str] = ()
+    orientation: Orientation = "stored"
 
     @staticmethod
     def fits(root: Path, **_: Any) -> bool:
@@ -65,14 +67,7 @@ class WoodScape:
         label_file, image_file = pairs.label_file(image_id), pairs.image_file(image_id)
         with naming(self.name):
             size, entries = _read(label_file)
-            found = images.read_size(image_file)
-            if found != size:
-                raise wrong(
-                    "an image has another size than its annotations",
-                    image_file,
-                    f"{size[1]} x {size[0]} (width x height)",
-                    f"{found[1]} x {found[0]}",
-                )
+            frame = frame_of(image_file, self.orientation, size)
             objects = list(self._objects(label_file, size, entries))
         instances = tuple(Instance(i, region, category=tag) for i, tag, region in objects if region.area)
         return Sample(
@@ -81,12 +76,12 @@ class WoodScape:
             height=size[0],
             width=size[1],
             instances=instances,
-            read=partial(read_picture, self.name, image_file, size),
-            left_out={EMPTY: len(objects) - len(instances)},
+            read=partial(read_turned, self.name, image_file, frame.turn),
+            n_dropped=len(objects) - len(instances),
         )
 
     def annotation_digest(self) -> str:
-        """Over names and bytes of the annotation files."""
+        """Over names and sizes of the annotation files."""
         return self._pairs().digest()
 
     def _pairs(self) -> Pairs:
@@ -97,7 +92,7 @@ class WoodScape:
         for done, (image_id, path) in enumerate(files.items()):
             progress(done, len(files))
             n = count_or_one(self._count, path)
-            records.append(ImageRecord(image_id, n, file=pairs.image_path(image_id)))
+            records.append(ImageRecord(image_id, n, file_bytes=pairs.image_bytes(image_id)))
         return records
 
     def _count(self, path: Path) -> int:
@@ -113,7 +108,7 @@ class WoodScape:
             _paint(regions, {n: e["z_order"] for n, e in one_tag}, size)
         seen: dict[str, int] = {}
         for n, entry in one_tag:
-            object_id, tag = str(entry.get("id", n)), str(entry["tags"][0])
+            object_id, tag = str(plain_id(entry.get("id", n), "id", f"annotation {n} of {path}")), str(entry["tags"][0])
             seen[object_id] = seen.get(object_id, 0) + 1
             if tag not in self.skip_tags:
                 yield object_id if seen[object_id] == 1 else f"{object_id}.{seen[object_id]}", tag, regions[n]
@@ -128,19 +123,16 @@ def polygon_region(points: Any, height: int, width: int, *, where: str) -> Regio
 
 
 def _vertices(points: Any, where: str) -> Polygon:
-    def is_number(v: Any) -> bool:
-        return isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) and abs(v) < _REACH
-
-    pairs = isinstance(points, list) and all(isinstance(p, list) and len(p) == 2 and all(map(is_number, p)) for p in points)
-    if not pairs:
+    pairs = [numbers(p, "a point [x, y]", where, n=2) for p in points] if isinstance(points, list) else None
+    if pairs is None or any(abs(c) >= _REACH for p in pairs for c in p):
         raise DataError(
             "an annotation has a broken polygon",
             where=where,
             expected="a list of [x, y], finite numbers of pixels near the image",
-            found=f"{points!r:.80}",
+            found=shown(points),
             remedy="compare the file with the official release",
         )
-    return integer_points(points)
+    return integer_points(pairs)
 
 
 def _paint(regions: dict[int, Region], z_order: dict[int, Any], size: tuple[int, int]) -> None:
@@ -160,14 +152,11 @@ def _read(path: Path) -> tuple[tuple[int, int], list[dict[str, Any]]]:
     content = raw.get(path.name, next(iter(raw.values()), None) if len(raw) == 1 else raw)
     expected = "{'<name>.json': {image_width, image_height, annotation: [...]}}"
     if not isinstance(content, dict) or not isinstance(content.get("annotation"), list):
-        raise wrong("an annotation file is not in WoodScape's form", path, expected, f"{raw!r:.120}")
-    height, width = content.get("image_height"), content.get("image_width")
-    if type(height) is not int or type(width) is not int or height < 1 or width < 1:
-        raise wrong("an annotation file is not in WoodScape's form", path, expected, f"size {width!r} x {height!r}")
+        raise wrong("an annotation file is not in WoodScape's form", path, expected, shown(raw, 120))
+    height, width = (whole(content.get(k), k, path, low=1) for k in ("image_height", "image_width"))
     for n, e in enumerate(content["annotation"]):
-        known = isinstance(e, dict) and isinstance(e.get("tags"), list) and "segmentation" in e
-        if not known or not isinstance(e.get("z_order", 0), (int, float)):
-            found = f"annotation[{n}]: {e!r:.120}"
+        if not isinstance(e, dict) or not isinstance(e.get("tags"), list) or "segmentation" not in e:
+            found = f"annotation[{n}]: {shown(e, 120)}"
             raise wrong("an annotation lacks a key", path, "tags (a list), z_order and segmentation", found)
-        e.setdefault("z_order", 0)
+        e["z_order"] = number(e.get("z_order", 0), "z_order", f"annotation {n} of {path}")
     return (height, width), content["annotation"]
