@@ -103,8 +103,8 @@ class Sample:
     """One image with its objects. The pixels are read when `image` is first asked for.
 
     cluster_id: images that are not independent share it (frames of a video); elsewhere it is the image_id.
-    instances: in dataset order, without those that cannot be evaluated. left_out: how many annotations of the image are no
-    instance, by kind (`EMPTY`, `CROWD`, ...).
+    instances: in dataset order. Those that cannot be evaluated, for they have no pixel or none that counts, are left out here,
+    whatever the reader gives. left_out: how many annotations of the image are no instance, by kind (`EMPTY`, `CROWD`, ...).
     ignore: pixels that count nowhere and are never clicked (crowds, "ignore" labels), or None.
     boundaries: one bool [H, W] map an annotator, for the edge task; empty elsewhere. boundary_max_dist: how far an edge may lie
     from an annotated one, as a share of the image's diagonal; the dataset's own convention.
@@ -128,6 +128,24 @@ class Sample:
     def __post_init__(self) -> None:
         if not self.cluster_id:
             object.__setattr__(self, "cluster_id", self.image_id)
+        # Once for all readers and all tasks: what a task would meet alone it would count alone.
+        left_out = {k: n for k, n in self.left_out.items() if n}
+        kept = []
+        for instance in self.instances:
+            kind = self._unusable(instance.region)
+            if kind:
+                left_out[kind] = left_out.get(kind, 0) + 1
+            else:
+                kept.append(instance)
+        if len(kept) < len(self.instances):
+            object.__setattr__(self, "instances", tuple(kept))
+        object.__setattr__(self, "left_out", left_out)
+
+    def _unusable(self, region: Region) -> str:
+        if not region.area:
+            return EMPTY
+        hidden = self.ignore is not None and self.ignore.area and region.intersection(self.ignore) == region.area
+        return IGNORED if hidden else ""
 
     @property
     def n_dropped(self) -> int:

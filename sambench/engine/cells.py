@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from sambench.engine.claims import holder
 from sambench.engine.plan import SHARD_SIZE, CellSpec
 from sambench.engine.shards import ImageState, ShardStore, storage_error
 from sambench.errors import RunError
+from sambench.left_out import Tally
 from sambench.schema import METRIC_COLUMNS
 from sambench.tasks.summary import Bootstrap
 
@@ -100,6 +101,7 @@ def record(
     ok = [s for s in states.values() if s.status == "ok"]
     subset, target = cell.target.subset, cell.target
     encode = sorted(s.encode_ms for s in ok)
+    said = tally(ok)
     return {
         "schema_version": SCHEMA_VERSION,
         "cell_id": cell.cell_id,
@@ -116,7 +118,9 @@ def record(
             "n_images_failed": len(failed),
             "n_objects": sum(s.n_objects for s in ok),
             "n_dropped": sum(s.n_dropped for s in ok),
+            "left_out": dict(said.left_out),
         },
+        "notes": dict(said.notes),
         "failures": [{"image_id": i, "error": e} for i, e in list(failed.items())[:MAX_LISTED_FAILURES]],
         "save_masks": save_masks,
         "environment": provenance.environment(),
@@ -128,6 +132,14 @@ def record(
         "started": started,
         "finished": now(),
     }
+
+
+def tally(states: Iterable[ImageState]) -> Tally:
+    """What was left out of the images, and what was said of their files."""
+    found = Tally()
+    for state in states:
+        found.add(state.left_out, state.notes)
+    return found
 
 
 def now() -> str:

@@ -12,7 +12,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +28,7 @@ class ImageState:
     """What is stored of one image.
 
     picture: sha256 hex of the image file that was evaluated, '' where its pixels were not looked at or come from no file.
+    left_out: annotations that are no object, by kind. notes: what was said of its files (`sambench.notes`).
     invocation: the run command that computed it, so that a failure is retried once per command.
     """
 
@@ -39,6 +40,8 @@ class ImageState:
     seconds: float = 0.0
     error: str = ""
     invocation: str = ""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
 
 @dataclass

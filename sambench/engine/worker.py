@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from sambench.engine.models import ModelSpec, build
 from sambench.engine.plan import SHARD_SIZE
 from sambench.engine.shards import ImageState, Shard, ShardStore, storage_error
 from sambench.errors import ModelError, SambenchError
+from sambench.notes import noting
 from sambench.tasks.prompted import Context, Interrupted
 from sambench.types import Dataset, Sample
 
@@ -143,11 +144,11 @@ class _Work:
         file = self.files.get(image_id, "")
         error = None
         try:
-            with content.reading() as read:
+            with content.reading() as read, noting() as said:
                 sample = self.dataset.load(image_id)
                 rows = self.task.rows(sample, self.segmenter, Context(self.job.save_masks, self.check_stop))  # type: ignore[arg-type]
             rows = [{**row, "cell_id": self.cell.cell_id} for row in rows]
-            state = _done(sample, rows, _picture(sample, file, read), time.perf_counter() - start, self.job.invocation)
+            state = _done(sample, rows, _picture(sample, file, read), time.perf_counter() - start, self.job.invocation, said)
         except (Interrupted, ModelError, MemoryError):
             raise  # not this image's fault: the run ends
         except (Exception, SystemExit) as e:  # noqa: BLE001 - whatever a broken file or a model raises is recorded with its image
@@ -226,10 +227,13 @@ def _hash_of(file: str) -> str:
         return ""
 
 
-def _done(sample: Sample, rows: list[dict[str, Any]], picture: str, seconds: float, invocation: str) -> ImageState:
+def _done(
+    sample: Sample, rows: list[dict[str, Any]], picture: str, seconds: float, invocation: str, said: Iterable[str]
+) -> ImageState:
     encode_ms = float(rows[0].get("encode_ms") or 0.0) if rows else 0.0
     n_objects = len(sample.instances) + len(sample.boundaries)
-    return ImageState("ok", n_objects, sample.n_dropped, picture, encode_ms, seconds, "", invocation)
+    kinds, notes = dict(sample.left_out), tuple(said)
+    return ImageState("ok", n_objects, sample.n_dropped, picture, encode_ms, seconds, "", invocation, kinds, notes)
 
 
 def _failed_row(cell: CellJob, dataset: str, image_id: str, error: str) -> dict[str, Any]:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sambench import tasks
-from sambench.engine.cells import SCHEMA_VERSION
+from sambench.engine.cells import SCHEMA_VERSION, tally
 from sambench.engine.claims import holder
 from sambench.engine.shards import ImageState, ShardStore
 from sambench.errors import RunError, UsageError, near_names, unknown_name
@@ -40,7 +40,8 @@ class LiveState(NamedTuple):
 
     status: complete, partial (all that `--limit` asked for), incomplete (some images failed), running (a living
     process works on it) or interrupted. n_wanted: images that the record speaks of; n_stored: images of the whole
-    subset that are stored, of n_images. holders: who works on it now.
+    subset that are stored, of n_images. left_out: annotations that are no object, by kind; notes: images by what was said of
+    their files. holders: who works on it now.
     """
 
     status: str
@@ -50,6 +51,8 @@ class LiveState(NamedTuple):
     n_failed: int
     n_objects: int
     n_dropped: int
+    left_out: Mapping[str, int]
+    notes: Mapping[str, int]
     n_stored: int
     holders: tuple[str, ...]
 
@@ -148,7 +151,7 @@ class CellView:
         states = self.states()
         here = [states[i] for i in self.wanted if i in states]
         ok = [s for s in here if s.status == "ok"]
-        n_failed = len(here) - len(ok)
+        n_failed, said = len(here) - len(ok), tally(ok)
         claims = [self.store.claim_path(n) for n in range(len(self.store))]
         holders = tuple(sorted({who for who in (holder(c) for c in claims if c.exists()) if who}))
         if len(here) < len(self.wanted):
@@ -165,6 +168,8 @@ class CellView:
             n_failed=n_failed,
             n_objects=sum(s.n_objects for s in ok),
             n_dropped=sum(s.n_dropped for s in ok),
+            left_out=said.left_out,
+            notes=said.notes,
             n_stored=len(states),
             holders=holders,
         )

@@ -293,9 +293,9 @@ def _table(entries: Sequence[_Entry], measures: list[Measure], suites: Sequence[
 
 
 def dropped_notes(cells: Sequence[CellView]) -> list[str]:
-    """What the readers found without pixels, by dataset."""
-    dropped = ((c.dataset, c.live.n_dropped) for c in cells if c.live.n_dropped)
-    return by_dataset((dataset, f"{n} annotation{'s' if n > 1 else ''} without pixels left out") for dataset, n in dropped)
+    """What was left out of each dataset, by kind, and what must be said of its files."""
+    said = ((c.dataset, [*sentences(c.live.left_out), *image_notes(c.live.notes)]) for c in cells)
+    return by_dataset((dataset, text) for dataset, texts in said for text in texts)
 
 
 def _description(cell: CellView) -> dict[str, Any]:
