@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,8 +15,11 @@ from typing import Literal
 
 from sambench import cards
 from sambench.errors import DataError, UsageError
+from sambench.left_out import Tally, remedies
 from sambench.loaders.open import Place, check_layout, find_place, missing, open_dataset, read_roots, roots_file
-from sambench.types import Dataset
+from sambench.loaders.survey import survey, told, unlisted
+from sambench.notes import noting
+from sambench.types import CROWD, Dataset, ImageRecord, Sample
 
 CLOSE = 0.01  # counts within this fraction of the expected ones are "close"
 
@@ -36,24 +41,35 @@ class CountCheck:
 class VerifyReport:
     """What reading every image and mask of a dataset has shown.
 
-    n_images, n_masks: read without error; n_dropped: empty masks among them, not counted in n_masks. broken: (image id, error)
-    of every image that could not be read. sizes: ((width, height), number of images), most frequent first.
+    n_images, n_masks: read without error. said: what is left out of these, by kind, and notes on files. broken: (image id, error)
+    of every image that could not be read, or whose objects are not those of the index. sizes: ((width, height), number of images),
+    most frequent first. advice: what to do where there is no mask at all.
     """
 
     dataset: str
     root: Path
     n_images: int
     n_masks: int
-    n_dropped: int
+    said: Tally
     broken: tuple[tuple[str, str], ...]
     sizes: tuple[tuple[tuple[int, int], int], ...]
     checks: tuple[CountCheck, ...]
+    advice: str = ""
+
+    @property
+    def n_dropped(self) -> int:
+        """Annotations that were meant as objects and are none."""
+        return sum(n for kind, n in self.said.left_out.items() if kind != CROWD)
+
+    @property
+    def sound(self) -> bool:
+        """Whether it can be evaluated, all of it."""
+        return bool(self.n_masks) and not self.broken
 
     def text(self) -> str:
         """The report for people, several lines."""
         lines = [f"{self.dataset}: {self.n_images} images, {self.n_masks} masks in {self.root}"]
-        if self.n_dropped:
-            lines.append(f"  {self.n_dropped} empty masks dropped")
+        lines += [f"  {text}" for text in self.said.sentences()]
         shown = [f"{w} x {h} ({n})" for (w, h), n in self.sizes[:6]]
         more = [f"{len(self.sizes) - 6} other sizes"] if len(self.sizes) > 6 else []
         if shown:
@@ -64,6 +80,8 @@ class VerifyReport:
             lines += [f"    {image_id}: {error}" for image_id, error in self.broken]
         else:
             lines.append("  every file was read")
+        if not self.n_masks:
+            lines.append(f"  there is no mask to evaluate: {self.advice}")
         return "\n".join(lines)
 
 
@@ -118,37 +136,54 @@ def verify(
 ) -> VerifyReport:
     """Read every image and mask of a dataset once, one image in memory at a time.
 
-    progress: called as (images done, images in all). Broken images are listed, not raised.
+    progress: called as (images done, images in all). Broken images are listed, not raised; so are those of which the index counts
+    objects that nobody gives, and whatever else a reader raises.
     """
     card, variant = _named(name)
     dataset = open_dataset(card, variant=variant, root=root)
     records = dataset.index()
-    n_masks = n_dropped = 0
+    n_masks, said = 0, Tally()
     broken: list[tuple[str, str]] = []
     sizes: Counter[tuple[int, int]] = Counter()
     for i, record in enumerate(records):
         try:
-            sample = dataset.load(record.image_id)
-            height, width = sample.image.shape[:2]
-        except DataError as e:
-            broken.append((record.image_id, e.one_line()))
+            with noting() as notes:
+                sample = dataset.load(record.image_id)
+                height, width = sample.image.shape[:2]
+        except Exception as e:  # noqa: BLE001 - a reader may be anybody's
+            broken.append((record.image_id, told(e)))
         else:
             sizes[width, height] += 1
             n_masks += len(sample.instances) + len(sample.boundaries)
-            n_dropped += sample.n_dropped
+            said.add(sample.left_out, notes)
+            lost = _lost(record, sample)
+            if lost:
+                broken.append((record.image_id, lost))
         if progress is not None:
             progress(i + 1, len(records))
+    beside = survey(dataset, unlisted(dataset, [r.image_id for r in records]), most_s=math.inf, most=sys.maxsize)
+    said.left_out.update(beside.said.left_out)
     n_images = len(records) - len(broken)
     return VerifyReport(
         dataset=name,
         root=root if root is not None else where(name).path,
         n_images=n_images,
         n_masks=n_masks,
-        n_dropped=n_dropped,
+        said=said,
         broken=tuple(broken),
         sizes=tuple(sizes.most_common()),
         checks=tuple(_checks(card, n_images, n_masks)),
+        advice="; ".join(remedies(said.left_out)) or "look at the annotations, and at the options of the card that select them",
     )
+
+
+def _lost(record: ImageRecord, sample: Sample) -> str:
+    """What is wrong where the index counts objects that are neither given nor left out."""
+    given, left_out = len(sample.instances) + len(sample.boundaries), sample.n_dropped
+    if given + left_out >= record.n_masks:
+        return ""
+    n = f"{record.n_masks} object{'s' if record.n_masks > 1 else ''}"
+    return f"its reader counts {n} and gives {given}, {left_out} more are left out: mend index() or load() of the reader"
 
 
 def _checks(card: cards.DatasetCard, n_images: int, n_masks: int) -> list[CountCheck]:

@@ -351,7 +351,8 @@ def edit(path: Path, change: Callable[[Any], None]) -> None:
 
 
 BROKEN_REGIONS = {
-    "circle": {"name": "circle", "cx": 5, "cy": 5, "r": 3},
+    "circle": {"name": "circle", "cx": 5, "cy": 5},
+    "kind": {"name": "spline", "all_points_x": [1, 9, 9], "all_points_y": [1, 1, 9]},
     "lengths": {"name": "polygon", "all_points_x": [1, 2, 3], "all_points_y": [1, 2]},
     "text": {"name": "polygon", "all_points_x": ["one", "9", "9"], "all_points_y": [1, 1, 9]},
     "null": {"name": "polygon", "all_points_x": [None, 9, 9], "all_points_y": [1, 1, 9]},

@@ -1,4 +1,4 @@
-"""Pictures with an EXIF orientation: each format is read as it is stored, and each reader takes the frame in which its tool draws."""
+"""Pictures with an EXIF orientation: formats are read as they are stored, readers take the frame in which their tools draw."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_every_format_is_read_as_it_is_stored(kind: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize(("kind", "value", "found"), [(3, 6, 6), (4, 6, 6), (1, 6, 6), (3, 0, 1), (3, 9, 1), (2, 6, 1), (3, 65535, 1)])
+@pytest.mark.parametrize(("kind", "value", "found"), [(3, 6, 6), (4, 6, 6), (1, 6, 6), (3, 0, 1), (3, 9, 1), (2, 6, 1)])
 def test_odd_values_of_the_tag(order: str, kind: int, value: int, found: int) -> None:
     held = struct.pack(f"{order}{({1: 'B3x', 4: 'I'}).get(kind, 'H2x')}", value)
     head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8)
@@ -102,7 +102,7 @@ def test_many_exif_segments_cost_next_to_nothing(tmp_path: Path) -> None:
     """Pillow would join all of them, at each of 800, at each opening."""
     path = save(tmp_path / "a", 3)
     raw, segment = path.read_bytes(), b"\xff\xe1" + struct.pack(">H", 65533) + b"Exif\0\0" + b"\0" * 65525
-    (at, end), *more = orientation._exif_segments(io.BytesIO(raw))
+    (_, end), *more = orientation._exif_segments(io.BytesIO(raw))
     assert not more
     before = images.read_rgb(path)
     path.write_bytes(raw[:end] + segment * 800 + raw[end:])

@@ -84,7 +84,7 @@ def verify(name: Name, root: Annotated[Path | None, typer.Option("--root", help=
     else:
         report = data.verify(name, root=root)
     typer.echo(report.text())
-    if report.broken:
+    if not report.sound:
         raise typer.Exit(1)
 
 

@@ -27,7 +27,7 @@ from sambench.engine.shards import ImageState, Shard, ShardStore, storage_error
 from sambench.errors import ModelError, SambenchError
 from sambench.notes import noting
 from sambench.tasks.prompted import Context, Interrupted
-from sambench.types import Dataset, Sample
+from sambench.types import CROWD, IGNORED, Dataset, Sample
 
 FLUSH_S = 30.0  # slow images: rows of an unfinished shard are written at least this often
 POLL_S = 0.5
@@ -148,7 +148,8 @@ class _Work:
                 sample = self.dataset.load(image_id)
                 rows = self.task.rows(sample, self.segmenter, Context(self.job.save_masks, self.check_stop))  # type: ignore[arg-type]
             rows = [{**row, "cell_id": self.cell.cell_id} for row in rows]
-            state = _done(sample, rows, _picture(sample, file, read), time.perf_counter() - start, self.job.invocation, said)
+            took_s, picture = time.perf_counter() - start, _picture(sample, file, read)
+            state = _done(self.task, sample, rows, picture, took_s, self.job.invocation, said)
         except (Interrupted, ModelError, MemoryError):
             raise  # not this image's fault: the run ends
         except (Exception, SystemExit) as e:  # noqa: BLE001 - whatever a broken file or a model raises is recorded with its image
@@ -228,12 +229,15 @@ def _hash_of(file: str) -> str:
 
 
 def _done(
-    sample: Sample, rows: list[dict[str, Any]], picture: str, seconds: float, invocation: str, said: Iterable[str]
+    task: tasks.Task, sample: Sample, rows: list[dict[str, Any]], picture: str, seconds: float, invocation: str, said: Iterable[str]
 ) -> ImageState:
     encode_ms = float(rows[0].get("encode_ms") or 0.0) if rows else 0.0
     n_objects = len(sample.instances) + len(sample.boundaries)
-    kinds, notes = dict(sample.left_out), tuple(said)
-    return ImageState("ok", n_objects, sample.n_dropped, picture, encode_ms, seconds, "", invocation, kinds, notes)
+    kinds = dict(sample.left_out)
+    if getattr(task, "scores_annotated", False):  # to its evaluator an object in an ignore region is one like any other
+        n_objects += kinds.pop(IGNORED, 0)
+    n_dropped = sum(n for kind, n in kinds.items() if kind != CROWD)
+    return ImageState("ok", n_objects, n_dropped, picture, encode_ms, seconds, "", invocation, kinds, tuple(said))
 
 
 def _failed_row(cell: CellJob, dataset: str, image_id: str, error: str) -> dict[str, Any]:

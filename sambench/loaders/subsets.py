@@ -9,6 +9,8 @@ from pathlib import Path
 
 from sambench.cards import DatasetCard, PaperFacts
 from sambench.errors import DataError, UsageError, near_names
+from sambench.left_out import remedies
+from sambench.loaders.survey import known_images, survey
 from sambench.provenance import keyed_order
 from sambench.types import Dataset, ImageRecord
 
@@ -41,12 +43,7 @@ def choose_subset(dataset: Dataset, card: DatasetCard, subset: str, *, every_ima
     records = list(dataset.index())
     usable = {r.image_id: r for r in records if r.n_masks or every_image}
     if not any(r.n_masks for r in records):
-        raise DataError(
-            f"dataset {card.id!r} holds no masks",
-            expected="images with at least one mask",
-            found=f"{len(records)} images" if records else "no images",
-            remedy=f"check the files: sambench data verify {card.id}",
-        )
+        raise no_masks(dataset, card)
     _check_ids(usable, card.id)
     left_out = len(records) - len(usable)
     order = keyed_order(usable, card.id)
@@ -68,6 +65,20 @@ def choose_subset(dataset: Dataset, card: DatasetCard, subset: str, *, every_ima
     n_masks = sum(usable[i].n_masks for i in chosen)
     return Subset(
         name, tuple(chosen), n_masks, _digest(chosen), _is_paper_size(card.paper, chosen, n_masks), "; ".join(notes)
+    )
+
+
+def no_masks(dataset: Dataset, card: DatasetCard) -> DataError:
+    """The error for a dataset without a single object: what there is instead, by kind, and what to do about that."""
+    images = known_images(dataset)
+    found = survey(dataset, images)
+    n = f"{len(images):,} image{'s' if len(images) != 1 else ''}" if images else "no images"
+    check = f"check the files: sambench data verify {card.id}"
+    return DataError(
+        f"dataset {card.id!r} holds no masks",
+        expected="images with at least one mask",
+        found="; ".join([n, *found.sentences()]),
+        remedy="; ".join([*remedies(found.said.left_out), check]),
     )
 
 

@@ -68,8 +68,7 @@ class WoodScape:
         with naming(self.name):
             size, entries = _read(label_file)
             frame = frame_of(image_file, self.orientation, size)
-            objects = list(self._objects(label_file, size, entries))
-        instances = tuple(Instance(i, region, category=tag) for i, tag, region in objects if region.area)
+            instances = tuple(Instance(i, region, category=tag) for i, tag, region in self._objects(label_file, size, entries))
         return Sample(
             dataset=self.name,
             image_id=image_id,
@@ -77,11 +76,10 @@ class WoodScape:
             width=size[1],
             instances=instances,
             read=partial(read_turned, self.name, image_file, frame.turn),
-            n_dropped=len(objects) - len(instances),
         )
 
     def annotation_digest(self) -> str:
-        """Over names and sizes of the annotation files."""
+        """Over names and bytes of the annotation files."""
         return self._pairs().digest()
 
     def _pairs(self) -> Pairs:
@@ -92,7 +90,7 @@ class WoodScape:
         for done, (image_id, path) in enumerate(files.items()):
             progress(done, len(files))
             n = count_or_one(self._count, path)
-            records.append(ImageRecord(image_id, n, file_bytes=pairs.image_bytes(image_id)))
+            records.append(ImageRecord(image_id, n, file=pairs.image_path(image_id)))
         return records
 
     def _count(self, path: Path) -> int:

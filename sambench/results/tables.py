@@ -15,6 +15,7 @@ import numpy as np
 
 from sambench.cards import SuiteCard, suite_card, suite_cards
 from sambench.errors import UsageError, unknown_name
+from sambench.left_out import image_notes, sentences
 from sambench.metrics.bootstrap import resampled_means
 from sambench.provenance import digest
 from sambench.results.cells import CellView, by_dataset, cluster_notes, partial_notes, subset_notes

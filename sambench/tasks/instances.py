@@ -87,6 +87,7 @@ class InstanceTask:
     needs = "masks"
     whole_sets_only = False
     unsaid = ("boxes", "boxes_sha256", "areas", "extra")  # settings that no title names
+    scores_annotated = True  # every annotation of the file as its evaluator counts it, not `Sample.instances`
     every_image = True  # false positives count on images without objects too
 
     @property
