@@ -64,7 +64,7 @@ def run(
 
     options: of the model (with one model). settings: fields of the task's settings, as `{"clicks": (1, 3), "prompt": "random"}`.
     request: further fields of `engine.run.Request` (subset, limit, out, devices, workers, precision, root, save_masks, on_error).
-    Raises SambenchError; KeyboardInterrupt where Ctrl-C stopped it (what is computed is kept).
+    Raises SambenchError, also where every image failed; KeyboardInterrupt where Ctrl-C stopped it (what is computed is kept).
     """
     models = [model] if isinstance(model, str) else list(model)
     asked = engine.Request(
@@ -93,7 +93,7 @@ def evaluate(
 
     name: what it is called in tables and directories. Its identity is its `identity` mapping and a hash of the weights of every
     torch module that it is or holds, so that the next epoch is another run and an unchanged model is not computed twice.
-    request: as for `run` (devices and workers do not apply).
+    request: as for `run` (devices and workers do not apply). Raises as `run` does.
     """
     if not (callable(getattr(model, "encode", None)) and callable(getattr(model, "decode", None))):
         from sambench.errors import ModelError
@@ -144,6 +144,8 @@ def _tuples(request: Mapping[str, Any]) -> dict[str, Any]:
 def _results(outcome: engine.Outcome) -> Results:
     from sambench.results.cells import find_cells
 
+    if outcome.failure is not None:
+        raise outcome.failure
     out = Path(outcome.plan.request.out)
     cells = tuple(c for path in outcome.records for c in find_cells(str(path), out))
     if not cells:

@@ -119,7 +119,8 @@ def test_an_error_keeps_what_is_there(world: Path) -> None:
 
 def test_a_model_that_exits_fails_its_images(world: Path) -> None:
     code, err = run(world, model="Exits")
-    assert code == 1
+    assert code == 2  # all of them: there is no result
+    assert "every image failed" in err
     assert "SystemExit" in err
     assert "3 images failed" in err
 

@@ -142,6 +142,8 @@ def run(
     _print_outcome(outcome)
     if outcome.interrupted:
         raise typer.Exit(130)
+    if outcome.failure is not None:
+        raise outcome.failure
     if after is not None:
         after(outcome)
     if any(r["status"] == "incomplete" for r in outcome.records.values()):
@@ -169,7 +171,7 @@ def _print_plan(planned: Plan) -> None:
         table.add_row(cell.model.id, *where, images, str(masks), str(cell.cell_dir), state)
     console.print(table)
     console.print(f"settings: {canonical_json(planned.cells[0].task.identity())}", soft_wrap=True)
-    for line in (*planned.notes, *_missing(planned)):
+    for line in (*planned.notes, *_left_out(planned), *_missing(planned)):
         console.print(line, soft_wrap=True, markup=False)
 
 
@@ -181,7 +183,7 @@ def _print_outcome(outcome: Outcome) -> None:
 
     cells = [c for path in outcome.records for c in find_cells(str(path), Path(outcome.plan.request.out))]
     console = out()
-    if cells:
+    if cells and outcome.failure is None:
         console.print(render_rich(result_table(cells, suites=outcome.plan.suites)))
     notes = err()
     for line in _missing(outcome.plan):
@@ -198,7 +200,7 @@ def _print_outcome(outcome: Outcome) -> None:
         notes.print(line, soft_wrap=True, markup=False)
     if outcome.interrupted:
         notes.print("interrupted: what is computed is kept; issue the same command again to go on")
-    elif outcome.records:
+    elif outcome.records and outcome.failure is None:
         first = next(iter(outcome.records)).parent
         notes.print(f"next: sambench table {first}", soft_wrap=True, markup=False)
 
@@ -212,6 +214,14 @@ def _cells_by_run(outcome: Outcome) -> list[str]:
     for (status, run), paths in ended.items():
         out += [f"{status}: {p}" for p in paths] if len(paths) <= SHOWN_CELLS else [f"{status}: {len(paths)} datasets in {run}"]
     return out
+
+
+def _left_out(planned: Plan) -> list[str]:
+    """What a look at the first images of each dataset shows: what is left out by kind, and what must be said of the files."""
+    from sambench.loaders.survey import survey
+
+    wanted = {(c.target.source, c.target.variant): c for c in planned.cells}
+    return [f"{c.target.card.id}: {text}" for c in wanted.values() for text in survey(c.target.dataset, c.wanted).sentences()]
 
 
 def _missing(planned: Plan) -> list[str]:

@@ -16,7 +16,7 @@ from sambench.engine import cells, local
 from sambench.engine.models import ModelSpec, ResolvedModel, gives_of, notes_on, resolve
 from sambench.engine.plan import CellSpec, Missing, Target, check_model, check_target, find_targets, plan_cell, prepare_out
 from sambench.engine.worker import CellJob, Job, single_threaded, work
-from sambench.errors import DataMissingError, UsageError
+from sambench.errors import DataMissingError, RunError, UsageError
 
 DEFAULT_OUT = "runs"
 DEFAULT_MODEL = "sam_nano"
@@ -65,6 +65,23 @@ class Outcome:
     def complete(self) -> bool:
         """Every wanted image of every cell is there, and none failed."""
         return all(r["status"] in ("complete", "partial") for r in self.records.values()) and not self.plan.missing
+
+    @property
+    def failure(self) -> RunError | None:
+        """The error of a run in which every image failed; None where one did not."""
+        failed = [(path, r) for path, r in self.records.items() if r["counts"]["n_images_failed"]]
+        if self.interrupted or not failed or any(r["counts"]["n_images_done"] for r in self.records.values()):
+            return None
+        path, rec = failed[0]
+        n, first = sum(r["counts"]["n_images_failed"] for _, r in failed), rec["failures"][0]
+        which = f"{first['image_id']} of {rec['dataset']['id']}"
+        return RunError(
+            "every image failed: there is no result",
+            where=path,
+            expected="at least one image that can be evaluated",
+            found=f"{n:,} image{'s' if n > 1 else ''} failed, the first is {which}: {first['error']}",
+            remedy="mend that, and issue the same command again: it tries the images that failed",
+        )
 
 
 OnEvent = Callable[[dict[str, Any]], None]

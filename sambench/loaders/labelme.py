@@ -110,8 +110,8 @@ class LabelmeJson:
 
     def _count(self, pairs: Pairs, image_id: str, path: Path) -> int:
         told = _read(path)
-        size = told.size or self._frame(pairs.image_file(image_id), told).size
-        return sum(o.area_px > 0 for o in self._objects(told, size)[0])
+        # The picture's size, not the file's: nothing is filled in a frame that no picture has.
+        return sum(o.area_px > 0 for o in self._objects(told, self._frame(pairs.image_file(image_id), told).size)[0])
 
     def _objects(self, told: _Annotations, size: tuple[int, int]) -> tuple[tuple[Instance, ...], Counter[str]]:
         """Objects in the order of their first parts, and the number of shapes of each kind that are none."""

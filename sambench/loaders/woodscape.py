@@ -89,12 +89,14 @@ class WoodScape:
         records = []
         for done, (image_id, path) in enumerate(files.items()):
             progress(done, len(files))
-            n = count_or_one(self._count, path)
+            n = count_or_one(partial(self._count, pairs, image_id), path)
             records.append(ImageRecord(image_id, n, file=pairs.image_path(image_id)))
         return records
 
-    def _count(self, path: Path) -> int:
-        return sum(region.area > 0 for _, _, region in self._objects(path, *_read(path)))
+    def _count(self, pairs: Pairs, image_id: str, path: Path) -> int:
+        size, entries = _read(path)
+        frame = frame_of(pairs.image_file(image_id), self.orientation, size)  # nothing is filled in a frame that no picture has
+        return sum(region.area > 0 for _, _, region in self._objects(path, frame.size, entries))
 
     def _objects(
         self, path: Path, size: tuple[int, int], entries: list[dict[str, Any]]
