@@ -163,13 +163,14 @@ def _region(shape: Any, size: tuple[int, int], where: str) -> Region | str:
         return NO_AREA
     points = [numbers(p, "a point [x, y]", where, n=2) for p in listed]
     if kind == "rectangle" and len(points) == 2:
-        return shapes.rectangle(*points[0], *points[1], size, where)
+        (x0, y0), (x1, y1) = points
+        return shapes.rectangle(x0, y0, x1, y1, size, where)
     if len(points) < _AREAS[kind]:
         return TOO_SHORT
     if kind == "circle":
-        radius = math.dist(points[0], points[1])
-        return shapes.ellipse(*points[0], radius, radius, size, where)
+        (cx, cy), radius = points[0], math.dist(points[0], points[1])
+        return shapes.ellipse(cx, cy, radius, radius, size, where)
     if kind == "mask":
-        (x0, y0), (x1, y1) = ([math.trunc(c) for c in p] for p in points[:2])  # as LabelMe does
-        return shapes.bitmap(shape.get("mask"), x0, y0, (y1 - y0 + 1, x1 - x0 + 1), size, where)
+        (left, top), (right, bottom) = ([math.trunc(c) for c in p] for p in points[:2])  # as LabelMe does
+        return shapes.bitmap(shape.get("mask"), left, top, (bottom - top + 1, right - left + 1), size, where)
     return shapes.polygon(points, size, where)
