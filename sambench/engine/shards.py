@@ -41,7 +41,10 @@ class ImageState:
     error: str = ""
     invocation: str = ""
     left_out: Mapping[str, int] = field(default_factory=dict)
-    notes: Sequence[str] = ()
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "notes", tuple(self.notes))  # JSON has lists
 
 
 @dataclass
