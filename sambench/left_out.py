@@ -11,7 +11,10 @@ from sambench.types import BELOW_THRESHOLD, CROWD, EMPTY, IGNORED, NO_AREA, TOO_
 # Of one, and of several.
 _WORDS = {
     EMPTY: ("annotation without pixels left out", "annotations without pixels left out"),
-    CROWD: ("crowd annotation is an ignore region", "crowd annotations are ignore regions"),
+    CROWD: (
+        'crowd annotation is an ignore region (crowds = "objects" under [options] of the card: an object)',
+        'crowd annotations are ignore regions (crowds = "objects" under [options] of the card: objects)',
+    ),
     IGNORED: ("object left out that lies wholly in an ignore region", "objects left out that lie wholly in an ignore region"),
     NO_AREA: ("shape without an area (point, line) left out", "shapes without an area (points, lines) left out"),
     TOO_SHORT: ("outline of fewer than three points left out", "outlines of fewer than three points left out"),

@@ -75,10 +75,10 @@ def test_right_values(case: str, card: str, right: list[float]) -> None:
 def test_a_crowd_is_said_in_the_run_the_plan_and_by_verify(tmp_path: Path) -> None:
     case = CASES / "12-cvat-brush-crowd"
     said = "1 crowd annotation is an ignore region"
-    assert f"  {said}\n" in data.verify(str(case / "card.toml"), root=case).text()
+    assert f"  {said} (" in data.verify(str(case / "card.toml"), root=case).text()
     command = ("run", "point", "-d", str(case / "card.toml"), "--root", str(case), "-m", "otsu", "--clicks", "1", "-q")
     planned = cli(*command, "-o", str(tmp_path / "plan"), "--dry-run")
-    assert f"cvat-brush-crowd: {said}\n" in planned.stdout
+    assert f"cvat-brush-crowd: {said} (" in planned.stdout
     results = sambench.evaluate(otsu(), datasets=str(case / "card.toml"), root=str(case), out=tmp_path / "out")  # type: ignore[arg-type]
     (cell,) = results.cells
     assert cell.record["counts"]["left_out"] == {CROWD: 1}
@@ -125,7 +125,7 @@ def test_sentences_name_the_kind_and_the_number() -> None:
     told = sentences({EMPTY: 1, CROWD: 2, IGNORED: 0, NO_AREA: 1234, "a reader's own": 1})
     assert told == [
         "1 annotation without pixels left out",
-        "2 crowd annotations are ignore regions",
+        '2 crowd annotations are ignore regions (crowds = "objects" under [options] of the card: objects)',
         "1,234 shapes without an area (points, lines) left out",
         "1 annotation left out: a reader's own",
     ]
@@ -167,14 +167,29 @@ CROWDED = {"iscrowd": 1, "segmentation": [[2, 2, 9, 2, 9, 9, 2, 9]]}
 def test_where_all_are_crowds_the_error_says_so(tmp_path: Path) -> None:
     path = coco(tmp_path, [CROWDED, CROWDED])
     card = cards.dataset_card(str(path))
+    dataset = open_dataset(card, root=tmp_path)
+    for call in (lambda: choose_subset(dataset, card, "full"), lambda: data.verify(str(path), root=tmp_path)):
+        with pytest.raises(DataError) as e:
+            call()
+        assert "2 crowds" in str(e.value)
+        assert 'crowds = "objects"' in str(e.value)
+
+
+def test_where_no_shape_is_an_area_the_error_says_so(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.zeros((H, W, 3), np.uint8)).save(tmp_path / "images" / "a.png")
+    regions = [{"shape_attributes": {"name": "point", "cx": 3, "cy": 4}}] * 2
+    (tmp_path / "via.json").write_text(json.dumps({"a.png1": {"filename": "a.png", "size": 1, "regions": regions}}))
+    path = card_of(tmp_path, "sambench.loaders.via:ViaJson", 'sets = { images = "via.json" }')
+    card = cards.dataset_card(str(path))
     with pytest.raises(DataError) as e:
         choose_subset(open_dataset(card, root=tmp_path), card, "full")
-    assert "1 image; 2 crowd annotations are ignore regions" in str(e.value)
-    assert 'crowds = "objects"' in str(e.value)
+    assert "1 image; 2 shapes without an area (points, lines) left out" in str(e.value)
+    assert "polygons, rectangles, circles, ellipses, masks" in str(e.value)
     report = data.verify(str(path), root=tmp_path)
     assert not report.sound
-    assert "2 crowd annotations are ignore regions" in report.text()
-    assert 'there is no mask to evaluate: crowds = "objects"' in report.text()
+    assert "  2 shapes without an area (points, lines) left out\n" in report.text()
+    assert "there is no mask to evaluate: only shapes with an area" in report.text()
     done = cli("data", "verify", str(path), "--root", str(tmp_path))
     assert done.exit_code == 1
     assert done.stdout == report.text() + "\n"
@@ -186,7 +201,7 @@ def test_a_survey_is_of_the_first_images_alone(tmp_path: Path) -> None:
     path = coco(tmp_path, [CROWDED, {"segmentation": [[12, 2, 19, 2, 19, 9, 12, 9]]}])
     dataset = open_dataset(cards.dataset_card(str(path)), root=tmp_path)
     assert survey(dataset, ["1", "1", "1"], most=2).sentences() == [
-        "2 crowd annotations are ignore regions (of the first 2 images)"
+        '2 crowd annotations are ignore regions (crowds = "objects" under [options] of the card: objects) (of the first 2 images)'
     ]
     broken = survey(dataset, ["nothing", "1"])
     assert broken.sentences()[1].startswith("1 image cannot be used, the first is nothing: ")

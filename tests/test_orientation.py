@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 from sambench.errors import CardError, DataError
 from sambench.loaders import images, orientation
+from sambench.loaders.coco import CocoJson
 from sambench.loaders.labelme import LabelmeJson
 from sambench.loaders.mask_png import MaskPng
 from sambench.loaders.turned import frame_of
@@ -149,6 +151,21 @@ def labelme(root: Path, tag: int, size: tuple[int, int] | None = (HEIGHT, WIDTH)
     return LabelmeJson(root, "mine", layouts=[{"images": "{id}.jpg", "labels": "{id}.json"}], **options)
 
 
+def coco(root: Path, tag: int, *, shown: bool = False, sized: bool = True, **options: Any) -> CocoJson:
+    save(root / "a", tag)
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    x0, y0, x1, y1 = BOX
+    mask[y0:y1, x0:x1] = 1
+    mask = mask if shown else images.turn(mask, UNTURN[tag])
+    rle = coco_mask.encode(np.asfortranarray(mask))
+    segmentation = {"size": [*mask.shape], "counts": rle["counts"].decode()}
+    height, width = mask.shape if sized else (-1, -1)
+    image = {"id": "a", "file_name": "a.jpg", "height": height, "width": width}
+    content = {"images": [image], "annotations": [{"id": 1, "image_id": "a", "segmentation": segmentation}], "categories": []}
+    (root / "annotations.json").write_text(json.dumps(content))
+    return CocoJson(root, "mine", exact=True, **options)
+
+
 def masked(root: Path, tag: int, *, shown: bool, kind: str = "jpeg", **options: Any) -> MaskPng:
     save(root / "im" / "a", tag, kind)
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
@@ -177,9 +194,20 @@ def test_masks_are_of_the_stored_pixels_unless_the_card_says_otherwise(kind: str
         assert fits(masked(tmp_path / "fits stored", tag, shown=False, kind=kind, orientation="fitting"))
 
 
+@pytest.mark.parametrize("sized", [True, False])
+@pytest.mark.parametrize("tag", [1, 3, 5, 6])
+def test_coco_is_of_the_stored_pixels_unless_the_card_says_otherwise(tag: int, sized: bool, tmp_path: Path) -> None:
+    for shown, options in ((False, {}), (True, {"orientation": "shown"})):
+        dataset = coco(tmp_path / str(shown), tag, shown=shown, sized=sized, **options)
+        assert fits(dataset)
+        assert [r.n_masks for r in dataset.index()] == [1]
+        assert dataset.image_size("a") == (dataset.load("a").height, dataset.load("a").width)
+
+
 @pytest.mark.parametrize(
     ("make", "options", "said"),
     [
+        (coco, {"shown": True}, 'the picture shown has that size: set orientation = "shown" under [options] of the card'),
         (masked, {"shown": True}, 'the picture shown has that size: set orientation = "shown" under [options] of the card'),
         (masked, {"shown": False, "orientation": "shown"}, 'the picture stored has that size: set orientation = "stored"'),
         (labelme, {"size": (WIDTH, HEIGHT)}, 'the picture stored has that size: set orientation = "stored"'),

@@ -21,16 +21,16 @@ from typing import Any, Literal
 
 from sambench.content import file_sha256
 from sambench.errors import DataError, unknown_name
-from sambench.loaders import images as image_files
 from sambench.loaders import values
 from sambench.loaders.clusters import Cluster, cluster_of
 from sambench.loaders.coco_detection import annotated
-from sambench.loaders.coco_file import CocoFile, category_name, naming, read_coco, read_picture
-from sambench.loaders.coco_images import below, check_crowds, only_crowds, said_size, say_of, sized_as_said
+from sambench.loaders.coco_file import CocoFile, category_name, naming, read_coco
+from sambench.loaders.coco_images import below, check_crowds, frame_as_said, only_crowds, said_size, say_of
 from sambench.loaders.coco_masks import has_pixels, is_short, region_of
 from sambench.loaders.file_names import Place, locate
 from sambench.loaders.index_cache import cached_index
 from sambench.loaders.open import unknown_image
+from sambench.loaders.turned import Orientation, frame_of, read_turned
 from sambench.masks import Region, union
 from sambench.types import CROWD, EMPTY, TOO_SHORT, Annotated, ImageRecord, Instance, Sample
 
@@ -53,9 +53,9 @@ class CocoJson:
     first group is the cluster_id (say, the video). exact: the index counts masks that have pixels; that rasterises all of
     them once, and is kept between runs. all_images: images without objects are in the index too, with 0 masks: in detection each
     false positive on them counts. crowds: `ignore`, as COCO has them, or `objects`, for tools that set `iscrowd` on every
-    mask that they write as RLE. skip_short: polygons of fewer than three points are left out; else they are an error of
-    their image. image_keys, annotation_keys, category_keys: keys of these records that become
-    attributes of samples and (the latter two) of instances, as text, or JSON if they are not text.
+    mask that they write as RLE. orientation: which frame the annotations are in (`sambench.loaders.turned`). skip_short: polygons
+    of fewer than three points are left out; else they are an error of their image. image_keys, annotation_keys, category_keys: keys
+    of these records that become attributes of samples and (the latter two) of instances, as text, or JSON if they are not text.
     """
 
     root: Path
@@ -72,6 +72,7 @@ class CocoJson:
     all_images: bool = False
     skip_short: bool = False
     crowds: Literal["ignore", "objects"] = "ignore"
+    orientation: Orientation = "stored"
     image_keys: Sequence[str] = ()
     annotation_keys: Sequence[str] = ()
     category_keys: Sequence[str] = ()
@@ -100,6 +101,7 @@ class CocoJson:
             "skip_short": self.skip_short,
             "all_images": self.all_images,
             "crowds": self.crowds,
+            "orientation": self.orientation,
         }
         return cached_index(key, [path], self._records)
 
@@ -112,7 +114,9 @@ class CocoJson:
         with naming(self.name):
             place = self._place(image)
             path = place.checked()
-            size = sized_as_said(path, image, f"image of {self.name}", f"image {image_id} of {content.path.name}")
+            where = f"image {image_id} of {content.path.name}"
+            frame = frame_as_said(path, image, self.orientation, f"image of {self.name}", where)
+            size = frame.size
             regions = [(a, self._region(a, content, size)) for a in self._kept(content, annotations)]
         instances, crowds, dropped = self._instances(content, regions)
         say_of(place)
@@ -122,7 +126,7 @@ class CocoJson:
             height=size[0],
             width=size[1],
             instances=instances,
-            read=partial(read_picture, self.name, path, size),
+            read=partial(read_turned, self.name, path, frame.turn),
             cluster_id=cluster_of(self.cluster, below(path, self.root)),
             ignore=union(crowds, *size) if crowds else None,
             left_out={**dropped, CROWD: len(crowds)},
@@ -150,7 +154,7 @@ class CocoJson:
         """(height, width) as the file has it, or the picture, where the file does not know it."""
         image, _ = self._content().image(image_id)
         with naming(self.name):
-            return said_size(image) or image_files.read_size(self._place(image).checked())
+            return said_size(image) or frame_of(self._place(image).checked(), self.orientation).size
 
     def annotation_digest(self) -> str:
         """sha256 of the annotation file."""
@@ -179,7 +183,7 @@ class CocoJson:
         if not self.exact:
             return len(objects)
         try:
-            size = said_size(image) or image_files.read_size(path)
+            size = said_size(image) or frame_of(path, self.orientation).size
             return sum(has_pixels(a.get("segmentation"), *size, where="", skip_short=self.skip_short) for a in objects)
         except DataError:
             return len(objects)  # `load` will say what is wrong

@@ -12,6 +12,7 @@ from typing import Any
 from sambench.errors import DataError
 from sambench.loaders import images, values
 from sambench.loaders.pieces import Pieces, read_pieces
+from sambench.notes import note
 from sambench.types import UInt8Array
 
 FEDERATED = ("neg_category_ids", "not_exhaustive_category_ids")
@@ -71,6 +72,8 @@ def naming(dataset: str) -> Iterator[None]:
 def read_picture(dataset: str, path: Path, size: tuple[int, int]) -> UInt8Array:
     """uint8 [H, W, 3], RGB, of a picture of (height, width) pixels. Raises DataError naming the dataset and the file."""
     with naming(dataset):
+        if images.read_orientation(path) != 1:
+            note("EXIF orientation is not 1: taken as stored")  # readers of user's files have a say: `sambench.loaders.turned`
         return images.read_rgb(path, size=size)
 
 

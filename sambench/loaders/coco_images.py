@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sambench.errors import DataError, unknown_name
-from sambench.loaders import images
 from sambench.loaders.file_names import Place
-from sambench.masks import check_pixels
+from sambench.loaders.turned import Frame, Orientation, frame_of
 from sambench.notes import note
 
 
@@ -18,24 +17,14 @@ def said_size(record: dict[str, Any]) -> tuple[int, int] | None:
     return (record["height"], record["width"]) if record["height"] and record["width"] else None
 
 
-def sized_as_said(path: Path, record: dict[str, Any], what: str, where: str) -> tuple[int, int]:
-    """(height, width) of a picture. Raises DataError where the record says another: asked before any mask is drawn.
+def frame_as_said(path: Path, record: dict[str, Any], orientation: Orientation, what: str, where: str) -> Frame:
+    """The frame of a picture's annotations. Raises DataError where the record says another size: asked before any mask is drawn.
 
     what: as "image of mydata"; where: the record, for errors.
     """
-    found = images.read_size(path)
-    said = (record["height"] or found[0], record["width"] or found[1])
-    if found != said:
-        article = "an" if what[0] in "aeiou" else "a"
-        raise DataError(
-            f"{article} {what} has another size than its annotations",
-            where=path,
-            expected=f"{said[1]} x {said[0]} (width x height, {where})",
-            found=f"{found[1]} x {found[0]}",
-            remedy="compare the file with the official release: a resized copy does not fit its masks",
-        )
-    check_pixels(*found, path)
-    return found
+    article = "an" if what[0] in "aeiou" else "a"
+    said = (record["height"] or None, record["width"] or None)
+    return frame_of(path, orientation, said, what=f"{article} {what}", where=where)
 
 
 def say_of(place: Place) -> None:

@@ -34,10 +34,10 @@ _NO_AREA = ("point", "points", "line", "linestrip")
 
 
 class _Annotations(NamedTuple):
-    """A file: the (height, width) that it says, if it does, and its shapes."""
+    """A file: the (height, width) that it says, None for what it does not, and its shapes."""
 
     path: Path
-    size: tuple[int, int] | None
+    size: tuple[int | None, int | None]
     shapes: list[Any]
 
 
@@ -144,7 +144,7 @@ def _read(path: Path) -> _Annotations:
         found = "keys " + ", ".join(shown(k, 40) for k in [*raw][:12])
         raise wrong("an annotation file is not in LabelMe's form", path, "shapes (a list), imageHeight and imageWidth", found)
     height, width = (side(raw.get(k), k, path) for k in ("imageHeight", "imageWidth"))
-    return _Annotations(path, (height, width) if height and width else None, raw["shapes"])
+    return _Annotations(path, (height, width), raw["shapes"])
 
 
 def _region(shape: Any, size: tuple[int, int], where: str) -> Region | str:

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 from sambench.errors import CardError, DataError
 from sambench.loaders import images
 from sambench.loaders.coco_file import naming
+from sambench.masks import check_pixels
 from sambench.notes import note
 from sambench.types import UInt8Array
 
@@ -29,35 +30,48 @@ class Frame(NamedTuple):
 
 
 def frame_of(
-    image: Path, orientation: Orientation, size: tuple[int, int] | None = None, *, than: str = "its annotations", where: str = ""
+    image: Path,
+    orientation: Orientation,
+    size: tuple[int | None, int | None] | None = None,
+    *,
+    what: str = "an image",
+    than: str = "its annotations",
+    where: str = "",
 ) -> Frame:
     """The frame of a picture's annotations.
 
-    size: (height, width) that they say, None where they say none. than: what has that size, for errors; where: its entry.
-    Raises CardError on an unknown orientation, DataError: no picture, or one of another size in that frame.
+    size: (height, width) that they say, None for what they do not know. For errors: what, the picture; than, what has that size;
+    where, its entry. Raises CardError on an unknown orientation, DataError: no picture, one of another size in that frame, or one
+    that is larger than any mask is drawn in.
     """
     if orientation not in CHOICES:
         raise CardError(
             "an orientation does not fit", where="option orientation", expected=" or ".join(CHOICES), found=repr(orientation)
         )
     stored, tag = images.read_size(image), images.read_orientation(image)
+    check_pixels(*stored, image)
     shown = stored[::-1] if tag >= 5 else stored
-    as_shown = tag != 1 and (orientation == "shown" or (orientation == "fitting" and size in (None, shown)))
+    as_shown = tag != 1 and (orientation == "shown" or (orientation == "fitting" and _fits(size, shown)))
     taken, other = (shown, stored) if as_shown else (stored, shown)
-    if size is not None and size != taken:
+    if not _fits(size, taken):
         option = "stored" if as_shown else "shown"
+        said = " x ".join("?" if s is None else str(s) for s in reversed(size or ()))
         raise DataError(
-            f"an image has another size than {than}",
+            f"{what} has another size than {than}",
             where=image,
-            expected=f"{size[1]} x {size[0]} (width x height{where and f', {where}'})",
+            expected=f"{said} (width x height{where and f', {where}'})",
             found=f"{taken[1]} x {taken[0]}" + (f", {'shown' if as_shown else 'stored'} with EXIF orientation {tag}" * (tag != 1)),
             remedy=f'the picture {option} has that size: set orientation = "{option}" under [options] of the card'
-            if size == other
+            if _fits(size, other)
             else None,
         )
     if tag != 1:
         note(_note(as_shown))
     return Frame(taken, tag if as_shown else 1)
+
+
+def _fits(size: tuple[int | None, int | None] | None, frame: tuple[int, int]) -> bool:
+    return size is None or all(s in (None, f) for s, f in zip(size, frame, strict=True))
 
 
 def _note(as_shown: bool) -> str:

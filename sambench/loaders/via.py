@@ -26,13 +26,13 @@ from sambench import content
 from sambench.errors import DataError
 from sambench.loaders import shapes
 from sambench.loaders.coco_file import json_object, naming, wrong
+from sambench.loaders.coco_images import say_of
 from sambench.loaders.file_names import Place, locate
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.open import unknown_image
 from sambench.loaders.turned import Frame, Orientation, frame_of, read_turned
 from sambench.loaders.values import number, numbers, shown
 from sambench.masks import Region
-from sambench.notes import note
 from sambench.types import NO_AREA, TOO_SHORT, ImageRecord, Instance, Sample
 
 _NO_AREA = ("point",)
@@ -94,8 +94,7 @@ class ViaJson:
         found = listed[image_id]
         with naming(self.name):
             path = found.place.checked()
-            if found.place.note:
-                note(found.place.note)
+            say_of(found.place)
             frame = frame_of(path, self.orientation)
             instances, left_out = self._objects(found, frame)
         return Sample(

@@ -14,15 +14,15 @@ from typing import Any, Literal
 
 from sambench.content import file_sha256
 from sambench.errors import DataError
-from sambench.loaders import images as image_files
 from sambench.loaders import values
-from sambench.loaders.coco_file import category_name, json_object, naming, plain_categories, plain_kind, read_picture, wrong
-from sambench.loaders.coco_images import check_crowds, only_crowds, said_size, say_of, sized_as_said
+from sambench.loaders.coco_file import category_name, json_object, naming, plain_categories, plain_kind, wrong
+from sambench.loaders.coco_images import check_crowds, frame_as_said, only_crowds, said_size, say_of
 from sambench.loaders.coco_masks import has_pixels, region_of
 from sambench.loaders.file_names import Place, locate
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.open import unknown_image
 from sambench.loaders.pieces import Pieces, read_pieces
+from sambench.loaders.turned import Orientation, frame_of, read_turned
 from sambench.masks import union
 from sambench.types import CROWD, EMPTY, ImageRecord, Instance, Sample
 
@@ -37,7 +37,7 @@ class YtVis:
     that are absent or -1.
 
     annotations: path below root, or several, of which the first that exists counts. frames: folder below root that file
-    names are relative to, or several, the first that has the frame. crowds: `ignore`, or `objects`, as `CocoJson` has it.
+    names are relative to, or several, the first that has the frame. crowds, orientation: as `CocoJson` has them.
     """
 
     root: Path
@@ -46,6 +46,7 @@ class YtVis:
     annotations: str | Sequence[str] = "annotations.json"
     frames: str | Sequence[str] = ""
     crowds: Literal["ignore", "objects"] = "ignore"
+    orientation: Orientation = "stored"
 
     def __post_init__(self) -> None:
         check_crowds(self.crowds, self.name)
@@ -57,7 +58,7 @@ class YtVis:
 
     def index(self) -> Sequence[ImageRecord]:
         """Frames with objects, video by video in the file's order; the file is read once, then the counts are remembered."""
-        key = {"dataset": self.name, "frames": self.frames, "crowds": self.crowds}
+        key = {"dataset": self.name, "frames": self.frames, "crowds": self.crowds, "orientation": self.orientation}
         return cached_index(key, [self._annotation_file()], self._build)
 
     def load(self, image_id: str) -> Sample:
@@ -71,7 +72,9 @@ class YtVis:
         with naming(self.name):
             place = self._place(name, content.path)
             path = place.checked()
-            size = sized_as_said(path, video, f"frame of {self.name}", f"video {video['id']} of {content.path.name}")
+            where = f"video {video['id']} of {content.path.name}"
+            frame = frame_as_said(path, video, self.orientation, f"frame of {self.name}", where)
+            size = frame.size
             for annotation, segmentation in objects:
                 where = f"annotation {annotation['id']}, frame {name} of {content.path}"
                 region = region_of(segmentation, *size, where=where)
@@ -90,7 +93,7 @@ class YtVis:
             height=size[0],
             width=size[1],
             instances=tuple(instances),
-            read=partial(read_picture, self.name, path, size),
+            read=partial(read_turned, self.name, path, frame.turn),
             cluster_id=_video_name(image_id),
             ignore=union(crowds, *size) if crowds else None,
             left_out={EMPTY: dropped, CROWD: len(crowds)},
@@ -118,7 +121,7 @@ class YtVis:
 
     def _count(self, video: dict[str, Any], name: str, segmentations: list[Any], source: Path) -> int:
         try:
-            size = said_size(video) or image_files.read_size(self._place(name, source).path)
+            size = said_size(video) or frame_of(self._place(name, source).path, self.orientation).size
         except DataError:
             return len(segmentations)  # `load` will say what is wrong
         n = 0
