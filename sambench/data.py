@@ -107,8 +107,13 @@ def adopt(name: str, path: Path) -> Path:
     if not root.is_dir():
         raise missing(card, root)
     check_layout(card, root)
-    if not any(r.n_masks for r in open_dataset(card, root=root).index()):
-        raise DataError(f"the folder of dataset {card.id!r} holds no masks", where=root, expected=" | ".join(card.layout))
+    dataset = open_dataset(card, root=root)
+    if not any(r.n_masks for r in dataset.index()):
+        from sambench.loaders.subsets import no_masks
+
+        error = no_masks(dataset, card)
+        error.where = root
+        raise error
     _record({**read_roots(), card.id: str(root)})
     return root
 
