@@ -73,7 +73,7 @@ class BBBC038v1:
             height=height,
             width=width,
             instances=instances,
-            read=partial(images.read_rgb, image_file, size=(height, width), palette="refuse"),
+            read=partial(images.read_rgb, image_file, size=(height, width), plain=True),
             left_out={EMPTY: len(regions) - len(instances)},
         )
 

@@ -1,35 +1,28 @@
-"""Image and mask files as arrays. Every reader of a dataset reads pixels through these three functions.
+"""Image and mask files as arrays. Every reader of a dataset reads pixels through these functions.
 
 Every picture is read in the frame of its stored pixels, whatever its EXIF orientation (`sambench.loaders.turned` turns those whose
-annotations are of the turned picture). Anything that is not plainly 8-bit is refused unless the caller asks for a
-conversion by name: a silent conversion is a number nobody can explain.
+annotations are of the turned picture). Pictures that are not plain 8-bit become so by one rule, `sambench.loaders.eight_bit`. Masks
+and label maps are values, not pictures: none is converted, and formats that do not keep values are refused.
 """
 
 from __future__ import annotations
 
-import io
-import struct
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from sambench import content
 from sambench.errors import DataError
 from sambench.loaders import orientation
+from sambench.loaders.eight_bit import depth_is, eight_bit_rgb
+from sambench.picture_file import bit_depth, decode, describe, lossy_format, opened
 from sambench.types import BoolArray, UInt8Array
 
-MAX_PIXELS = 1 << 30  # 3 GiB as RGB: far above real pictures, far below what a forged header may claim
-
-_EIGHT_BIT = ("RGB", "RGBA", "RGBX", "L", "LA", "1")
-_PALETTE = ("P", "PA")
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
-_open_lock = threading.Lock()
+_PLAIN = ("RGB", "RGBA", "RGBX", "L", "LA", "1")
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -38,35 +31,26 @@ def read_size(path: Path) -> tuple[int, int]:
         return image.height, image.width
 
 
-def read_rgb(
-    path: Path,
-    *,
-    size: tuple[int, int] | None = None,
-    palette: Literal["convert", "refuse"] = "convert",
-    wide: Literal["refuse", "high_byte"] = "refuse",
-    cmyk: Literal["refuse", "convert"] = "refuse",
-) -> UInt8Array:
+def read_rgb(path: Path, *, size: tuple[int, int] | None = None, plain: bool = False) -> UInt8Array:
     """uint8 [H, W, 3], RGB, of any file that Pillow reads.
 
-    Gray is repeated, alpha is dropped (not composited), a palette is looked up. size: the (height, width) that the
-    annotations are in; another size is an error. wide='high_byte' takes the high byte of 16-bit samples.
-    Raises DataError naming the file: absent, empty, not an image, truncated, of another size, 16-bit, float or CMYK.
+    Gray is repeated, alpha is dropped (not composited), a palette is looked up, deeper samples and other colours by the rule of
+    `sambench.loaders.eight_bit`. size: the (height, width) that the annotations are in; another size is an error.
+    plain: the release has 8-bit gray, RGB or RGBA alone, and another file is not of it.
+    Raises DataError naming the file: absent, not to be read, empty, no image, truncated, too large, of another size or form.
     """
     with _opened(path) as image:
         _check_size(path, image, size)
-        bits, mode = _bit_depth(path, image), image.mode
-        if bits == 16 and wide == "high_byte":
-            return _high_byte(path, image)
-        allowed = (*_EIGHT_BIT, *(_PALETTE if palette == "convert" else ()), *(("CMYK",) if cmyk == "convert" else ()))
-        if bits > 8 or mode not in allowed:
+        bits = bit_depth(image)
+        if plain and (bits > 8 or image.mode not in _PLAIN):
             raise DataError(
                 "an image is stored in a way that this dataset does not use",
                 where=path,
-                expected="8-bit gray, RGB or RGBA" + (" or palette" if palette == "convert" else ""),
-                found=_describe(image, bits),
+                expected="8-bit gray, RGB or RGBA",
+                found=describe(image, bits),
                 remedy="compare the file with the official release; a re-encoded copy may have changed it",
             )
-        return np.array(_decode(path, image).convert("RGB"))
+        return eight_bit_rgb(path, image, bits)
 
 
 def read_mask(path: Path, *, size: tuple[int, int] | None = None, above: int = 0) -> BoolArray:
@@ -76,39 +60,58 @@ def read_mask(path: Path, *, size: tuple[int, int] | None = None, above: int = 0
     """
     with _opened(path) as image:
         _check_size(path, image, size, what="a mask", than="its image")
-        bits = _bit_depth(path, image)
+        bits = bit_depth(image)
         if bits > 8 or image.mode not in ("L", "1"):
             raise DataError(
                 "a mask is stored in a way that this dataset does not use",
                 where=path,
                 expected="8-bit gray or 1-bit, one channel",
-                found=_describe(image, bits),
+                found=describe(image, bits),
                 remedy="compare the file with the official release; a re-encoded copy may have changed it",
             )
-        return np.asarray(_decode(path, image).convert("L")) > above
+        _check_lossless(path, image, "a mask")
+        return np.asarray(decode(path, image).convert("L")) > above
+
+
+def read_mask_values(path: Path, *, channel: Literal["first", "max"] = "first", lossy: bool = False) -> UInt8Array:
+    """uint8 [H, W] of a mask in any form: gray, colour (the first channel, or the largest), a palette looked up, 16 bits.
+
+    lossy: formats that do not keep values are taken too. Raises DataError naming the file, as `read_rgb`.
+    """
+    with _opened(path) as image:
+        if not lossy:
+            remedy = "write it as PNG; or, where its threshold leaves room for that, set lossy = true under [options] of the card"
+            _check_lossless(path, image, "a mask", remedy)
+        with depth_is("auto"):
+            colours = eight_bit_rgb(path, image, bit_depth(image))
+        return colours[:, :, 0] if channel == "first" else np.asarray(colours.max(axis=2))
 
 
 def read_labels(path: Path, *, size: tuple[int, int] | None = None, colours: bool = False) -> npt.NDArray[np.int32]:
     """int32 [H, W]: the values as stored, of a palette (its indices), gray (1 to 16 bits) or 32-bit integer file.
 
     colours: an RGB or RGBA file is taken too, its values R * 65536 + G * 256 + B (alpha dropped).
-    Raises DataError naming the file, as `read_rgb`; several channels are refused otherwise.
+    Raises DataError naming the file, as `read_rgb`; several channels are refused otherwise, and a lossy format always.
     """
     with _opened(path) as image:
         _check_size(path, image, size, what="a label map", than="its image")
-        bits = _bit_depth(path, image)
+        bits = bit_depth(image)
+        _check_lossless(path, image, "a label map")
         if colours and bits == 8 and image.mode in ("RGB", "RGBA"):
-            rgb = np.array(_decode(path, image).convert("RGB")).astype(np.int32)
+            rgb = np.array(decode(path, image).convert("RGB")).astype(np.int32)
             return (rgb[:, :, 0] << 16) | (rgb[:, :, 1] << 8) | rgb[:, :, 2]
         if image.mode not in ("P", "L", "1", "I") and not image.mode.startswith("I;16"):
             raise DataError(
                 "a label map has several channels or is not of integers",
                 where=path,
                 expected="palette, gray or 16-bit gray, one channel",
-                found=_describe(image, bits),
+                found=describe(image, bits),
+                remedy="if every colour is one object, set colours = true under [options] of the card"
+                if bits == 8 and image.mode in ("RGB", "RGBA") and not colours
+                else "write it with one channel of whole numbers",
             )
         gray = image.mode in ("L", "1")
-        values = np.array(_decode(path, image)).astype(np.int32)
+        values = np.array(decode(path, image)).astype(np.int32)
         # Pillow stretches 2- and 4-bit gray to 0..255; the stored values are wanted. (1-bit comes as booleans.)
         return values // (255 // ((1 << bits) - 1)) if gray and bits in (2, 4) else values
 
@@ -132,58 +135,21 @@ def turn(image: UInt8Array, value: int) -> UInt8Array:
 
 @contextmanager
 def _opened(path: Path, *, whole: bool = True) -> Iterator[Image.Image]:
-    """The file with its header read, its pixels as they are stored.
-
-    whole: what is decoded are the very bytes whose hash `sambench.content` notes; else only as much is read as the header takes.
-    """
-    with ExitStack() as held:
-        yield held.enter_context(_open(path, whole, held))
+    """The file with its header read, its pixels as they are stored."""
+    with opened(path, whole=whole, prepare=orientation.plain) as image:
+        yield image
 
 
-def _open(path: Path, whole: bool, held: ExitStack) -> Image.Image:
-    """Pillow's own limit on pixels is lifted for the moment of opening; ours holds."""
-    try:
-        file = io.BytesIO(content.read_bytes(path)) if whole else held.enter_context(path.open("rb"))
-        with _open_lock:
-            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-            try:
-                image = Image.open(orientation.plain(file))
-            finally:
-                Image.MAX_IMAGE_PIXELS = limit
-    except FileNotFoundError as e:
-        raise DataError("an image file is missing", where=path, found="no such file") from e
-    except UnidentifiedImageError as e:
-        found = "an empty file" if path.stat().st_size == 0 else f"{path.stat().st_size} bytes that are no image"
-        raise DataError("a file is not an image", where=path, expected="PNG, JPEG, ...", found=found) from e
-    except _BROKEN as e:
-        raise _broken(path, e) from e
-    if image.width * image.height > MAX_PIXELS:
+def _check_lossless(path: Path, image: Image.Image, what: str, remedy: str = "write it as PNG, from what it was made of") -> None:
+    found = lossy_format(path, image)
+    if found:
         raise DataError(
-            "an image claims to be too large",
+            f"{what} is in a lossy format, which does not keep its values",
             where=path,
-            expected=f"at most {MAX_PIXELS} pixels",
-            found=f"{image.width} x {image.height}",
+            expected="PNG, BMP, TIFF or another lossless format",
+            found=found,
+            remedy=remedy,
         )
-    return image
-
-
-def _decode(path: Path, image: Image.Image) -> Image.Image:
-    try:
-        image.load()
-    except _BROKEN as e:
-        raise _broken(path, e) from e
-    return image
-
-
-def _broken(path: Path, e: BaseException) -> DataError:
-    text = str(e) or type(e).__name__
-    return DataError(
-        "an image file is truncated or damaged",
-        where=path,
-        expected="a complete image",
-        found=text,
-        remedy="fetch or unpack this file again",
-    )
 
 
 def _check_size(
@@ -196,29 +162,3 @@ def _check_size(
             expected=f"{size[1]} x {size[0]} (width x height)",
             found=f"{image.width} x {image.height}",
         )
-
-
-def _bit_depth(path: Path, image: Image.Image) -> int:
-    """Bits per sample as stored. Pillow opens 16-bit colour PNG as if it were 8-bit, so the file itself is asked."""
-    if image.format == "PNG":
-        with path.open("rb") as f:
-            header = f.read(25)  # signature 8, length 4, 'IHDR' 4, width 4, height 4, bit depth 1
-        return header[24] if len(header) == 25 else 8
-    if image.mode in ("I", "F"):
-        return 32
-    raw = " ".join(str(tile[3]) for tile in image.tile) if hasattr(image, "tile") else ""
-    return 16 if ";16" in raw or image.mode.startswith("I;16") else 8
-
-
-def _high_byte(path: Path, image: Image.Image) -> UInt8Array:
-    # For colour Pillow has dropped the low byte itself; for gray it is done here.
-    array = np.array(_decode(path, image))
-    if array.ndim == 2:
-        return np.repeat((array.astype(np.int64) >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
-    return np.ascontiguousarray(array[:, :, :3])
-
-
-def _describe(image: Image.Image, bits: int) -> str:
-    names = {"P": "palette", "PA": "palette", "L": "gray", "LA": "gray and alpha", "1": "gray", "F": "float"}
-    kind = "gray" if image.mode.startswith("I") else names.get(image.mode, image.mode)
-    return f"{bits}-bit {kind} ({image.format}, Pillow mode {image.mode})"

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from sambench.errors import DataError
 from sambench.loaders import images as image_files
 from sambench.loaders.coco_file import naming
 from sambench.loaders.index_cache import Progress, cached_index
@@ -32,7 +33,9 @@ class MaskPng:
 
     layouts, trees, prefixes, gaps: where the files are (`sambench.loaders.pairs`).
     above: a pixel is foreground if its value, of 255, is greater; a mask whose largest value is 1 counts as 0 and 1 instead.
+    A mask that has values, of which none is above, is an error of its image.
     channel: of a colour mask the first, or the largest of its channels. ignore: a value whose pixels count nowhere; -1: none.
+    lossy: masks in formats that do not keep values (JPEG) are taken too; their threshold must leave room for that.
     orientation: which frame the mask is in (`sambench.loaders.turned`). exif: the same as orientation = "fitting".
     nonempty: the release has no empty mask: count files and leave them unread. category: of every object.
     cluster: a regular expression searched in the image's id, whose first group is the cluster_id.
@@ -47,6 +50,7 @@ class MaskPng:
     gaps: bool = False
     above: int = 127
     channel: Literal["first", "max"] = "first"
+    lossy: bool = False
     ignore: int = -1
     orientation: Orientation = "stored"
     exif: bool = False
@@ -93,11 +97,20 @@ class MaskPng:
         return self._pairs().digest()
 
     def _mask(self, path: Path) -> tuple[Region, Region | None]:
-        colours = image_files.read_rgb(path)  # gray is repeated, a palette looked up: as OpenCV's readers do
-        values = colours[:, :, 0] if self.channel == "first" else colours.max(axis=2)
+        values = image_files.read_mask_values(path, channel=self.channel, lossy=self.lossy)
         above = 0 if values.max(initial=0) == 1 else self.above
         band = values == self.ignore
-        return Region.from_array((values > above) & ~band), Region.from_array(band) if self.ignore >= 0 else None
+        mask = (values > above) & ~band
+        largest = int(values[~band].max(initial=0))
+        if largest and not mask.any():
+            raise DataError(
+                "a mask has values, but none above its threshold",
+                where=path,
+                expected=f"foreground above {above}, of 255, or an empty mask",
+                found=f"values up to {largest}",
+                remedy=f"set `above`, below {largest}, under [options] of the card if these pixels are the object",
+            )
+        return Region.from_array(mask), Region.from_array(band) if self.ignore >= 0 else None
 
     def _pairs(self) -> Pairs:
         return find_pairs(self.root, self.layouts, self.trees, dataset=self.name, prefixes=self.prefixes, gaps=self.gaps)

@@ -4,6 +4,8 @@ A reader is a class (or function) named by a card as `module:name` and called as
 `Reader(root, name=..., variant=..., **options)`; what it gives is a `sambench.types.Dataset`. It may have a static
 method `fits(root, **options) -> bool`, a cheap look at the folder's layout; with it a wrong folder is recognised before a
 run, and the right one is found one level up or down.
+
+The option `depth` is no reader's but of every card: how pictures of more than 8 bits are opened (`sambench.loaders.eight_bit`).
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Any, NamedTuple
 from sambench import paths
 from sambench.cards import DatasetCard, load_entry
 from sambench.errors import CardError, DataError, DataMissingError, near_names
+from sambench.loaders.eight_bit import DEPTHS, Depth
 from sambench.loaders.told import ToldDataset, telling_of
 from sambench.types import Dataset
 
@@ -98,8 +101,8 @@ def open_dataset(card: DatasetCard, *, variant: str | None = None, root: Path | 
     Raises DataMissingError (nowhere to be found: lists the places and how to get it), DataError (another layout),
     UsageError (unknown variant) and CardError (a reader that cannot be imported, or options that it does not take).
     """
-    options = card.options_of(variant)
     reader = load_entry(card.reader, where=f"the card of dataset {card.id!r}")
+    options, depth = _split(card, card.options_of(variant))
     _check_options(card, reader, options)
     found = Path(root).expanduser() if root is not None else find_root(card)
     if found is None or not (found.is_dir() or card.access.state == "embedded"):
@@ -115,7 +118,20 @@ def open_dataset(card: DatasetCard, *, variant: str | None = None, root: Path | 
             expected="name, variant, index(), load(image_id), annotation_digest()",
             found=type(dataset).__name__,
         )
-    return ToldDataset(dataset, dataset.name, dataset.variant, card.layout)
+    return ToldDataset(dataset, dataset.name, dataset.variant, card.layout, depth)
+
+
+def _split(card: DatasetCard, options: dict[str, Any]) -> tuple[dict[str, Any], Depth]:
+    """The options of the reader, and how its pictures are opened. Raises CardError on an unknown way."""
+    depth = options.get("depth", DEPTHS[0])
+    if depth not in DEPTHS:
+        raise CardError(
+            "a depth of pictures does not fit",
+            where=f"option depth of the card of dataset {card.id!r}",
+            expected=" or ".join(map(repr, DEPTHS)),
+            found=repr(depth),
+        )
+    return {k: v for k, v in options.items() if k != "depth"}, depth
 
 
 def _check_options(card: DatasetCard, reader: Any, options: dict[str, Any]) -> None:
@@ -157,7 +173,7 @@ def check_layout(card: DatasetCard, root: Path, reader: Any = None, options: dic
     """
     if reader is None:
         reader = load_entry(card.reader, where=f"the card of dataset {card.id!r}")
-    options = card.options_of(None) if options is None else options
+    options, _ = _split(card, card.options_of(None) if options is None else options)
     names = _entries(root)
     fits: Callable[..., bool] | None = getattr(reader, "fits", None)
     if names and (fits is None or fits(root, **options)):

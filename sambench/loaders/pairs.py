@@ -5,26 +5,27 @@ A pattern is a path below the dataset's folder with one placeholder, and `.*` fo
     gt/{id}.png               one name in that folder
     gtFine/val/{path}_gtFine_instanceIds.png      also folders: the id is then "<city>/<name>"
 
+Suffixes count in any letter case, whole names where no other file fits. A file is never the image and the annotation at once: the
+pattern that names a suffix decides which it is. Where two files fit one pattern their image is an error that names both.
+
 A card gives `layouts`, a list of tables `{ images = PATTERN, labels = PATTERN, ids = LIST FILES }` of which the first that is
 on the disk counts, and `trees`, folders below the root where that may begin (archives unpack with and without their own).
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sambench import content
 from sambench.errors import CardError, DataError
+from sambench.loaders.file_patterns import PLACEHOLDERS, candidates, fill, folder_of, matches, why_absent, without_suffix
 from sambench.loaders.open import unknown_image
 
-SUFFIXES = (".jpg", ".png", ".jpeg", ".bmp", ".tif", ".tiff", ".JPG", ".PNG", ".JPEG", ".BMP", ".TIF", ".TIFF")
-_PLACEHOLDERS = {"{id}": "([^/]+)", "{path}": "(.+)"}
 _KEYS = {"images", "labels", "ids"}
 
 
@@ -54,7 +55,7 @@ class Pairs:
 
         The folder is read once: for tens of thousands of files much faster than asking for each.
         """
-        there = _by_id(self.base, self.labels)
+        there = self._labels_by_id()
         names = self._listed() if self.ids else sorted(there)
         kept = [n for n in names if self._wanted(n)]
         if names and not kept:
@@ -72,32 +73,82 @@ class Pairs:
         return {n: there[n] for n in kept}
 
     def label_file(self, image_id: str) -> Path:
-        """The label file of an id. Raises DataError on an id that has none."""
-        found = _resolve(self.base, self.labels, image_id)
-        if found is None or not self._wanted(image_id):
+        """The label file of an id. Raises DataError on an id that has none, or several."""
+        found = self._of(image_id)[1] if self._wanted(image_id) else []
+        if not found:
             raise unknown_image(self.dataset, image_id, self.image_ids())
-        return found
+        return found[0] if len(found) == 1 else self._raise_several("annotation", self.labels, found)
 
     def image_file(self, image_id: str) -> Path:
-        """The image of an id. Raises DataError naming the place where it should be."""
-        found = _resolve(self.base, self.images, image_id)
-        if found is None:
+        """The image of an id. Raises DataError: it is not where it should be, or several files fit."""
+        found, labels = self._of(image_id)
+        if found:
+            return found[0] if len(found) == 1 else self._raise_several("image", self.images, found)
+        missing = self.base / fill(self.images, image_id)
+        beside = candidates(self.base, self.images, image_id)
+        if beside:
             raise DataError(
-                f"an annotated image of {self.dataset} is missing",
-                where=self.base / _fill(self.images, image_id),
-                expected="the image that belongs to " + str(self.base / _fill(self.labels, image_id)),
-                found="no such file",
-                remedy="unpack the archive with the images again, into the same folder",
+                f"an annotated image of {self.dataset} is missing: the pattern of images fits its annotation alone",
+                where=missing,
+                expected="an image beside " + " and ".join(map(str, labels)),
+                found=" and ".join(p.name for p in beside),
+                remedy="give the images' folder or suffix in `images` of the card's layouts, or put the image there",
             )
-        return found
+        raise DataError(
+            f"an annotated image of {self.dataset} is missing",
+            where=missing,
+            expected="the image that belongs to " + str(self.base / fill(self.labels, image_id)),
+            found=why_absent(missing),
+            remedy="unpack the archive with the images again, into the same folder",
+        )
 
     def image_path(self, image_id: str) -> str:
         """Where the image's file is, or should be."""
-        return str(_resolve(self.base, self.images, image_id) or self.base / _fill(self.images, image_id))
+        found = self._of(image_id)[0]
+        return str(found[0] if found else self.base / fill(self.images, image_id))
 
     def digest(self) -> str:
         """sha256 hex over ids and bytes of the label files: the same in every tree that holds the release."""
         return content.files_digest(self.label_files(), self.dataset)
+
+    def _of(self, image_id: str) -> tuple[list[Path], list[Path]]:
+        """Files that may be the image of an id, and its annotation. No file is among both, unless the patterns do not tell."""
+        images, labels = (candidates(self.base, p, image_id) for p in (self.images, self.labels))
+        if self.images.endswith(".*") and not self.labels.endswith(".*"):
+            return [p for p in images if p not in labels], labels
+        if self.labels.endswith(".*") and not self.images.endswith(".*"):
+            return images, [p for p in labels if p not in images]
+        both = [p for p in images if p in labels]
+        if both and len(images) == len(labels) == 1:
+            return [], labels
+        return images, labels
+
+    def _labels_by_id(self) -> dict[str, Path]:
+        """The label files of the folder by what the placeholder stands for; of several one, since `load` says that they are."""
+        found: dict[str, list[Path]] = {}
+        for image_id, path in matches(self.base, self.labels):
+            found.setdefault(image_id, []).append(path)
+        chosen = {i: ps[0] for i, ps in found.items()}
+        patterns_meet = folder_of(self.images) == folder_of(self.labels)
+        for image_id, paths in found.items():
+            if len(paths) > 1 or patterns_meet:
+                own = self._of(image_id)[1]
+                if own:
+                    chosen[image_id] = own[0]
+                else:
+                    del chosen[image_id]  # an image without annotation
+        return chosen
+
+    def _raise_several(self, what: str, pattern: str, found: Sequence[Path]) -> Path:
+        key = "images" if what == "image" else "labels"
+        raise DataError(
+            f"several files of {self.dataset} fit as the {what} of one id",
+            where=self.base / folder_of(pattern),
+            expected=f"one file for {pattern}",
+            found=" and ".join(p.name for p in found),
+            remedy=f"give the suffix in `{key}` of the card's layouts, as {pattern.removesuffix('.*')}{found[0].suffix}, "
+            "or take the other files out of the folder",
+        )
 
     def _wanted(self, image_id: str) -> bool:
         return not self.prefixes or image_id.lower().startswith(tuple(p.lower() for p in self.prefixes))
@@ -117,7 +168,7 @@ class Pairs:
                     remedy="unpack the archive again",
                 ) from e
             stripped = (line.strip() for line in lines)
-            names.update((n.removesuffix(next((s for s in SUFFIXES if n.endswith(s)), "")), None) for n in stripped if n)
+            names.update((without_suffix(n), None) for n in stripped if n)
         return list(names)
 
     def _with_labels(self, names: list[str], there: Mapping[str, Path]) -> list[str]:
@@ -125,7 +176,7 @@ class Pairs:
         if absent and not self.gaps:
             raise DataError(
                 f"{len(absent)} of {len(names)} listed annotations of {self.dataset} are missing",
-                where=self.base / _fill(self.labels, absent[0]),
+                where=self.base / fill(self.labels, absent[0]),
                 expected=f"a file for each line of {' and '.join(self.ids)}",
                 found="no such file",
                 remedy="unpack the archive again",
@@ -162,7 +213,7 @@ def place_of(root: Path, layouts: Sequence[Mapping[str, Any]], trees: Sequence[s
         _check(layout)
         for tree in trees:
             base = root / tree
-            folders = [base / _folder(layout[k]) for k in ("images", "labels")]
+            folders = [base / folder_of(layout[k]) for k in ("images", "labels")]
             if all(f.is_dir() for f in folders) and all((base / i).is_file() for i in _ids(layout)):
                 return base, layout
     return None
@@ -171,7 +222,7 @@ def place_of(root: Path, layouts: Sequence[Mapping[str, Any]], trees: Sequence[s
 def has_labels(root: Path, layouts: Sequence[Mapping[str, Any]], trees: Sequence[str]) -> bool:
     """Whether the folders of one of the layouts are here, with at least one label file in them."""
     found = place_of(root, layouts, trees)
-    return found is not None and next(_matches(found[0], str(found[1]["labels"])), None) is not None
+    return found is not None and next(matches(found[0], str(found[1]["labels"])), None) is not None
 
 
 def count_or_one(count: Callable[[Path], int], path: Path) -> int:
@@ -191,7 +242,7 @@ def cluster_of(pattern: str, image_id: str) -> str:
 def _check(layout: Mapping[str, Any]) -> None:
     odd = set(layout) - _KEYS
     patterns = [layout.get(k) for k in ("images", "labels")]
-    if odd or not all(isinstance(p, str) and sum(p.count(x) for x in _PLACEHOLDERS) == 1 for p in patterns):
+    if odd or not all(isinstance(p, str) and sum(p.count(x) for x in PLACEHOLDERS) == 1 for p in patterns):
         raise CardError(
             "a layout of a card does not fit",
             where="option layouts",
@@ -203,49 +254,3 @@ def _check(layout: Mapping[str, Any]) -> None:
 def _ids(layout: Mapping[str, Any]) -> tuple[str, ...]:
     ids = layout.get("ids", ())
     return (ids,) if isinstance(ids, str) else tuple(ids)
-
-
-def _folder(pattern: str) -> str:
-    return pattern[: pattern.index("{")].rpartition("/")[0]
-
-
-def _fill(pattern: str, image_id: str) -> str:
-    return pattern.replace("{id}", image_id).replace("{path}", image_id)
-
-
-def _resolve(base: Path, pattern: str, image_id: str) -> Path | None:
-    if not image_id or ".." in image_id.split("/") or ("{id}" in pattern and "/" in image_id):
-        return None
-    path = _fill(pattern, image_id)
-    stem = path.removesuffix(".*")
-    candidates = [path] if stem == path else [stem + s for s in SUFFIXES]
-    return next((p for p in (base / c for c in candidates) if p.is_file()), None)
-
-
-def _by_id(base: Path, pattern: str) -> dict[str, Path]:
-    """The files that fit a pattern, by what its placeholder stands for."""
-    found: dict[str, Path] = {}
-    for image_id, path in _matches(base, pattern):
-        # One name with two suffixes: the same file that `_resolve` takes.
-        found[image_id] = path if image_id not in found else _resolve(base, pattern, image_id) or path
-    return found
-
-
-def _matches(base: Path, pattern: str) -> Iterator[tuple[str, Path]]:
-    expression = re.escape(pattern.removesuffix(".*"))
-    for placeholder, matched in _PLACEHOLDERS.items():
-        expression = expression.replace(re.escape(placeholder), matched)
-    if pattern.endswith(".*"):
-        expression += "(?:" + "|".join(map(re.escape, SUFFIXES)) + ")"
-    compiled, start = re.compile(expression), len(os.path.join(base, ""))
-    for name in _files(os.path.join(base, _folder(pattern)), deep="{path}" in pattern):
-        match = compiled.fullmatch(name[start:].replace(os.sep, "/"))
-        if match:
-            yield match.group(1), Path(name)
-
-
-def _files(folder: str, *, deep: bool) -> Iterator[str]:
-    """Files of a folder, and of those below it if deep, less what archives made on a Mac add."""
-    for place, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [f for f in folders if deep and not f.startswith((".", "__MACOSX"))]
-        yield from (os.path.join(place, n) for n in names if not n.startswith("."))

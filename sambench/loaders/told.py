@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from sambench.errors import DataError
+from sambench.loaders.eight_bit import Depth, depth_is
 from sambench.types import Dataset, ImageRecord, Sample, UInt8Array
 
 _REMEDIES = {
@@ -23,12 +24,16 @@ _REMEDIES = {
 
 @dataclass(eq=False)
 class ToldDataset:
-    """`inner`, with every DataError completed. layout: lines of the card, for errors that do not say what they expected."""
+    """`inner`, with every DataError completed. layout: lines of the card, for errors that do not say what they expected.
+
+    depth: how pictures of more than 8 bits are opened (`sambench.loaders.eight_bit`).
+    """
 
     inner: Dataset
     name: str
     variant: str
     layout: tuple[str, ...] = ()
+    depth: Depth = "auto"
 
     def index(self) -> Sequence[ImageRecord]:
         with telling_of(self.name, self.layout):
@@ -37,7 +42,7 @@ class ToldDataset:
     def load(self, image_id: str) -> Sample:
         with telling_of(self.name, self.layout):
             sample = self.inner.load(image_id)
-        return replace(sample, read=partial(_read, sample.read, self.name, self.layout))
+        return replace(sample, read=partial(_read, sample.read, self.name, self.layout, self.depth))
 
     def annotation_digest(self) -> str:
         with telling_of(self.name, self.layout):
@@ -50,8 +55,8 @@ class ToldDataset:
         return getattr(self.inner, attribute)
 
 
-def _read(read: Callable[[], UInt8Array], name: str, layout: tuple[str, ...]) -> UInt8Array:
-    with telling_of(name, layout):
+def _read(read: Callable[[], UInt8Array], name: str, layout: tuple[str, ...], depth: Depth) -> UInt8Array:
+    with telling_of(name, layout), depth_is(depth):
         return read()
 
 

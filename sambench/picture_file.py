@@ -1,0 +1,169 @@
+"""Picture files as Pillow opens them, behind the checks that a file of anyone's needs: what every reader of pixels begins with."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+from sambench import content
+from sambench.errors import DataError, UsageError
+from sambench.opening import cannot_open, check_file
+
+# Decoding takes up to 10 bytes a pixel (Pillow's 4, an RGB array's 3, one more while it is converted): 1.3 GB here. The largest
+# pictures that are photographed have 10^8 pixels; a PNG of 120 KB can announce ten times as many.
+MAX_PIXELS = 1 << 27
+VARIABLE = "SAMBENCH_MAX_PIXELS"
+
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError, OverflowError, RuntimeError)
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_open_lock = threading.Lock()
+
+
+def most_pixels() -> int:
+    """How many pixels a picture may have: MAX_PIXELS, or what SAMBENCH_MAX_PIXELS says. Raises UsageError if that is no count."""
+    given = os.environ.get(VARIABLE, "")
+    if not given:
+        return MAX_PIXELS
+    if not (given.isascii() and given.isdigit() and 0 < int(given[:20]) < 1 << 40):
+        raise UsageError("a limit on pixels does not fit", where=VARIABLE, expected="a count, as 134217728", found=repr(given[:40]))
+    return int(given)
+
+
+@contextmanager
+def opened(
+    path: Path, *, whole: bool = True, prepare: Callable[[BinaryIO], BinaryIO] | None = None, what: str = "an image file"
+) -> Iterator[Image.Image]:
+    """The picture with its header read, its size within the limit. Pillow's own limit is lifted for the moment of opening.
+
+    whole: what is decoded are the very bytes whose hash `sambench.content` notes; else only as much is read as the header takes.
+    prepare: what Pillow is given instead of the file. Raises DataError naming the file: absent, not to be read, a pipe or folder,
+    empty, no picture, damaged, too large.
+    """
+    check_file(path, what)
+    try:
+        with path.open("rb") as header, _header(header, prepare) as image:
+            _check_pixels(path, image.width, image.height)
+            if image.format in ("EPS", "WMF"):  # Pillow would have another program draw it
+                raise UnidentifiedImageError(image.format)
+            if not whole:
+                yield image
+                return
+        with _header(io.BytesIO(content.read_bytes(path)), prepare) as image:
+            _check_pixels(path, image.width, image.height)  # the file may be another by now
+            yield image
+    except UnidentifiedImageError as e:
+        raise _no_picture(path) from e
+    except BROKEN as e:
+        raise broken(path, e) from e
+
+
+@contextmanager
+def _header(stream: BinaryIO, prepare: Callable[[BinaryIO], BinaryIO] | None) -> Iterator[Image.Image]:
+    with _open_lock:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            image = Image.open(stream if prepare is None else prepare(stream))
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+    with image:
+        yield image
+
+
+def decode(path: Path, image: Image.Image) -> Image.Image:
+    """The image with its pixels. Raises DataError naming the file where it is cut off or damaged."""
+    try:
+        image.load()
+    except BROKEN as e:
+        raise broken(path, e) from e
+    return image
+
+
+def broken(path: Path, e: BaseException) -> DataError:
+    """The error of a picture that cannot be read: what the system says, or that its content is damaged."""
+    if isinstance(e, OSError) and e.errno is not None:
+        return cannot_open(path, e, "an image file")
+    return DataError(
+        "an image file is truncated or damaged",
+        where=path,
+        expected="a complete image",
+        found=str(e) or type(e).__name__,
+        remedy="fetch or unpack this file again",
+    )
+
+
+def bit_depth(image: Image.Image) -> int:
+    """Bits a sample as stored, of an image whose pixels are not loaded yet.
+
+    Pillow opens 16-bit colour as if it had 8 bits, so that its decoder's settings are asked.
+    """
+    raw = " ".join(str(tile[3]) for tile in getattr(image, "tile", ()))
+    if image.format == "PNG":
+        return {"1": 1, "L;2": 2, "L;4": 4, "P;1": 1, "P;2": 2, "P;4": 4}.get(raw, 16 if ";16" in raw else 8)
+    if image.mode in ("I", "F"):
+        return 16 if image.format == "PPM" and image.mode == "I" else 32
+    return 16 if ";16" in raw or image.mode.startswith("I;16") else 8
+
+
+def lossy_format(path: Path, image: Image.Image) -> str:
+    """The name of a format that does not keep values as they were, or ''. Raises DataError where the file cannot be read."""
+    if image.format in ("JPEG", "MPO"):
+        return "JPEG"
+    if image.format == "AVIF":
+        return "AVIF"
+    compression = str(image.info.get("compression", ""))
+    if image.format == "TIFF" and compression in ("jpeg", "tiff_jpeg", "webp"):
+        return f"TIFF with {'WebP' if compression == 'webp' else 'JPEG'} compression"
+    if image.format not in ("WEBP", "JPEG2000"):
+        return ""
+    head = content.read_bytes(path)
+    if image.format == "WEBP":
+        return "" if b"VP8L" in head[12:64] and b"VP8 " not in head[12:64] else "lossy WebP"
+    return "" if _is_reversible(head) else "lossy JPEG 2000"
+
+
+def _is_reversible(raw: bytes) -> bool:
+    """Whether a JPEG 2000 codestream uses the 5-3 transform: the last byte of its COD segment (ISO 15444-1, A.6.1)."""
+    start = raw.find(b"\xff\x4f\xff\x51")
+    cod = raw.find(b"\xff\x52", start + 4) if start >= 0 else -1
+    return cod >= 0 and raw[cod + 13 : cod + 14] == b"\x01"
+
+
+def describe(image: Image.Image, bits: int) -> str:
+    """How a picture is stored, in words."""
+    names = {"P": "palette", "PA": "palette", "L": "gray", "LA": "gray and alpha", "1": "gray", "F": "float"}
+    kind = "gray" if image.mode.startswith("I") else names.get(image.mode, image.mode)
+    return f"{bits}-bit {kind} ({image.format}, Pillow mode {image.mode})"
+
+
+def _check_pixels(path: Path, width: int, height: int) -> None:
+    if width * height > most_pixels():
+        raise DataError(
+            "an image is too large",
+            where=path,
+            expected=f"at most {most_pixels()} pixels; decoding takes up to 10 bytes for each",
+            found=f"{width} x {height}, {width * height} pixels",
+            remedy=f"make it smaller, or allow more where there is memory for it: {VARIABLE}=NUMBER",
+        )
+
+
+def _no_picture(path: Path) -> DataError:
+    with path.open("rb") as f:
+        size, head = path.stat().st_size, f.read(4)
+    if head in _TIFF:
+        return DataError(
+            "a TIFF cannot be read",
+            where=path,
+            expected="samples of 1, 8 or 16 bits, or one channel of 32-bit integers or floats",
+            found="samples of another kind, or a damaged file",
+            remedy="save it as PNG of 8 or 16 bits",
+        )
+    found = "an empty file" if size == 0 else f"{size} bytes that are no image"
+    return DataError("a file is not an image", where=path, expected="PNG, JPEG, ...", found=found)
