@@ -91,10 +91,12 @@ def test_one_canny_map_is_hysteresis_at_every_threshold(low_ratio: float) -> Non
     rng = np.random.RandomState(0)
     values = np.round(cv2.GaussianBlur(rng.rand(60, 80), (0, 0), 1.5), 3)  # rounded: with ties
     values = np.where(values > np.quantile(values, 0.4), values / values.max(), 0)
-    survived = surviving_threshold(values, low_ratio)
-    for high in [*threshold_values(), *np.unique(values)[1::40]]:
-        assert (hysteresis(values, low_ratio * high, high) == (survived >= high)).all()
-    assert (survived[values == 0] == 0).all()
+    for sweep in ("high", "low"):
+        survived = surviving_threshold(values, low_ratio, sweep)
+        for t in [*threshold_values(), *np.unique(values)[1::40]]:
+            low, high = (low_ratio * t, t) if sweep == "high" else (t, min(1, t / low_ratio))
+            assert (hysteresis(values, low, high) == (survived >= t)).all()
+        assert (survived[values == 0] == 0).all()
 
 
 def test_canny_and_sobel_of_a_step() -> None:
@@ -123,6 +125,8 @@ def test_sobel_options() -> None:
             sobel(**options)
     with pytest.raises(UsageError, match="low_ratio"):
         canny(low_ratio=0)
+    with pytest.raises(UsageError, match="sweep"):
+        canny(sweep="both")
     with pytest.raises(ModelError, match="fp32"):
         canny(precision="bf16")
 
@@ -185,7 +189,7 @@ def test_maps_that_cannot_be_used(tmp_path: Path) -> None:
     np.save(tmp_path / "nan.npy", np.where(np.eye(10, 14) > 0, np.nan, good))
     np.save(tmp_path / "loud.npy", good + 3)
     np.save(tmp_path / "deep.npy", np.zeros((2, 10, 14)))
-    np.save(tmp_path / "wide.npy", good.astype(np.int32))
+    np.save(tmp_path / "wide.npy", good.astype(np.complex64))
     (tmp_path / "cut.npy").write_bytes(b"\x93NUMPY\x01\x00")
     (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     Image.fromarray(np.zeros((10, 14, 3), np.uint8)).save(tmp_path / "colour.png")
@@ -197,7 +201,7 @@ def test_maps_that_cannot_be_used(tmp_path: Path) -> None:
         ("nan", "10 NaN"),
         ("loud", "scale the map"),
         ("deep", r"\[2, 10, 14\]"),
-        ("wide", "int32"),
+        ("wide", "complex64"),
         ("cut", "cut.npy"),
         ("torn", "torn.png"),
         ("colour", "one channel"),

@@ -145,8 +145,8 @@ def _resolve_edges(name: str, options: Mapping[str, Any], *, precision: str) -> 
     from sambench.models.edges.folder import EdgeFolder
 
     for key in options:
-        if key != "key":
-            raise unknown_name("option of a folder of edge maps", key, ["key"], where="-M")
+        if key not in ("key", "scale"):
+            raise unknown_name("option of a folder of edge maps", key, ["key", "scale"], where="-M")
     folder = Path(name.removeprefix(EDGES)).expanduser().resolve()
     label = f"edges_{_slug(folder.name)}"
     maps = dict(EdgeFolder(folder, **options).identity)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from sambench.errors import ModelError, UsageError
 from sambench.types import FloatArray, UInt8Array
 
 _FLAT = 1e-4  # largest magnitude of an image without edges: rounding, far below a step of one grey level
+
 
 class Gradient(NamedTuple):
     """float32 [H, W] each: Sobel derivatives along x and y of a gray image in [0, 1], and their length."""
@@ -59,32 +60,39 @@ class Sobel:
 
 
 class Canny:
-    """Canny 1986 for all thresholds at once: a pixel's value is the highest `high` at which hysteresis keeps it.
+    """Canny 1986 for all thresholds at once: a pixel's value is the highest threshold at which hysteresis keeps it.
 
-    The lower threshold is low_ratio * high, components are 8-connected, and magnitudes are divided by the image's largest.
-    Edges at `high = t` are those whose value is at least t, for every t.
+    Components are 8-connected, and magnitudes are divided by the image's largest. sweep: which of the two thresholds the value is.
+    'low': the higher one is low / low_ratio, at most 1. Precision is then known at all recalls down to 0, and the average precision
+    on BSDS500 is .586; an independent measurement has .583, and the same four scores to .001 at every second threshold; published is
+    .580. 'high': the lower one is low_ratio * high; the strongest edge is then never without what hangs on it down to low_ratio,
+    recall ends at .04, and the average precision counts 0 below: .559. ODS, OIS and R50 agree within .002.
     """
 
     device_kind = "cpu"
     precision = "fp32"
 
-    def __init__(self, sigma: float = 3.0, low_ratio: float = 0.4) -> None:
+    def __init__(self, sigma: float = 3.0, low_ratio: float = 0.4, sweep: Literal["low", "high"] = "low") -> None:
         if not 0 < low_ratio <= 1:
             raise UsageError("a ratio of thresholds does not fit", where="-M low_ratio", expected="0 < x <= 1", found=low_ratio)
-        self.sigma, self.low_ratio = sigma, low_ratio
-        self.identity: Mapping[str, Any] = {"model": "canny", "sigma": sigma, "low_ratio": low_ratio}
+        if sweep not in ("low", "high"):
+            raise UsageError("a threshold to sweep does not fit", where="-M sweep", expected="low or high", found=repr(sweep))
+        self.sigma, self.low_ratio, self.sweep = sigma, low_ratio, sweep
+        self.identity: Mapping[str, Any] = {"model": "canny", "sigma": sigma, "low_ratio": low_ratio, "sweep": sweep}
 
     def edges(self, image: UInt8Array) -> npt.NDArray[np.float64]:
         """image uint8 [H, W, 3] RGB -> float64 [H, W] in [0, 1]."""
         g = gradient(image, self.sigma)
-        return surviving_threshold(canny_nms(_scaled(g.magnitude, None), g.x, g.y), self.low_ratio)
+        return surviving_threshold(canny_nms(_scaled(g.magnitude, None), g.x, g.y), self.low_ratio, self.sweep)
 
 
-def surviving_threshold(crests: npt.NDArray[Any], low_ratio: float) -> npt.NDArray[np.float64]:
-    """float64 [H, W]: the highest `high` at which hysteresis with `low_ratio * high` and `high` keeps each pixel.
+def surviving_threshold(
+    crests: npt.NDArray[Any], low_ratio: float, sweep: Literal["low", "high"]
+) -> npt.NDArray[np.float64]:
+    """float64 [H, W]: the highest threshold at which hysteresis keeps each pixel; 0 where crests are.
 
-    crests: float [H, W] >= 0. A pixel is kept where the 8-connected component of values >= low_ratio * high that it lies in
-    reaches `high` somewhere. 0 where crests are.
+    crests: float [H, W] in [0, 1]. A pixel is kept where the 8-connected component of values >= low that it lies in reaches `high`
+    somewhere. sweep: 'high', of the pair low_ratio * high and high; or 'low', of the pair low and low / low_ratio (at most 1).
     """
     from sambench.models.edges._hysteresis import highest_survived
 
@@ -94,7 +102,7 @@ def surviving_threshold(crests: npt.NDArray[Any], low_ratio: float) -> npt.NDArr
     padded = np.zeros((values.shape[0] + 2, values.shape[1] + 2))
     padded[1:-1, 1:-1] = values
     y, x = np.divmod(order, values.shape[1])
-    highest_survived(padded.reshape(-1), ((y + 1) * padded.shape[1] + x + 1).astype(np.int64), padded.shape[1], low_ratio)
+    highest_survived(padded.reshape(-1), ((y + 1) * padded.shape[1] + x + 1).astype(np.int64), padded.shape[1], low_ratio, sweep == "low")
     return np.ascontiguousarray(padded[1:-1, 1:-1])
 
 
@@ -122,11 +130,17 @@ def sobel(
 
 
 def canny(
-    *, sigma: float = 3.0, low_ratio: float = 0.4, device: str = "cpu", precision: str = "fp32", weights: Path | None = None
+    *,
+    sigma: float = 3.0,
+    low_ratio: float = 0.4,
+    sweep: Literal["low", "high"] = "low",
+    device: str = "cpu",
+    precision: str = "fp32",
+    weights: Path | None = None,
 ) -> Canny:
     """The factory of the card `canny`."""
     check_plain("canny", device, precision, weights)
-    return Canny(_checked_sigma(sigma), low_ratio)
+    return Canny(_checked_sigma(sigma), low_ratio, sweep)
 
 
 def check_plain(name: str, device: str, precision: str, weights: Path | None) -> None:
