@@ -138,16 +138,24 @@ def check_model(task: tasks.Task, name: str, gives: str | None) -> None:
 
 
 def check_target(task: tasks.Task, target: Target) -> None:
-    """Raises UsageError where a dataset does not hold the ground truth that the task compares with."""
-    holds = "boundaries" if target.card.mask_kind == "boundary" else "masks"
+    """Raises UsageError where a dataset does not hold the ground truth that the task compares with.
+
+    The reader says what it gives, by an attribute `holds` ("masks" or "boundaries"); where it has none, the card does.
+    """
+    said = getattr(target.dataset, "holds", None)
+    holds = said or ("boundaries" if target.card.mask_kind == "boundary" else "masks")
     if holds != task.needs:
         fitting = [c.id for c in cards.dataset_cards().values() if (c.mask_kind == "boundary") == (task.needs == "boundaries")]
+        remedy = f"choose one of: {', '.join(fitting)}"
+        if said is None:
+            kind = '"boundary"' if task.needs == "boundaries" else 'another one than "boundary"'
+            remedy += f"; or, if the card's reader gives {task.needs}, say so in the card: mask_kind = {kind}"
         raise UsageError(
             f"dataset {target.card.id!r} is not one for the {task.name} task",
             where="--datasets",
             expected=f"a dataset with annotated {task.needs}",
             found=f"one with {holds}",
-            remedy=f"choose one of: {', '.join(fitting)}",
+            remedy=remedy,
         )
 
 

@@ -4,7 +4,8 @@
     <root>/[BSR/][BSDS500/]data/groundTruth/<split>/<id>.mat
                                             groundTruth{1, a}.Boundaries [H, W], 0 or 1, a = 1 ... annotators
 
-Any dataset in that layout is read too; NYUDv2's boundaries are another tolerance and PNG images.
+Any dataset in that layout is read too, truth of one's own with maps of any numeric type; NYUDv2's boundaries are another tolerance
+and PNG images.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from sambench import content
+from sambench.array_files import read_mat
 from sambench.errors import DataError, unknown_name
 from sambench.loaders import images
 from sambench.loaders.open import unknown_image
+from sambench.opening import check_file
 from sambench.types import BoolArray, ImageRecord, Sample
 
 _TREES = (".", "data", "BSDS500/data", "BSR/BSDS500/data")
@@ -37,7 +40,10 @@ class BSDS500:
     """One split in its native layout; `root` is any folder of the chain above `images` and `groundTruth`.
 
     image_id is the file's stem. max_dist: tolerance of the boundary benchmark as a share of the image's diagonal.
+    holds: which ground truth samples have, whatever a card says of it.
     """
+
+    holds: ClassVar[str] = "boundaries"
 
     root: Path
     name: str
@@ -62,7 +68,7 @@ class BSDS500:
     def index(self) -> Sequence[ImageRecord]:
         """All annotated images by name; n_masks is the number of annotators, read from the file's first bytes."""
         by_stem = self._images()
-        return [ImageRecord(p.stem, _n_annotators(p), file=str(by_stem.get(p.stem, ""))) for p in self.truths()]
+        return [ImageRecord(p.stem, _n_annotators(p), file=str(by_stem.get(p.stem, [""])[0])) for p in self.truths()]
 
     def load(self, image_id: str) -> Sample:
         """`boundaries` has one map an annotator, as stored. Raises DataError: unknown id, no image, a broken or odd file."""
@@ -88,8 +94,16 @@ class BSDS500:
         truth = self._folder("groundTruth") / f"{image_id}.mat"
         if not truth.is_file() or truth.name != f"{image_id}.mat":
             raise unknown_image(self.name, image_id, [p.stem for p in self.truths()])
-        image = self._images().get(image_id)
-        if image is None:
+        found = self._images().get(image_id, [])
+        if len(found) > 1:
+            raise DataError(
+                f"several files of {self.name} fit as the image of one id",
+                where=self._folder("images"),
+                expected=f"one image {image_id}",
+                found=" and ".join(p.name for p in found),
+                remedy="take the other files out of the folder",
+            )
+        if not found:
             raise DataError(
                 f"an annotated image of {self.name} is not there",
                 where=self._folder("images"),
@@ -97,7 +111,7 @@ class BSDS500:
                 found="no such file",
                 remedy="unpack the archive again",
             )
-        return image, truth
+        return found[0], truth
 
     def truths(self) -> list[Path]:
         """The ground-truth files of the split, by name, in the order of the index."""
@@ -112,10 +126,13 @@ class BSDS500:
             raise DataError(f"no {self.split} split of {self.name}", where=self.root, expected="images/ and groundTruth/")
         return base / kind / self.split
 
-    def _images(self) -> dict[str, Path]:
+    def _images(self) -> dict[str, list[Path]]:
         """Image files by stem; Thumbs.db and the like left out."""
-        found = [p for p in _files(self._folder("images")) if p.suffix.lower() in _IMAGE_SUFFIXES]
-        return {p.stem: p for p in sorted(found)}
+        found: dict[str, list[Path]] = {}
+        for path in sorted(_files(self._folder("images"))):
+            if path.suffix.lower() in _IMAGE_SUFFIXES:
+                found.setdefault(path.stem, []).append(path)
+        return found
 
 
 def read_boundaries(path: Path, size: tuple[int, int]) -> tuple[BoolArray, ...]:
@@ -125,8 +142,14 @@ def read_boundaries(path: Path, size: tuple[int, int]) -> tuple[BoolArray, ...]:
     """
     out = []
     for a, boundary in read_field(path, "Boundaries", size, 0, "0 and 1"):
-        if boundary.size and boundary.max() > 1:
-            raise _odd(path, f"annotator {a}: largest value {boundary.max()}", expected="Boundaries of 0 and 1")
+        if boundary.size and (boundary.min() < 0 or boundary.max() > 1):
+            raise DataError(
+                "a ground-truth file has values that are no boundaries",
+                where=path,
+                expected="Boundaries of 0 and 1",
+                found=f"annotator {a}: smallest value {boundary.min()}, largest value {boundary.max()}",
+                remedy="write 1 where the annotator drew a boundary and 0 elsewhere, as groundTruth{1, a}.Boundaries",
+            )
         out.append(boundary != 0)
     return tuple(out)
 
@@ -148,23 +171,31 @@ def read_field(
             value = np.asarray(cells[a - 1][field][0, 0])
         except (KeyError, IndexError, ValueError, TypeError) as e:
             raise _odd(path, f"annotator {a} of {cells.size} has no field {field}") from e
-        if value.dtype.kind not in "bui" or value.ndim != 2 or (size is not None and value.shape != size):
+        if value.dtype.kind not in "buif" or value.ndim != 2 or (size is not None and value.shape != size):
             shape = "a map" if size is None else f"{list(size)} as the image is"
             raise _odd(path, f"annotator {a}: {value.dtype} {list(value.shape)}", expected=f"{field} of {values}, {shape}")
-        out.append((a, value))
+        out.append((a, _whole(path, value, f"annotator {a}", f"{field} of {values}")))
     return out
 
 
-def _load(path: Path) -> Any:
-    from scipy.io import loadmat
+def _whole(path: Path, value: npt.NDArray[Any], whose: str, expected: str) -> npt.NDArray[Any]:
+    """Doubles, which MATLAB writes unless told otherwise, as integers."""
+    if value.dtype.kind != "f":
+        return value
+    odd = ~(np.isfinite(value) & (np.abs(value) < 1 << 31) & (np.rint(value) == value))
+    if odd.any():
+        raise DataError(
+            "a ground-truth file has values that are no whole numbers",
+            where=path,
+            expected=f"{expected}, of any numeric type",
+            found=f"{whose}: {int(odd.sum())} others, as {value[odd][0]:g}",
+            remedy="write whole numbers, as MATLAB's uint8 or logical does",
+        )
+    return value.astype(np.int32)
 
-    try:
-        content = loadmat(path, variable_names=[_VARIABLE])
-    except NotImplementedError as e:  # scipy's word for MATLAB 7.3 files
-        raise _odd(path, "a MATLAB 7.3 (HDF5) file", expected="the release's own MATLAB 5 files") from e
-    except Exception as e:
-        raise _odd(path, f"{type(e).__name__}: {e}", expected="a MATLAB 5 file") from e
-    cells = content.get(_VARIABLE)
+
+def _load(path: Path) -> Any:
+    cells = read_mat(path, [_VARIABLE], "a ground-truth file").get(_VARIABLE)
     if cells is None or cells.dtype != object or not cells.size:
         raise _odd(path, "no such variable" if cells is None else f"{cells.dtype} {list(cells.shape)}")
     return cells
@@ -186,8 +217,12 @@ def _n_annotators(path: Path) -> int:
     Reading a file whole takes 20 ms, and an index asks for hundreds. A MAT-file is 128 bytes of text and version, then
     the variable, here compressed; that begins with its flags and, 32 bytes on, its dimensions.
     """
-    with path.open("rb") as f:
-        head = f.read(1024)
+    try:
+        check_file(path)
+        with path.open("rb") as f:
+            head = f.read(1024)
+    except (DataError, OSError):
+        return 1  # `load` will say what is wrong with it
     if head[126:128] == b"IM" and int.from_bytes(head[128:132], "little") == _MI_COMPRESSED:
         try:
             start = zlib.decompressobj().decompress(head[136:], 40)
@@ -199,7 +234,7 @@ def _n_annotators(path: Path) -> int:
     try:
         return int(_load(path).size)
     except DataError:
-        return 1  # `load` will say what is wrong with it
+        return 1
 
 
 def _base(root: Path, split: str) -> Path | None:

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import os
 import re
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sambench import content
+from sambench.array_files import read_hdf5
 from sambench.errors import DataError
 from sambench.loaders.coco_file import naming, read_picture
 from sambench.loaders.index_cache import Progress, cached_index
@@ -183,25 +183,7 @@ def _read_tonemapped(dataset: str, color_file: Path, geometry_file: Path, size: 
 
 def _read(path: Path, *, ndim: int, kinds: str = "iu") -> npt.NDArray[Any]:
     """The array of an HDF5 file, whose one dataset is called 'dataset'. Raises DataError naming the file."""
-    try:
-        h5py = importlib.import_module("h5py")
-    except ImportError as e:
-        raise DataError("HDF5 files need the package h5py", where=path, remedy="pip install h5py") from e
-    try:
-        with h5py.File(path, "r") as f:
-            array = np.asarray(f["dataset"][()])
-    except FileNotFoundError as e:
-        remedy = "fetch this frame's files again"
-        raise DataError("a file of a frame is missing", where=path, found="no such file", remedy=remedy) from e
-    except (OSError, KeyError, RuntimeError, ValueError) as e:
-        expected = "HDF5 with one array, 'dataset'"
-        remedy = "fetch or unpack this file again"
-        raise DataError("a file of a frame is broken", where=path, expected=expected, found=str(e), remedy=remedy) from e
-    if array.ndim != ndim or array.dtype.kind not in kinds:
-        expected = f"{ndim} axes, {'floating point' if kinds == 'f' else 'integers'}"
-        found = f"{array.dtype} {list(array.shape)}"
-        raise DataError("a file of a frame is in another form", where=path, expected=expected, found=found)
-    return array
+    return read_hdf5(path, "dataset", ndim=ndim, kinds=kinds, what="a file of a frame")
 
 
 def _names(folder: Path, suffix: str) -> set[str]:

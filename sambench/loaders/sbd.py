@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sambench.array_files import read_mat
 from sambench.errors import DataError
 from sambench.loaders import images
 from sambench.loaders.coco_file import naming, read_picture, wrong
@@ -98,20 +99,19 @@ def _layouts(split: str) -> list[dict[str, str]]:
 
 def _read(path: Path) -> tuple[npt.NDArray[np.int32], list[int]]:
     """(map int32 [H, W], class of every instance). Raises DataError naming the file."""
-    from scipy.io import loadmat
-
-    expected = "a MATLAB 5 file with a struct GTinst of Segmentation [H, W] and Categories"
+    content = read_mat(path, ["GTinst"], "a map of instances")
     try:
-        truth = loadmat(path, variable_names=["GTinst"])["GTinst"][0, 0]
+        truth = content["GTinst"][0, 0]
         labels, classes = np.asarray(truth["Segmentation"]), np.asarray(truth["Categories"])
-        if labels.ndim != 2 or labels.dtype.kind not in "iu":
+        whole = labels.dtype.kind in "biu" or (labels.dtype.kind == "f" and bool((labels == np.rint(labels)).all()))
+        if labels.ndim != 2 or not whole:
             raise ValueError(f"Segmentation is {labels.dtype} {list(labels.shape)}")
         return labels.astype(np.int32), [int(c) for c in classes.ravel()]
-    except Exception as e:  # scipy raises what it likes on a damaged file
+    except (KeyError, IndexError, ValueError, TypeError, OverflowError) as e:
         raise DataError(
             "a map of instances is damaged, or in another format",
             where=path,
-            expected=expected,
+            expected="a MATLAB 5 file with a struct GTinst of Segmentation [H, W], whole numbers, and Categories",
             found=f"{type(e).__name__}: {e}",
             remedy="unpack the archive again",
         ) from e

@@ -19,8 +19,8 @@ def highest_survived(
     values: float64, a flat image with rows of `stride` pixels and a border of zeros; order int64 [n]: the pixels above 0, highest
     first. Components of {values >= l} grow and merge as l falls; that makes a tree in which every pixel is the node of the
     component that it completes. A node with level l and largest value m lets its pixels survive up to min(l / low_ratio, m), as
-    the higher threshold; up to min(l, low_ratio * m) as the lower one, and up to l where m is 1, beyond which the higher one does not
-    go. A pixel belongs to all nodes above its own, so the best of them counts.
+    the higher threshold; up to min(l, low_ratio * m) as the lower one, and up to l where m is 1, beyond which the higher one does
+    not go. A pixel belongs to all nodes above its own, so the best of them counts.
     """
     n = len(order)
     rank = np.full(len(values), -1, np.int64)

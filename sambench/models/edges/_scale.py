@@ -1,7 +1,7 @@
 """Which stored value of an edge map stands for an edge of strength 1, where the file does not say: one answer for all of a folder.
 
-A map alone cannot tell: one whose largest value is 1 is a binary map, or a nearly empty one of 0 to 255. All maps of a folder that are
-of one type (.png of 8 bits, .npy of float64, ...) can. With M their largest value,
+A map alone cannot tell: one whose largest value is 1 is a binary map, or a nearly empty one of 0 to 255. All maps of a folder that
+are of one type (.png of 8 bits, .npy of float64, ...) can. With M their largest value,
 
     bool             1
     floats           1; refused where M is below the lowest threshold: such maps were divided once too often
@@ -66,8 +66,9 @@ class Scales:
 
     def _unclear(self, path: Path, dtype: np.dtype[Any], largest: float) -> DataError:
         floats = dtype.kind == "f"
+        message = "no edge map reaches the lowest threshold anywhere" if floats else "edge maps do not say which value is an edge"
         return DataError(
-            "nothing in the edge maps reaches the lowest threshold" if floats else "the edge maps do not say which value is an edge",
+            message,
             where=f"{path.name} and the other {path.suffix} maps of {self._folder}",
             expected=f"strengths in [0, 1], somewhere at least {LOWEST_THRESHOLD}"
             if floats

@@ -12,7 +12,6 @@ Maps are compared with thresholds in float64: writing them as 8-bit PNG costs ab
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sambench import content
 from sambench.array_files import read_mat, read_npy
 from sambench.edge_maps import seg2bdry
 from sambench.errors import DataError, ModelError, UsageError, near_names
@@ -48,7 +48,8 @@ class EdgeFolder:
             raise UsageError("a scale of edge maps does not fit", where="-M scale", expected="a number above 0", found=repr(scale))
         self.folder, self.key, self.scale = folder, key, scale
         self.files = find_maps(folder)
-        self.identity: Mapping[str, Any] = {"maps_sha256": maps_sha256(self.files), "key": key, "scale": scale}
+        digest = content.files_digest({p.name: p for p in self.files.values()}, f"maps of {folder.name}")
+        self.identity: Mapping[str, Any] = {"maps_sha256": digest, "key": key, "scale": scale}
         self._scales = Scales(folder, self.files, self._stored)
 
     def edge_map(self, image_id: str, size: tuple[int, int]) -> EdgeOutput:
@@ -132,15 +133,6 @@ def find_maps(folder: Path) -> dict[str, Path]:
             remedy="name the folder in which the maps lie themselves",
         )
     return maps
-
-
-def maps_sha256(files: Mapping[str, Path]) -> str:
-    """sha256 hex over names and contents. Raises OSError."""
-    total = hashlib.sha256()
-    for image_id, path in sorted(files.items()):
-        with path.open("rb") as f:
-            total.update(f"{image_id}{path.suffix.lower()}\0{hashlib.file_digest(f, 'sha256').hexdigest()}\n".encode())
-    return total.hexdigest()
 
 
 def _read_png(path: Path, key: str | None) -> npt.NDArray[Any]:
