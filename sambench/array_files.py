@@ -35,7 +35,9 @@ def read_npy(path: Path, what: str = "an array file") -> npt.NDArray[Any]:
             if held < announced:
                 raise ValueError(f"{held} bytes, where its header announces {announced} ({dtype} {list(shape)})")
             flat = np.frombuffer(f.read(announced), dtype)
-    except (OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError, RecursionError) as e:
+    except DataError:
+        raise
+    except Exception as e:  # NumPy raises what it likes on a forged header
         raise _unreadable(path, e, what, expected) from e
     return flat.reshape(shape, order="F" if fortran else "C")
 

@@ -10,10 +10,12 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+import sambench
 from sambench import cards
 from sambench.errors import DataError, DataMissingError, UsageError
 from sambench.loaders.bsds500 import BSDS500, _n_annotators
 from sambench.loaders.open import open_dataset
+from tests import helpers
 
 TREES = ("data", "BSDS500/data", "BSR/BSDS500/data")
 
@@ -36,7 +38,7 @@ def put(data: Path, image_id: str, maps: list[np.ndarray], split: str = "test", 
     Image.fromarray(noise).save(data / "images" / split / f"{image_id}{suffix}")
     cells = np.empty((1, len(maps)), object)
     for a, b in enumerate(maps):
-        cells[0, a] = {"Segmentation": b.astype(np.uint16), "Boundaries": b}
+        cells[0, a] = {"Segmentation": np.ones(b.shape, np.uint16), "Boundaries": b}
     savemat(data / "groundTruth" / split / f"{image_id}.mat", {"groundTruth": cells}, **saved)
 
 
@@ -134,3 +136,40 @@ def test_the_real_test_set(shared: Path) -> None:
         assert {(sample.height, sample.width)} <= {(321, 481), (481, 321)}
         assert sample.image.shape == (sample.height, sample.width, 3)
         assert all(b.any() for b in sample.boundaries)
+
+
+CASE = Path(__file__).parent / "cases" / "15-own-edge-card"
+
+
+@pytest.mark.parametrize("truth", ["groundTruth/test/1.mat", "double.mat"])
+def test_a_card_of_ones_own_need_not_say_that_it_holds_boundaries(tmp_path: Path, truth: str) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(CASE, root)
+    shutil.copy(CASE / truth, root / "groundTruth/test/1.mat")
+    results = sambench.run("edge", str(root / "card.toml"), "sobel", root=str(root), out=tmp_path / "runs", workers=1)
+    assert results.metrics().set_index("metric")["value"]["ods"] == pytest.approx(0.829, abs=5e-4)
+    with pytest.raises(UsageError, match="one with boundaries"):
+        sambench.run("point", str(root / "card.toml"), "otsu", root=str(root), out=tmp_path / "runs")
+
+
+def test_a_card_whose_reader_does_not_say_what_it_holds_is_told_of_the_option(tmp_path: Path) -> None:
+    helpers.write_nuclei(tmp_path, 1)
+    with pytest.raises(UsageError, match='mask_kind = "boundary"'):
+        sambench.run("edge", "bbbc038v1", "sobel", root=str(tmp_path / "bbbc038v1"), out=tmp_path / "runs")
+
+
+def test_boundaries_of_any_numeric_type(tmp_path: Path) -> None:
+    data, wanted = tmp_path / "data", [np.eye(30, 40) > 0]
+    dataset = BSDS500(tmp_path, "mine")
+    for image_id, dtype in (("1", np.uint8), ("2", np.float64), ("3", np.float32), ("4", np.int16), ("5", np.bool_)):
+        put(data, image_id, [wanted[0].astype(dtype)])
+        assert (dataset.load(image_id).boundaries[0] == wanted[0]).all()
+    for image_id, odd, says in (
+        ("6", wanted[0] * 0.5, "whole numbers.*0.5"),
+        ("7", np.where(wanted[0], np.nan, 0), "whole numbers.*nan"),
+        ("8", wanted[0] * -1.0, "smallest value -1"),
+        ("9", wanted[0].astype(np.uint8) * 255, "largest value 255"),
+    ):
+        put(data, image_id, [odd])
+        with pytest.raises(DataError, match=f"(?s){says}"):
+            dataset.load(image_id)

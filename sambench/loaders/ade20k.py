@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -28,10 +28,20 @@ from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.label_maps import regions_of
 from sambench.loaders.pairs import Pairs, count_or_one, find_pairs, place_of
 from sambench.masks import Region
-from sambench.types import EMPTY, ImageRecord, Instance, Sample
+from sambench.types import BELOW_THRESHOLD, EMPTY, ImageRecord, Instance, Sample
 
 _VISIBLE = 255  # 128 is the part of an object that others hide
 _TREES = ("", "ADE20K_2021_17_01", "ADE20K_2016_07_26")
+
+
+class _Object(NamedTuple):
+    """An object or part. hidden: its mask has pixels, none of them visible."""
+
+    object_id: str
+    category: str
+    part_level: int
+    region: Region
+    hidden: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,8 @@ class ADE20K:
         with naming(self.name):
             size = images.read_size(image_file)
             objects = list(self._objects(pairs, image_id, seg_file, size))
-        instances = tuple(Instance(i, r, category=c, attributes={"part_level": str(p)}) for i, c, p, r in objects if r.area)
+        instances = tuple(Instance(i, r, category=c, attributes={"part_level": str(p)}) for i, c, p, r, _ in objects if r.area)
+        hidden = sum(o.hidden for o in objects)
         return Sample(
             dataset=self.name,
             image_id=image_id,
@@ -78,7 +89,7 @@ class ADE20K:
             width=size[1],
             instances=instances,
             read=partial(read_picture, self.name, image_file, size),
-            left_out={EMPTY: len(objects) - len(instances)},
+            left_out={EMPTY: len(objects) - len(instances) - hidden, BELOW_THRESHOLD: hidden},
         )
 
     def annotation_digest(self) -> str:
@@ -101,12 +112,12 @@ class ADE20K:
         return records
 
     def _count(self, pairs: Pairs, image_id: str, seg_file: Path) -> int:
-        return sum(region.area > 0 for *_, region in self._objects(pairs, image_id, seg_file, None))
+        return sum(o.region.area > 0 for o in self._objects(pairs, image_id, seg_file, None))
 
     def _objects(
         self, pairs: Pairs, image_id: str, seg_file: Path, size: tuple[int, int] | None
-    ) -> Iterator[tuple[str, str, int, Region]]:
-        """(object_id, category, part level, region) of every object and part."""
+    ) -> Iterator[_Object]:
+        """Every object and part."""
         if self.masks == "colours" or "/ADE/" not in pairs.labels:
             return _from_colours(seg_file, size)
         return _from_files(_json_file(pairs, image_id), size)
@@ -121,7 +132,7 @@ def _json_file(pairs: Pairs, image_id: str) -> Path:
     return pairs.base / pairs.images.replace("{path}.jpg", f"{image_id}.json")
 
 
-def _from_files(path: Path, size: tuple[int, int] | None) -> Iterator[tuple[str, str, int, Region]]:
+def _from_files(path: Path, size: tuple[int, int] | None) -> Iterator[_Object]:
     for n, entry in enumerate(_entries(path)):
         where = f"object {n} of {path}"
         place, parts = entry.get("instance_mask"), entry.get("parts")
@@ -129,9 +140,11 @@ def _from_files(path: Path, size: tuple[int, int] | None) -> Iterator[tuple[str,
             raise DataError("an object lacks a key", where=where, expected="id, instance_mask and parts", found=f"{entry!r:.120}")
         if Path(place).is_absolute() or ".." in Path(place).parts:
             raise DataError("an object's mask is elsewhere", where=where, expected="a path below the JSON's folder", found=place)
-        region = Region.from_array(images.read_mask(path.parent / place, size=size, above=_VISIBLE - 1))
+        values = images.read_gray(path.parent / place, size=size)
+        region = Region.from_array(values >= _VISIBLE)
         level = parts.get("part_level")
-        yield str(entry["id"]), str(entry.get("name", "")), level if isinstance(level, int) else 0, region
+        level = level if isinstance(level, int) else 0
+        yield _Object(str(entry["id"]), str(entry.get("name", "")), level, region, not region.area and bool(values.any()))
 
 
 def _entries(path: Path) -> list[dict[str, Any]]:
@@ -156,7 +169,7 @@ def _entries(path: Path) -> list[dict[str, Any]]:
     return objects
 
 
-def _from_colours(seg_file: Path, size: tuple[int, int] | None) -> Iterator[tuple[str, str, int, Region]]:
+def _from_colours(seg_file: Path, size: tuple[int, int] | None) -> Iterator[_Object]:
     stem = seg_file.name.removesuffix("_seg.png")
     numbered = ((re.search(r"_parts_(\d+)\.png$", p.name), p) for p in seg_file.parent.glob(f"{stem}_parts_*.png"))
     levels = {int(m.group(1)): p for m, p in numbered if m}
@@ -165,4 +178,4 @@ def _from_colours(seg_file: Path, size: tuple[int, int] | None) -> Iterator[tupl
         category = colours[:, :, 0] // 10 * 256 + colours[:, :, 1]
         code = np.where(colours[:, :, 2] > 0, category << 8 | colours[:, :, 2], 0)
         for value, region in regions_of(code, {0}).items():
-            yield f"{level}/{value >> 8}/{value & 255}", str(value >> 8), level, region
+            yield _Object(f"{level}/{value >> 8}/{value & 255}", str(value >> 8), level, region)

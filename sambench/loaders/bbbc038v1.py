@@ -15,6 +15,7 @@ from pathlib import Path
 from sambench import content
 from sambench.errors import DataError
 from sambench.loaders import images
+from sambench.loaders.file_patterns import candidates
 from sambench.loaders.open import unknown_image
 from sambench.masks import Region
 from sambench.types import EMPTY, ImageRecord, Instance, Sample
@@ -105,10 +106,12 @@ def _pngs(folder: Path) -> list[Path]:
     """PNG files of a folder, without the '._*' companions in archives made on a Mac; none if it does not exist."""
     try:
         with os.scandir(folder) as entries:
-            return [Path(e.path) for e in entries if e.name.endswith(".png") and not e.name.startswith(".")]
+            return [Path(e.path) for e in entries if e.name.lower().endswith(".png") and not e.name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError):
         return []
 
 
 def _image_file(folder: Path) -> Path:
-    return folder / "images" / f"{folder.name}.png"
+    """Where the image is, or should be."""
+    found = candidates(folder / "images", "{id}.png", folder.name)
+    return found[0] if len(found) == 1 else folder / "images" / f"{folder.name}.png"

@@ -54,13 +54,19 @@ def read_rgb(path: Path, *, size: tuple[int, int] | None = None, plain: bool = F
 
 
 def read_mask(path: Path, *, size: tuple[int, int] | None = None, above: int = 0) -> BoolArray:
-    """bool [H, W] of a single-channel 8-bit or 1-bit file: pixels whose value is above `above` (of 255).
+    """bool [H, W] of a mask as a release has it: pixels whose value is above `above` (of 255). As `read_gray`."""
+    return read_gray(path, size=size) > above
+
+
+def read_gray(path: Path, *, size: tuple[int, int] | None = None) -> UInt8Array:
+    """uint8 [H, W] of a single-channel 8-bit or 1-bit file (0 and 255).
 
     Raises DataError naming the file, as `read_rgb`; a palette file is refused: its values are indices (`read_labels`).
     """
     with _opened(path) as image:
         _check_size(path, image, size, what="a mask", than="its image")
         bits = bit_depth(image)
+        _check_lossless(path, image, "a mask")
         if bits > 8 or image.mode not in ("L", "1"):
             raise DataError(
                 "a mask is stored in a way that this dataset does not use",
@@ -69,8 +75,7 @@ def read_mask(path: Path, *, size: tuple[int, int] | None = None, above: int = 0
                 found=describe(image, bits),
                 remedy="compare the file with the official release; a re-encoded copy may have changed it",
             )
-        _check_lossless(path, image, "a mask")
-        return np.asarray(decode(path, image).convert("L")) > above
+        return np.array(decode(path, image).convert("L"))
 
 
 def read_mask_values(path: Path, *, channel: Literal["first", "max"] = "first", lossy: bool = False) -> UInt8Array:

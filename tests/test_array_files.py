@@ -1,0 +1,163 @@
+"""NumPy's, MATLAB's and HDF5 files of others: nothing outside of them is followed, and what they announce is looked at first."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from sambench import fixtures
+from sambench.array_files import read_hdf5, read_mat, read_npy
+from sambench.cards import dataset_card
+from sambench.errors import DataError
+from sambench.loaders.open import open_dataset
+
+SECRET = np.arange(12, dtype=np.int16).reshape(3, 4)
+
+
+def external_link(path: Path, other: Path) -> None:
+    with h5py.File(path, "w") as f:
+        f["dataset"] = h5py.ExternalLink(str(other), "/dataset")
+
+
+def soft_link_to_an_external_one(path: Path, other: Path) -> None:
+    with h5py.File(path, "w") as f:
+        f["away"] = h5py.ExternalLink(str(other), "/dataset")
+        f["dataset"] = h5py.SoftLink("/away")
+
+
+def external_storage(path: Path, other: Path) -> None:
+    with h5py.File(path, "w") as f:
+        f.create_dataset("dataset", (3, 4), np.int16, external=[(str(other), 0, 24)])
+
+
+def virtual(path: Path, other: Path) -> None:
+    layout = h5py.VirtualLayout((3, 4), np.int16)
+    layout[:] = h5py.VirtualSource(str(other), "dataset", (3, 4))
+    with h5py.File(path, "w") as f:
+        f.create_virtual_dataset("dataset", layout)
+
+
+def huge(path: Path, other: Path) -> None:
+    with h5py.File(path, "w") as f:
+        f.create_dataset("dataset", (60000, 60000), np.int16, chunks=(100, 100), compression="gzip")
+
+
+def group(path: Path, other: Path) -> None:
+    with h5py.File(path, "w") as f:
+        f.create_group("dataset")
+
+
+def texts(path: Path, other: Path) -> None:
+    with h5py.File(path, "w") as f:
+        f.create_dataset("dataset", (2, 2), h5py.string_dtype())
+
+
+def cut(path: Path, other: Path) -> None:
+    path.write_bytes(other.read_bytes()[:700])
+
+
+HDF5: list[tuple[Callable[[Path, Path], None], str]] = [
+    (external_link, "an external link"),
+    (soft_link_to_an_external_one, "a link to"),
+    (external_storage, "external storage"),
+    (virtual, "a virtual dataset"),
+    (huge, r"\[60000, 60000\]"),
+    (group, "group"),
+    (texts, "another form"),
+    (cut, "cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("make", "says"), HDF5)
+def test_hdf5_that_is_refused(tmp_path: Path, make: Callable[[Path, Path], None], says: str) -> None:
+    with h5py.File(tmp_path / "other.hdf5", "w") as f:
+        f["dataset"] = SECRET
+    assert (read_hdf5(tmp_path / "other.hdf5", "dataset", ndim=2, kinds="iu") == SECRET).all()
+    make(tmp_path / "a.hdf5", tmp_path / "other.hdf5")
+    with pytest.raises(DataError, match=says) as e:
+        read_hdf5(tmp_path / "a.hdf5", "dataset", ndim=2, kinds="iu")
+    assert "a.hdf5" in str(e.value)
+
+
+def test_hypersim_follows_nothing(tmp_path: Path) -> None:
+    fixtures.write("hypersim", tmp_path)
+    dataset = open_dataset(dataset_card("hypersim"), root=tmp_path)
+    image_id = dataset.index()[0].image_id
+    dataset.load(image_id)
+    path = next(p for p in tmp_path.rglob("*.semantic_instance.hdf5") if p.name.startswith(f"frame.{image_id[-4:]}"))
+    other = path.rename(tmp_path / "elsewhere.hdf5")
+    external_link(path, other)
+    with pytest.raises(DataError, match="points to data outside") as e:
+        dataset.load(image_id)
+    assert "hypersim" in str(e.value)
+
+
+def npy(header: str, body: bytes = b"") -> bytes:
+    raw = header.encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(raw)) + raw + body
+
+
+def numpy_bytes(array: Any, **options: Any) -> bytes:
+    out = io.BytesIO()
+    np.save(out, array, **options)
+    return out.getvalue()
+
+
+def npz() -> bytes:
+    out = io.BytesIO()
+    np.savez(out, a=np.ones(3))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (100000, 100000), }"), "too large"),
+        (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (1000, 1000), }", bytes(80)), "80 bytes"),
+        (npy("{'descr': '<f8', 'fortran_order': False, 'shape': (-1, 10), }", bytes(80)), "shape"),
+        (npy("{'descr': 'O', 'fortran_order': False, 'shape': (2, 2), }", bytes(80)), "Python objects"),
+        (npy("__import__('os').system('true')"), "cannot be read"),
+        (npy("[" * 110), "cannot be read"),
+        (numpy_bytes(np.array([[{}]], object), allow_pickle=True), "Python objects"),
+        (npz(), "cannot be read"),
+        (b"", "cannot be read"),
+    ],
+)
+def test_npy_that_is_refused(tmp_path: Path, raw: bytes, says: str) -> None:
+    path = tmp_path / "a.npy"
+    path.write_bytes(raw)
+    with pytest.raises(DataError, match=says) as e:
+        read_npy(path)
+    assert str(path) in str(e.value)
+
+
+@pytest.mark.parametrize("array", [np.arange(12).reshape(3, 4), np.asfortranarray(np.arange(12.0).reshape(3, 4)), np.zeros((0, 3))])
+def test_npy_as_numpy_reads_it(tmp_path: Path, array: np.ndarray) -> None:
+    np.save(tmp_path / "a.npy", array)
+    found = read_npy(tmp_path / "a.npy")
+    assert found.dtype == array.dtype
+    assert np.array_equal(found, array)
+
+
+def test_a_mat_file_that_unpacks_to_gigabytes(tmp_path: Path) -> None:
+    path = tmp_path / "a.mat"
+    savemat(path, {"a": np.ones((3, 4))}, do_compression=True)
+    assert (read_mat(path)["a"] == 1).all()
+    head = path.read_bytes()[:128]
+    squeezed = zlib.compress(struct.pack("<II", 14, 3 << 30) + bytes(1 << 16))
+    path.write_bytes(head + struct.pack("<II", 15, len(squeezed)) + squeezed)
+    with pytest.raises(DataError, match="too large") as e:
+        read_mat(path)
+    assert str(path) in str(e.value)
+    path.write_bytes(head + struct.pack("<II", 15, 100) + b"no zlib data")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_mat(path)
