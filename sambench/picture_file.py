@@ -27,6 +27,10 @@ _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _open_lock = threading.Lock()
 
 
+class UnknownTiffError(DataError):
+    """A TIFF that Pillow does not open: damaged, or of samples that it has no mode for."""
+
+
 def most_pixels() -> int:
     """How many pixels a picture may have: MAX_PIXELS, or what SAMBENCH_MAX_PIXELS says. Raises UsageError if that is no count."""
     given = os.environ.get(VARIABLE, "")
@@ -50,14 +54,14 @@ def opened(
     check_file(path, what)
     try:
         with path.open("rb") as header, _header(header, prepare) as image:
-            _check_pixels(path, image.width, image.height)
+            check_pixels(path, image.width, image.height)
             if image.format in ("EPS", "WMF"):  # Pillow would have another program draw it
                 raise UnidentifiedImageError(image.format)
             if not whole:
                 yield image
                 return
         with _header(io.BytesIO(content.read_bytes(path)), prepare) as image:
-            _check_pixels(path, image.width, image.height)  # the file may be another by now
+            check_pixels(path, image.width, image.height)  # the file may be another by now
             yield image
     except UnidentifiedImageError as e:
         raise _no_picture(path) from e
@@ -143,7 +147,8 @@ def describe(image: Image.Image, bits: int) -> str:
     return f"{bits}-bit {kind} ({image.format}, Pillow mode {image.mode})"
 
 
-def _check_pixels(path: Path, width: int, height: int) -> None:
+def check_pixels(path: Path, width: int, height: int) -> None:
+    """Raises DataError where a picture has more pixels than are allowed."""
     if width * height > most_pixels():
         raise DataError(
             "an image is too large",
@@ -158,10 +163,10 @@ def _no_picture(path: Path) -> DataError:
     with path.open("rb") as f:
         size, head = path.stat().st_size, f.read(4)
     if head in _TIFF:
-        return DataError(
+        return UnknownTiffError(
             "a TIFF cannot be read",
             where=path,
-            expected="samples of 1, 8 or 16 bits, or one channel of 32-bit integers or floats",
+            expected="samples of 1 to 64 bits, compressed in a common way",
             found="samples of another kind, or a damaged file",
             remedy="save it as PNG of 8 or 16 bits",
         )

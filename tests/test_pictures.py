@@ -188,6 +188,29 @@ def test_a_card_chooses_the_depth_for_any_reader(tmp_path: Path) -> None:
         open_dataset(card.model_copy(update={"options": {**card.options, "depth": "deep"}}), root=tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # of the files that are cut
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32])
+def test_tiffs_that_pillow_does_not_open(tmp_path: Path, dtype: type) -> None:
+    values = (RGB * 16 if dtype is np.int32 else RGB / 255).astype(dtype)
+    values[0, 0] = 4095 if dtype is np.int32 else 1
+    cv2.imwrite(str(tmp_path / "a.tif"), values[:, :, ::-1])
+    assert images.read_size(tmp_path / "a.tif") == (20, 30)
+    assert images.read_orientation(tmp_path / "a.tif") == 1
+    found = images.read_rgb(tmp_path / "a.tif", size=(20, 30))
+    assert np.abs(found - values / values.max() * 255).max() <= 0.51
+    with pytest.raises(DataError, match="another size"):
+        images.read_rgb(tmp_path / "a.tif", size=(30, 20))
+    with pytest.raises(DataError, match="3 channels of"):
+        images.read_rgb(tmp_path / "a.tif", plain=True)
+    cv2.imwrite(str(tmp_path / "b.tif"), values[:, :, 0])
+    assert images.read_rgb(tmp_path / "b.tif").shape == (20, 30, 3)
+    raw = (tmp_path / "a.tif").read_bytes()
+    for n in (60, len(raw) // 2):
+        (tmp_path / "cut.tif").write_bytes(raw[:n])
+        with pytest.raises(DataError, match=r"cut\.tif"):
+            images.read_rgb(tmp_path / "cut.tif")
+
+
 # What is opened at all
 
 

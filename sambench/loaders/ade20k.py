@@ -28,6 +28,7 @@ from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.label_maps import regions_of
 from sambench.loaders.pairs import Pairs, count_or_one, find_pairs, place_of
 from sambench.masks import Region
+from sambench.opening import cannot_open, check_file
 from sambench.types import BELOW_THRESHOLD, EMPTY, ImageRecord, Instance, Sample
 
 _VISIBLE = 255  # 128 is the part of an object that others hide
@@ -150,16 +151,16 @@ def _from_files(path: Path, size: tuple[int, int] | None) -> Iterator[_Object]:
 def _entries(path: Path) -> list[dict[str, Any]]:
     """The objects of a JSON file. One object may stand without its list, as MATLAB writes it; some files are in Latin-1."""
     try:
+        check_file(path, "an annotation file")
         raw = path.read_bytes()
         try:
             content = json.loads(raw)
         except UnicodeDecodeError:
             content = json.loads(raw.decode("latin-1"))
         objects = content["annotation"]["object"]
-    except FileNotFoundError as e:
-        expected, remedy = "the JSON that the release of 2021 has", "unpack the archive again"
-        raise wrong("an annotation file is missing", path, expected, "no such file", remedy) from e
-    except (OSError, ValueError, RecursionError) as e:
+    except OSError as e:
+        raise cannot_open(path, e, "an annotation file") from e
+    except (ValueError, RecursionError) as e:
         raise wrong("an annotation file is truncated or not JSON", path, "one JSON object", str(e)) from e
     except (KeyError, TypeError) as e:
         raise wrong("an annotation file is in another form", path, "annotation.object, a list", repr(e)) from e

@@ -48,12 +48,18 @@ def depth_is(depth: Depth) -> Iterator[None]:
         _depth.reset(token)
 
 
+def shown(path: Path, values: npt.NDArray[Any], bits: int, stored: str) -> UInt8Array:
+    """uint8 [H, W, 3] of samples [H, W] or [H, W, 3] of `bits` bits. stored: in words, for errors, which are DataErrors."""
+    found = _eight_bits(path, values, bits, stored)
+    return np.repeat(found[:, :, None], 3, axis=2) if found.ndim == 2 else found
+
+
 def eight_bit_rgb(path: Path, image: Image.Image, bits: int) -> UInt8Array:
     """uint8 [H, W, 3] of an opened picture with `bits` bits a sample. Raises DataError: damaged, or values beyond the rule."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return np.repeat(_eight_bits(path, image, bits, np.asarray(decode(path, image)))[:, :, None], 3, axis=2)
+        return shown(path, np.asarray(decode(path, image)), bits, describe(image, bits))
     if bits == 16 and image.mode in ("RGB", "RGBA", "RGBX", "LA", "L"):
-        return _eight_bits(path, image, bits, _sixteen_bit_rgb(path))
+        return shown(path, _sixteen_bit_rgb(path), bits, describe(image, bits))
     if image.mode in _CONVERTED:
         note(f"{_CONVERTED[image.mode]} pictures are converted to RGB")
     decoded = decode(path, image)
@@ -67,8 +73,8 @@ def eight_bit_rgb(path: Path, image: Image.Image, bits: int) -> UInt8Array:
         raise broken(path, e) from e
 
 
-def _sixteen_bit_rgb(path: Path) -> npt.NDArray[np.uint16]:
-    """uint16 [H, W, 3]: Pillow drops the low byte of 16-bit colour, OpenCV keeps it."""
+def _sixteen_bit_rgb(path: Path) -> npt.NDArray[Any]:
+    """uint16 [H, W, 3] or [H, W]: Pillow drops the low byte of 16-bit colour, OpenCV keeps it."""
     import cv2
 
     # As for Pillow: OpenCV turns TIFFs by itself.
@@ -77,11 +83,11 @@ def _sixteen_bit_rgb(path: Path) -> npt.NDArray[np.uint16]:
     if found is None or found.dtype != np.uint16:
         raise broken(path, ValueError("its 16-bit samples cannot be decoded"))
     if found.ndim == 2:
-        return np.repeat(found[:, :, None], 3, axis=2)
+        return found
     return np.ascontiguousarray(found[:, :, 2::-1])
 
 
-def _eight_bits(path: Path, image: Image.Image, bits: int, values: npt.NDArray[Any]) -> UInt8Array:
+def _eight_bits(path: Path, values: npt.NDArray[Any], bits: int, stored: str) -> UInt8Array:
     """uint8 of the same shape, by the rule in force."""
     depth, kind = _depth.get(), f"{bits}-bit{' float' if values.dtype.kind == 'f' else ''} pictures"
     if depth == "window":
@@ -89,17 +95,18 @@ def _eight_bits(path: Path, image: Image.Image, bits: int, values: npt.NDArray[A
         black, white = (float(x) for x in np.percentile(finite, WINDOW_PERCENT)) if finite.size else (0.0, 1.0)
         note(f"{kind} are brought to 8 bits by the window of their {WINDOW_PERCENT[0]}st to {WINDOW_PERCENT[1]}th percentile")
     else:
-        black, white = 0.0, _white(path, image, bits, values, depth)
+        black, white = 0.0, _white(path, values, bits, stored, depth)
         note(f"{kind} are brought to 8 bits: {white:g} becomes white (card option depth = {depth!r})")
     span = white - black if white > black else 1.0
     if values.dtype == np.uint16:  # by a table: no floats for every pixel
         table = np.clip(np.rint((np.arange(1 << 16) - black) * (255 / span)), 0, 255).astype(np.uint8)
         return np.asarray(table[values])
-    shown = np.nan_to_num((values.astype(np.float32) - np.float32(black)) * np.float32(255 / span), nan=0.0, posinf=0.0, neginf=0.0)
-    return np.asarray(np.clip(np.rint(shown), 0, 255).astype(np.uint8))
+    scaled = (values.astype(np.float32) - np.float32(black)) * np.float32(255 / span)
+    np.nan_to_num(scaled, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.asarray(np.clip(np.rint(scaled), 0, 255).astype(np.uint8))
 
 
-def _white(path: Path, image: Image.Image, bits: int, values: npt.NDArray[Any], depth: Depth) -> float:
+def _white(path: Path, values: npt.NDArray[Any], bits: int, stored: str, depth: Depth) -> float:
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
     if values.dtype.kind == "f":
         fits = low >= 0 and (high <= 1 if depth == "full" else high <= 255)  # not where there is a NaN
@@ -114,7 +121,7 @@ def _white(path: Path, image: Image.Image, bits: int, values: npt.NDArray[Any], 
             "an image has values of which none is known to be white",
             where=path,
             expected=expected,
-            found=f"{describe(image, bits)}, values from {low:g} to {high:g}",
+            found=f"{stored}, values from {low:g} to {high:g}",
             remedy='set depth = "window" under [options] of the card: the 1st percentile becomes black, the 99th white',
         )
     return white

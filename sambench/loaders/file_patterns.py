@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from sambench.opening import cannot_open
 
@@ -39,37 +40,47 @@ def candidates(base: Path, pattern: str, image_id: str) -> list[Path]:
     """The files that fit a pattern for an id: named so, else those whose names differ in letter case only."""
     if not image_id or "\0" in image_id or ".." in image_id.split("/") or ("{id}" in pattern and "/" in image_id):
         return []
-    path = base / fill(pattern, image_id)
+    path = os.path.join(base, fill(pattern, image_id))
     any_suffix = pattern.endswith(".*")
-    if not any_suffix and path.exists():
-        return [path]
-    folder = path.parent
-    stem, suffixes = (path.name[:-2], SUFFIXES) if any_suffix else (path.stem, (path.suffix.lower(),))
-    named = [n for n in _names(folder).get(stem.lower(), ()) if os.path.splitext(n)[1].lower() in suffixes]
-    found = [folder / n for n in named if os.path.splitext(n)[0] == stem] or [folder / n for n in named]
-    return [p for p in found if not p.is_dir()]
+    if not any_suffix and os.path.exists(path):
+        return [Path(path)]
+    folder, name = os.path.split(path)  # as text: this is asked for every file of a large set
+    stem, suffix = (name[:-2], "") if any_suffix else os.path.splitext(name)
+    suffixes = SUFFIXES if any_suffix else (suffix.lower(),)
+    near = [n for n in _names(folder).get(stem.lower(), ()) if n.suffix in suffixes]
+    return [Path(folder, n.name) for n in [n for n in near if n.stem == stem] or near]
 
 
-def _names(folder: Path) -> Mapping[str, tuple[str, ...]]:
-    """Names in a folder by their lower-case stems; a folder of many files is listed once, not for each."""
+class _Name(NamedTuple):
+    """suffix: in lower case, with its dot."""
+
+    name: str
+    stem: str
+    suffix: str
+
+
+def _names(folder: str) -> Mapping[str, tuple[_Name, ...]]:
+    """What is in a folder but folders, by lower-case stems; a folder of many files is listed once, not for each."""
     try:
-        changed = folder.stat().st_mtime_ns
+        changed = os.stat(folder).st_mtime_ns
     except OSError:
         return {}
     listed = _listed if time.time_ns() - changed > _SETTLED_NS else _listed.__wrapped__
-    return listed(str(folder), changed)
+    return listed(folder, changed)
 
 
 @lru_cache(maxsize=64)
-def _listed(folder: str, _changed: int) -> Mapping[str, tuple[str, ...]]:
-    found: dict[str, list[str]] = {}
+def _listed(folder: str, _changed: int) -> Mapping[str, tuple[_Name, ...]]:
+    found: dict[str, list[_Name]] = {}
     try:
-        for name in sorted(os.listdir(folder)):
-            if not name.startswith("."):
-                found.setdefault(os.path.splitext(name)[0].lower(), []).append(name)
+        with os.scandir(folder) as entries:
+            names = sorted(e.name for e in entries if not e.name.startswith(".") and not e.is_dir())
     except OSError:
         return {}
-    return {stem: tuple(names) for stem, names in found.items()}
+    for name in names:
+        stem, suffix = os.path.splitext(name)
+        found.setdefault(stem.lower(), []).append(_Name(name, stem, suffix.lower()))
+    return {stem: tuple(of_one) for stem, of_one in found.items()}
 
 
 def why_absent(path: Path) -> str:

@@ -17,9 +17,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from sambench.errors import DataError
-from sambench.loaders import orientation
-from sambench.loaders.eight_bit import depth_is, eight_bit_rgb
-from sambench.picture_file import bit_depth, decode, describe, lossy_format, opened
+from sambench.loaders import deep_tiff, orientation
+from sambench.loaders.eight_bit import depth_is, eight_bit_rgb, shown
+from sambench.picture_file import UnknownTiffError, bit_depth, decode, describe, lossy_format, opened
 from sambench.types import BoolArray, UInt8Array
 
 _PLAIN = ("RGB", "RGBA", "RGBX", "L", "LA", "1")
@@ -27,8 +27,11 @@ _PLAIN = ("RGB", "RGBA", "RGBX", "L", "LA", "1")
 
 def read_size(path: Path) -> tuple[int, int]:
     """(height, width) from the file's header, pixels unread. Raises DataError naming the file."""
-    with _opened(path, whole=False) as image:
-        return image.height, image.width
+    try:
+        with _opened(path, whole=False) as image:
+            return image.height, image.width
+    except UnknownTiffError as e:
+        return deep_tiff.header_of(path, e).size
 
 
 def read_rgb(path: Path, *, size: tuple[int, int] | None = None, plain: bool = False) -> UInt8Array:
@@ -39,18 +42,33 @@ def read_rgb(path: Path, *, size: tuple[int, int] | None = None, plain: bool = F
     plain: the release has 8-bit gray, RGB or RGBA alone, and another file is not of it.
     Raises DataError naming the file: absent, not to be read, empty, no image, truncated, too large, of another size or form.
     """
+    try:
+        return _rgb(path, size, plain)
+    except UnknownTiffError as e:
+        header = deep_tiff.header_of(path, e)
+        _check_size(path, header.size, size)
+        if plain:
+            raise _not_used(path, header.stored) from e
+        return shown(path, deep_tiff.samples_of(path, header, e), header.bits, header.stored)
+
+
+def _rgb(path: Path, size: tuple[int, int] | None, plain: bool) -> UInt8Array:
     with _opened(path) as image:
-        _check_size(path, image, size)
+        _check_size(path, (image.height, image.width), size)
         bits = bit_depth(image)
         if plain and (bits > 8 or image.mode not in _PLAIN):
-            raise DataError(
-                "an image is stored in a way that this dataset does not use",
-                where=path,
-                expected="8-bit gray, RGB or RGBA",
-                found=describe(image, bits),
-                remedy="compare the file with the official release; a re-encoded copy may have changed it",
-            )
+            raise _not_used(path, describe(image, bits))
         return eight_bit_rgb(path, image, bits)
+
+
+def _not_used(path: Path, stored: str) -> DataError:
+    return DataError(
+        "an image is stored in a way that this dataset does not use",
+        where=path,
+        expected="8-bit gray, RGB or RGBA",
+        found=stored,
+        remedy="compare the file with the official release; a re-encoded copy may have changed it",
+    )
 
 
 def read_mask(path: Path, *, size: tuple[int, int] | None = None, above: int = 0) -> BoolArray:
@@ -64,7 +82,7 @@ def read_gray(path: Path, *, size: tuple[int, int] | None = None) -> UInt8Array:
     Raises DataError naming the file, as `read_rgb`; a palette file is refused: its values are indices (`read_labels`).
     """
     with _opened(path) as image:
-        _check_size(path, image, size, what="a mask", than="its image")
+        _check_size(path, (image.height, image.width), size, what="a mask", than="its image")
         bits = bit_depth(image)
         _check_lossless(path, image, "a mask")
         if bits > 8 or image.mode not in ("L", "1"):
@@ -99,7 +117,7 @@ def read_labels(path: Path, *, size: tuple[int, int] | None = None, colours: boo
     Raises DataError naming the file, as `read_rgb`; several channels are refused otherwise, and a lossy format always.
     """
     with _opened(path) as image:
-        _check_size(path, image, size, what="a label map", than="its image")
+        _check_size(path, (image.height, image.width), size, what="a label map", than="its image")
         bits = bit_depth(image)
         _check_lossless(path, image, "a label map")
         if colours and bits == 8 and image.mode in ("RGB", "RGBA"):
@@ -123,7 +141,8 @@ def read_labels(path: Path, *, size: tuple[int, int] | None = None, colours: boo
 
 def read_orientation(path: Path) -> int:
     """EXIF orientation 1 to 8, 1 where the file says none (or not readably). Raises DataError naming the file if it is no image."""
-    with _opened(path, whole=False), path.open("rb") as file:
+    read_size(path)
+    with path.open("rb") as file:
         return orientation.look(file).value
 
 
@@ -158,12 +177,12 @@ def _check_lossless(path: Path, image: Image.Image, what: str, remedy: str = "wr
 
 
 def _check_size(
-    path: Path, image: Image.Image, size: tuple[int, int] | None, what: str = "an image", than: str = "its annotations"
+    path: Path, found: tuple[int, int], size: tuple[int, int] | None, what: str = "an image", than: str = "its annotations"
 ) -> None:
-    if size is not None and (image.height, image.width) != size:
+    if size is not None and found != size:
         raise DataError(
             f"{what} has another size than {than}",
             where=path,
             expected=f"{size[1]} x {size[0]} (width x height)",
-            found=f"{image.width} x {image.height}",
+            found=f"{found[1]} x {found[0]}",
         )

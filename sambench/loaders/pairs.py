@@ -74,14 +74,14 @@ class Pairs:
 
     def label_file(self, image_id: str) -> Path:
         """The label file of an id. Raises DataError on an id that has none, or several."""
-        found = self._of(image_id)[1] if self._wanted(image_id) else []
+        found = self._labels_of(image_id) if self._wanted(image_id) else []
         if not found:
             raise unknown_image(self.dataset, image_id, self.image_ids())
         return found[0] if len(found) == 1 else self._raise_several("annotation", self.labels, found)
 
     def image_file(self, image_id: str) -> Path:
         """The image of an id. Raises DataError: it is not where it should be, or several files fit."""
-        found, labels = self._of(image_id)
+        found = self._images_of(image_id)
         if found:
             return found[0] if len(found) == 1 else self._raise_several("image", self.images, found)
         missing = self.base / fill(self.images, image_id)
@@ -90,7 +90,7 @@ class Pairs:
             raise DataError(
                 f"an annotated image of {self.dataset} is missing: the pattern of images fits its annotation alone",
                 where=missing,
-                expected="an image beside " + " and ".join(map(str, labels)),
+                expected="an image beside " + " and ".join(map(str, self._labels_of(image_id))),
                 found=" and ".join(p.name for p in beside),
                 remedy="give the images' folder or suffix in `images` of the card's layouts, or put the image there",
             )
@@ -104,24 +104,34 @@ class Pairs:
 
     def image_path(self, image_id: str) -> str:
         """Where the image's file is, or should be."""
-        found = self._of(image_id)[0]
+        found = self._images_of(image_id)
         return str(found[0] if found else self.base / fill(self.images, image_id))
 
     def digest(self) -> str:
         """sha256 hex over ids and bytes of the label files: the same in every tree that holds the release."""
         return content.files_digest(self.label_files(), self.dataset)
 
-    def _of(self, image_id: str) -> tuple[list[Path], list[Path]]:
-        """Files that may be the image of an id, and its annotation. No file is among both, unless the patterns do not tell."""
-        images, labels = (candidates(self.base, p, image_id) for p in (self.images, self.labels))
-        if self.images.endswith(".*") and not self.labels.endswith(".*"):
-            return [p for p in images if p not in labels], labels
-        if self.labels.endswith(".*") and not self.images.endswith(".*"):
-            return images, [p for p in labels if p not in images]
-        both = [p for p in images if p in labels]
-        if both and len(images) == len(labels) == 1:
-            return [], labels
-        return images, labels
+    def _images_of(self, image_id: str) -> list[Path]:
+        """Files that may be the image of an id: none that is its annotation, unless the patterns do not tell."""
+        found = candidates(self.base, self.images, image_id)
+        images_any, labels_any = self.images.endswith(".*"), self.labels.endswith(".*")
+        if not self._patterns_meet or (labels_any and not images_any) or (labels_any and len(found) > 1):
+            return found
+        labels = candidates(self.base, self.labels, image_id)
+        return [p for p in found if p not in labels]
+
+    def _labels_of(self, image_id: str) -> list[Path]:
+        """Files that may be the annotation of an id: none that the pattern of images names."""
+        found = candidates(self.base, self.labels, image_id)
+        if not self._patterns_meet or not self.labels.endswith(".*") or self.images.endswith(".*"):
+            return found
+        images = candidates(self.base, self.images, image_id)
+        return [p for p in found if p not in images]
+
+    @property
+    def _patterns_meet(self) -> bool:
+        """Whether one file could fit both patterns."""
+        return folder_of(self.images) == folder_of(self.labels) or "{path}" in self.images + self.labels
 
     def _labels_by_id(self) -> dict[str, Path]:
         """The label files of the folder by what the placeholder stands for; of several one, since `load` says that they are."""
@@ -129,10 +139,9 @@ class Pairs:
         for image_id, path in matches(self.base, self.labels):
             found.setdefault(image_id, []).append(path)
         chosen = {i: ps[0] for i, ps in found.items()}
-        patterns_meet = folder_of(self.images) == folder_of(self.labels)
         for image_id, paths in found.items():
-            if len(paths) > 1 or patterns_meet:
-                own = self._of(image_id)[1]
+            if len(paths) > 1 or self._patterns_meet:
+                own = self._labels_of(image_id)
                 if own:
                     chosen[image_id] = own[0]
                 else:

@@ -1,0 +1,59 @@
+"""TIFFs whose samples Pillow has no mode for, as several channels of floats: the header by Pillow's tags, the samples by OpenCV."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import TiffImagePlugin
+
+from sambench import content
+from sambench.loaders import orientation
+from sambench.picture_file import UnknownTiffError, broken, check_pixels
+
+_WIDTH, _HEIGHT, _BITS, _CHANNELS, _FORMAT = 256, 257, 258, 277, 339  # TIFF 6.0
+_KINDS = {1: "", 2: " signed", 3: " float"}
+
+
+class Header(NamedTuple):
+    """size: (height, width). stored: in words."""
+
+    size: tuple[int, int]
+    bits: int
+    stored: str
+
+
+def header_of(path: Path, e: UnknownTiffError) -> Header:
+    """Of a TIFF that Pillow did not open; raises its error again where the file is damaged. Raises DataError: too large."""
+    try:
+        with path.open("rb") as f:
+            tags = TiffImagePlugin.ImageFileDirectory_v2(f.read(8))
+            f.seek(tags.next)
+            tags.load(f)
+        height, width, channels = (int(tags.get(k, 1)) for k in (_HEIGHT, _WIDTH, _CHANNELS))
+        bits = {int(b) for b in np.atleast_1d(tags.get(_BITS, 1))}
+        kind = int(np.atleast_1d(tags.get(_FORMAT, 1))[0])
+    except Exception:  # noqa: BLE001 - Pillow raises what it likes on forged tags
+        raise e from None
+    if len(bits) != 1 or height < 1 or width < 1 or kind not in _KINDS:
+        raise e
+    check_pixels(path, width, height)
+    (n,) = bits
+    return Header((height, width), n, f"{channels} channels of {n}-bit{_KINDS[kind]} samples (TIFF)")
+
+
+def samples_of(path: Path, header: Header, e: UnknownTiffError) -> npt.NDArray[Any]:
+    """[H, W] or [H, W, 3] (RGB) as stored; alpha dropped. Raises the error of opening where OpenCV cannot read it either."""
+    import cv2
+
+    raw = orientation.plain(io.BytesIO(content.read_bytes(path))).read()  # OpenCV turns TIFFs by itself
+    try:
+        found = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        raise e from None
+    if found is None or found.shape[:2] != header.size:
+        raise broken(path, ValueError(f"its samples cannot be decoded: {header.stored}")) from e
+    return found if found.ndim == 2 else np.ascontiguousarray(found[:, :, 2::-1] if found.shape[2] > 2 else found[:, :, 0])
