@@ -21,6 +21,7 @@ from sambench.opening import cannot_open, check_file
 # pictures that are photographed have 10^8 pixels; a PNG of 120 KB can announce ten times as many.
 MAX_PIXELS = 1 << 27
 VARIABLE = "SAMBENCH_MAX_PIXELS"
+_MOST_BYTES_A_PIXEL = 16  # of a file: four channels of 32 bits, not compressed
 
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError, OverflowError, RuntimeError)
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -51,7 +52,10 @@ def opened(
     prepare: what Pillow is given instead of the file. Raises DataError naming the file: absent, not to be read, a pipe or folder,
     empty, no picture, damaged, too large.
     """
-    check_file(path, what)
+    n_bytes = check_file(path, what).st_size
+    if n_bytes > _MOST_BYTES_A_PIXEL * most_pixels():
+        expected = f"at most {_MOST_BYTES_A_PIXEL} bytes for each of {most_pixels()} pixels"
+        raise DataError("an image file is too large", where=path, expected=expected, found=f"{n_bytes} bytes")
     try:
         with path.open("rb") as header, _header(header, prepare) as image:
             check_pixels(path, image.width, image.height)

@@ -249,6 +249,9 @@ def test_a_small_file_does_not_take_a_machine(tmp_path: Path, monkeypatch: pytes
         images.read_rgb(small)
     monkeypatch.setenv(VARIABLE, "1200")
     assert images.read_rgb(small).shape == (30, 40, 3)
+    monkeypatch.setenv(VARIABLE, "2")
+    with pytest.raises(DataError, match="bytes"):
+        images.read_rgb(small)
     for odd in ("many", "-3", "0", "9" * 5000):
         monkeypatch.setenv(VARIABLE, odd)
         with pytest.raises(UsageError, match=VARIABLE):
