@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import importlib
 import math
-import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
+from sambench import mat_file
 from sambench.errors import DataError
 from sambench.opening import cannot_open, check_file
 
 MAX_BYTES = 1 << 30  # of one array; the largest that a benchmark's file holds has some MB
-_MI_COMPRESSED, _MI_MATRIX = 15, 14  # MATLAB 5.0 MAT-file format, table 1-1
 
 
 def read_npy(path: Path, what: str = "an array file") -> npt.NDArray[Any]:
@@ -51,49 +50,22 @@ def _npy_header(f: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return shape, fortran, dtype
 
 
-def read_mat(path: Path, names: list[str] | None = None, what: str = "a MATLAB file") -> dict[str, Any]:
-    """The variables of a MATLAB 5 file by name, as SciPy gives them. names: only these; None: all.
+def read_mat(path: Path, names: list[str] | None = None, what: str = "a MATLAB file") -> dict[str, npt.NDArray[Any]]:
+    """The variables of a MATLAB 5 file by name, as `mat_file.variables` gives them. names: only these; None: all.
 
     Raises DataError: unreadable, another format (MATLAB 7.3 is HDF5), damaged, or too large.
     """
-    from scipy.io import loadmat
-
     expected = "a MATLAB 5 file"
-    check_file(path, what)
+    _check_bytes(path, check_file(path, what).st_size, "a larger file", what)
     try:
-        with path.open("rb") as f:
-            _check_elements(path, f, what)
-            f.seek(0)
-            content = loadmat(f, variable_names=names)
-    except DataError:
-        raise
-    except NotImplementedError as e:  # SciPy's word for MATLAB 7.3 files
+        return mat_file.variables(path.read_bytes(), names, MAX_BYTES)
+    except mat_file.Hdf5Error as e:
         remedy = "save it in MATLAB with -v7"
-        raise DataError(f"{what} cannot be read", where=path, expected=expected, found="MATLAB 7.3 (HDF5)", remedy=remedy) from e
-    except Exception as e:  # SciPy raises what it likes on a damaged file
+        raise DataError(f"{what} cannot be read", where=path, expected=expected, found=str(e), remedy=remedy) from e
+    except MemoryError as e:
+        raise _too_large(path, str(e), what) from e
+    except Exception as e:  # a damaged file can be wrong in any way
         raise _unreadable(path, e, what, expected) from e
-    return {k: v for k, v in content.items() if not k.startswith("__")}
-
-
-def _check_elements(path: Path, f: BinaryIO, what: str) -> None:
-    """Refuse a file whose variables unpack to more than MAX_BYTES; SciPy would find out by unpacking them."""
-    head = f.read(128)
-    if len(head) < 128 or head[126:128] not in (b"IM", b"MI"):
-        return  # an older format, or none: SciPy says so
-    order = "little" if head[126:128] == b"IM" else "big"
-    total = 0
-    while len(tag := f.read(8)) == 8:
-        kind, size = (int.from_bytes(tag[i : i + 4], order) for i in (0, 4))  # type: ignore[arg-type]
-        if kind not in (_MI_COMPRESSED, _MI_MATRIX):
-            return
-        begin = f.tell()
-        if kind == _MI_COMPRESSED:
-            start = zlib.decompressobj().decompress(f.read(min(size, 1024)), 8)
-            total += int.from_bytes(start[4:8], order)  # type: ignore[arg-type]
-        else:
-            total += size
-        _check_bytes(path, total, f"variables of {total} bytes", what)
-        f.seek(begin + size)
 
 
 def read_hdf5(path: Path, name: str, *, ndim: int, kinds: str, what: str = "an HDF5 file") -> npt.NDArray[Any]:
@@ -146,13 +118,17 @@ def _leads_away(h5py: Any, file: Any, name: str) -> str:
 
 def _check_bytes(path: Path, n: int, announced: str, what: str) -> None:
     if n > MAX_BYTES:
-        raise DataError(
-            f"{what} announces an array that is too large",
-            where=path,
-            expected=f"at most {MAX_BYTES >> 20} MiB",
-            found=announced,
-            remedy="fetch the file again, or leave its image out",
-        )
+        raise _too_large(path, announced, what)
+
+
+def _too_large(path: Path, announced: str, what: str) -> DataError:
+    return DataError(
+        f"{what} announces an array that is too large",
+        where=path,
+        expected=f"at most {MAX_BYTES >> 20} MiB",
+        found=announced,
+        remedy="fetch the file again, or leave its image out",
+    )
 
 
 def _unreadable(path: Path, e: BaseException, what: str, expected: str) -> DataError:

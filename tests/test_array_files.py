@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
-from sambench import fixtures
+from sambench import array_files, fixtures
 from sambench.array_files import read_hdf5, read_mat, read_npy
 from sambench.cards import dataset_card
 from sambench.errors import DataError
+from sambench.loaders.bsds500 import read_boundaries
 from sambench.loaders.open import open_dataset
 
 SECRET = np.arange(12, dtype=np.int16).reshape(3, 4)
@@ -148,16 +149,62 @@ def test_npy_as_numpy_reads_it(tmp_path: Path, array: np.ndarray) -> None:
     assert np.array_equal(found, array)
 
 
-def test_a_mat_file_that_unpacks_to_gigabytes(tmp_path: Path) -> None:
+def test_a_mat_file_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(array_files, "MAX_BYTES", 1 << 20)
     path = tmp_path / "a.mat"
-    savemat(path, {"a": np.ones((3, 4))}, do_compression=True)
-    assert (read_mat(path)["a"] == 1).all()
-    head = path.read_bytes()[:128]
-    squeezed = zlib.compress(struct.pack("<II", 14, 3 << 30) + bytes(1 << 16))
-    path.write_bytes(head + struct.pack("<II", 15, len(squeezed)) + squeezed)
-    with pytest.raises(DataError, match="too large") as e:
-        read_mat(path)
-    assert str(path) in str(e.value)
-    path.write_bytes(head + struct.pack("<II", 15, 100) + b"no zlib data")
-    with pytest.raises(DataError, match="cannot be read"):
-        read_mat(path)
+    savemat(path, {"a": np.zeros((300, 300)), "b": np.zeros((300, 100))}, do_compression=True)
+    assert [v.shape for v in read_mat(path).values()] == [(300, 300), (300, 100)]
+    for arrays in ({"a": np.zeros((300, 500))}, {"a": np.zeros((300, 300)), "b": np.zeros((300, 300))}):
+        savemat(path, arrays, do_compression=True)
+        with pytest.raises(DataError, match="too large") as e:
+            read_mat(path)
+        assert str(path) in str(e.value)
+
+
+@pytest.mark.filterwarnings("ignore:Casting complex")
+def test_mat_files_as_scipy_reads_them(tmp_path: Path) -> None:
+    cells = np.empty((2, 3), object)
+    for i in range(6):
+        cells.flat[i] = {"Boundaries": np.full((3, i + 1), i, np.uint8), "name": "x" * i}
+    content = {
+        "truth": cells,
+        "doubles": np.arange(12.0).reshape(3, 4),
+        "bits": np.eye(3, dtype=bool),
+        "deep": np.arange(24, dtype=np.int16).reshape(2, 3, 4),
+        "complex": np.ones((2, 2)) * 1j,
+        "nothing": np.zeros((0, 3)),
+        "nested": {"a": {"b": np.float32(3)}},
+        "text": "hello",
+    }
+    for compressed in (True, False):
+        savemat(tmp_path / "a.mat", content, do_compression=compressed)
+        ours, theirs = read_mat(tmp_path / "a.mat"), loadmat(tmp_path / "a.mat", mat_dtype=True)
+        for name in ("doubles", "bits", "deep", "nothing"):
+            assert ours[name].shape == theirs[name].shape
+            assert (ours[name] == theirs[name]).all()
+        assert (ours["complex"] == content["complex"]).all()
+        assert ours["bits"].dtype == np.bool_
+        for a, b in zip(ours["truth"].ravel(), theirs["truth"].ravel(), strict=True):
+            assert (a["Boundaries"][0, 0] == b["Boundaries"][0, 0]).all()
+            assert a["Boundaries"][0, 0].shape == b["Boundaries"][0, 0].shape
+        assert ours["nested"]["a"][0, 0]["b"][0, 0] == 3
+        assert str(ours["text"]) == "hello"
+        assert list(read_mat(tmp_path / "a.mat", ["bits"])) == ["bits"]
+
+
+def test_damaged_mat_files_are_named(tmp_path: Path) -> None:
+    cells = np.empty((1, 2), object)
+    for i in range(2):
+        cells[0, i] = {"Boundaries": np.eye(9, dtype=np.uint8)}
+    rng = np.random.default_rng(0)
+    path = tmp_path / "a.mat"
+    for compressed in (True, False):
+        savemat(path, {"groundTruth": cells}, do_compression=compressed)
+        raw = path.read_bytes()
+        for _ in range(300):
+            harmed = bytearray(raw[: int(rng.integers(1, len(raw) + 1))] if rng.random() < 0.3 else raw)
+            for at in rng.integers(0, len(harmed), int(rng.integers(1, 6))):
+                harmed[at] = int(rng.integers(0, 256))
+            path.write_bytes(harmed)
+            with suppress(DataError):  # the only thing that may be raised
+                read_boundaries(path, (9, 9))

@@ -10,6 +10,7 @@ import sys
 import warnings
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -294,6 +295,35 @@ def test_permission_denied_is_called_by_its_name(tmp_path: Path, monkeypatch: py
             read(path)
         assert "damaged" not in str(e.value)
     assert "no such file" in str(cannot_open(path, FileNotFoundError(2, "x"), "an image file"))
+
+
+FORMS: list[tuple[str, str | None, dict[str, Any]]] = [
+    ("png", None, {}),
+    ("png", "P", {}),
+    ("jpg", "CMYK", {}),
+    ("tif", "LAB", {"compression": "tiff_lzw"}),
+    ("webp", None, {"lossless": True}),
+    ("jp2", None, {}),
+    ("gif", "L", {}),
+    ("bmp", None, {}),
+    ("tif", None, {"compression": "jpeg"}),
+]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("suffix", "mode", "options"), FORMS)
+def test_damaged_pictures_raise_nothing_else(tmp_path: Path, suffix: str, mode: str | None, options: dict[str, Any]) -> None:
+    rng = np.random.default_rng(7)
+    raw = saved(tmp_path / f"a.{suffix}", RGB, mode, **options).read_bytes()
+    path = tmp_path / f"b.{suffix}"
+    for _ in range(60):
+        harmed = bytearray(raw[: int(rng.integers(1, len(raw) + 1))] if rng.random() < 0.3 else raw)
+        for at in rng.integers(0, min(len(harmed), 400), int(rng.integers(1, 6))):
+            harmed[at] = int(rng.integers(0, 256))
+        path.write_bytes(harmed)
+        for read in (images.read_size, images.read_rgb, images.read_labels, images.read_mask_values, images.read_orientation):
+            with suppress(DataError):
+                read(path)
 
 
 # Values in files

@@ -59,7 +59,9 @@ def eight_bit_rgb(path: Path, image: Image.Image, bits: int) -> UInt8Array:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return shown(path, np.asarray(decode(path, image)), bits, describe(image, bits))
     if bits == 16 and image.mode in ("RGB", "RGBA", "RGBX", "LA", "L"):
-        return shown(path, _sixteen_bit_rgb(path), bits, describe(image, bits))
+        stored = describe(image, bits)
+        decode(path, image)  # which notices what is damaged: OpenCV gives what it got so far
+        return shown(path, _sixteen_bit_rgb(path), bits, stored)
     if image.mode in _CONVERTED:
         note(f"{_CONVERTED[image.mode]} pictures are converted to RGB")
     decoded = decode(path, image)
