@@ -22,6 +22,7 @@ from PIL import Image
 from sambench import cards
 from sambench.errors import CardError, DataError, UsageError
 from sambench.loaders import images
+from sambench.loaders.bbbc038v1 import BBBC038v1
 from sambench.loaders.eight_bit import depth_is
 from sambench.loaders.label_png import LabelPng
 from sambench.loaders.mask_png import MaskPng
@@ -210,6 +211,15 @@ def test_tiffs_that_pillow_does_not_open(tmp_path: Path, dtype: type) -> None:
         (tmp_path / "cut.tif").write_bytes(raw[:n])
         with pytest.raises(DataError, match=r"cut\.tif"):
             images.read_rgb(tmp_path / "cut.tif")
+
+
+def test_pictures_of_ones_own_in_a_releases_layout(tmp_path: Path) -> None:
+    folder = tmp_path / "x"
+    saved(folder / "images/x.PNG", np.rint(RAMP * 4095).astype(np.uint16))
+    saved(folder / "masks/m.PNG", ((RAMP > 0.5) * 255).astype(np.uint8))
+    with pytest.raises(DataError, match="plain = false"):
+        BBBC038v1(tmp_path, "mine").load("x").read()
+    assert BBBC038v1(tmp_path, "mine", plain=False).load("x").image.max() == 255
 
 
 # What is opened at all

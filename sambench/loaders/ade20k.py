@@ -175,8 +175,9 @@ def _from_colours(seg_file: Path, size: tuple[int, int] | None) -> Iterator[_Obj
     numbered = ((re.search(r"_parts_(\d+)\.png$", p.name), p) for p in seg_file.parent.glob(f"{stem}_parts_*.png"))
     levels = {int(m.group(1)): p for m, p in numbered if m}
     for level, path in sorted({0: seg_file, **levels}.items()):
-        colours = images.read_rgb(path, size=size).astype(np.int32)
-        category = colours[:, :, 0] // 10 * 256 + colours[:, :, 1]
-        code = np.where(colours[:, :, 2] > 0, category << 8 | colours[:, :, 2], 0)
+        colours = images.read_labels(path, size=size, colours=True)
+        red, green, blue = colours >> 16, colours >> 8 & 255, colours & 255
+        category = red // 10 * 256 + green
+        code = np.where(blue > 0, category << 8 | blue, 0)
         for value, region in regions_of(code, {0}).items():
             yield _Object(f"{level}/{value >> 8}/{value & 255}", str(value >> 8), level, region)

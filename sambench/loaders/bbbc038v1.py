@@ -28,15 +28,17 @@ class BBBC038v1:
     """The training set of stage 1 in its native layout; `root` is stage1_train or the folder above it.
 
     image_id is the folder's name, object_id the stem of the mask's file. Masks are 8-bit gray, foreground above 0.
-    Images are 8-bit gray, RGB or RGBA (alpha dropped); palette and 16-bit files are not of this release, and refused.
+    Images are 8-bit gray, RGB or RGBA (alpha dropped); palette and 16-bit files are not of this release, and refused unless a
+    card says plain = false, as for pictures of one's own in this layout.
     """
 
     root: Path
     name: str
     variant: str = "default"
+    plain: bool = True
 
     @staticmethod
-    def fits(root: Path) -> bool:
+    def fits(root: Path, plain: bool = True) -> bool:
         """Whether the layout is here: some folder X with images/X.png in it."""
         try:
             return any(_image_file(p).is_file() for p in sorted(_folders(_base(root)))[:_PEEKED])
@@ -74,7 +76,7 @@ class BBBC038v1:
             height=height,
             width=width,
             instances=instances,
-            read=partial(images.read_rgb, image_file, size=(height, width), plain=True),
+            read=partial(images.read_rgb, image_file, size=(height, width), plain=self.plain),
             left_out={EMPTY: len(regions) - len(instances)},
         )
 

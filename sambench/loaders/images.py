@@ -67,7 +67,8 @@ def _not_used(path: Path, stored: str) -> DataError:
         where=path,
         expected="8-bit gray, RGB or RGBA",
         found=stored,
-        remedy="compare the file with the official release; a re-encoded copy may have changed it",
+        remedy="compare the file with the official release, which a re-encoded copy is not; or, if the pictures are your own, set "
+        "plain = false under [options] of the card",
     )
 
 

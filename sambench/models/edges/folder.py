@@ -24,7 +24,7 @@ from sambench.array_files import read_mat, read_npy
 from sambench.edge_maps import seg2bdry
 from sambench.errors import DataError, ModelError, UsageError, near_names
 from sambench.models.edges._scale import Scales
-from sambench.opening import check_file
+from sambench.opening import cannot_open, check_file
 from sambench.picture_file import bit_depth, decode, opened
 from sambench.types import EdgeOutput
 
@@ -48,7 +48,10 @@ class EdgeFolder:
             raise UsageError("a scale of edge maps does not fit", where="-M scale", expected="a number above 0", found=repr(scale))
         self.folder, self.key, self.scale = folder, key, scale
         self.files = find_maps(folder)
-        digest = content.files_digest({p.name: p for p in self.files.values()}, f"maps of {folder.name}")
+        try:
+            digest = content.files_digest({p.name: p for p in self.files.values()}, f"maps of {folder.name}")
+        except OSError as e:
+            raise cannot_open(Path(e.filename or folder), e, _WHAT) from e
         self.identity: Mapping[str, Any] = {"maps_sha256": digest, "key": key, "scale": scale}
         self._scales = Scales(folder, self.files, self._stored)
 
