@@ -27,9 +27,11 @@ from sambench.loaders.eight_bit import depth_is
 from sambench.loaders.label_png import LabelPng
 from sambench.loaders.mask_png import MaskPng
 from sambench.loaders.open import open_dataset
+from sambench.models.otsu import otsu
 from sambench.notes import noting
 from sambench.opening import cannot_open
 from sambench.picture_file import MAX_PIXELS, VARIABLE
+from sambench.types import Prompt
 
 RNG = np.random.default_rng(3)
 RGB = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -171,6 +173,26 @@ def coco(root: Path, picture: Path) -> cards.DatasetCard:
         access=cards.Access(state="manual", steps=("x",)),
         options={"annotations": "a.json", "images": ""},
     )
+
+
+@pytest.mark.parametrize("form", ["cmyk.jpg", "gray16.png", "rgb16.tif", "float.tif", "lab.tif", "palette.png"])
+def test_otsu_finds_the_rectangle_in_pictures_of_every_form(tmp_path: Path, form: str) -> None:
+    gray = np.full((48, 64), 40, np.uint8)
+    gray[2:8, 2:10] = 210
+    rgb, path = np.repeat(gray[:, :, None], 3, axis=2), tmp_path / form
+    kind = form.partition(".")[0]
+    if kind == "rgb16":
+        rgb16(path, rgb.astype(np.uint16) * 257)
+    elif kind in ("gray16", "float"):
+        saved(path, gray.astype(np.uint16) * 257 if kind == "gray16" else (gray / 255).astype(np.float32))
+    elif kind == "palette":
+        Image.fromarray(rgb).quantize(4).save(path)
+    else:
+        saved(path, rgb, {"cmyk": "CMYK", "lab": "LAB"}[kind], **({"quality": 95} if kind == "cmyk" else {}))
+    sample = open_dataset(coco(tmp_path, path), root=tmp_path).load("1")
+    model = otsu()
+    (answer,) = model.decode(model.encode(sample.image), [Prompt(np.array([[5, 4]], np.float32), np.ones(1, np.int8))])
+    assert np.array_equal(np.asarray(answer.masks.array(0)), sample.instances[0].region.full())
 
 
 def test_a_card_chooses_the_depth_for_any_reader(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def open_dataset(card: DatasetCard, *, variant: str | None = None, root: Path | 
     UsageError (unknown variant) and CardError (a reader that cannot be imported, or options that it does not take).
     """
     reader = load_entry(card.reader, where=f"the card of dataset {card.id!r}")
-    options, depth = _split(card, card.options_of(variant))
+    options, depth = _split(card, reader, card.options_of(variant))
     _check_options(card, reader, options)
     found = Path(root).expanduser() if root is not None else find_root(card)
     if found is None or not (found.is_dir() or card.access.state == "embedded"):
@@ -121,8 +121,13 @@ def open_dataset(card: DatasetCard, *, variant: str | None = None, root: Path | 
     return ToldDataset(dataset, dataset.name, dataset.variant, card.layout, depth)
 
 
-def _split(card: DatasetCard, options: dict[str, Any]) -> tuple[dict[str, Any], Depth]:
+def _split(card: DatasetCard, reader: Any, options: dict[str, Any]) -> tuple[dict[str, Any], Depth]:
     """The options of the reader, and how its pictures are opened. Raises CardError on an unknown way."""
+    try:
+        if "depth" in inspect.signature(reader).parameters:  # a reader of others may mean something else by it
+            return options, DEPTHS[0]
+    except (TypeError, ValueError):
+        pass
     depth = options.get("depth", DEPTHS[0])
     if depth not in DEPTHS:
         raise CardError(
@@ -173,7 +178,7 @@ def check_layout(card: DatasetCard, root: Path, reader: Any = None, options: dic
     """
     if reader is None:
         reader = load_entry(card.reader, where=f"the card of dataset {card.id!r}")
-    options, _ = _split(card, card.options_of(None) if options is None else options)
+    options, _ = _split(card, reader, card.options_of(None) if options is None else options)
     names = _entries(root)
     fits: Callable[..., bool] | None = getattr(reader, "fits", None)
     if names and (fits is None or fits(root, **options)):
