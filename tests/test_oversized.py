@@ -28,17 +28,17 @@ import json, resource, sys
 from pathlib import Path
 from sambench.errors import SambenchError
 from sambench.loaders.coco import CocoJson
-from sambench.loaders.ytvis import YtVis
 resource.setrlimit(resource.RLIMIT_AS, ({memory}, {memory}))
-out = []
-for exact in (False, True):
-    reader = CocoJson(Path(sys.argv[1]), "mine", annotations="ann.json", exact=exact)
-    try:
+for root in sys.argv[1:]:
+    out = []
+    for exact in (False, True):
+        reader = CocoJson(Path(root), "mine", annotations="ann.json", exact=exact)
         index = [r.n_masks for r in reader.index()]
-        out.append([index, [i.region.area for i in reader.load("1").instances]])
-    except SambenchError as e:
-        out.append([index, e.message])
-print(json.dumps(out))
+        try:
+            out.append([index, [i.region.area for i in reader.load("1").instances]])
+        except SambenchError as e:
+            out.append([index, e.message])
+    print(json.dumps(out), flush=True)
 """
 
 
@@ -47,28 +47,36 @@ def zigzag(n: int, height: float, width: float) -> list[float]:
     return [v for i in range(n) for v in (width * i / n, height * (i % 2))]
 
 
-def read(tmp_path: Path, segmentation: Any, *, height: Any = 40, width: Any = 50) -> list[Any]:
-    """Per way of counting: the index's counts, and the objects' areas or the message of the error. The picture is 50 x 40."""
-    Image.fromarray(np.zeros((40, 50, 3), np.uint8)).save(tmp_path / "a.png")
-    image = {"id": 1, "file_name": "a.png", "height": height, "width": width}
-    annotation = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": segmentation}
-    (tmp_path / "ann.json").write_text(json.dumps({"images": [image], "annotations": [annotation], "categories": []}))
+def read(tmp_path: Path, inputs: dict[str, dict[str, Any]]) -> dict[str, list[Any]]:
+    """Per input, and way of counting: the index's counts, and the objects' areas or the message of the error.
+
+    inputs: by name the segmentation, height and width, of a picture of 50 x 40 that has all that is not said.
+    """
+    roots = []
+    for i, given in enumerate(inputs.values()):
+        roots.append(tmp_path / f"{i}")
+        roots[-1].mkdir()
+        Image.fromarray(np.zeros((40, 50, 3), np.uint8)).save(roots[-1] / "a.png")
+        image = {"id": 1, "file_name": "a.png", "height": given.get("height", 40), "width": given.get("width", 50)}
+        annotation = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": given.get("segmentation", SQUARE)}
+        (roots[-1] / "ann.json").write_text(json.dumps({"images": [image], "annotations": [annotation], "categories": []}))
     ran = subprocess.run(
-        [sys.executable, "-c", READ.format(memory=MEMORY), str(tmp_path)],
-        capture_output=True, text=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        [sys.executable, "-c", READ.format(memory=MEMORY), *map(str, roots)],
+        capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
     )  # fmt: skip
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    found: list[Any] = json.loads(ran.stdout)
-    return found
+    lines = ran.stdout.splitlines()
+    assert ran.returncode == 0, f"{list(inputs)[len(lines)]}: {ran.stderr[-2000:]}"
+    return dict(zip(inputs, map(json.loads, lines), strict=True))
 
 
-OTHER_SIZE = "an image of mine has another size than its annotations"
+SIZES = [(10**9, 64), (10**9, 10**9), (65536, 65536), (40000, 40000), (10**30, 1), (20, 20)]
 
 
-@pytest.mark.parametrize(("height", "width"), [(10**9, 64), (10**9, 10**9), (65536, 65536), (40000, 40000), (10**30, 1), (20, 20)])
-def test_a_size_that_the_picture_does_not_have(tmp_path: Path, height: int, width: int) -> None:
+def test_sizes_that_the_picture_does_not_have(tmp_path: Path) -> None:
     """Segmentation faults from products beyond 32 bits, and minutes of drawing, before."""
-    assert read(tmp_path, SQUARE, height=height, width=width) == [[[1], OTHER_SIZE], [[1], OTHER_SIZE]]
+    message = "an image of mine has another size than its annotations"
+    found = read(tmp_path, {f"{h} x {w}": {"height": h, "width": w} for h, w in SIZES})
+    assert found == {f"{h} x {w}": [[[1], message]] * 2 for h, w in SIZES}
 
 
 HUGE = {
@@ -83,22 +91,22 @@ HUGE = {
 }
 
 
-@pytest.mark.parametrize("name", HUGE)
-def test_masks_that_no_picture_has(tmp_path: Path, name: str) -> None:
-    for index, said in read(tmp_path, HUGE[name]):
-        assert index == [1]
-        assert "broken" in said
-
-
-def test_a_long_outline_within_reason_is_drawn(tmp_path: Path) -> None:
-    """A hundred thousand points, teeth of half a pixel: what pycocotools gives, in well under the memory."""
+def round_outline() -> list[list[float]]:
+    """A hundred thousand points on a circle, with teeth of half a pixel."""
     angles = np.linspace(0, 2 * np.pi, 100_000, endpoint=False)
     radius = 15 + 0.5 * (np.arange(len(angles)) % 2)
-    points = np.stack([25 + radius * np.cos(angles), 20 + radius * np.sin(angles)], 1)
-    (index, areas), (counted, again) = read(tmp_path, [points.ravel().tolist()])
-    assert index == counted == [1]
-    assert areas == again
+    return [np.stack([25 + radius * np.cos(angles), 20 + radius * np.sin(angles)], 1).ravel().tolist()]
+
+
+def test_masks_that_no_picture_has(tmp_path: Path) -> None:
+    found = read(tmp_path, {name: {"segmentation": s} for name, s in {**HUGE, "a long one": round_outline()}.items()})
+    (index, areas), again = found.pop("a long one")
+    assert [index, areas] == again
     assert areas[0] == pytest.approx(np.pi * 15.25**2, rel=0.05)
+    for name, ways in found.items():
+        for index, said in ways:
+            assert index == [1], name
+            assert "broken" in said, name
 
 
 def test_the_limits() -> None:

@@ -78,15 +78,16 @@ class RatedObjects:
             raise _broken(path, f"an object with {', '.join(texts)} (texts) and max_side", values.shown(told))
         if not isinstance(told.get("root"), str | None):
             raise _broken(path, "root, a folder", values.shown(told["root"]))
-        return {**told, "max_side": values.whole(told["max_side"], "max_side", path, low=1)}
+        plain = {k: values.text(told[k], k, path) for k in texts}
+        return {"root": told.get("root"), **plain, "max_side": values.whole(told["max_side"], "max_side", path, low=1)}
 
     @cached_property
     def _items(self) -> dict[str, list[str]]:
         items, path = _read(self.root / ITEMS), self.root / ITEMS
         pairs = isinstance(items, list) and all(isinstance(i, list) and len(i) == 2 and isinstance(i[1], list) for i in items)
-        if not pairs or not all(isinstance(t, str) for i, objects in items for t in (i, *objects)):
+        if not pairs:
             raise _broken(path, "[[image id, [object id, ...]], ...]", values.shown(items))
-        return {i: list(objects) for i, objects in items}
+        return {values.text(i, "image id", path): [values.text(o, "object id", path) for o in objects] for i, objects in items}
 
     @cached_property
     def _source(self) -> Dataset:
