@@ -7,6 +7,7 @@ box is all zeros. Arrays are `[H, W]`, rows first; names say the order (`points_
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -129,12 +130,12 @@ class Sample:
         if not self.cluster_id:
             object.__setattr__(self, "cluster_id", self.image_id)
         # Once for all readers and all tasks: what a task would meet alone it would count alone.
-        left_out = {k: n for k, n in self.left_out.items() if n}
+        left_out = Counter({k: n for k, n in self.left_out.items() if n})
         kept = []
         for instance in self.instances:
             kind = self._unusable(instance.region)
             if kind:
-                left_out[kind] = left_out.get(kind, 0) + 1
+                left_out[kind] += 1
             else:
                 kept.append(instance)
         if len(kept) < len(self.instances):

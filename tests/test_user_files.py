@@ -195,7 +195,7 @@ def test_what_is_left_out_is_counted_by_kind(tmp_path: Path) -> None:
     image = {"id": 1, "file_name": "a.png", "width": 30, "height": 20}
     outlines = [SQUARE, [[1, 1, 5, 5]], [[1, 1], [2, 2, 3, 3]], [], [[5, 5, 5, 5, 5, 5]]]
     annotations = [{"id": i, "image_id": 1, "category_id": 3, "segmentation": s} for i, s in enumerate(outlines)]
-    crowd = {"id": 9, "image_id": 1, "iscrowd": True, "segmentation": SQUARE}
+    crowd = {"id": 9, "image_id": 1, "iscrowd": True, "segmentation": [[20, 12, 29, 12, 29, 19, 20, 19]]}
     sample = coco(tmp_path, [image], [*annotations, crowd], skip_short=True).load("1")
     assert {k: n for k, n in sample.left_out.items() if n} == {TOO_SHORT: 2, EMPTY: 2, CROWD: 1}
     assert sample.n_dropped == 4
@@ -217,12 +217,13 @@ def test_names_lead_nowhere_else(tmp_path: Path) -> None:
 def test_videos_of_odd_types(tmp_path: Path) -> None:
     picture(tmp_path / "frames/V/1.jpg")
     rle = {"size": ["20", 30.0], "counts": [40.0, "20", 540]}
+    other = {"size": [20, 30], "counts": [80, 20, 500]}
     video = {"id": "4", "width": -1, "height": None, "file_names": ["v\\1.JPG"]}
     content = {
         "videos": [video],
         "annotations": [
             {"id": 1.0, "video_id": 4, "category_id": "2", "iscrowd": "0", "segmentations": [rle]},
-            {"id": "2", "video_id": 4.0, "category_id": 2, "iscrowd": 1.0, "segmentations": [rle]},
+            {"id": "2", "video_id": 4.0, "category_id": 2, "iscrowd": 1.0, "segmentations": [other]},
         ],
         "categories": [{"id": 2.0, "name": "fish"}],
     }
