@@ -23,8 +23,10 @@ from typing import Any
 
 from sambench import content
 from sambench.errors import CardError, DataError
+from sambench.loaders.file_names import CASE
 from sambench.loaders.file_patterns import PLACEHOLDERS, candidates, fill, folder_of, matches, why_absent, without_suffix
 from sambench.loaders.open import unknown_image
+from sambench.notes import note
 
 _KEYS = {"images", "labels", "ids"}
 
@@ -77,13 +79,13 @@ class Pairs:
         found = self._labels_of(image_id) if self._wanted(image_id) else []
         if not found:
             raise unknown_image(self.dataset, image_id, self.image_ids())
-        return found[0] if len(found) == 1 else self._raise_several("annotation", self.labels, found)
+        return self._only("annotation", self.labels, image_id, found)
 
     def image_file(self, image_id: str) -> Path:
         """The image of an id. Raises DataError: it is not where it should be, or several files fit."""
         found = self._images_of(image_id)
         if found:
-            return found[0] if len(found) == 1 else self._raise_several("image", self.images, found)
+            return self._only("image", self.images, image_id, found)
         missing = self.base / fill(self.images, image_id)
         beside = candidates(self.base, self.images, image_id)
         if beside:
@@ -148,7 +150,13 @@ class Pairs:
                     del chosen[image_id]  # an image without annotation
         return chosen
 
-    def _raise_several(self, what: str, pattern: str, found: Sequence[Path]) -> Path:
+    def _only(self, what: str, pattern: str, image_id: str, found: Sequence[Path]) -> Path:
+        """The one file that fits a pattern for an id. Raises DataError naming them where several do."""
+        if len(found) == 1:
+            named = self.base / fill(pattern, image_id)
+            if named.name != (f"{found[0].stem}.*" if pattern.endswith(".*") else found[0].name):
+                note(CASE)
+            return found[0]
         key = "images" if what == "image" else "labels"
         raise DataError(
             f"several files of {self.dataset} fit as the {what} of one id",
