@@ -87,6 +87,9 @@ def _header(stream: BinaryIO, prepare: Callable[[BinaryIO], BinaryIO] | None) ->
 
 def decode(path: Path, image: Image.Image) -> Image.Image:
     """The image with its pixels. Raises DataError naming the file where it is cut off or damaged."""
+    rows = max((tile[1][3] for tile in getattr(image, "tile", ())), default=image.height)
+    if image.format == "TIFF" and rows < image.height:  # Pillow would leave the rest black
+        raise broken(path, ValueError(f"it has {rows} of {image.height} rows"))
     try:
         image.load()
     except BROKEN as e:

@@ -358,6 +358,18 @@ def test_damaged_pictures_raise_nothing_else(tmp_path: Path, suffix: str, mode: 
                 read(path)
 
 
+def test_a_tiff_that_lacks_rows_is_damaged(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.tif", RGB)
+    raw = bytearray(path.read_bytes())
+    (at,) = struct.unpack("<I", raw[4:8])
+    (n,) = struct.unpack("<H", raw[at : at + 2])
+    height = next(at + 2 + 12 * k for k in range(n) if raw[at + 2 + 12 * k : at + 4 + 12 * k] == b"\x01\x01")
+    raw[height : height + 12] = struct.pack("<HHII", 257, 4, 1, 50_000)
+    path.write_bytes(raw)
+    with pytest.raises(DataError, match="20 of 50000 rows"):
+        images.read_rgb(path)
+
+
 # Values in files
 
 
