@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sambench.engine import run as engine
 from sambench.engine.plan import split_names
-from sambench.errors import RunError
+from sambench.errors import RunError, UsageError, unknown_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from sambench.results.cells import CellView
-    from sambench.types import Segmenter
+    from sambench.types import EdgeDetector, Segmenter
 
 Names = str | Sequence[str]
 
 
 @dataclass(frozen=True)
 class Results:
-    """Cells on disk: what `run`, `evaluate` and `load` return."""
+    """Cells on disk: what `run`, `evaluate` and `load` return. notes: what must be said of the run."""
 
     cells: tuple[CellView, ...]
+    notes: tuple[str, ...] = ()
 
     def metrics(self) -> pd.DataFrame:
         """One row a metric (columns of `schema.METRIC_COLUMNS`)."""
@@ -66,7 +68,7 @@ def run(
     request: further fields of `engine.run.Request` (subset, limit, out, devices, workers, precision, root, save_masks, on_error).
     Raises SambenchError, also where every image failed; KeyboardInterrupt where Ctrl-C stopped it (what is computed is kept).
     """
-    models = [model] if isinstance(model, str) else list(model)
+    models = _names_of(model)
     asked = engine.Request(
         task=task,
         datasets=tuple(split_names([datasets] if isinstance(datasets, str) else datasets)),
@@ -81,7 +83,7 @@ def run(
 
 
 def evaluate(
-    model: Segmenter,
+    model: Segmenter | EdgeDetector,
     task: str = "point",
     datasets: Names = engine.DEFAULT_DATASET,
     *,
@@ -91,23 +93,26 @@ def evaluate(
 ) -> Results:
     """Evaluate a model object in this process: for a model in training.
 
-    name: what it is called in tables and directories. Its identity is its `identity` mapping and a hash of the weights of every
-    torch module that it is or holds, so that the next epoch is another run and an unchanged model is not computed twice.
+    name: what it is called in tables and directories; it identifies nothing. What does is a hash of all that the object is made of:
+    weights wherever they hang, plain attributes (a threshold), code of its classes (`engine.fingerprint`), and its own `identity`
+    mapping, if it has one. So the next epoch is another run, and an unchanged model is not computed twice. Where no weights are
+    found, or something cannot be looked into, and there is no `identity`, nothing is reused: the results' `notes`, and a warning,
+    say so.
+    The torch modules in it run in evaluation mode and without gradients, and are put back as they were, also after an error.
     request: as for `run` (devices and workers do not apply). Raises as `run` does.
     """
-    if not (callable(getattr(model, "encode", None)) and callable(getattr(model, "decode", None))):
-        from sambench.errors import ModelError
-
-        raise ModelError(
-            "this object is not a model", expected="methods encode(image) and decode(state, prompts)", found=type(model).__name__
-        )
     asked = engine.Request(
         task=task,
         datasets=tuple(split_names([datasets] if isinstance(datasets, str) else datasets)),
         settings=settings or {},
         **_tuples(request),
     )
-    return _results(engine.execute_in_process(engine.plan_object(asked, model, name), model))
+    from sambench.engine.objects import evaluate_object
+
+    results = _results(evaluate_object(asked, model, name))
+    for note in results.notes:
+        warnings.warn(note, stacklevel=2)
+    return results
 
 
 def load(run: str | Path, out: str | Path = engine.DEFAULT_OUT) -> Results:
@@ -126,6 +131,20 @@ def compare(a: Results | str | Path, b: Results | str | Path, **options: Any) ->
     return to_frame(compare_cells(left.cells, right.cells, **options).table)
 
 
+def _names_of(model: Names | Path) -> list[str]:
+    names = [model] if isinstance(model, str | Path) or not isinstance(model, Iterable) else list(model)
+    for name in names:
+        if not isinstance(name, str | Path):
+            raise UsageError(
+                "run takes the names of models, not objects",
+                where="model",
+                expected="a name, a card's path, or python:file.py:factory",
+                found=f"a {type(name).__name__}",
+                remedy="sambench.evaluate(model, ...) runs an object in this process",
+            )
+    return [str(name) for name in names]
+
+
 def _tuples(request: Mapping[str, Any]) -> dict[str, Any]:
     out = {k: tuple(v) if isinstance(v, list) else v for k, v in request.items()}
     if isinstance(out.get("devices"), str):
@@ -135,8 +154,6 @@ def _tuples(request: Mapping[str, Any]) -> dict[str, Any]:
     known = set(engine.Request.__dataclass_fields__) - {"task", "datasets", "models", "settings"}
     for key in out:
         if key not in known:
-            from sambench.errors import unknown_name
-
             raise unknown_name("argument", key, known)
     return out
 
@@ -150,4 +167,4 @@ def _results(outcome: engine.Outcome) -> Results:
     cells = tuple(c for path in outcome.records for c in find_cells(str(path), out))
     if not cells:
         raise RunError("the run left no cells", where=out)
-    return Results(cells)
+    return Results(cells, outcome.plan.notes)

@@ -16,11 +16,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from sambench.answers import as_predictions
 from sambench.automatic_cleanup import cleaned_as_code, cleaned_as_paper
 from sambench.automatic_crops import Crop, boxes_of, crops_of, touches_crop
-from sambench.automatic_held import Held, hold
-from sambench.candidates import as_masks
-from sambench.errors import ModelError, UsageError, unknown_name
+from sambench.automatic_held import Held, check_logits, hold
+from sambench.contract import max_batch_of
+from sambench.errors import UsageError, unknown_name
 from sambench.masks import RLE, Region
 from sambench.prompts import point_grid
 from sambench.types import Prediction, Prompt, Segmenter, UInt8Array
@@ -148,15 +149,14 @@ def generate(
         def decode(asked: list[Prompt]) -> list[Prediction]:
             nonlocal done
             answers = segmenter.decode(state, asked)
-            if len(answers) != len(asked):
-                raise ModelError("decode() broke its contract", expected=f"{len(asked)} predictions", found=len(answers))
+            found = as_predictions(answers, len(asked), crop.height, crop.width, where=f"a crop of {crop.height} x {crop.width}")
             done += len(asked)
             on_points(done, total)
-            return [Prediction(as_masks(a.masks, crop.height, crop.width), np.asarray(a.scores, np.float32)) for a in answers]
+            return found
 
         return decode
 
-    batch = int(getattr(segmenter, "max_batch", 64))
+    batch = max_batch_of(segmenter)
     return automatic_masks(image.shape[:2], look, settings, max_batch=batch, with_stability=with_stability)
 
 
@@ -179,7 +179,10 @@ def automatic_masks(
     crops = crops_of(height, width, settings.crop_layers, settings.crop_overlap)
     found: list[_Candidate] = []
     for crop in crops:
-        found += _in_crop(crop, look(crop), (height, width), settings, max_batch, rng)
+        decode = look(crop)
+        if crop is crops[0] and (with_stability or settings.stability > 0):
+            decode = _first_with_logits(decode)
+        found += _in_crop(crop, decode, (height, width), settings, max_batch, rng)
     if len(crops) > 1:
         smallest_first = np.array([1 / (c.crop.width * c.crop.height) for c in found], np.float32)
         found = [found[k] for k in box_nms(boxes_of(found), smallest_first, settings.crop_nms_iou)]
@@ -190,6 +193,21 @@ def automatic_masks(
         cleaned = [(m, cleaned_as_paper(Region.from_rle(m.rle), settings.min_area_px)) for m in masks]
         return [_changed(mask, region) for mask, (region, _) in cleaned if region.area]
     return _cleaned_and_suppressed(masks, settings)
+
+
+def _first_with_logits(decode: Decode) -> Decode:
+    """`decode`, whose first answer must have logits: told before thousands of points are asked for, not after."""
+    looked = False
+
+    def looking(asked: list[Prompt]) -> Sequence[Prediction]:
+        nonlocal looked
+        answers = decode(asked)
+        if not looked and answers:
+            check_logits(answers[0].masks)
+        looked = True
+        return answers
+
+    return looking
 
 
 def _in_crop(

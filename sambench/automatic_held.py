@@ -107,10 +107,22 @@ class HeldMask:
     def measure(self, *, with_stability: bool) -> Measured:
         """Raises ModelError where stability is asked for and the model has no logits."""
         if with_stability and self.stability is None:
-            raise ModelError(
-                "stability is the model's logits' to tell, and this model gives masks without them",
-                expected="a model that returns logits (sambench.candidates.LogitMasks)",
-                found="boolean masks",
-                remedy="leave it out: --stability 0, and for `sambench run proposals` --rank iou",
-            )
+            raise _no_logits()
         return Measured(Region.from_rle(self.rle), self.stability if with_stability else None)
+
+
+def check_logits(masks: Masks) -> None:
+    """Raise ModelError where masks have no logits to measure stability by."""
+    try:
+        masks.area(1.0)
+    except ModelError as e:
+        raise _no_logits() from e
+
+
+def _no_logits() -> ModelError:
+    return ModelError(
+        "stability is the model's logits' to tell, and this model gives masks without them",
+        expected="a model that returns logits (sambench.candidates.LogitMasks)",
+        found="boolean masks",
+        remedy="leave it out: --stability 0, and for `sambench run proposals` --rank iou",
+    )

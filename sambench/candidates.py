@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sambench.errors import ModelError
+from sambench.errors import ModelError, said
 from sambench.interpolation import Geometry
 from sambench.masks import Region
 from sambench.types import BoolArray, FloatArray, Masks, Window
 
-__all__ = ["DenseMasks", "Geometry", "LogitMasks", "as_masks"]
+__all__ = ["DenseMasks", "Geometry", "LogitMasks", "as_masks", "to_numpy"]
 
 
 class DenseMasks:
@@ -206,7 +206,7 @@ def as_masks(obj: object, height: int, width: int) -> Masks:
         if (masks.height, masks.width) != (height, width) or not len(masks):
             raise _bad_masks(f"{len(masks)} candidates of {masks.height} x {masks.width}", height, width)
         return masks
-    array = _to_numpy(obj)
+    array = to_numpy(obj, "masks", "bool [C, H, W]")
     described = f"{array.dtype} {list(array.shape)}"
     if array.ndim != 3 or array.shape[1:] != (height, width) or not len(array):
         remedy = None
@@ -233,18 +233,18 @@ def as_masks(obj: object, height: int, width: int) -> Masks:
     return DenseMasks(array.astype(np.bool_))
 
 
-def _to_numpy(obj: object) -> npt.NDArray[Any]:
-    if type(obj).__module__.partition(".")[0] == "torch" and hasattr(obj, "detach"):
-        tensor: Any = obj
-        obj = tensor.detach().cpu()
-        if str(tensor.dtype) == "torch.bfloat16":  # numpy has no such type
-            obj = tensor.detach().cpu().float()
+def to_numpy(obj: object, what: str, expected: str) -> npt.NDArray[Any]:
+    """An array or tensor that a model returned, on the CPU. Raises ModelError for what is none; what, expected: for its message."""
     try:
+        if type(obj).__module__.partition(".")[0] == "torch" and hasattr(obj, "detach"):
+            tensor: Any = obj
+            obj = tensor.detach().cpu()
+            if str(tensor.dtype) == "torch.bfloat16":  # numpy has no such type
+                obj = tensor.detach().cpu().float()
         return np.asarray(obj)
     except (ValueError, TypeError, RuntimeError) as e:
-        raise ModelError(
-            "a model returned masks that are no array", expected="bool [C, H, W]", found=f"{type(obj).__name__}: {e}"
-        ) from e
+        found = f"{type(obj).__name__}: {said(e)}"
+        raise ModelError(f"a model returned {what} that are no array", expected=expected, found=found) from e
 
 
 def _bad_masks(found: str, height: int, width: int, remedy: str | None = None) -> ModelError:

@@ -16,7 +16,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sambench import content, paths
-from sambench.errors import CardError, near_names, unknown_name
+from sambench.errors import CardError, near_names, said, unknown_name
+from sambench.sources import local_sources
 
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]*$")]
 EntryPoint = Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
@@ -191,7 +192,7 @@ class Published(_Frozen):
 
 
 class ModelCard(_Frozen):
-    """One model. Hashed into identities: id, factory, revision, max_batch, the options in force, and the weights' sha256.
+    """One model. Hashed into identities: id, revision, the factory (`entry_identity`), max_batch, the options, the weights' sha256.
 
     factory is `module:function`, called as `factory(weights=Path | None, device=str, precision=str, **options)`.
     gives: what the model answers with, which decides the tasks that take it: `masks` (a Segmenter with several scored candidates),
@@ -368,24 +369,33 @@ def _by_path(name: str, kind: Literal["dataset", "model"]) -> Card:
 
 
 def load_entry(entry: str, *, where: object) -> Any:
-    """The object that `module:name` stands for. Raises CardError naming the card if there is none."""
+    """The function or class that `module:name` stands for. Raises CardError naming the card if there is none."""
     import importlib
 
     module, _, name = entry.partition(":")
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as e:
-        raise CardError(f"a card names {entry!r}, which cannot be imported", where=where, found=repr(e)) from e
+        found = getattr(importlib.import_module(module), name)
+    except (Exception, SystemExit) as e:  # the module is anyone's, and may do anything while it is imported
+        raise CardError(f"a card names {entry!r}, which cannot be imported", where=where, found=said(e)) from e
+    if not callable(found):
+        message = f"a card names {entry!r}, which cannot be called"
+        raise CardError(message, where=where, expected="a function or a class", found=type(found).__name__)
+    return found
 
 
 def entry_identity(entry: str, *, where: object) -> dict[str, str]:
-    """What of `module:name` can change a number: the bare name, and the bytes of its source where that is not sambench's own.
+    """What of `module:name` can change a number: the bare name, and where it is not sambench's own the bytes of its source.
 
-    The module's path is not in it, so that code can move; a change of sambench's own code is told by the card's `revision`.
+    That is its file, and what this imports from its own folder or package. The module's path is not in it, so that code can move; a
+    change of sambench's own code is told by the card's `revision`.
     """
     module, _, name = entry.partition(":")
     if module.partition(".")[0] == "sambench":
         return {"name": name}
     load_entry(entry, where=where)
     source = getattr(sys.modules[module], "__file__", None)
-    return {"name": name, "source_sha256": content.file_sha256(Path(source)) if source else ""}
+    if not source:
+        return {"name": name, "source_sha256": ""}
+    out = {"name": name, "source_sha256": content.file_sha256(Path(source))}
+    imported = local_sources(Path(source), module, loaded=False)
+    return {**out, "imports_sha256": content.files_digest(imported)} if imported else out

@@ -25,6 +25,7 @@ from sambench import paths
 Listener = Callable[[str, int, int], None]  # (what is read, files done, files in all)
 
 _SETTLED_NS = 2_000_000_000  # age from which a file's times tell its versions apart
+MOST_FILES = 1_000_000  # of a folder that an option names
 _FLUSHED = 512  # hashes that are kept before they are written
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
@@ -140,7 +141,8 @@ def by_content(value: Any, *, absolute: bool = False) -> Any:
     """Options as they go into an identity: a text that is the path of a file or folder becomes what that holds.
 
     value: any nesting of dicts, lists and plain values; a new one is returned. absolute: only absolute paths are looked for, as the
-    others are relative to something else than the working directory. Raises OSError where one cannot be read.
+    others are relative to something else than the working directory. A bare word, which may be meant as a word, stays beside the
+    content of the file that happens to have its name. Raises OSError where one cannot be read, or a folder is too large.
     """
     if isinstance(value, Mapping):
         return {k: by_content(v, absolute=absolute) for k, v in value.items()}
@@ -148,26 +150,48 @@ def by_content(value: Any, *, absolute: bool = False) -> Any:
         return [by_content(v, absolute=absolute) for v in value]
     if not isinstance(value, str | Path) or not str(value):
         return value
-    path = Path(value).expanduser() if str(value).startswith("~") else Path(value)
-    if absolute and not path.is_absolute():
-        return value
+    text = str(value)
+    word = {} if isinstance(value, Path) or any(mark in text for mark in "/\\.~") else {"text": text}
+    path = Path(value)
     try:
+        if text.startswith("~"):
+            path = path.expanduser()
+        if absolute and not path.is_absolute():
+            return value
         if path.is_file():
-            return {"file_sha256": file_sha256(path)}
+            return {**word, "file_sha256": file_sha256(path)}
         if path.is_dir():
-            return {"folder_sha256": folder_digest(path)}
-    except (OSError, ValueError):  # a text that no file system takes as a name
-        if os.path.lexists(path):
+            return {**word, "folder_sha256": folder_digest(path)}
+    except (OSError, ValueError, RuntimeError):  # a text that no file system takes as a name; no such ~user
+        if _is_there(path):
             raise
-    return str(value)
+    return text
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return os.path.lexists(path)
+    except ValueError:  # a NUL
+        return False
 
 
 def folder_digest(folder: Path) -> str:
-    """sha256 hex over the relative names and the bytes of all files below a folder, hidden ones left out. Raises OSError."""
+    """sha256 hex over the relative names and the bytes of all files below a folder, hidden ones left out.
+
+    Raises OSError, also for a folder of more than a million files: a wrong path would be read for hours.
+    """
     found: list[Path] = []
+    seen: set[tuple[int, int]] = set()
     for place, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [f for f in folders if not f.startswith(".") and f != "__pycache__"]
-        found += [p for p in (Path(place, n) for n in names if not n.startswith(".")) if p.is_file()]
+        status = os.stat(place)
+        if (status.st_dev, status.st_ino) in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and f != "__pycache__")
+        found += [p for p in (Path(place, n) for n in sorted(names) if not n.startswith(".")) if p.is_file()]
+        if len(found) > MOST_FILES:
+            raise OSError(errno.EFBIG, f"a folder of more than {MOST_FILES:,} files", str(folder))
     return tree_digest(folder, found, folder.name)
 
 

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from sambench import errors
+from sambench.contract import max_batch_of
 from sambench.engine.local import KEEP_MEMORY, THREAD_VARIABLES
 from sambench.engine.models import ModelSpec, ResolvedModel, build
 from sambench.errors import ModelError, SambenchError, UsageError
@@ -128,7 +129,7 @@ def cost_of(spec: ModelSpec, workload: Workload, *, uses_torch: bool = True) -> 
     else:
         state = model.encode(image)
         encode_ms = timer.time(lambda: model.encode(image))
-        n = min(workload.objects, int(getattr(model, "max_batch", 64)))
+        n = min(workload.objects, max_batch_of(model))
         prompts = [_prompt(points[i : i + 1]) for i in range(n)]
         click_ms = timer.time(lambda: _materialised(model.decode(state, prompts[:1])))
         second = _second(model.decode(state, prompts[:1])[0], points)

@@ -7,7 +7,12 @@ without a traceback and exits with :attr:`SambenchError.exit_code`. Anything els
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+# Control characters reach terminals and break paths; lone surrogates (of arguments that are no UTF-8) cannot be written anywhere.
+UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_SHOWN = 200  # characters of a value that an error shows
 
 
 class SambenchError(Exception):
@@ -82,6 +87,22 @@ class DownloadError(SambenchError):
 
 class RunError(SambenchError):
     """A run directory that cannot be used, or a run that could not be completed."""
+
+
+def shown(value: object) -> str:
+    """A value from outside for an error message: control characters escaped, at most 200 characters, and never an exception."""
+    try:
+        text = str(value)
+    except Exception as e:  # noqa: BLE001 - its `__str__` is anyone's
+        text = f"a {type(value).__name__} that cannot be printed ({type(e).__name__})"
+    text = UNPRINTABLE.sub(lambda m: ascii(m.group())[1:-1], text)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"
+
+
+def said(error: BaseException) -> str:
+    """The name and message of an exception of code that is not ours, for an error message."""
+    message = shown(error)
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 def near_names(name: str, known: Iterable[str], n: int = 3) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sambench import content, part_file, paths
 from sambench.cards import ModelCard, Weights
-from sambench.errors import CardError, CheckpointError, DownloadError
+from sambench.errors import CardError, CheckpointError, DownloadError, shown
 from sambench.part_file import Part
 from sambench.transfer import Job, disk_error, transfer
 
@@ -52,12 +52,15 @@ def weights_path(card: ModelCard, *, explicit: Path | None, download_ok: bool, p
     Raises CheckpointError (no such explicit file, a damaged cached one, or none and not `download_ok`) and DownloadError.
     """
     if explicit is not None:
-        path = Path(explicit).expanduser()
-        if path.is_file():
-            return path
-        found = "a folder" if path.is_dir() else "no such file"
-        remedy = "mend the path in -M weights=FILE"
-        raise CheckpointError("the weights file is not there", where=path, expected="a checkpoint", found=found, remedy=remedy)
+        try:
+            path = Path(explicit).expanduser()
+            if path.is_file():
+                return path
+            found = "a folder" if path.is_dir() else "no such file"
+        except (OSError, ValueError, RuntimeError) as e:  # longer than a file system takes, no permission, an unknown ~user
+            found = (e.strerror if isinstance(e, OSError) else None) or str(e)
+        remedy, where = "mend the path in -M weights=FILE", shown(explicit)
+        raise CheckpointError("the weights file is not there", where=where, expected="a checkpoint", found=found, remedy=remedy)
     if card.weights is None:
         return None
     path = cached_weights(card)

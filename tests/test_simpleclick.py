@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from sambench import cards
 from sambench.errors import CheckpointError, UsageError
-from sambench.models.checkpoints import Inert, read_content
 from sambench.models.clicks.coding import Clicks, disk_maps
 from sambench.models.clicks.probs import resize
 from sambench.models.clicks.segmenter import ClickSegmenter
@@ -28,6 +27,7 @@ from sambench.models.clicks.zoom import ZoomIn
 from sambench.models.simpleclick.build import ARCHITECTURES, build_simpleclick
 from sambench.models.simpleclick.model import Head, Pyramid, SimpleClick, SimpleClickConfig
 from sambench.models.simpleclick.vit import Attention, PlainViT, _into_windows, _out_of_windows
+from sambench.models.weight_files import Inert, read_content
 from sambench.types import Prompt
 
 TINY = SimpleClickConfig(embed_dim=32, depth=4, num_heads=2, patch_size=16, pyramid_dims=(8, 16, 24, 32), head_dim=16)

@@ -13,7 +13,9 @@ from typing import Any
 from sambench.conformance.edges import EDGE_CHECKS
 from sambench.conformance.findings import Finding, Probe, Status, run_check
 from sambench.conformance.masks import MASK_CHECKS
+from sambench.contract import check_methods
 from sambench.engine.worker import single_threaded
+from sambench.errors import ModelError
 
 __all__ = ["Finding", "check_model", "summary"]
 
@@ -23,13 +25,11 @@ def check_model(model: Any) -> list[Finding]:
 
     On the CPU on one thread, as runs are.
     """
-    edges = callable(getattr(model, "edges", None)) and not callable(getattr(model, "decode", None))
-    if not edges:
-        for method in ("encode", "decode"):
-            if not callable(getattr(model, method, None)):
-                remedy = "see sambench.types.Segmenter"
-                return [Finding("methods", "fail", f"{type(model).__name__} has no {method}()", "encode and decode", remedy)]
-    checks = EDGE_CHECKS if edges else MASK_CHECKS
+    try:
+        gives = check_methods(model, type(model).__name__)
+    except ModelError as e:
+        return [Finding("methods", "fail", f"{e.message}: {e.found}", str(e.expected), e.remedy or "")]
+    checks = EDGE_CHECKS if gives == "edges" else MASK_CHECKS
     probe, out = Probe(model), []
     with single_threaded():
         for i, (name, check) in enumerate(checks):

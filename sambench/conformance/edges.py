@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from sambench.conformance import scenes
 from sambench.conformance.findings import Check, Finding, Probe
-from sambench.engine.describe import object_identity
+from sambench.contract import examine
 from sambench.types import Sample
 
 SIZES = ((8, 8), (3, 60), (97, 31))
@@ -43,7 +43,7 @@ def _form(probe: Probe) -> Iterator[Finding]:
     wrong = _wrong(edges, sample)
     expected = f"float [{sample.height}, {sample.width}] in [0, 1], or bool [T, {sample.height}, {sample.width}]"
     yield _finding("map", not wrong, wrong or f"{edges.dtype} {list(edges.shape)}", expected, "return the strength of every pixel")
-    yield _finding("attributes", True, f"identity holds {', '.join(object_identity(probe.model)) or 'nothing'}")
+    yield _finding("attributes", True, f"identity holds {', '.join(examine(probe.model).identity) or 'nothing'}")
 
 
 def _same(probe: Probe) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from sambench.errors import SambenchError
+from sambench.errors import SambenchError, said
 from sambench.tasks.prompted import Encoded, encode
 from sambench.types import Prediction, Prompt, Sample
 
@@ -61,8 +61,8 @@ def run_check(name: str, check: Check, probe: Probe) -> list[Finding]:
     except SambenchError as e:
         text = "; ".join(str(part) for part in (e.message, e.found) if part is not None)
         found.append(Finding(name, "fail", text, str(e.expected or ""), e.remedy or ""))
-    except Exception as e:  # noqa: BLE001 - whatever a model raises is what was found
+    except (Exception, SystemExit) as e:  # noqa: BLE001 - whatever a model raises is what was found
         place = traceback.extract_tb(e.__traceback__)[-1]
-        raised = f"{type(e).__name__}: {e} ({Path(place.filename).name}:{place.lineno})"
+        raised = f"{said(e)} ({Path(place.filename).name}:{place.lineno})"
         found.append(Finding(name, "fail", raised, "no exception"))
     return found

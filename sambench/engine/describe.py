@@ -2,67 +2,123 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from sambench.engine.models import PYTHON, ModelSpec
+import numpy as np
+
+from sambench import content
+from sambench.answers import as_predictions
+from sambench.contract import Attributes, examine
+from sambench.engine.fingerprint import Walk, differing
+from sambench.engine.models import ModelSpec, build
 from sambench.errors import ModelError
+from sambench.types import Prompt
+
+_SMALL_BYTES = 1 << 28  # a model of fewer bytes of weights is built twice to be described
+
+
+@dataclass(frozen=True)
+class Described:
+    """A model's part of the identity, and what must be said of it. walk: over the object, for `fingerprint.settle`.
+
+    reusable: what was computed with it may be taken for what it would compute again. logits: whether its masks have logits, where
+    that was looked at.
+    """
+
+    attributes: Attributes
+    identity: dict[str, Any]
+    device_kind: str
+    notes: tuple[str, ...]
+    walk: Walk
+    reusable: bool = True
+    logits: bool | None = None
 
 
 def describe(segmenter: Any, spec: ModelSpec) -> dict[str, Any]:
-    """identity, device, device_kind, precision, max_batch and what it gives of a built model, as plain values."""
-    identity = object_identity(segmenter)
-    if spec.name.startswith(PYTHON):
-        from sambench.models.external import source_sha256
+    """A `python:` model's identity, device, device_kind, precision, max_batch, what it gives and notes, as plain values.
 
-        identity = {**identity, "source_sha256": source_sha256(spec.name)}
-    kind = str(getattr(segmenter, "device_kind", "cpu"))
+    A small model is built once more: what then differs (a time, the name of a temporary folder) is no part of what it is.
+    """
+    from sambench.models.external import imported_sources, source_sha256
+
+    found = _described(segmenter, Walk(with_code=False), spec.probe)
+    if found.walk.n_bytes < _SMALL_BYTES and "cuda" not in found.walk.devices:
+        found = _without_what_differs(segmenter, found, spec)
+    identity = {**found.identity, "source_sha256": source_sha256(spec.name)}
+    imported = imported_sources(spec.name)
+    if imported:
+        identity["imports_sha256"] = content.files_digest(imported)
     return {
         "identity": identity,
-        "device": spec.device if spec.device != "auto" else kind,
-        "device_kind": kind,
-        "precision": str(getattr(segmenter, "precision", spec.precision)),
-        "max_batch": int(getattr(segmenter, "max_batch", 64)),
-        "gives": "edges" if hasattr(segmenter, "edges") and not hasattr(segmenter, "decode") else "masks",
+        "device": spec.device if spec.device != "auto" else found.device_kind,
+        "device_kind": found.device_kind,
+        **{name: asdict(found.attributes)[name] for name in ("precision", "max_batch", "gives")},
+        "logits": found.logits,
+        "notes": list(found.notes),
     }
 
 
-def object_identity(segmenter: Any) -> dict[str, Any]:
-    """The object's own `identity` mapping, and a hash of the weights of every torch module that it is or holds directly."""
-    from sambench.provenance import canonical_json
+def describe_object(segmenter: Any, *, probe: bool) -> Described:
+    """A model object of this process. Reusable: it has an `identity`, or its weights were found and all of it could be seen."""
+    found = _described(segmenter, Walk(), probe)
+    unseen = ", ".join(list(found.walk.unseen)[:5])
+    if found.attributes.identity:
+        notes = [f"not looked into, and known by the model's `identity` alone: {unseen}"] if unseen else []
+        return Described(**{**vars(found), "notes": tuple(notes)})
+    why = "no weights were found in it" if not found.walk.n_weights else f"not all of it could be looked into: {unseen}"
+    if found.walk.n_weights and not unseen:
+        return found
+    note = f"{why}; nothing is reused. Give the model an `identity`: a dict of what can change a number"
+    return Described(**{**vars(found), "notes": (note,), "reusable": False})
 
-    own = getattr(segmenter, "identity", {})
-    own = own() if callable(own) else own
-    if not isinstance(own, Mapping):
-        raise ModelError("a model's `identity` is not a mapping", expected="a dict of plain values", found=type(own).__name__)
-    out = dict(own)
+
+def _described(segmenter: Any, walk: Walk, probe: bool) -> Described:
+    attributes = examine(segmenter)
+    state = walk.of(segmenter)
+    identity: dict[str, Any] = {"state_sha256": state}
+    if attributes.identity:
+        identity["own"] = attributes.identity
+    kind = attributes.device_kind
+    if not hasattr(segmenter, "device_kind") and "cuda" in walk.devices:
+        kind = "cuda"
+    notes = tuple(f"not looked into, and no part of the model's identity: {what}" for what in list(walk.unseen)[:5])
+    return Described(attributes, identity, kind, notes, walk, logits=gives_logits(segmenter) if probe else None)
+
+
+def _without_what_differs(segmenter: Any, found: Described, spec: ModelSpec) -> Described:
     try:
-        canonical_json(out)
-    except (TypeError, ValueError) as e:
-        raise ModelError("a model's `identity` holds a value that JSON has no form for", found=str(e)) from e
-    weights = _weights_sha256(segmenter)
-    if weights:
-        out["state_sha256"] = weights
-    return out
+        other = Walk(with_code=False)
+        other.of(build(spec))
+    except Exception:  # noqa: BLE001 - it could be built once, which is all that a run needs
+        return found
+    names = differing(found.walk, other)
+    if not names:
+        return found
+    listed = ", ".join(sorted(names)[:5])
+    walk = Walk(with_code=False, left_out=names)
+    rest = _described(segmenter, walk, probe=False)
+    if walk.n_weights < found.walk.n_weights:
+        note = f"its weights differ whenever it is built ({listed}): every worker runs another model. Seed it, or load its weights"
+        return Described(**{**vars(found), "notes": (*found.notes, note)})
+    note = f"no part of the model's identity, for it differs whenever the model is built: {listed}"
+    return Described(**{**vars(rest), "notes": (*rest.notes, note), "logits": found.logits})
 
 
-def _weights_sha256(segmenter: Any) -> str | None:
-    import sys
-
-    torch = sys.modules.get("torch")
-    if torch is None:
+def gives_logits(segmenter: Any) -> bool | None:
+    """Whether a segmenter's masks have logits, which stability needs; None where it does not answer a click on a small picture."""
+    if not hasattr(segmenter, "decode"):
         return None
-    held = [("", segmenter), *sorted(vars(segmenter).items())] if hasattr(segmenter, "__dict__") else [("", segmenter)]
-    modules = [(name, value) for name, value in held if isinstance(value, torch.nn.Module)]
-    if not modules:
+    image = np.full((48, 64, 3), 90, np.uint8)
+    image[16:32, 20:44] = 200
+    try:
+        state = segmenter.encode(image)
+        answers = segmenter.decode(state, [Prompt(np.array([[30, 24]], np.float32), np.ones(1, np.int8))])
+        (answer,) = as_predictions(answers, 1, 48, 64, where="a picture of 48 x 64")
+    except Exception:  # noqa: BLE001 - the run itself will tell what is wrong
         return None
-    h = hashlib.sha256()
-    for name, module in modules:
-        for key, value in module.state_dict().items():
-            if isinstance(value, torch.Tensor):
-                h.update(f"{name}.{key}|{value.dtype}|{tuple(value.shape)}\n".encode())
-                h.update(
-                    value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b""
-                )
-    return h.hexdigest()
+    try:
+        answer.masks.area(1.0)
+    except ModelError:
+        return False
+    return True

@@ -6,12 +6,14 @@ import inspect
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sambench import cards, content, fetch
-from sambench.errors import ModelError, UsageError, unknown_name
+from sambench.contract import construct, examine
+from sambench.engine.inputs import by_content, check_contents, contents_of, place_of, weights_file
+from sambench.errors import ModelError, UsageError, said, unknown_name
 from sambench.types import Dataset
 
 PYTHON = "python:"
@@ -25,7 +27,8 @@ class ModelSpec:
     """What a worker needs to build a model; plain values, so that it travels as JSON.
 
     name: card id, path of a card, `python:path.py:factory`, `edges:folder`, or `proposals:file`.
-    weights: the checkpoint file, already on this machine.
+    weights: the checkpoint file, already on this machine. contents: what its files held when the command began, by what names them
+    (`build` compares). probe: when it is described, look whether its masks have logits.
     """
 
     name: str
@@ -33,13 +36,16 @@ class ModelSpec:
     device: str
     precision: str
     weights: str | None = None
+    contents: dict[str, Any] = field(default_factory=dict)
+    probe: bool = False
 
 
 @dataclass(frozen=True)
 class ResolvedModel:
     """A model before it is built. id: short name for directories and tables; identity: all of it that can change a number.
 
-    gives: `masks` or `edges`, as in its card, or `proposals`; known of a `python:` model once it is described.
+    gives: `masks` or `edges`, as in its card, or `proposals`; known of a `python:` model once it is described. logits: whether its
+    masks have logits, where that is known. notes: what must be said of it.
     """
 
     spec: ModelSpec
@@ -50,6 +56,8 @@ class ResolvedModel:
     weights_bytes: int = 0
     card: cards.ModelCard | None = field(default=None, compare=False)
     gives: str = "masks"
+    logits: bool | None = None
+    notes: tuple[str, ...] = ()
 
 
 def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
@@ -112,16 +120,16 @@ def resolve(
     factory = cards.load_entry(card.factory, where=f"card {card.id}")
     given = {**card.options, **options}
     explicit = given.pop("weights", None)
-    _check_options(card.id, factory, given)
-    path = fetch.weights_path(card, explicit=Path(explicit).expanduser() if explicit else None, download_ok=True, progress=progress)
+    _check_options(card, factory, given)
+    path = fetch.weights_path(card, explicit=weights_file(explicit), download_ok=True, progress=progress)
     sha = content.file_sha256(path) if path else None
-    device = pick_device(device, card.uses_torch)
+    wanted, device = device, pick_device(device, card.uses_torch)
     identity = {
         "id": card.id,
-        "factory": card.factory,
         "revision": card.revision,
+        "factory": cards.entry_identity(card.factory, where=f"card {card.id}"),
         "max_batch": card.max_batch,
-        "options": given,
+        "options": by_content(given),
         "weights_sha256": sha,
         "precision": precision,
         "device_kind": device.partition(":")[0],
@@ -129,7 +137,9 @@ def resolve(
     own = path is not None and card.weights is not None and sha != card.weights.sha256
     slug = f"{card.id}-{_slug(path.stem)}" if own and path is not None else card.id
     spec = ModelSpec(name if name.endswith(".toml") else card.id, given, device, precision, str(path) if path else None)
-    return ResolvedModel(spec, slug, card.name, identity, card.uses_torch, path.stat().st_size if path else 0, card, card.gives)
+    spec = replace(spec, contents=contents_of(spec.name, spec.options, spec.weights))
+    size, notes = path.stat().st_size if path else 0, _notes_on_device(card.id, wanted, device)
+    return ResolvedModel(spec, slug, card.name, identity, card.uses_torch, size, card, card.gives, notes=notes)
 
 
 def _resolve_python(name: str, options: Mapping[str, Any], *, device: str, precision: str) -> ResolvedModel:
@@ -137,8 +147,15 @@ def _resolve_python(name: str, options: Mapping[str, Any], *, device: str, preci
 
     label = check_spec(name)
     spec = ModelSpec(name, dict(options), pick_device(device, True) if device != "auto" else "auto", precision)
+    spec = replace(spec, contents=contents_of(spec.name, spec.options, spec.weights))
     # Only the built object knows its weights; the engine asks a worker to describe it (see local.describe).
     return ResolvedModel(spec, _slug(label), label, {}, True)
+
+
+def _notes_on_device(model: str, wanted: str, device: str) -> tuple[str, ...]:
+    if wanted.partition(":")[0] == "cuda" and device.partition(":")[0] != "cuda":
+        return (f"{model} does not use torch: it runs on the CPU, not on {wanted}",)
+    return ()
 
 
 def _resolve_edges(name: str, options: Mapping[str, Any], *, precision: str) -> ResolvedModel:
@@ -147,10 +164,10 @@ def _resolve_edges(name: str, options: Mapping[str, Any], *, precision: str) -> 
     for key in options:
         if key not in ("key", "scale"):
             raise unknown_name("option of a folder of edge maps", key, ["key", "scale"], where="-M")
-    folder = Path(name.removeprefix(EDGES)).expanduser().resolve()
+    folder = place_of(name, EDGES)
     label = f"edges_{_slug(folder.name)}"
     maps = dict(EdgeFolder(folder, **options).identity)
-    identity = {"id": label, "edges": maps, "precision": "fp32", "device_kind": "cpu"}
+    identity = {"edges": maps, "precision": "fp32", "device_kind": "cpu"}
     if precision != "fp32":
         raise UsageError("edge maps from a folder have no precision", where="--precision", found=precision, remedy="leave it out")
     spec = ModelSpec(f"{EDGES}{folder}", dict(options), "cpu", "fp32")
@@ -164,9 +181,9 @@ def _resolve_proposals(name: str, options: Mapping[str, Any], *, precision: str)
         raise UsageError("a file of proposals has no options", where="-M", found=key, remedy="leave it out")
     if precision != "fp32":
         raise UsageError("proposals from a file have no precision", where="--precision", found=precision, remedy="leave it out")
-    path = Path(name.removeprefix(PROPOSALS)).expanduser().resolve()
+    path = place_of(name, PROPOSALS)
     label = f"proposals_{_slug(path.stem)}"
-    identity = {"id": label, "proposals": dict(ProposalFile(path).identity), "precision": "fp32", "device_kind": "cpu"}
+    identity = {"proposals": dict(ProposalFile(path).identity), "precision": "fp32", "device_kind": "cpu"}
     spec = ModelSpec(f"{PROPOSALS}{path}", {}, "cpu", "fp32")
     return ResolvedModel(spec, label, path.stem, identity, False, gives="proposals")
 
@@ -191,18 +208,19 @@ def gives_of(name: str) -> str | None:
 
 def described(model: ResolvedModel, found: Mapping[str, Any]) -> ResolvedModel:
     """A `python:` model with the identity that a worker found, and the device that it chose."""
-    spec = ModelSpec(**{**asdict(model.spec), "device": str(found["device"])})
-    identity = {"id": model.id, "python": dict(found["identity"]), "options": model.spec.options, "max_batch": found["max_batch"]}
-    identity |= {"precision": found["precision"], "device_kind": found["device_kind"]}
-    return ResolvedModel(spec, model.id, model.title, identity, True, gives=str(found["gives"]))
+    kind = str(found["device_kind"])
+    spec = replace(model.spec, device=str(found["device"]), probe=False)
+    factory = model.spec.name.rpartition(":")[2]
+    identity = {"factory": factory, "python": dict(found["identity"]), "options": by_content(model.spec.options)}
+    identity |= {"max_batch": found["max_batch"], "precision": found["precision"], "device_kind": kind}
+    notes = tuple(f"{model.id}: {note}" for note in found.get("notes", ()))
+    if model.spec.device.startswith("cuda") and kind == "cpu":
+        notes += (f"{model.id} runs on the CPU, not on {model.spec.device}: it says device_kind = 'cpu'",)
+    return replace(model, spec=spec, identity=identity, gives=str(found["gives"]), logits=found.get("logits"), notes=notes)
 
 
 def build(spec: ModelSpec) -> Any:
-    """The model itself. Raises ModelError, CheckpointError."""
-    if spec.name.startswith(PYTHON):
-        from sambench.models.external import load_python_model
-
-        return load_python_model(spec.name, options=spec.options, device=spec.device, precision=spec.precision)
+    """The model itself. Raises ModelError, CheckpointError; also where one of its files changed since it was resolved."""
     if spec.name.startswith(EDGES):
         from sambench.models.edges.folder import EdgeFolder
 
@@ -211,23 +229,54 @@ def build(spec: ModelSpec) -> Any:
         from sambench.proposal_file import ProposalFile
 
         return ProposalFile(Path(spec.name.removeprefix(PROPOSALS)))
-    card = cards.model_card(spec.name)
-    factory = cards.load_entry(card.factory, where=f"card {card.id}")
-    weights = Path(spec.weights) if spec.weights else None
-    segmenter = factory(weights=weights, device=spec.device, precision=spec.precision, **spec.options)
-    segmenter.max_batch = card.max_batch
+    if spec.name.startswith(PYTHON):
+        from sambench.models.external import load_python_model
+
+        segmenter: Any = load_python_model(spec.name, options=spec.options, device=spec.device, precision=spec.precision)
+        examine(segmenter, spec.name)
+    else:
+        segmenter = _build_card(cards.model_card(spec.name), spec)
+    check_contents(spec.contents, spec.name, spec.options, spec.weights)
     return segmenter
 
 
-def _check_options(model: str, factory: Callable[..., Any], options: Mapping[str, Any]) -> None:
-    parameters = inspect.signature(factory).parameters
+def _build_card(card: cards.ModelCard, spec: ModelSpec) -> Any:
+    where = f"card {card.id}, factory {card.factory}"
+    factory = cards.load_entry(card.factory, where=where)
+    arguments = {"weights": Path(spec.weights) if spec.weights else None, "device": spec.device, "precision": spec.precision}
+    if card.gives == "detections":  # no model: the instance task reads a file
+        return factory(**arguments, **spec.options)
+    segmenter = construct(factory, {**arguments, **spec.options}, where=where)
+    try:
+        segmenter.max_batch = card.max_batch
+    except Exception as e:  # it may have slots, or be frozen
+        if getattr(segmenter, "max_batch", None) != card.max_batch:
+            expected = f"an object that can be told max_batch = {card.max_batch}"
+            raise ModelError("a card's model has no place for its batch size", where=where, expected=expected, found=said(e)) from e
+    gives = examine(segmenter, where).gives
+    if (gives == "edges") != (card.gives == "edges"):
+        raise ModelError("a card's model gives something else than the card says", where=where, expected=card.gives, found=gives)
+    return segmenter
+
+
+def _check_options(card: cards.ModelCard, factory: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    try:
+        parameters = inspect.signature(factory).parameters
+    except (TypeError, ValueError):  # some builtins have none: the call itself will tell
+        return
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
     known = [n for n in parameters if n not in ("weights", "device", "precision")]
     for key in options:
         if key not in known:
-            raise unknown_name(f"option of model {model}", key, ["weights", *known], where="-M")
+            raise unknown_name(f"option of model {card.id}", key, ["weights", *known], where="-M")
+
+
+def label_of(name: str) -> str:
+    """A model's name as it can stand in the name of a folder."""
+    fits = re.fullmatch(r"[\w][\w .+=-]{0,79}", name) is not None and name == name.strip(" .")
+    return name if fits else _slug(name)
 
 
 def _slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_]+", "_", text).strip("_").lower() or "model"
+    return re.sub(r"[^A-Za-z0-9_]+", "_", text).strip("_").lower()[:80] or "model"  # part of a folder's name

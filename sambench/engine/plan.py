@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sambench import cards, content, fixtures, provenance, tasks
-from sambench.engine.models import ResolvedModel
+from sambench.engine.models import ResolvedModel, build
 from sambench.engine.shards import storage_error
 from sambench.errors import DataMissingError, RunError, UsageError
 from sambench.loaders.open import open_dataset
@@ -159,13 +160,57 @@ def check_target(task: tasks.Task, target: Target) -> None:
         )
 
 
-def plan_cell(task: tasks.Task, model: ResolvedModel, target: Target, *, out: Path, limit: int | None) -> CellSpec:
-    """Identity and directories of one cell. Nothing is written."""
+def wants_logits(task: tasks.Task) -> bool:
+    """Whether the task as it is set asks for more than boolean masks."""
+    return bool(getattr(task, "wants_logits", False))
+
+
+def fit_task(task: tasks.Task, model: ResolvedModel) -> tuple[tasks.Task, str]:
+    """The task as it can be put to this model, and what must be said of it. Raises UsageError where it cannot be put to it.
+
+    A model of which nothing is known, and which has no weights to load, is built and tried.
+    """
+    if not wants_logits(task):
+        return task, ""
+    logits = model.logits
+    if logits is None and model.card is not None and model.card.weights is None and not model.card.uses_torch:
+        from sambench.engine.describe import gives_logits
+
+        logits = gives_logits(build(model.spec))
+    if logits is not False:
+        return task, ""
+    fitted: tuple[tasks.Task, str] = task.without_logits(model.id)  # type: ignore[attr-defined]
+    return fitted
+
+
+def plan_cell(
+    task: tasks.Task, model: ResolvedModel, target: Target, *, out: Path, limit: int | None
+) -> tuple[CellSpec, str]:
+    """Identity and directories of one cell, and what must be said of them. Nothing is written."""
     run = {"task": task.identity(), "model": model.identity}
     identity = {**run, "dataset": target.identity()}
     run_dir = out / f"{task.name}-{model.id}-{provenance.digest(run)[:8]}"
+    same, note = _same_run(run_dir, task, model), ""
+    if same is not None:
+        note = f"{model.id}: the same model has been evaluated before, under another name; its results are in {same}"
+        run_dir = same
     cell_dir = run_dir / f"{target.card.id}-{provenance.digest(identity['dataset'])[:8]}"
-    return CellSpec(task, model, target, run_dir, cell_dir, provenance.digest(identity)[:16], identity, limit)
+    return CellSpec(task, model, target, run_dir, cell_dir, provenance.digest(identity)[:16], identity, limit), note
+
+
+def _same_run(run_dir: Path, task: tasks.Task, model: ResolvedModel) -> Path | None:
+    """The directory of the same task and model under another label, where this label has none."""
+    if "id" in model.identity or run_dir.exists():
+        return None
+    wanted = {**model.identity, "id": None, "name": None}
+    for other in sorted(run_dir.parent.glob(f"{task.name}-*-{run_dir.name[-8:]}")):
+        try:
+            record = json.loads((other / "model.json").read_text(encoding="utf-8"))
+            if {**record["model"], "id": None, "name": None} == wanted:
+                return other
+        except (OSError, ValueError, TypeError, KeyError):  # of another version, or damaged: not the same
+            continue
+    return None
 
 
 def prepare_out(out: Path) -> None:

@@ -6,17 +6,31 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sambench import cards, tasks
 from sambench.content import telling
 from sambench.engine import cells, local
 from sambench.engine.models import ModelSpec, ResolvedModel, gives_of, notes_on, resolve
-from sambench.engine.plan import CellSpec, Missing, Target, check_model, check_target, find_targets, plan_cell, prepare_out
+from sambench.engine.plan import (
+    CellSpec,
+    Missing,
+    Target,
+    check_model,
+    check_target,
+    find_targets,
+    fit_task,
+    plan_cell,
+    prepare_out,
+    wants_logits,
+)
 from sambench.engine.worker import CellJob, Job, single_threaded, work
 from sambench.errors import DataMissingError, RunError, UsageError
+
+if TYPE_CHECKING:
+    from sambench.engine.describe import Described
 
 DEFAULT_OUT = "runs"
 DEFAULT_MODEL = "sam_nano"
@@ -107,11 +121,7 @@ def plan(request: Request, on_event: OnEvent = _ignore) -> Plan:
     models = [_resolve(name, options, request, on_event) for name, options in request.models]
     for model in models:
         check_model(task, model.id, model.gives)
-    out = Path(request.out)
-    notes = [n for m in models for t in targets for n in notes_on(m, t.dataset, t.subset.image_ids[: request.limit])]
-    notes += [f"{t.card.id}: {n}" for t in targets for n in tasks.notes_on(task, t.dataset)]
-    planned = [plan_cell(task, m, t, out=out, limit=request.limit) for m in models for t in targets]
-    return Plan(request, tuple(planned), tuple(missing), tuple(s.id for s in suites), tuple(notes))
+    return _planned(task, request, models, targets, missing, suites)
 
 
 def _find(task: tasks.Task, request: Request) -> tuple[list[Target], list[Missing], list[cards.SuiteCard]]:
@@ -138,6 +148,8 @@ def _resolve(name: str, options: Mapping[str, Any], request: Request, on_event: 
     model = resolve(name, options, device=request.devices[0], precision=request.precision, progress=progress)
     if model.identity:
         return model
+    task = tasks.build(request.task, request.settings)
+    model = replace(model, spec=replace(model.spec, probe=wants_logits(task)))
     prepare_out(Path(request.out))
     try:
         return local.describe(model, Path(request.out) / ".logs")
@@ -262,20 +274,40 @@ def execute_in_process(planned: Plan, segmenter: Any, on_event: OnEvent = _ignor
     return Outcome(planned, records, False)
 
 
-def plan_object(request: Request, segmenter: Any, name: str) -> Plan:
-    """The plan for a model object: its identity is its own `identity`, and a hash of its torch weights."""
-    from sambench.engine.describe import describe
+def plan_object(request: Request, segmenter: Any, name: str, found: Described) -> Plan:
+    """The plan for a model object. name: its label; what it is made of, and nothing else, identifies it."""
+    from sambench.engine.models import label_of
 
-    spec = ModelSpec(
-        f"object:{name}", {}, str(getattr(segmenter, "device_kind", "cpu")), str(getattr(segmenter, "precision", "fp32"))
-    )
-    found = describe(segmenter, spec)
-    identity = {"id": name, "object": found["identity"], **{k: found[k] for k in ("max_batch", "precision", "device_kind")}}
-    model = ResolvedModel(spec, name, name, identity, True, gives=found["gives"])
+    spec = ModelSpec(f"object:{name}", {}, found.device_kind, found.attributes.precision)
+    identity = {"object": found.identity, "max_batch": found.attributes.max_batch, "precision": found.attributes.precision}
+    identity["device_kind"] = found.device_kind
+    if not found.reusable:
+        identity["once"] = uuid.uuid4().hex
+    gives, notes = found.attributes.gives, tuple(f"{name}: {n}" for n in found.notes)
+    model = ResolvedModel(spec, label_of(name), name, identity, True, gives=gives, logits=found.logits, notes=notes)
     task = tasks.build(request.task, request.settings)
     check_model(task, name, model.gives)
     targets, missing, suites = _find(task, request)
-    out = Path(request.out)
-    notes = [f"{t.card.id}: {n}" for t in targets for n in tasks.notes_on(task, t.dataset)]
-    planned = [plan_cell(task, model, t, out=out, limit=request.limit) for t in targets]
-    return Plan(request, tuple(planned), tuple(missing), tuple(s.id for s in suites), tuple(notes))
+    return _planned(task, request, [model], targets, missing, suites)
+
+
+def _planned(
+    task: tasks.Task,
+    request: Request,
+    models: Sequence[ResolvedModel],
+    targets: Sequence[Target],
+    missing: Sequence[Missing],
+    suites: Sequence[cards.SuiteCard],
+) -> Plan:
+    out, planned = Path(request.out), []
+    notes = [n for m in models for n in m.notes]
+    notes += [n for m in models for t in targets for n in notes_on(m, t.dataset, t.subset.image_ids[: request.limit])]
+    notes += [f"{t.card.id}: {n}" for t in targets for n in tasks.notes_on(task, t.dataset)]
+    for model in models:
+        fitted, note = fit_task(task, model)
+        notes += [f"{model.id}: {note}"] if note else []
+        for target in targets:
+            cell, note = plan_cell(fitted, model, target, out=out, limit=request.limit)
+            notes += [note] if note else []
+            planned.append(cell)
+    return Plan(request, tuple(planned), tuple(missing), tuple(s.id for s in suites), tuple(dict.fromkeys(notes)))

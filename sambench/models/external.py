@@ -6,8 +6,8 @@ prompts)`, or for the edge task with `edges(image)`; see :class:`sambench.types.
 and for the optional attributes. The file's folder is put at the end of `sys.path`, so that it can import what lies
 beside it.
 
-Identity: sha256 of the file that holds the factory, and whatever the object's own `identity` says. Files that it
-imports in turn are not followed: a model that depends on them should name their versions in its `identity`.
+Identity: sha256 of the file that holds the factory and of what it imports from its own folder or package (`sambench.sources`), a
+hash of the object that it builds (`engine.fingerprint`), and whatever the object's own `identity` says.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ import importlib.util
 import inspect
 import keyword
 import sys
-import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from sambench.errors import ModelError, SambenchError, near_names
+from sambench.contract import construct, went_wrong
+from sambench.errors import ModelError, SambenchError, near_names, shown
+from sambench.sources import local_sources
 
 PREFIX = "python:"
 _FORM = "python:path/to/file.py:factory or python:package.module:factory"
@@ -54,9 +55,13 @@ def parse_spec(spec: str) -> Spec:
         if not all(part.isidentifier() for part in target.split(".")):
             raise ModelError("a model's place is not readable", where=spec, expected=_FORM, found=f"module {target!r}")
         return Spec(spec, None, target, factory)
-    file = Path(target).expanduser()
-    if not file.is_file():
-        found = "a folder" if file.is_dir() else "no such file"
+    try:
+        file = Path(target).expanduser()
+        there, found = file.is_file(), "a folder" if file.is_dir() else "no such file"
+    except (OSError, ValueError, RuntimeError) as e:  # longer than a file system takes, a NUL, an unknown ~user
+        reason = (e.strerror if isinstance(e, OSError) else None) or str(e)
+        raise ModelError("a model's file cannot be read", where=shown(target), expected="a Python file", found=reason) from e
+    if not there:
         beside = [p.name for p in file.parent.glob("*.py")] if file.parent.is_dir() else []
         near = [str(file.parent / name) for name in near_names(file.name, beside)]
         remedy = f"did you mean {' or '.join(near)}?" if near else "check the path"
@@ -72,12 +77,17 @@ def check_spec(spec: str) -> str:
 
 def source_sha256(spec: str) -> str:
     """sha256 hex of the file that holds the factory. Raises ModelError if there is no such file."""
-    parsed = parse_spec(spec)
-    file = parsed.file if parsed.file is not None else _module_file(parsed)
+    file = _file_of(parse_spec(spec))
     try:
         return hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as e:
         raise ModelError("a model's file cannot be read", where=file, found=e.strerror or repr(e)) from e
+
+
+def imported_sources(spec: str) -> dict[str, Path]:
+    """Files that the factory's file imports from its own folder or package, by name in it. Best asked once the model is built."""
+    parsed = parse_spec(spec)
+    return local_sources(_file_of(parsed), parsed.module if parsed.file is None else "")
 
 
 def load_python_model(
@@ -92,12 +102,7 @@ def load_python_model(
     module = _import(parsed)
     factory = _factory(parsed, module)
     arguments = _arguments(parsed, factory, dict(options), device, precision)
-    try:
-        model = factory(**arguments)
-    except (Exception, SystemExit) as e:
-        raise _went_wrong("a model's factory raised an exception", parsed, e) from e
-    _check_methods(parsed, model)
-    return model
+    return construct(factory, arguments, where=spec, file=parsed.file)
 
 
 def _import(spec: Spec) -> ModuleType:
@@ -140,7 +145,7 @@ def _factory(spec: Spec, module: ModuleType) -> Callable[..., Any]:
         f"a model's module has no factory {spec.factory!r}",
         where=spec.file or spec.module,
         expected="a function that returns the model",
-        found=f"{spec.factory} = {factory!r:.80}" if factory is not None else f"functions: {', '.join(sorted(names))}",
+        found=f"{spec.factory} = {shown(repr(factory))}" if factory is not None else f"functions: {', '.join(sorted(names))}",
         remedy=choice or "name one of its functions after the last colon",
     )
 
@@ -193,47 +198,12 @@ def _first_device() -> str:
     return "cuda:0" if torch is not None and torch.cuda.is_available() else "cpu"
 
 
-def _check_methods(spec: Spec, model: object) -> None:
-    if isinstance(model, type):
-        raise ModelError(
-            "a model's factory returned a class, not an object of it",
-            where=spec.text,
-            found=model.__name__,
-            remedy=f"return {model.__name__}(...)",
-        )
-    detector = callable(getattr(model, "edges", None)) and not hasattr(model, "decode")
-    for name, arguments in (("edges", "image"),) if detector else (("encode", "image"), ("decode", "state, prompts")):
-        method = getattr(model, name, None)
-        if not callable(method):
-            raise ModelError(
-                f"a model has no method {name!r}",
-                where=spec.text,
-                expected="an object with encode(image) and decode(state, prompts), or edges(image)",
-                found=f"{type(model).__name__}, with {', '.join(_methods(model)) or 'no methods'}",
-                remedy="see sambench.types.Segmenter",
-            )
-        try:
-            inspect.signature(method).bind(*arguments.split(", "))
-        except TypeError as e:
-            raise ModelError(
-                f"a model's {name} takes other arguments",
-                where=spec.text,
-                expected=f"{name}({arguments})",
-                found=f"{name}{inspect.signature(method)}",
-                remedy="see sambench.types.Segmenter",
-            ) from e
-        except ValueError:  # no signature to be had
-            continue
-
-
-def _methods(model: object) -> list[str]:
-    return sorted(n for n in dir(type(model)) if not n.startswith("_") and callable(getattr(type(model), n)))[:8]
-
-
-def _module_file(spec: Spec) -> Path:
+def _file_of(spec: Spec) -> Path:
+    if spec.file is not None:
+        return spec.file
     try:
         found = importlib.util.find_spec(spec.module)
-    except (ImportError, ValueError, AttributeError) as e:
+    except (Exception, SystemExit) as e:  # of a package that it lies in
         raise _went_wrong("a model's module cannot be imported", spec, e) from e
     if found is None or not found.origin or not Path(found.origin).is_file():
         raise ModelError("a model's module has no file", where=spec.text, found=f"module {spec.module!r}")
@@ -241,25 +211,7 @@ def _module_file(spec: Spec) -> Path:
 
 
 def _went_wrong(message: str, spec: Spec, error: BaseException) -> SambenchError:
-    """What was raised and where: the last line of the user's file that was at work, and the innermost line if it is
-    another.
-    """
-    if isinstance(error, SambenchError):
-        return error
-    frames = [f"{f.filename}:{f.lineno}" for f in traceback.extract_tb(error.__traceback__)]
-    own = [f for f in frames if spec.file is not None and f.startswith(f"{spec.file}:")]
-    if isinstance(error, SyntaxError) and error.filename:
-        places = [f"{error.filename}:{error.lineno}"]
-    else:
-        places = list(dict.fromkeys([*own[-1:], *frames[-1:]]))
-    remedy = "mend it, or give it what it misses"
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        itself = spec.file is None and f"{spec.module}.".startswith(f"{error.name}.")
-        remedy = "check the module's name and PYTHONPATH" if itself else f"install {error.name!r} in this environment"
-    raised = " from ".join(places)
-    return ModelError(
-        message,
-        where=f"{spec.text}, raised at {raised}" if raised else spec.text,
-        found=f"{type(error).__name__}: {error}",
-        remedy=remedy,
-    )
+    remedy = None
+    if isinstance(error, ModuleNotFoundError) and spec.file is None and f"{spec.module}.".startswith(f"{error.name}."):
+        remedy = "check the module's name and PYTHONPATH"
+    return went_wrong(message, error, where=spec.text, file=spec.file, remedy=remedy)

@@ -7,12 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
-
 from sambench import masks
-from sambench.candidates import as_masks
-from sambench.errors import ModelError
-from sambench.types import Instance, Masks, Prediction, Prompt, Sample, Segmenter
+from sambench.answers import as_predictions
+from sambench.contract import max_batch_of
+from sambench.types import Instance, Prediction, Prompt, Sample, Segmenter
 
 SaveMasks = Literal["scored", "none"]
 # Boundary measures of every row: Cheng et al.'s 2 % of the diagonal, and HQ-SAM's strict 1 %.
@@ -43,14 +41,16 @@ class Encoded:
 
     @property
     def max_batch(self) -> int:
-        return int(getattr(self.segmenter, "max_batch", 64))
+        return max_batch_of(self.segmenter)
 
     def decode(self, prompts: list[Prompt]) -> tuple[list[Prediction], float]:
         """Predictions for one batch of prompts, checked, and the milliseconds that one prompt took on average."""
         start = time.perf_counter()
         answers = self.segmenter.decode(self.state, prompts)
         each_ms = (time.perf_counter() - start) * 1e3 / len(prompts)
-        return check_predictions(answers, len(prompts), self.sample), each_ms
+        sample = self.sample
+        where = f"image {sample.image_id!r} of {sample.dataset}"
+        return as_predictions(answers, len(prompts), sample.height, sample.width, where=where), each_ms
 
 
 def encode(segmenter: Segmenter, sample: Sample) -> Encoded:
@@ -59,39 +59,6 @@ def encode(segmenter: Segmenter, sample: Sample) -> Encoded:
     start = time.perf_counter()
     state = segmenter.encode(image)
     return Encoded(segmenter, sample, state, (time.perf_counter() - start) * 1e3)
-
-
-def check_predictions(answers: Any, n: int, sample: Sample) -> list[Prediction]:
-    """What a model returned, as predictions whose masks are `Masks`. Raises ModelError where it breaks the contract."""
-    if not isinstance(answers, Sequence) or len(answers) != n:
-        found = f"{len(answers)} answers" if isinstance(answers, Sequence) else type(answers).__name__
-        raise _broken_contract(sample, f"a list of {n} predictions, one per prompt", found)
-    out = []
-    for answer in answers:
-        if not hasattr(answer, "masks") or not hasattr(answer, "scores"):
-            raise _broken_contract(sample, "objects with .masks and .scores", type(answer).__name__)
-        found_masks: Masks = as_masks(answer.masks, sample.height, sample.width)
-        scores = np.asarray(answer.scores, np.float32).reshape(-1)
-        carry = getattr(answer, "carry", None)
-        if not len(found_masks) or len(scores) != len(found_masks):
-            found = f"{len(found_masks)} masks, {len(scores)} scores"
-            raise _broken_contract(sample, "at least one mask, and one score a mask", found)
-        if np.isnan(scores).any():  # the best of them would be any of them
-            raise _broken_contract(sample, "scores that are numbers", "NaN")
-        if carry is not None and len(carry) != len(found_masks):
-            raise _broken_contract(sample, "one carry a mask, or None", f"{len(carry)} carries")
-        out.append(Prediction(found_masks, scores, carry))
-    return out
-
-
-def _broken_contract(sample: Sample, expected: str, found: str) -> ModelError:
-    return ModelError(
-        "decode() broke its contract",
-        where=f"image {sample.image_id!r} of {sample.dataset}",
-        expected=expected,
-        found=found,
-        remedy="mend the model: see sambench.types.Segmenter",
-    )
 
 
 @dataclass

@@ -15,6 +15,7 @@ import numpy as np
 
 from sambench.automatic import AutomaticMask, AutomaticSettings, Decode, automatic_masks
 from sambench.automatic_crops import Crop
+from sambench.contract import max_batch_of
 from sambench.errors import UsageError, unknown_name
 from sambench.metrics import proposals as metric
 from sambench.metrics.bootstrap import mean_intervals
@@ -125,6 +126,24 @@ class ProposalTask:
             settings.pop("stability_offset")
         return {"protocol": self.protocol, **settings}
 
+    @property
+    def wants_logits(self) -> bool:
+        """Whether stability ranks or filters, which masks without logits do not have."""
+        return self.settings.rank == "mean" or self.settings.stability > 0
+
+    def without_logits(self, model: str) -> tuple[ProposalTask, str]:
+        """The task for a model whose masks have no logits, and a note. Raises UsageError where stability is to filter."""
+        if self.settings.stability > 0:
+            raise UsageError(
+                f"model {model!r} gives masks without logits, which have no stability to filter by",
+                where="--stability",
+                expected="0, or a model that returns logits (sambench.candidates.LogitMasks)",
+                found=self.settings.stability,
+                remedy="leave the flag out",
+            )
+        note = "its masks have no logits, so proposals are ranked by predicted IoU alone (--rank iou)"
+        return replace(self, settings=replace(self.settings, rank="iou")), note
+
     def rows(self, sample: Sample, model: Segmenter | ProposalSource, context: Context, /) -> list[dict[str, Any]]:
         """The proposals, best first (none where the run keeps no masks), then the objects in dataset order."""
         if not sample.instances:  # nothing to find
@@ -146,7 +165,7 @@ class ProposalTask:
             return Ranked([dict(r) for r in given.rles], [{"score": float(s)} for s in given.scores])
         decode_ms = 0.0
         encode_ms = 0.0
-        max_batch = int(getattr(model, "max_batch", 64))
+        max_batch = max_batch_of(model)
 
         def look(_: Crop) -> Decode:
             nonlocal encode_ms

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from sambench.errors import CheckpointError
-from sambench.models.checkpoints import Signature, load_into, read_content, state_dict_in
+from sambench.models.checkpoints import Signature, load_into, state_dict_in
+from sambench.models.families import SIGNATURES
+from sambench.models.weight_files import read_content
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -45,7 +47,8 @@ def stored_in(content: Any, *, key: str | None = None, strip_prefix: str | None 
     """What `read` finds in a file's content."""
     whole = isinstance(content, Mapping) and {"state_dict", "config"} <= set(content)
     config = parse_config(content["config"], where) if whole else ("", {})
-    state = state_dict_in(content, key="state_dict" if key is None and whole else key, strip_prefix=strip_prefix, where=where)
+    key = "state_dict" if key is None and whole else key
+    state = state_dict_in(content, key=key, strip_prefix=strip_prefix, where=where, architectures=SIGNATURES)
     return Stored(state, *config)
 
 

@@ -71,6 +71,10 @@ SIGNATURES: Mapping[str, Signature] = MappingProxyType(
         "sam_hq_vit_tiny": {**_TINY_VIT, **_FOUR_MASKS, **_HQ},
         "a transformers SamModel": {**_FOUR_MASKS, "shared_image_embedding.positional_embedding": (2, 128)},
         "SAM 2": {"sam_mask_decoder.mask_tokens.weight": (4, 256), "sam_mask_decoder.iou_token.weight": (1, 256)},
+        "sam_nano": {
+            "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix": (2, 64),
+            "image_encoder.attention.0.norm1.bias": (192,),
+        },
         "a mask decoder alone, such as HQ-SAM's training starts from and ends in": {"mask_tokens.weight": (4, PROMPT_DIM)},
     }
 )
@@ -121,7 +125,7 @@ def state_of(
 ) -> tuple[Mapping[str, Tensor] | None, object]:
     """A checkpoint file's state dict, or the given one, or None; and what to call it in an error. Raises CheckpointError."""
     if isinstance(weights, Path):
-        return load_state_dict(weights, key=key, strip_prefix=strip_prefix), weights
+        return load_state_dict(weights, key=key, strip_prefix=strip_prefix, architectures=SIGNATURES), weights
     return weights, "the given state dict"
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sambench.models.checkpoints import load_into, load_state_dict
+from sambench.models.checkpoints import load_into
+from sambench.models.sam.build import SIGNATURES, state_of
 from sambench.models.sam.model import Sam
 from sambench.models.sam.nano_decoder import N_AFFINITIES, NanoDecoder
 from sambench.models.sam.nano_encoder import NanoEncoder
@@ -115,18 +116,31 @@ class NanoSegmenter(SamSegmenter):
         return self.model.mask_decoder.predict(decoder, sparse, dense, maps, alike, chosen)
 
 
-def build_nano(weights: Path | Mapping[str, Tensor] | None) -> NanoSam:
-    """The bare module, in evaluation mode: from a file, from a state dict, or (None) with fresh weights. Raises CheckpointError."""
+def build_nano(
+    weights: Path | Mapping[str, Tensor] | None, *, key: str | None = None, strip_prefix: str | None = None
+) -> NanoSam:
+    """The bare module, in evaluation mode: from a file, from a state dict, or (None) with fresh weights.
+
+    key, strip_prefix: where in the file the state dict is (`checkpoints.load_state_dict`). Raises CheckpointError.
+    """
     model = NanoSam().eval()
-    if weights is not None:
-        where: object = weights if isinstance(weights, Path) else "the given state dict"
-        load_into(model, load_state_dict(weights) if isinstance(weights, Path) else weights, where=where)
+    state, where = state_of(weights, key=key, strip_prefix=strip_prefix)
+    if state is not None:
+        load_into(model, state, where=where, architectures=SIGNATURES)
     for parameter in model.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return model
 
 
-def sam_nano(*, weights: Path | None = None, device: str = "cpu", precision: str = "fp32") -> NanoSegmenter:
-    """Factory of the card `sam_nano`. weights: None is the file in the package."""
-    return NanoSegmenter(build_nano(weights or WEIGHTS), name="sam_nano", device=device, precision=precision)
+def sam_nano(
+    *,
+    weights: Path | None = None,
+    device: str = "cpu",
+    precision: str = "fp32",
+    key: str | None = None,
+    strip_prefix: str | None = None,
+) -> NanoSegmenter:
+    """Factory of the card `sam_nano`. weights: None is the file in the package. key, strip_prefix: as for SAM."""
+    model = build_nano(weights or WEIGHTS, key=key, strip_prefix=strip_prefix)
+    return NanoSegmenter(model, name="sam_nano", device=device, precision=precision)

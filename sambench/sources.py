@@ -1,0 +1,99 @@
+"""The Python files that a module of somebody else's is made of: itself, and what it imports from its own folder or package.
+
+Found in two ways. Statically: the `import` statements of each file, also those inside functions, followed as long as they lead
+to files of the folder. Dynamically: modules that are loaded and whose file lies there, which also finds what `importlib` was asked
+for. Installed packages, the standard library and sambench itself are no part of it, nor is what is imported by a computed name
+later on.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+_OWN = Path(__file__).resolve().parent
+_INSTALLED = ("site-packages", "dist-packages")
+
+
+def local_sources(file: Path, module: str = "", *, loaded: bool = True) -> dict[str, Path]:
+    """Files by their name in the folder or package, as 'helper.py' or 'package/part.py'; `file` itself is not among them.
+
+    module: the dotted name under which `file` is imported; '' or a bare name: a file of its own, whose neighbours count. Of a
+    module in a package it is the package that counts. loaded: look at the modules that are loaded, too.
+    """
+    file = file.resolve()
+    depth = module.count(".") + (file.name == "__init__.py")
+    root = file.parents[depth] if module and depth else file.parent
+    package = module.partition(".")[0] if module and depth else ""
+    if not package and _is_installed(file):
+        return {}
+    found: dict[Path, None] = {}
+    queue = [file, *(_loaded(root, package) if loaded else ())]
+    while queue:
+        at = queue.pop()
+        if at in found or (package and not at.is_relative_to(root / package)):
+            continue
+        found[at] = None
+        queue += [Path(os.path.normpath(p)) for p in _imported(at, root)]  # a link counts where it stands
+    base = root / package
+    return {p.relative_to(base).as_posix(): p for p in sorted(found) if p != file and p.is_relative_to(base)}
+
+
+def _imported(file: Path, root: Path) -> Iterator[Path]:
+    """Files of `root` that the import statements of a file lead to; none of what is no Python."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from _files_of(alias.name.split("."), root)
+        elif isinstance(node, ast.ImportFrom):
+            start = root if not node.level else file.parent.joinpath(*[".."] * (node.level - 1))
+            parts = node.module.split(".") if node.module else []
+            for alias in node.names:
+                yield from _files_of([*parts, alias.name], start)
+            yield from _files_of(parts, start)
+
+
+def _files_of(parts: list[str], start: Path) -> Iterator[Path]:
+    """`a.b.c`: the package files on the way, and the module at its end, as far as they exist."""
+    at = start
+    for part in parts:
+        for candidate in (at / f"{part}.py", at / part / "__init__.py"):
+            if candidate.is_file() and not candidate.resolve().is_relative_to(_OWN):
+                yield candidate
+        at = at / part
+
+
+def _loaded(root: Path, package: str) -> Iterable[Path]:
+    for module in list(sys.modules.values()):
+        name = getattr(module, "__file__", None)
+        if not isinstance(name, str) or not name:
+            continue
+        path = Path(os.path.abspath(name))
+        if path.is_relative_to(root / package if package else root) and path.is_file():
+            outside = path.resolve().is_relative_to(_OWN) or (not package and _is_installed(path))
+            if not outside and module.__name__ != "__main__":
+                yield path
+
+
+def _is_installed(path: Path) -> bool:
+    """Whether a file belongs to an installed package or the standard library."""
+    if any(part in _INSTALLED for part in path.parts):
+        return True
+    places = (sysconfig.get_paths()[k] for k in ("stdlib", "platstdlib"))
+    return any(path.is_relative_to(Path(p).resolve()) for p in places)
+
+
+def is_own_code(file: str | None) -> bool:
+    """Whether code of that file is the user's: not sambench's, not installed, not the standard library's. Without a file it is."""
+    if not file or file.startswith("<"):
+        return not (file or "").startswith("<frozen")
+    path = Path(file)
+    return not path.is_relative_to(_OWN) and not _is_installed(path)
