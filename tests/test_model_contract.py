@@ -316,6 +316,7 @@ def test_tensors_that_are_no_weights_are_refused_by_name(tensor: torch.Tensor, t
     assert torch.equal(module.weight, before)
 
 
+@pytest.mark.filterwarnings("ignore:torch.quantize")
 def test_quantized_weights_are_refused_and_counters_are_taken() -> None:
     quantized = torch.quantize_per_tensor(torch.ones(2, 3), 0.1, 0, torch.qint8)
     with pytest.raises(CheckpointError, match="quantized"):
