@@ -23,7 +23,7 @@ from sambench.automatic_held import Held, check_logits, hold
 from sambench.contract import max_batch_of
 from sambench.errors import UsageError, unknown_name
 from sambench.masks import RLE, Region
-from sambench.prompts import point_grid
+from sambench.prompts import MAX_GRID, point_grid
 from sambench.types import Prediction, Prompt, Segmenter, UInt8Array
 
 Decode = Callable[[list[Prompt]], Sequence[Prediction]]
@@ -64,7 +64,7 @@ class AutomaticSettings:
             raise unknown_name("clean-up", self.cleanup, CLEANUPS, where="--cleanup")
         share = self.max_image_share
         for name, fits, expected in (
-            ("grid", self.grid >= 1, "a number of points a side from 1 on"),
+            ("grid", 1 <= self.grid <= MAX_GRID, f"a number of points a side from 1 to {MAX_GRID}"),
             ("pred_iou", self.pred_iou >= 0, "a number from 0 on; 0 turns the filter off"),
             ("stability", 0 <= self.stability <= 1, "an IoU from 0 to 1; 0 turns the filter off"),
             ("stability_offset", self.stability_offset > 0, "a logit above 0"),

@@ -7,17 +7,18 @@ function returning a folder), and at explicit paths ending in `.toml`. Two cards
 
 from __future__ import annotations
 
+import shlex
 import sys
-import tomllib
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from sambench import content, paths
 from sambench.errors import CardError, near_names, said, unknown_name
 from sambench.sources import local_sources
+from sambench.values import short, toml_file
 
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]*$")]
 EntryPoint = Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
@@ -25,6 +26,25 @@ EntryPoint = Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Named(_Frozen):
+    """A card that commands name: by its id, or by the path of its file."""
+
+    id: Id
+    _given: str = PrivateAttr("")
+    _released: bool = PrivateAttr(True)
+
+    @property
+    def named(self) -> str:
+        """How a command names it, quoted for a shell: its id, or the path as it was given."""
+        return shlex.quote(self._given or self.id)
+
+    @property
+    def released(self) -> bool:
+        """Whether it comes with sambench or an installed package, and so speaks of a release that others have too; False for a card
+        in `$SAMBENCH_HOME/cards` or given by its path."""
+        return self._released
 
 
 class RemoteFile(_Frozen):
@@ -97,11 +117,10 @@ class Variant(_Frozen):
     options: dict[str, Any] = {}
 
 
-class DatasetCard(_Frozen):
+class DatasetCard(_Named):
     """One dataset. Hashed into identities: id, reader, revision and the options in force; the rest is prose."""
 
     kind: Literal["dataset"] = "dataset"
-    id: Id
     name: str
     reader: EntryPoint
     revision: int = 1
@@ -191,7 +210,7 @@ class Published(_Frozen):
     remark: str = ""
 
 
-class ModelCard(_Frozen):
+class ModelCard(_Named):
     """One model. Hashed into identities: id, revision, the factory (`entry_identity`), max_batch, the options, the weights' sha256.
 
     factory is `module:function`, called as `factory(weights=Path | None, device=str, precision=str, **options)`.
@@ -200,7 +219,6 @@ class ModelCard(_Frozen):
     """
 
     kind: Literal["model"] = "model"
-    id: Id
     name: str
     factory: EntryPoint
     revision: int = 1
@@ -220,6 +238,7 @@ class ModelCard(_Frozen):
     notes: str = ""
 
 
+_FOLDERS: dict[Literal["dataset", "model"], paths.CardKind] = {"dataset": "datasets", "model": "baselines"}
 Card = DatasetCard | SuiteCard | BoxesCard | ModelCard
 C = TypeVar("C", DatasetCard, SuiteCard, BoxesCard, ModelCard)
 _KINDS: dict[str, type[DatasetCard] | type[SuiteCard] | type[BoxesCard] | type[ModelCard]] = {
@@ -232,12 +251,7 @@ _KINDS: dict[str, type[DatasetCard] | type[SuiteCard] | type[BoxesCard] | type[M
 
 def read_card(path: Path, default_kind: Literal["dataset", "model"]) -> Card:
     """One card file. Raises CardError that names the file, the key and near names of unknown keys."""
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise CardError("a card cannot be read", where=path, found=e.strerror or repr(e)) from e
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise CardError("a card is not valid TOML", where=path, found=str(e), remedy="mend the file") from e
+    raw = toml_file(path, "a card", CardError)
     kind = raw.get("kind", default_kind)
     if not isinstance(kind, str) or kind not in _KINDS:
         raise CardError("a card has an unknown kind", where=path, expected=" or ".join(_KINDS), found=repr(kind))
@@ -264,12 +278,12 @@ def _explain(e: ValidationError, model: type[BaseModel], path: Path) -> CardErro
             f"a card has an unknown key {key!r}",
             where=path,
             expected="only keys that the schema knows",
-            found=repr(first["input"]),
+            found=short(first["input"]),
             remedy=f"did you mean {' or '.join(map(repr, near))}?" if near else "remove it",
         )
     if first["type"] == "missing":
         return CardError(f"a card lacks the key {key!r}", where=path, remedy=f"add {key} = ... (see CONTRIBUTING.md)")
-    return CardError(f"a card's {key!r} does not fit", where=path, expected=first["msg"], found=repr(first["input"]))
+    return CardError(f"a card's {key!r} does not fit", where=path, expected=first["msg"], found=short(first["input"]))
 
 
 def _folders(kind: Literal["datasets", "baselines"]) -> list[Path]:
@@ -280,7 +294,7 @@ def _folders(kind: Literal["datasets", "baselines"]) -> list[Path]:
     for entry in metadata.entry_points(group=group):
         try:
             folders.append(Path(entry.load()()))
-        except Exception as e:
+        except (Exception, SystemExit) as e:
             raise CardError(f"the plug-in {entry.name!r} does not give a folder of cards", where=entry.value, found=repr(e)) from e
     return folders
 
@@ -294,9 +308,11 @@ def _discover_in(kind: Literal["datasets", "baselines"], folders: tuple[Path, ..
     found: dict[str, tuple[Card, Path]] = {}
     named: dict[str, Path] = {}  # ids and aliases, which share one space of names
     for folder in folders:
-        for path in sorted(folder.glob("*.toml")) if folder.is_dir() else ():
+        for path in paths.listed(folder, ".toml"):
             card = read_card(path, "dataset" if kind == "datasets" else "model")
             _check_kind(card, ("dataset", "suite", "boxes") if kind == "datasets" else ("model",), path)
+            if isinstance(card, _Named):
+                card._released = folder != paths.home() / "cards" / kind
             for name in (card.id, *(card.aliases if isinstance(card, SuiteCard) else ())):
                 if name in named:
                     where = f"{named[name]} and {path}"
@@ -338,7 +354,7 @@ def model_cards() -> dict[str, ModelCard]:
 
 def dataset_card(name: str) -> DatasetCard:
     """By id, or by the path of a card file. Raises UsageError with near names."""
-    card = _by_path(name, "dataset") if name.endswith(".toml") else dataset_cards().get(name)
+    card = _by_path(name, "dataset") if is_path(name) else dataset_cards().get(name)
     if isinstance(card, DatasetCard):
         return card
     raise unknown_name("dataset", name, [*dataset_cards(), *_suite_names()])
@@ -346,10 +362,26 @@ def dataset_card(name: str) -> DatasetCard:
 
 def model_card(name: str) -> ModelCard:
     """By id, or by the path of a card file. Raises UsageError with near names."""
-    card = _by_path(name, "model") if name.endswith(".toml") else model_cards().get(name)
+    card = _by_path(name, "model") if is_path(name) else model_cards().get(name)
     if isinstance(card, ModelCard):
         return card
     raise unknown_name("model", name, model_cards())
+
+
+def is_path(name: str) -> bool:
+    """Whether a card is named by its file, not by its id."""
+    return name.endswith(".toml")
+
+
+def absolute(name: str) -> str:
+    """The name of a card that means the same in every folder: an id as it is, a path absolute."""
+    return str(Path(name).expanduser().absolute()) if is_path(name) else name
+
+
+def split_variant(name: str) -> tuple[str, str | None]:
+    """A card's name and the variant: of `id`, `id:variant`, `PATH.toml` or `PATH.toml:variant`."""
+    source, colon, variant = (name, "", "") if is_path(name) else name.rpartition(":")
+    return (source, variant or None) if colon else (name, None)
 
 
 def suite_card(name: str) -> SuiteCard | None:
@@ -365,11 +397,13 @@ def _by_path(name: str, kind: Literal["dataset", "model"]) -> Card:
     path = Path(name).expanduser()
     card = read_card(path, kind)
     _check_kind(card, (kind,), path)
+    if isinstance(card, _Named):
+        card._given, card._released = name, path.resolve().parent == paths.packaged(_FOLDERS[kind]).resolve()
     return card
 
 
 def load_entry(entry: str, *, where: object) -> Any:
-    """The function or class that `module:name` stands for. Raises CardError naming the card if there is none."""
+    """The object that `module:name` stands for. Raises CardError naming the card if there is none, or it cannot be called."""
     import importlib
 
     module, _, name = entry.partition(":")

@@ -68,7 +68,7 @@ class _Memory:
 
     def flush(self) -> None:
         fresh, self.fresh = self.fresh, []
-        if not fresh:
+        if not fresh or _unwritten.get():
             return
         with contextlib.suppress(sqlite3.Error, OSError):
             self.file.parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,18 @@ class _Memory:
 
 _memories: dict[Path, _Memory] = {}
 _listener: ContextVar[Listener | None] = ContextVar("content_listener", default=None)
+_unwritten: ContextVar[bool] = ContextVar("content_unwritten", default=False)
 _reading: ContextVar[dict[str, str] | None] = ContextVar("content_reading", default=None)
+
+
+@contextlib.contextmanager
+def unwritten() -> Iterator[None]:
+    """Within it hashes are remembered by this process alone: for looking that changes nothing on disk."""
+    token = _unwritten.set(True)
+    try:
+        yield
+    finally:
+        _unwritten.reset(token)
 
 
 def file_sha256(path: Path) -> str:
@@ -182,7 +193,7 @@ def folder_digest(folder: Path) -> str:
     """
     found: list[Path] = []
     seen: set[tuple[int, int]] = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
+    for place, folders, names in paths.walk(folder):
         status = os.stat(place)
         if (status.st_dev, status.st_ino) in seen:  # a link that leads back
             folders.clear()

@@ -243,6 +243,6 @@ def preview(name: str, output: Path, *, n: int = 12, root: Path | None = None) -
 
 
 def _named(name: str) -> tuple[cards.DatasetCard, str | None]:
-    """`id`, `id:variant` or a card's path."""
-    source, _, variant = (name, "", "") if name.endswith(".toml") else name.partition(":")
-    return cards.dataset_card(source), variant or None
+    """`id`, `id:variant`, or a card's path, also with a variant."""
+    source, variant = cards.split_variant(name)
+    return cards.dataset_card(source), variant

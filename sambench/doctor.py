@@ -11,8 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from sambench import cards, fetch, part_file, paths
-from sambench.errors import SambenchError
+from sambench import cards, content, fetch, part_file, paths
+from sambench.errors import SambenchError, system_error
 from sambench.loaders.open import check_layout, find_place, read_roots, roots_file
 from sambench.part_file import human_bytes
 
@@ -45,9 +45,12 @@ def examine() -> list[Check]:
     checks: list[Check] = []
     for name, part in parts:
         try:
-            checks.extend(part())
+            with content.unwritten():
+                checks.extend(part())
         except SambenchError as e:
             checks.append(_failed(name, e))
+        except OSError as e:
+            checks.append(_failed(name, system_error(e)))
         except Exception as e:  # noqa: BLE001 - a broken installation breaks in any way, and the other checks still matter
             checks.append(Check(name, False, f"cannot be examined: {type(e).__name__}: {e}", "mend this before anything else"))
     return checks
@@ -238,7 +241,7 @@ def _weights() -> Iterator[Check]:
         elif part.is_file():
             yield Check(name, None, f"{human_bytes(part.stat().st_size)}{size} in {part}", "the next use goes on with the download")
         else:
-            yield Check(name, None, f"not in the cache{size}; downloaded on first use")
+            yield Check(name, None, f"not in the cache{size}; {fetch.how_to_get(card)}")
 
 
 def _terminal() -> Iterator[Check]:

@@ -7,6 +7,7 @@ without a traceback and exits with :attr:`SambenchError.exit_code`. Anything els
 from __future__ import annotations
 
 import difflib
+import errno
 import re
 from collections.abc import Iterable
 
@@ -103,6 +104,33 @@ def said(error: BaseException) -> str:
     """The name and message of an exception of code that is not ours, for an error message."""
     message = shown(error)
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+_SYSTEM = {
+    errno.ENAMETOOLONG: "give a shorter name or path: most file systems take 255 bytes a name",
+    errno.EACCES: "mend its permissions, or choose another file or folder",
+    errno.EPERM: "mend its permissions, or choose another file or folder",
+    errno.EROFS: "choose a folder that can be written",
+    errno.ENOSPC: "free some space, and issue the same command again",
+    errno.EDQUOT: "free some of your quota, and issue the same command again",
+    errno.EMFILE: "raise the limit of open files (ulimit -n), or use fewer --workers",
+    errno.ENOENT: "check the path; was it moved or removed?",
+    errno.ENOTDIR: "a part of that path is a file: choose another",
+    errno.EISDIR: "name a file, not a folder",
+    errno.ELOOP: "mend the links on that path: they lead in a circle",
+}
+
+
+def system_error(e: OSError) -> RunError:
+    """What the operating system refused, as an error with the path and what to do."""
+    paths = [str(p) for p in (e.filename, e.filename2) if p is not None]
+    shown = [p if len(p) <= 200 else f"{p[:120]}… ({len(p)} characters)" for p in paths]
+    return RunError(
+        "a file or folder cannot be used",
+        where=" and ".join(shown) or None,
+        found=e.strerror or repr(e),
+        remedy=_SYSTEM.get(e.errno or 0, "check the path and its permissions; SAMBENCH_DEBUG=1 shows where it was used"),
+    )
 
 
 def near_names(name: str, known: Iterable[str], n: int = 3) -> list[str]:

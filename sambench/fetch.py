@@ -88,6 +88,11 @@ def cached_weights(card: ModelCard) -> Path:
     return paths.cache() / "weights" / name
 
 
+def how_to_get(card: ModelCard) -> str:
+    """How the weights of a model come onto this machine, in words: by themselves, or by a person."""
+    return "downloaded on first use" if card.weights and card.weights.url else "a person must get them: -M weights=FILE"
+
+
 def check_cached(model: str, weights: Weights, path: Path) -> None:
     """Raise CheckpointError unless the file has the size and the sha256 of the card."""
     size = path.stat().st_size

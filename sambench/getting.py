@@ -96,8 +96,8 @@ class Offer:
         lines += [f"    {i}. {step}" for i, step in enumerate(access.steps, 1)]
         if access.files:
             names = ", ".join(f.file for f in self.by_hand)
-            lines.append(f"  then: sambench data get {card.id} --from FOLDER, with {names} in it; it is unpacked for you")
-        lines.append(f"  or, for a copy that is unpacked already: sambench data adopt {card.id} FOLDER")
+            lines.append(f"  then: sambench data get {card.named} --from FOLDER, with {names} in it; it is unpacked for you")
+        lines.append(f"  or, for a copy that is unpacked already: sambench data adopt {card.named} FOLDER")
         return "\n".join(lines)
 
     def _terms(self) -> list[str]:
@@ -193,7 +193,7 @@ def _check_in_the_way(card: DatasetCard, root: Path) -> None:
             where=root,
             expected=" | ".join(card.layout),
             found="files in another layout",
-            remedy=f"move it away; or, if the files are in it, name the right folder: sambench data adopt {card.id} FOLDER",
+            remedy=f"move it away; or, if the files are in it, name the right folder: sambench data adopt {card.named} FOLDER",
         )
 
 

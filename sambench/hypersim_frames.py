@@ -26,7 +26,7 @@ def fetch(card: DatasetCard, tree: Path, progress: Progress) -> None:
     """
     released = released_frames(tree)
     if released is None or card.paper is None:
-        raise DataError("the list of released frames is not here", where=tree, remedy=f"run `sambench data get {card.id}` again")
+        raise DataError("the list of released frames is not here", where=tree, remedy=f"run `sambench data get {card.named}` again")
     known = _known(tree)
     masks = n_bytes = 0
     for image_id in keyed_order(released, card.id):

@@ -8,6 +8,7 @@ SAMBENCH_CACHE  downloaded weights and generated data. Default: `$SAMBENCH_HOME/
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -34,6 +35,27 @@ def cache() -> Path:
     """The folder of downloaded weights and generated datasets; safe to delete."""
     env = os.environ.get("SAMBENCH_CACHE")
     return Path(env).expanduser() if env else home() / "cache"
+
+
+def listed(folder: Path, ending: str = "") -> list[Path]:
+    """What a folder holds, sorted, with names of that ending alone; nothing where there is no such folder.
+
+    Raises OSError where it cannot be read, which `Path.glob` takes for an empty one.
+    """
+    try:
+        return sorted(p for p in folder.iterdir() if p.name.endswith(ending))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def walk(folder: Path | str) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As `os.walk`, through links; raises OSError on a folder that cannot be read, which that leaves out in silence."""
+
+    def refuse(e: OSError) -> None:
+        if not isinstance(e, FileNotFoundError | NotADirectoryError):
+            raise e
+
+    return os.walk(os.fspath(folder), onerror=refuse, followlinks=True)
 
 
 def packaged(kind: CardKind) -> Path:

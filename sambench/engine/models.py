@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date, time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from sambench.contract import construct, examine
 from sambench.engine.inputs import by_content, check_contents, contents_of, place_of, weights_file
 from sambench.errors import ModelError, UsageError, said, unknown_name
 from sambench.types import Dataset
+from sambench.values import FITTING, misfit, short
 
 PYTHON = "python:"
 EDGES = "edges:"
@@ -61,17 +64,30 @@ class ResolvedModel:
 
 
 def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
-    """`key=value` pairs; values are read as TOML (numbers, true, "text", [lists]) and otherwise taken as text."""
+    """`key=value` pairs; values are read as TOML (numbers, true, "text", [lists]) and otherwise taken as text, dates too.
+
+    Raises UsageError where a pair has no key, or a value is a number that no computer's number holds.
+    """
     out: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise UsageError("a model option is not key=value", where="-M", expected="key=value", found=pair)
-        try:
-            out[key] = tomllib.loads(f"v = {value}")["v"]
-        except tomllib.TOMLDecodeError:
-            out[key] = value
+        out[key] = _value(pair, value)
     return out
+
+
+def _value(pair: str, text: str) -> Any:
+    try:
+        found = tomllib.loads(f"v = {text}")
+        value = found["v"]
+    except tomllib.TOMLDecodeError:
+        return text
+    except (ValueError, RecursionError) as e:
+        raise UsageError("a model option cannot be read", where="-M", expected=FITTING, found=f"{short(pair)}: {e}") from e
+    # To TOML the rest of `3#4` is a comment, and a second line a second value; to whoever wrote it they are a part of this one.
+    cut = len(found) > 1 or ("#" in text and "#" not in repr(value))
+    return text if cut or isinstance(value, date | time) else value
 
 
 def pick_device(requested: str, uses_torch: bool) -> str:
@@ -108,6 +124,13 @@ def resolve(
     name: str, options: Mapping[str, Any], *, device: str, precision: str, progress: Progress | None = None
 ) -> ResolvedModel:
     """Find the model, check its options, and get its weights (downloading them if the card says where from)."""
+    options = {key: str(value) if isinstance(value, os.PathLike) else value for key, value in options.items()}
+    wrong = misfit(options)
+    if wrong:
+        raise UsageError(f"an option of model {name!r} does not fit", where="-M", expected=FITTING, found=wrong)
+    if not isinstance(options.get("weights", ""), str):
+        found = short(options["weights"])
+        raise UsageError("weights are named by their file", where="-M weights", expected="the path of a checkpoint", found=found)
     if name.startswith(PYTHON):
         return _resolve_python(name, options, device=device, precision=precision)
     if name.startswith(EDGES):
@@ -136,7 +159,7 @@ def resolve(
     }
     own = path is not None and card.weights is not None and sha != card.weights.sha256
     slug = f"{card.id}-{_slug(path.stem)}" if own and path is not None else card.id
-    spec = ModelSpec(name if name.endswith(".toml") else card.id, given, device, precision, str(path) if path else None)
+    spec = ModelSpec(cards.absolute(name), given, device, precision, str(path) if path else None)
     spec = replace(spec, contents=contents_of(spec.name, spec.options, spec.weights))
     size, notes = path.stat().st_size if path else 0, _notes_on_device(card.id, wanted, device)
     return ResolvedModel(spec, slug, card.name, identity, card.uses_torch, size, card, card.gives, notes=notes)

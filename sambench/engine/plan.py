@@ -27,9 +27,9 @@ class Target:
     """A dataset that is here: its card, reader and chosen images."""
 
     card: cards.DatasetCard
-    source: str  # card id, or the path of a card file
+    source: str  # card id, or the absolute path of a card file
     variant: str
-    root: str | None
+    root: str | None  # absolute
     dataset: Dataset
     subset: Subset
 
@@ -112,10 +112,12 @@ def find_targets(
 
 
 def _open(name: str, subset: str, root: str | None, every_image: bool) -> Target:
-    source, _, variant = (name, "", "") if name.endswith(".toml") else name.partition(":")
+    source, variant = cards.split_variant(name)
     card = cards.dataset_card(source)
-    dataset = open_dataset(card, variant=variant or None, root=Path(root).expanduser() if root else None)
-    return Target(card, source, variant or "default", root, dataset, choose_subset(dataset, card, subset, every_image=every_image))
+    folder = Path(root).expanduser().absolute() if root else None
+    dataset = open_dataset(card, variant=variant, root=folder)
+    chosen = choose_subset(dataset, card, subset, every_image=every_image)
+    return Target(card, cards.absolute(source), variant or "default", str(folder) if folder else None, dataset, chosen)
 
 
 def _generated(name: str, every_image: bool) -> Target:

@@ -113,6 +113,8 @@ def plan(request: Request, on_event: OnEvent = _ignore) -> Plan:
         raise UsageError("--workers does not fit", expected="a number of processes from 1 on", found=request.workers)
     if request.precision not in ("fp32", "bf16"):
         raise UsageError("an unknown precision", where="--precision", expected="fp32 or bf16", found=repr(request.precision))
+    if not str(request.out):  # the folder at hand is not meant by nothing
+        raise UsageError("no folder is named", where="--out", expected="a folder for results", found="an empty name")
     task = tasks.build(request.task, request.settings)
     for name, _ in request.models:  # before any weights are fetched
         check_model(task, name, gives_of(name))

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from sambench import content
+from sambench import content, paths
 from sambench.errors import DataError
 from sambench.loaders import images
 from sambench.loaders.coco_file import naming, read_picture, wrong
@@ -97,7 +96,7 @@ class ADE20K:
         """Over names and bytes of all files of the split but the photographs."""
         pairs = self._pairs()
         base = pairs.base / pairs.labels.partition("{")[0]
-        walk = os.walk(base, followlinks=True)
+        walk = paths.walk(base)
         files = (Path(d) / f for d, _, names in walk for f in names if f.endswith((".png", ".json")))
         return content.tree_digest(base, files, self.name)
 

@@ -58,15 +58,13 @@ def read_coco(path: Path, name_key: str) -> CocoFile:
 
 @contextmanager
 def naming(dataset: str) -> Iterator[None]:
-    """Within it, a DataError says which dataset it concerns, what should be there, and what to do."""
+    """Within it, a DataError says which dataset it concerns. What to do is added by `told`, which knows whose it is."""
     try:
         yield
     except DataError as e:
         named = any(f"{word} {dataset}" in e.message for word in ("of", "dataset"))
         message = e.message if named else f"{e.message} (dataset {dataset})"
-        remedy = e.remedy or f"unpack the release again; sambench show dataset {dataset} says where it comes from"
-        expected = e.expected or "this file, where and as the release has it"
-        raise type(e)(message, expected=expected, found=e.found, where=e.where, remedy=remedy) from e
+        raise type(e)(message, expected=e.expected, found=e.found, where=e.where, remedy=e.remedy) from e
 
 
 def read_picture(dataset: str, path: Path, size: tuple[int, int]) -> UInt8Array:

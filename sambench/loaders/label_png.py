@@ -21,10 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sambench.loaders import images as image_files
+from sambench.loaders.clusters import Cluster, cluster_of
 from sambench.loaders.coco_file import naming
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.label_maps import regions_of, values_of
-from sambench.loaders.pairs import Pairs, cluster_of, count_or_one, find_pairs, place_of
+from sambench.loaders.pairs import Pairs, count_or_one, find_pairs, place_of
 from sambench.loaders.turned import Orientation, frame_of, read_turned
 from sambench.masks import Region, components, union
 from sambench.types import ImageRecord, Instance, Sample
@@ -61,7 +62,7 @@ class LabelPng:
     one_mask: Literal["value", "component", "foreground"] = "value"
     orientation: Orientation = "stored"
     exif: bool = False
-    cluster: str = ""
+    cluster: Cluster = ""
 
     @staticmethod
     def fits(root: Path, *, layouts: Sequence[Mapping[str, Any]] = (), trees: Sequence[str] = ("",), **_: Any) -> bool:

@@ -19,9 +19,10 @@ from typing import Any, Literal
 
 from sambench.errors import DataError
 from sambench.loaders import images as image_files
+from sambench.loaders.clusters import Cluster, cluster_of
 from sambench.loaders.coco_file import naming
 from sambench.loaders.index_cache import Progress, cached_index
-from sambench.loaders.pairs import Pairs, cluster_of, count_or_one, find_pairs, place_of
+from sambench.loaders.pairs import Pairs, count_or_one, find_pairs, place_of
 from sambench.loaders.turned import Orientation, frame_of, read_turned
 from sambench.masks import Region
 from sambench.types import EMPTY, ImageRecord, Instance, Sample
@@ -56,7 +57,7 @@ class MaskPng:
     exif: bool = False
     nonempty: bool = False
     category: str = ""
-    cluster: str = ""
+    cluster: Cluster = ""
 
     @staticmethod
     def fits(root: Path, *, layouts: Sequence[Mapping[str, Any]] = (), trees: Sequence[str] = ("",), **_: Any) -> bool:

@@ -13,16 +13,20 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from sambench import paths
 from sambench.cards import DatasetCard, load_entry
 from sambench.errors import CardError, DataError, DataMissingError, near_names
 from sambench.loaders.eight_bit import DEPTHS, Depth
-from sambench.loaders.told import ToldDataset, telling_of
+from sambench.loaders.told import ToldDataset, Whose, running, telling_of
 from sambench.types import Dataset
+from sambench.values import short
 
 _SHOWN = 8  # entries of a folder that an error message names
 _PROBED = 64  # folders one level down that are looked into for the layout
@@ -109,7 +113,8 @@ def open_dataset(card: DatasetCard, *, variant: str | None = None, root: Path | 
         raise missing(card, root)
     if card.access.state != "embedded":
         check_layout(card, found, reader, options)
-    with telling_of(card.id, card.layout):
+    whose = Whose.of(card)
+    with telling_of(whose), running(whose, CardError):
         dataset = reader(found, name=card.id, variant=variant or "default", **options)
     if not isinstance(dataset, Dataset):
         raise CardError(
@@ -118,7 +123,7 @@ def open_dataset(card: DatasetCard, *, variant: str | None = None, root: Path | 
             expected="name, variant, index(), load(image_id), annotation_digest()",
             found=type(dataset).__name__,
         )
-    return ToldDataset(dataset, dataset.name, dataset.variant, card.layout, depth)
+    return ToldDataset(dataset, dataset.name, dataset.variant, whose, depth)
 
 
 def _split(card: DatasetCard, reader: Any, options: dict[str, Any]) -> tuple[dict[str, Any], Depth]:
@@ -153,6 +158,31 @@ def _check_options(card: DatasetCard, reader: Any, options: dict[str, Any]) -> N
             expected=str(signature),
             found=f"{options!r}: {e}",
         ) from e
+    hints = _hints(reader)
+    for key, value in options.items():
+        try:
+            # As JSON, strictly: lists stand for tuples, but texts for no numbers.
+            TypeAdapter(hints.get(key, Any)).validate_json(json.dumps(value), strict=True)
+        except ValidationError as e:
+            wrong = e.errors()
+            first = wrong[0]
+            expected = " or ".join(dict.fromkeys(w["msg"].removeprefix("Value error, ") for w in wrong[:3]))
+            at = "".join(f"[{part!r}]" for part in first["loc"] if isinstance(part, int))
+            raise CardError(
+                f"option {key!r} of dataset {card.id!r} is not what its reader takes",
+                where=f"[options] {key}{at} of its card, reader {card.reader}",
+                expected=expected,
+                found=short(first["input"]),
+                remedy="mend the card",
+            ) from e
+
+
+def _hints(reader: Any) -> dict[str, Any]:
+    """The types of a reader's options, as far as it says them."""
+    try:
+        return get_type_hints(reader.__init__ if inspect.isclass(reader) else reader, include_extras=True)
+    except Exception:  # noqa: BLE001 - annotations of others' code, which may name anything
+        return {}
 
 
 def missing(card: DatasetCard, root: Path | None = None) -> DataMissingError:
@@ -161,7 +191,7 @@ def missing(card: DatasetCard, root: Path | None = None) -> DataMissingError:
     lines = [f"{i}. {step}" for i, step in enumerate(card.access.steps, 1)]
     if card.access.state == "dead":
         lines.insert(0, "the official source is gone; a copy made earlier will do")
-    lines.append(f"or, if a copy is on this machine already: sambench data adopt {card.id} FOLDER")
+    lines.append(f"or, if a copy is on this machine already: sambench data adopt {card.named} FOLDER")
     return DataMissingError(
         f"the files of dataset {card.id!r} are not here",
         where="; ".join(f"{p.path} ({p.how})" for p in looked),
@@ -181,14 +211,15 @@ def check_layout(card: DatasetCard, root: Path, reader: Any = None, options: dic
     options, _ = _split(card, reader, card.options_of(None) if options is None else options)
     names = _entries(root)
     fits: Callable[..., bool] | None = getattr(reader, "fits", None)
-    if names and (fits is None or fits(root, **options)):
-        return
-    near = next((p for p in _around(root) if fits is not None and fits(p, **options)), None)
+    with running(Whose.of(card), CardError):
+        if names and (fits is None or fits(root, **options)):
+            return
+        near = next((p for p in _around(root) if fits is not None and fits(p, **options)), None)
     if near is not None:
-        level = "above" if near == root.parent else "below"
-        remedy = f"the layout is one level {level}: sambench data adopt {card.id} {near}"
+        level = "above" if near == root.resolve().parent else "below"
+        remedy = f"the layout is one level {level}: sambench data adopt {card.named} {shlex.quote(str(near))}"
     else:
-        remedy = "give the folder that has this layout: sambench data adopt " + f"{card.id} FOLDER"
+        remedy = f"give the folder that has this layout: sambench data adopt {card.named} FOLDER"
     raise DataError(
         f"the folder of dataset {card.id!r} is {'laid out in another way' if names else 'empty'}",
         where=root,
@@ -199,7 +230,7 @@ def check_layout(card: DatasetCard, root: Path, reader: Any = None, options: dic
 
 
 def _around(root: Path) -> Iterator[Path]:
-    yield root.parent
+    yield root.resolve().parent
     below = [p for p in sorted(root.iterdir()) if p.is_dir() and not p.name.startswith(".")]
     yield from below[:_PROBED]
 

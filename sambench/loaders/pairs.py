@@ -250,12 +250,6 @@ def count_or_one(count: Callable[[Path], int], path: Path) -> int:
         return 1
 
 
-def cluster_of(pattern: str, image_id: str) -> str:
-    """First group of a regular expression searched in the id, '' (the image stands alone) if it does not match or is ''."""
-    match = re.search(pattern, image_id) if pattern else None
-    return match.group(1) if match else ""
-
-
 def _check(layout: Mapping[str, Any]) -> None:
     odd = set(layout) - _KEYS
     patterns = [layout.get(k) for k in ("images", "labels")]

@@ -73,7 +73,7 @@ def no_masks(dataset: Dataset, card: DatasetCard) -> DataError:
     images = known_images(dataset)
     found = survey(dataset, images)
     n = f"{len(images):,} image{'s' if len(images) != 1 else ''}" if images else "no images"
-    check = f"check the files: sambench data verify {card.id}"
+    check = f"check the files: sambench data verify {card.named}"
     return DataError(
         f"dataset {card.id!r} holds no masks",
         expected="images with at least one mask",

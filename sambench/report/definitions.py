@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sambench import cards, paths
 from sambench.errors import CardError, unknown_name
+from sambench.values import short, toml_file
 
 
 class Definition(BaseModel):
@@ -54,7 +54,7 @@ def definition(name: str) -> Definition:
 def _read(folders: tuple[Path, ...]) -> dict[str, Definition]:
     found: dict[str, Definition] = {}
     for folder in folders:
-        for path in sorted(folder.glob("*.toml")) if folder.is_dir() else ():
+        for path in paths.listed(folder, ".toml"):
             if _kind(path) != "report":
                 continue
             one = read(path)
@@ -69,12 +69,7 @@ def _kind(path: Path) -> object:
 
 
 def _toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise CardError("a report definition cannot be read", where=path, found=e.strerror or repr(e)) from e
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise CardError("a report definition is not valid TOML", where=path, found=str(e), remedy="mend the file") from e
+    return toml_file(path, "a report definition", CardError)
 
 
 def read(path: Path) -> Definition:
@@ -85,7 +80,7 @@ def read(path: Path) -> Definition:
         first = e.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise CardError(
-            f"a report definition does not fit at {key!r}", where=path, expected=first["msg"], found=repr(first["input"])
+            f"a report definition does not fit at {key!r}", where=path, expected=first["msg"], found=short(first["input"])
         ) from e
     if bool(found.make) == bool(found.parts):
         raise CardError("a report definition has either `make` or `parts`", where=path, found="both" if found.make else "neither")

@@ -13,11 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sambench import tasks
+from sambench import paths, tasks
 from sambench.engine.cells import SCHEMA_VERSION, tally
 from sambench.engine.claims import holder
 from sambench.engine.shards import ImageState, ShardStore
-from sambench.errors import RunError, UsageError, near_names, unknown_name
+from sambench.errors import RunError, UsageError, near_names, system_error, unknown_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -221,9 +221,9 @@ def find_cells(run: str, out: Path = Path("runs")) -> list[CellView]:
     """The cells that RUN stands for, sorted by directory.
 
     RUN is a path (of a cell, a run, or a folder of runs), or `NAME` or `NAME/DATASET` under `out`: each a directory's
-    name, with or without its hash, or the beginning of just one. Raises UsageError where nothing or more than one fits
-    (with the names that do, or nearly do, and the directory looked in), RunError where a directory holds no cell or a
-    damaged one.
+    name, with or without its hash, the id of the model of just one run, or the beginning of just one name. Raises UsageError
+    where nothing or more than one fits (with the names that do, or nearly do, and the directory looked in), RunError where a
+    directory holds no cell or a damaged one.
     """
     return [read_cell(p) for p in find_cell_paths(run, out)]
 
@@ -252,10 +252,20 @@ def find_cell_paths(run: str, out: Path = Path("runs")) -> list[Path]:
     return found
 
 
+def all_cell_paths(out: Path = Path("runs")) -> list[Path]:
+    """The directories of all cells in a folder of runs, none without one. Raises RunError where it cannot be read."""
+    return _cell_folders(out)
+
+
 def _cell_folders(path: Path) -> list[Path]:
-    if (path / "cell.json").exists():
-        return [path]
-    return sorted(p.parent for pattern in ("*/cell.json", "*/*/cell.json") for p in path.glob(pattern))
+    try:
+        if (path / "cell.json").exists():
+            return [path]
+        below = [p for p in paths.listed(path) if p.is_dir()]
+        deeper = [q for p in below for q in paths.listed(p) if q.is_dir()]
+        return sorted(p for p in (*below, *deeper) if (p / "cell.json").exists())
+    except OSError as e:  # a folder that cannot be read is not an empty one
+        raise system_error(e) from e
 
 
 def _choose(part: str, folder: Path, kind: str, run: str) -> Path:
@@ -263,7 +273,8 @@ def _choose(part: str, folder: Path, kind: str, run: str) -> Path:
     names = _names(folder)
     if part in names:
         return folder / part
-    fits = [n for n in names if _HASH.sub("", n) == part] or [n for n in names if n.startswith(part)]
+    fits = [n for n in names if _HASH.sub("", n) == part] or (_of_model(part, names) if kind == "run" else [])
+    fits = fits or [n for n in names if n.startswith(part)]
     if len(fits) == 1:
         return folder / fits[0]
     if fits:
@@ -282,16 +293,22 @@ def _choose(part: str, folder: Path, kind: str, run: str) -> Path:
     raise UsageError(
         f"no {kind} {part!r}",
         where=folder if folder.is_dir() else f"{folder} (no such directory)",
-        expected="a path, or the name (or its unambiguous beginning) of a directory there",
+        expected="a path, the name (or its unambiguous beginning) of a directory there, or the id of a run's model",
         found=repr(run),
         remedy=f"did you mean {' or '.join(map(repr, near))}?" if near else known or "--out says where results are",
     )
 
 
+def _of_model(model: str, names: Sequence[str]) -> list[str]:
+    """The runs, `<task>-<model>-<hash>`, of the model with that id."""
+    return [n for n in names if _HASH.sub("", n).partition("-")[2] == model]
+
+
 def _names(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        return []
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    try:
+        return [p.name for p in paths.listed(folder) if p.is_dir() and not p.name.startswith(".")]
+    except OSError as e:
+        raise system_error(e) from e
 
 
 def _unreadable(message: str, where: Path, found: str) -> RunError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +17,7 @@ from sambench.results.compare_paper import Against, compare_values
 from sambench.results.evidence import Entry, Evidence
 from sambench.results.published import PublishedValue, best_known, published
 from sambench.tasks.summary import Bootstrap
+from sambench.values import toml_file
 
 State = Literal["reproduced", "differs", "not measured", "unavailable"]
 SUITE = "sa23"
@@ -60,10 +60,8 @@ def claims(path: Path | None = None) -> tuple[Claim, ...]:
 @lru_cache(maxsize=4)
 def _read(path: Path) -> tuple[Claim, ...]:
     try:
-        found = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).claims
-    except OSError as e:
-        raise CardError("the claims cannot be read", where=path, found=e.strerror or repr(e)) from e
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as e:
+        found = _File.model_validate(toml_file(path, "the file of claims", CardError)).claims
+    except ValidationError as e:
         raise CardError("the claims do not fit their schema", where=path, found=str(e).splitlines()[0]) from e
     for claim in found:
         if bool(claim.check) == bool(claim.reason) or (claim.check and claim.check not in _CHECKS):

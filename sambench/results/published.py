@@ -6,7 +6,6 @@ whatever the unit in which they are printed.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sambench import cards, paths
 from sambench.errors import CardError, unknown_name
 from sambench.results.layout import is_missing
+from sambench.values import short, toml_file
 
 Kind = Literal["published", "digitised", "reproduced"]
 _ROW_KEYS = ("method", "model", "baseline", "year", "dataset", "prompt", "group_by", "group", "reason", "remark")
@@ -167,16 +167,12 @@ def title() -> str:
 @lru_cache(maxsize=4)
 def _load(path: Path) -> _File:
     try:
-        return _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as e:
-        raise CardError("the published numbers cannot be read", where=path, found=e.strerror or repr(e)) from e
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise CardError("the published numbers are not valid TOML", where=path, found=str(e)) from e
+        return _File.model_validate(toml_file(path, "the file of published numbers", CardError))
     except ValidationError as e:
         first = e.errors()[0]
         at = ".".join(map(str, first["loc"]))
         raise CardError(
-            f"the published numbers do not fit at {at!r}", where=path, expected=first["msg"], found=repr(first["input"])
+            f"the published numbers do not fit at {at!r}", where=path, expected=first["msg"], found=short(first["input"])
         ) from e
 
 

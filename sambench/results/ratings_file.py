@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,7 +115,7 @@ def _csv(text: str, path: Path, notes: list[str]) -> list[tuple[int, Record]]:
     problems = Problems(path, "line")
     out: list[tuple[int, Record]] = []
     line = 1
-    for fields in reader:
+    for fields in _rows(reader, path):
         start, line = line + skipped, reader.line_num + 1  # a quoted field may go over several lines
         if not any(f.strip() for f in fields):
             continue
@@ -133,6 +133,20 @@ def _csv(text: str, path: Path, notes: list[str]) -> list[tuple[int, Record]]:
     if not out:
         raise _empty(path)
     return out
+
+
+def _rows(reader: Any, path: Path) -> Iterator[list[str]]:
+    """The rows of a csv reader. Raises DataError where one cannot be read."""
+    try:
+        yield from reader
+    except csv.Error as e:
+        raise DataError(
+            "a file of ratings cannot be read as CSV",
+            where=f"{path}, line {reader.line_num}",
+            expected=f"fields of up to {csv.field_size_limit():,} characters, each quote closed",
+            found=str(e),
+            remedy="close the quote, or shorten that field",
+        ) from e
 
 
 def _point(value: str) -> str:

@@ -8,7 +8,8 @@ import pkgutil
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sambench.errors import unknown_name
+from sambench.errors import UsageError, unknown_name
+from sambench.values import FITTING, misfit, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,8 +83,15 @@ def build(name: str, settings: Mapping[str, Any] | None = None, *, protocol: str
     for key in given:
         if key not in known:
             raise unknown_name(f"setting of task {name}", key, known)
+    wrong = misfit(given)
+    if wrong:
+        raise UsageError(f"a setting of task {name} does not fit", expected=FITTING, found=wrong)
     frozen = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
-    task: Task = module.TASK(module.SETTINGS(**frozen))
+    try:
+        task: Task = module.TASK(module.SETTINGS(**frozen))
+    except (TypeError, AttributeError) as e:  # a number where a list belongs, and the like
+        found = short(given)
+        raise UsageError(f"a setting of task {name} is of another kind", expected=str(module.SETTINGS()), found=found) from e
     return task
 
 

@@ -22,6 +22,7 @@ from sambench.errors import DataError, ModelError, RunError, UsageError, unknown
 from sambench.mask_edges import Candidates, outline_map
 from sambench.metrics.edges import edge_counts, edge_counts_of_maps, edge_intervals, edge_scores, threshold_values
 from sambench.metrics.edges.counts import EdgeCounts
+from sambench.prompts import MAX_GRID
 from sambench.schema import EDGE_COLUMNS
 from sambench.tasks.prompted import Context, encode
 from sambench.tasks.summary import Bootstrap
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 NMS_FLAVOURS = ("canny", "dollar", "none")
 COUNTS = ["cnt_r", "sum_r", "cnt_p", "sum_p"]
+MAX_THRESHOLDS = 10_000
 SCORES = ("ods", "ois", "ap", "r50")
 
 
@@ -53,9 +55,9 @@ class EdgeSettings:
         if self.nms not in NMS_FLAVOURS:
             raise unknown_name("edge suppression", self.nms, NMS_FLAVOURS, where="--nms")
         for name, fits, expected in (
-            ("thresholds", self.thresholds >= 1, "a number from 1 on"),
+            ("thresholds", 1 <= self.thresholds <= MAX_THRESHOLDS, f"a number from 1 to {MAX_THRESHOLDS}"),
             ("max_dist", self.max_dist is None or 0 < self.max_dist < 1, "a share of the diagonal, as 0.0075"),
-            ("grid", self.grid >= 1, "a number of points a side from 1 on"),
+            ("grid", 1 <= self.grid <= MAX_GRID, f"a number of points a side from 1 to {MAX_GRID}"),
             ("nms_iou", 0 <= self.nms_iou <= 1, "an IoU from 0 to 1"),
         ):
             if not fits:

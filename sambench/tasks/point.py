@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 PAPER_CLICKS = (1, 2, 3, 5, 9)
 NOC_TARGETS = (0.80, 0.85, 0.90, 0.95)
 NOC_CLICKS = 20
+MAX_CLICKS = 1000  # an object takes a pass of the decoder for each
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,10 @@ class PointSettings:
         where = "--clicks"
         if not self.clicks or min(self.clicks) < 1 or list(self.clicks) != sorted(set(self.clicks)):
             raise UsageError("click counts do not fit", where=where, expected="ascending numbers from 1 on", found=self.clicks)
+        if max(self.clicks) > MAX_CLICKS:
+            raise UsageError("too many clicks", where=where, expected=f"{MAX_CLICKS} at most", found=max(self.clicks))
+        if self.seed < 0:
+            raise UsageError("a seed does not fit", where="--seed", expected="a number from 0 on", found=self.seed)
         if self.until_iou is not None and not 0 < self.until_iou <= 1:
             raise UsageError("an IoU to stop at does not fit", where="--clicks-until", expected="0 < x <= 1", found=self.until_iou)
         if self.noc and self.clicks != tuple(range(1, max(self.clicks) + 1)):
@@ -208,6 +213,8 @@ class _Session:
 
 def noc_settings(settings: PointSettings, *, until: float | None = None, max_clicks: int = NOC_CLICKS) -> PointSettings:
     """Settings of a number-of-clicks run: a row at every click up to `max_clicks`, targets up to `until` (all four without it)."""
+    if not 1 <= max_clicks <= MAX_CLICKS:
+        raise UsageError("--max-clicks does not fit", expected=f"a number from 1 to {MAX_CLICKS}", found=max_clicks)
     targets = tuple(t for t in NOC_TARGETS if until is None or t <= until) or ((until,) if until else ())
     return replace(settings, clicks=tuple(range(1, max_clicks + 1)), until_iou=until, noc=targets)
 

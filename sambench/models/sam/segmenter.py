@@ -172,9 +172,9 @@ class SamSegmenter:
 
 
 def resized_size(height: int, width: int, side: int) -> tuple[int, int]:
-    """(height, width) with the long side scaled to `side`, halves rounded up."""
+    """(height, width) with the long side scaled to `side`, halves rounded up; a side of an image that is a line keeps a pixel."""
     scale = side / max(height, width)
-    return int(height * scale + 0.5), int(width * scale + 0.5)
+    return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
 
 
 def preprocess(image: UInt8Array, side: int) -> Tensor:

@@ -1,0 +1,97 @@
+"""Values that people write: in TOML files, on the command line, in Python. What goes into an identity is checked here, once."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sambench.errors import SambenchError
+
+MAX_DEPTH = 16
+MAX_VALUES = 100_000
+MAX_CHARS = 1 << 16
+MAX_INT = 1 << 63
+FITTING = (
+    f"finite numbers below 2^63, texts of up to {MAX_CHARS:,} characters, true, false, and lists or tables of these, "
+    f"nested {MAX_DEPTH} deep at most"
+)
+
+
+def read_toml(text: str) -> dict[str, Any]:
+    """The table that a TOML text holds. Raises ValueError with the reason, whatever is wrong with it."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError as e:
+        raise ValueError("values nested too deeply") from e
+    except ValueError as e:  # also numbers of thousands of digits, which Python does not read
+        raise ValueError(str(e)) from e
+
+
+def misfit(value: Any, name: str = "") -> str | None:
+    """What of a value cannot stand in a record or an identity, as `name: why`; None where all fits.
+
+    Fitting are finite numbers, texts, booleans and None, and lists, tuples and mappings of these, within the limits above: values
+    that JSON keeps as they are.
+    """
+    left = MAX_VALUES
+    stack: list[tuple[str, Any, int]] = [(name, value, 0)]
+    while stack:
+        at, found, depth = stack.pop()
+        left -= 1
+        why = _why(found, depth) if left >= 0 else f"more than {MAX_VALUES:,} values"
+        if why:
+            return f"{at}: {why}" if at else why
+        if isinstance(found, Mapping):
+            for key, inner in found.items():
+                if not isinstance(key, str):
+                    return f"{at or 'a table'}: a key that is no text, {short(key)}"
+                stack.append((f"{at}.{key}" if at else key, inner, depth + 1))
+        elif isinstance(found, list | tuple):
+            stack += [(f"{at}[{i}]", inner, depth + 1) for i, inner in enumerate(found)]
+    return None
+
+
+def _why(value: Any, depth: int) -> str | None:
+    if depth > MAX_DEPTH:
+        return f"nested more than {MAX_DEPTH} deep"
+    if value is None or isinstance(value, bool | Mapping | list | tuple):
+        return None
+    if isinstance(value, int):
+        return None if abs(value) < MAX_INT else f"an integer of {value.bit_length()} bits"
+    if isinstance(value, float):
+        return None if math.isfinite(value) else f"{value} is no finite number"
+    if isinstance(value, str):
+        if "\0" in value:
+            return "a text with a zero byte"
+        return None if len(value) <= MAX_CHARS else f"a text of {len(value):,} characters"
+    return f"a {type(value).__name__}, {short(value)}"
+
+
+def short(value: object) -> str:
+    """A value as one short text, whatever it is."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - objects of others
+        return "which cannot be shown"
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def toml_file(path: Path, what: str, error: type[SambenchError]) -> dict[str, Any]:
+    """The table of a TOML file that somebody wrote. what: `a card`, for the messages.
+
+    Raises `error` where the file cannot be read, is not TOML, or holds a value that cannot stand in an identity.
+    """
+    try:
+        found = read_toml(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise error(f"{what} cannot be read", where=path, found=e.strerror or repr(e)) from e
+    except ValueError as e:
+        raise error(f"{what} is not valid TOML", where=path, found=str(e), remedy="mend the file") from e
+    wrong = misfit(found)
+    if wrong:
+        remedy = "mend the file; a date stands in quotes"
+        raise error(f"{what} holds a value that does not fit", where=path, expected=FITTING, found=wrong, remedy=remedy)
+    return found
