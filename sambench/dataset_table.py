@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sambench import cards
+from sambench import cards, text
 from sambench.cards import DatasetCard, SuiteCard
 
 _COLUMNS = ("dataset", "one mask is", "paper: images", "masks", "exactly reproducible", "access", "licence")
@@ -29,4 +29,4 @@ def _short(licence: str) -> str:
 
 
 def _line(cells: list[str] | tuple[str, ...]) -> str:
-    return "| " + " | ".join(c.replace("|", "\\|").replace("\n", " ") for c in cells) + " |"
+    return "| " + " | ".join(text.markdown(c).replace("|", "\\|").replace("\n", " ") for c in cells) + " |"

@@ -5,11 +5,15 @@ from __future__ import annotations
 import io
 import os
 import sys
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from sambench.errors import SambenchError
 
 
 def main() -> None:
     """Entry point `sambench`. Errors of the input end with their text and exit code 2, never with a traceback."""
-    from sambench.errors import SambenchError
+    from sambench.errors import SambenchError, system_error
 
     for stream in (sys.stdout, sys.stderr):  # a terminal that knows ASCII alone gets a "?" for a dash, not an error
         if isinstance(stream, io.TextIOWrapper):
@@ -19,10 +23,7 @@ def main() -> None:
 
         app(prog_name="sambench")
     except SambenchError as e:
-        from sambench.cli.console import print_error
-
-        print_error(e)
-        sys.exit(e.exit_code)
+        _end(e)
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted; issue the same command again to go on\n")
         sys.exit(130)
@@ -30,10 +31,28 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(141)
     except Exception as e:
+        if isinstance(e, OSError) and e.errno:  # what the system refused is a matter of paths, permissions and room
+            _end(system_error(e), e)
         if os.environ.get("SAMBENCH_DEBUG"):
             raise
-        sys.stderr.write(
+        from sambench.cli.console import echo
+
+        echo(
             f"sambench met an error of its own, {type(e).__name__}: {e}\n"
-            "  what to do: run again with SAMBENCH_DEBUG=1 for the traceback, and report it with the command\n"
+            "  what to do: run again with SAMBENCH_DEBUG=1 for the traceback, and report it with the command",
+            err=True,
         )
         sys.exit(70)
+
+
+def _end(e: SambenchError, cause: BaseException | None = None) -> NoReturn:
+    """Print an error, with SAMBENCH_DEBUG after the traceback of what caused it, and exit."""
+    from sambench.cli.console import echo, print_error
+
+    cause = cause or e.__cause__
+    if cause is not None and os.environ.get("SAMBENCH_DEBUG"):
+        import traceback
+
+        echo("".join(traceback.format_exception(cause)), err=True, nl=False)
+    print_error(e)
+    sys.exit(e.exit_code)

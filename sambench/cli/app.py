@@ -8,11 +8,31 @@ import typer
 from typer.core import TyperGroup
 
 from sambench import __version__
-from sambench.cli import bench, bundle, check, data, ledger, masks, rate, report, results, run, run_instances, run_proposals, show
+from sambench.cli import (
+    bench,
+    bundle,
+    check,
+    data,
+    ledger,
+    masks,
+    rate,
+    report,
+    results,
+    run,
+    run_instances,
+    run_proposals,
+    show,
+    variables,
+)
 
 
-class _InOrder(TyperGroup):
-    """Commands in the order in which one uses them, not groups last."""
+class _Root(TyperGroup):
+    """Commands in the order in which one uses them, not groups last; every flag of theirs with its variable."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        variables.give(self)
+        variables.refuse_empty(self)
 
     def list_commands(self, ctx: Any) -> list[str]:
         order = (
@@ -24,8 +44,9 @@ class _InOrder(TyperGroup):
 
 app = typer.Typer(
     name="sambench",
-    cls=_InOrder,
+    cls=_Root,
     help="Zero-shot evaluation of promptable segmentation: pinned protocols, exact metrics, real datasets.",
+    epilog=variables.RULE,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -63,8 +84,10 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
+    ctx: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Zero-shot evaluation of promptable segmentation: pinned protocols, exact metrics, real datasets."""
+    variables.warn_of_unknown(ctx.command)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sambench.cli.console import echo
 from sambench.cli.results import Out
 from sambench.cli.running import Devices, Options
 
@@ -64,7 +65,7 @@ def bench(
     known = accuracies([c for run in runs for c in find_cells(run, out)], [m.id for _, m in wanted], clicks) if runs else {}
     costs = []
     for _, model in wanted:
-        err().print(f"measuring {model.id} on {model.spec.device}, {model.spec.precision} ...", soft_wrap=True, markup=False)
+        err().print(f"measuring {model.id} on {model.spec.device}, {model.spec.precision} ...", soft_wrap=True)
         costs.append((model.id, measure(model, workload)))
     table = cost_table(costs, workload)
     _show(table, save)
@@ -72,7 +73,7 @@ def bench(
         absent = plot_speed(costs, known, plot)
         for name in absent:
             err().print(f"not in the plot: {name}, of which there is no point run among those given", soft_wrap=True)
-        typer.echo(str(plot))
+        echo(str(plot))
 
 
 def _show(table: Table, save: list[Path]) -> None:
@@ -84,7 +85,7 @@ def _show(table: Table, save: list[Path]) -> None:
     for path in save:
         text = render(table, _form(path)).encode()
         write_aside(path, partial(Path.write_bytes, data=text))
-        typer.echo(str(path))
+        echo(str(path))
 
 
 def _form(path: Path) -> str:

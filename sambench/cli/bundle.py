@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Pass results on: export cells into one file, import them.", no_args_is_help=True, rich_markup_mode=None)
+from sambench.cli.console import echo
+from sambench.cli.results import Out
 
-Out = Annotated[Path, typer.Option("--out", "-o", envvar="SAMBENCH_OUT", show_envvar=False, help="Where results are.")]
+app = typer.Typer(help="Pass results on: export cells into one file, import them.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("export")
@@ -24,8 +25,8 @@ def export(
 
     cells = {c.path.resolve(): c for run in runs for c in find_cells(run, out)}
     bundle = write(list(cells.values()), to)
-    typer.echo(f"{to}: {len(bundle.cells)} cells, {bundle.n_files} files, {bundle.n_bytes / 1e6:.1f} MB")
-    typer.echo(f"digest {bundle.digest}")
+    echo(f"{to}: {len(bundle.cells)} cells, {bundle.n_files} files, {bundle.n_bytes / 1e6:.1f} MB")
+    echo(f"digest {bundle.digest}")
 
 
 @app.command("import")
@@ -45,13 +46,13 @@ def import_(
         bundle = inspect(file)
         if digest is not None and not bundle.digest.startswith(digest.lower()):
             raise UsageError("the bundle is not the expected one", where=file, expected=f"digest {digest}", found=bundle.digest)
-        typer.echo(f"{file}: whole, {len(bundle.cells)} cells, digest {bundle.digest}")
+        echo(f"{file}: whole, {len(bundle.cells)} cells, digest {bundle.digest}")
         for cell in bundle.cells:
-            typer.echo(f"  {cell}")
+            echo(f"  {cell}")
         return
     done = import_bundle(file, out, digest=digest)
-    typer.echo(f"digest {done.bundle.digest}")
+    echo(f"digest {done.bundle.digest}")
     for path in done.new:
-        typer.echo(f"imported: {path}")
+        echo(f"imported: {path}")
     if done.known:
-        typer.echo(f"{len(done.known)} cells were there already, byte for byte")
+        echo(f"{len(done.known)} cells were there already, byte for byte")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from sambench.cli.console import echo
 from sambench.cli.running import Devices, Options, Precision
 
 app = typer.Typer(help="Check that models keep the suite's contract.", no_args_is_help=True, rich_markup_mode=None)
@@ -33,11 +34,11 @@ def model(
     if name.startswith(("edges:", "proposals:")):
         raise UsageError("a folder or file of results is no model to be tried", where=name, remedy="name a model")
     resolved = resolve(name, parse_options(option), device=devices, precision=precision)
-    typer.echo(f"{resolved.title} ({resolved.id}), {resolved.spec.device}, {precision}")
+    echo(f"{resolved.title} ({resolved.id}), {resolved.spec.device}, {precision}")
     findings = check_model(build(resolved.spec))
     for finding in findings:
-        typer.echo(finding.text())
+        echo(finding.text())
     counts = summary(findings)
-    typer.echo(f"{counts['pass']} passed, {counts['fail']} failed, {counts['skip']} skipped")
+    echo(f"{counts['pass']} passed, {counts['fail']} failed, {counts['skip']} skipped")
     if counts["fail"]:
         raise typer.Exit(1)

@@ -1,29 +1,54 @@
-"""What all commands print with."""
+"""What all commands print with. Nothing of a file reaches a terminal but through here, where control characters end."""
 
 from __future__ import annotations
 
+import shlex
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from sambench.errors import SambenchError
+from sambench.text import printable
 
 if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
+
+
+def _console(**options: Any) -> Console:
     from rich.console import Console
+
+    class Plain(Console):
+        """Texts are shown as they are: no markup, no emoji codes, no control characters but those of the console itself."""
+
+        def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+            for segment in super().render(renderable, options):
+                yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+    return Plain(highlight=False, markup=False, emoji=False, **options)
 
 
 def out() -> Console:
     """Standard output: what was asked for."""
-    from rich.console import Console
-
     # Not a terminal: no wrapping at an imagined 80 columns.
-    return Console(width=None if sys.stdout.isatty() else 240, highlight=False)
+    return _console(width=None if sys.stdout.isatty() else 240)
 
 
 def err() -> Console:
     """Standard error: progress, notes and errors."""
-    from rich.console import Console
+    return _console(stderr=True)
 
-    return Console(stderr=True, highlight=False)
+
+def echo(text: str, *, nl: bool = True, err: bool = False) -> None:
+    """Lines on standard output (err: standard error), as they are but for control characters."""
+    import typer
+
+    typer.echo(printable(text), nl=nl, err=err)
+
+
+def quoted(value: object) -> str:
+    """A path or name as it must stand in a command that is shown."""
+    return shlex.quote(str(value))
 
 
 def print_error(e: SambenchError) -> None:
@@ -37,4 +62,4 @@ def print_error(e: SambenchError) -> None:
             Text("error: ", style="bold red") + Text(head, style="bold") + Text("\n" + rest if rest else ""), soft_wrap=True
         )
     else:
-        sys.stderr.write(f"error: {text}\n")
+        echo(f"error: {text}", err=True)

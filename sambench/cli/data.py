@@ -7,14 +7,16 @@ from typing import Annotated
 
 import typer
 
+from sambench.cli.console import echo, quoted
+
 app = typer.Typer(help="Get datasets; adopt, verify and preview them.", no_args_is_help=True, rich_markup_mode=None)
 
-Name = Annotated[str, typer.Argument(help="A dataset's id.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A dataset's id, or the path of a card.")]
 
 
 @app.command()
 def get(
-    names: Annotated[str, typer.Argument(metavar="NAME", help="Ids or suites, comma-separated.")],
+    names: Annotated[str, typer.Argument(metavar="NAME", help="Ids, cards' paths or suites, comma-separated.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept the terms that are shown; ask nothing.")] = False,
     brought: Annotated[
         Path | None, typer.Option("--from", metavar="FOLDER", help="Files that you have downloaded, as the steps say.")
@@ -44,7 +46,7 @@ def get(
         if not here:
             lacking.append(name)
     if len(asked) > 1:
-        typer.echo(f"{len(asked) - len(lacking)} of {len(asked)} are here" + (f"; not {', '.join(lacking)}" if lacking else ""))
+        echo(f"{len(asked) - len(lacking)} of {len(asked)} are here" + (f"; not {', '.join(lacking)}" if lacking else ""))
     if lacking:
         raise typer.Exit(1)
 
@@ -55,7 +57,7 @@ def where(name: Name) -> None:
     from sambench import data
 
     found = data.where(name)
-    typer.echo(f"{found.path}  ({found.how})")
+    echo(f"{found.path}  ({found.how})")
 
 
 @app.command()
@@ -64,7 +66,7 @@ def adopt(name: Name, path: Annotated[Path, typer.Argument(help="The folder in w
     from sambench import data
 
     adopted = data.adopt(name, path)
-    typer.echo(f"{name} is read from {adopted} from now on; `sambench data verify {name}` reads all of it once")
+    echo(f"{name} is read from {adopted} from now on; `sambench data verify {quoted(name)}` reads all of it once")
 
 
 @app.command()
@@ -76,14 +78,15 @@ def verify(name: Name, root: Annotated[Path | None, typer.Option("--root", help=
     from sambench.cli.console import err
 
     if sys.stderr.isatty():
-        from rich.progress import Progress
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-        with Progress(console=err(), transient=True) as bar:
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=err(), transient=True) as bar:
             task = bar.add_task(f"reading {name}", total=None)
             report = data.verify(name, root=root, progress=lambda done, total: bar.update(task, completed=done, total=total))
     else:
         report = data.verify(name, root=root)
-    typer.echo(report.text())
+    echo(report.text())
     if not report.sound:
         raise typer.Exit(1)
 
@@ -96,7 +99,9 @@ def preview(
     root: Annotated[Path | None, typer.Option("--root", help="Look here.")] = None,
 ) -> None:
     """Write a sheet of images with their masks."""
-    from sambench import data
+    from sambench import cards, data
 
-    path = data.preview(name, output or Path(f"{name}-preview.png"), n=n, root=root)
-    typer.echo(str(path))
+    source, variant = cards.split_variant(name)
+    stem = "-".join([cards.dataset_card(source).id, *([variant] if variant else [])])
+    path = data.preview(name, output or Path(f"{stem}-preview.png"), n=n, root=root)
+    echo(str(path))

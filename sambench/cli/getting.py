@@ -13,6 +13,7 @@ import typer
 
 from sambench import boxes, cards, getting
 from sambench.cards import BoxesCard
+from sambench.cli.console import echo, quoted
 from sambench.errors import UsageError
 from sambench.part_file import human_bytes
 
@@ -26,28 +27,28 @@ def get_one(name: str, *, yes: bool, brought: Path | None, keep: bool) -> bool:
         return _get_boxes(boxes_card, yes=yes)
     offer = getting.offer(name)
     if offer.here is not None:
-        typer.echo(f"{name} is here: {offer.here}")
+        echo(f"{name} is here: {offer.here}")
         return True
-    typer.echo(offer.text())
+    echo(offer.text())
     if offer.card.access.state == "embedded" or not (offer.automatic or brought):
         return offer.card.access.state == "embedded"
     if not yes:
-        _ask(offer.card.id, restricted=offer.restricted)
+        _ask(name, restricted=offer.restricted)
     with _progress() as progress:
         root = getting.get(offer, brought=brought, keep=keep, progress=progress)
-    typer.echo(f"{name} is in {root}; `sambench data verify {name}` reads all of it once")
+    echo(f"{name} is in {root}; `sambench data verify {quoted(name)}` reads all of it once")
     return True
 
 
 def _get_boxes(card: BoxesCard, *, yes: bool) -> bool:
     place = boxes.place_of(card)
     if not place.is_file():
-        typer.echo(f"{card.id}: {card.name}, {card.size}\n  licence: {card.licence}\n  please cite: {card.citation}")
+        echo(f"{card.id}: {card.name}, {card.size}\n  licence: {card.licence}\n  please cite: {card.citation}")
         if not yes:
             _ask(card.id, restricted=False)
         with _progress() as progress:
             boxes.get(card, lambda done, total: progress(card.file.file, done, total))
-    typer.echo(f"{card.id} is here: {place}; sambench run instances --datasets {card.dataset} --boxes {card.id}")
+    echo(f"{card.id} is here: {place}; sambench run instances --datasets {card.dataset} --boxes {card.id}")
     return True
 
 
@@ -55,7 +56,7 @@ def _ask(name: str, *, restricted: bool) -> None:
     if not sys.stdin.isatty():
         raise UsageError(
             "a download waits for a yes, and there is nobody to ask",
-            where=f"sambench data get {name}",
+            where=f"sambench data get {quoted(name)}",
             remedy="read the terms above, and give --yes if you accept them",
         )
     question = "Do you accept these terms, and shall it be downloaded?" if restricted else "Shall it be downloaded?"
@@ -72,7 +73,7 @@ def _progress() -> Iterator[getting.Progress]:
         return
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=err()) as bars:
         tasks: dict[str, Any] = {}
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from sambench.cli.results import Out
+
 _STATE = "Only these states: reproduced, differs, not measured, unavailable; comma-separated."
 
 
@@ -16,15 +18,13 @@ def reproduce(
     runs: Annotated[list[str], typer.Option("--runs", "-r", metavar="RUN...", help="Runs, or folders of runs.")] = [],  # noqa: B006
     form: Annotated[str, typer.Option("--format", "-f", help="text, csv, markdown, latex or json.")] = "text",
     state: Annotated[str, typer.Option("--state", help=_STATE)] = "",
-    out: Annotated[Path, typer.Option("--out", "-o", envvar="SAMBENCH_OUT", show_envvar=False, help="Where results are.")] = Path(
-        "runs"
-    ),
+    out: Out = Path("runs"),
 ) -> None:
     """Every published number and claim with its state; without --runs, all runs of --out count, if there are any."""
-    from sambench.cli.results import show
+    from sambench.cli.results import show_all
     from sambench.engine.plan import split_names
     from sambench.errors import unknown_name
-    from sambench.results.cells import find_cells
+    from sambench.results.cells import all_cell_paths, find_cells
     from sambench.results.evidence import Evidence
     from sambench.results.ledger import STATES, ledger, ledger_tables
 
@@ -32,8 +32,7 @@ def reproduce(
     for name in wanted:
         if name not in STATES:
             raise unknown_name("state", name, STATES, where="--state")
-    named = [*runs, *more] or ([str(out)] if any(out.glob("*/*/cell.json")) else [])
+    named = [*runs, *more] or ([str(out)] if all_cell_paths(out) else [])
     cells = {c.path.resolve(): c for run in named for c in find_cells(run, out)}
     entries = ledger(Evidence(cells.values()), what)
-    for table in ledger_tables(entries, only=tuple(wanted)):
-        show(table, form)
+    show_all([(t.title, t) for t in ledger_tables(entries, only=tuple(wanted))], form)

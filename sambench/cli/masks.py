@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sambench.cli.console import echo
 from sambench.cli.running import Devices, Options, Precision, Quiet
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def masks(
     prepare_out(out)
     failed = _run(images, outputs, resolved, settings, preset, quiet)
     if failed:
-        typer.echo(f"{failed} of {len(images)} pictures failed", err=True)
+        echo(f"{failed} of {len(images)} pictures failed", err=True)
         raise typer.Exit(1)
 
 
@@ -110,7 +111,7 @@ def _resolve(model: str, option: Sequence[str], devices: str, precision: str, qu
             f"model {name!r} makes no masks of a picture", where="--model", expected=expected, found=f"one that gives {gives}"
         )
     if not model and not quiet:
-        typer.echo(f"model: {name} (the default; --model chooses another)", err=True)
+        echo(f"model: {name} (the default; --model chooses another)", err=True)
     return resolve(name, parse_options([p.removeprefix(f"{name}.") for p in option]), device=devices, precision=precision)
 
 
@@ -124,7 +125,8 @@ def _run(
 ) -> int:
     """Picture by picture; returns how many failed. A failing picture is told and leaves no file."""
     from sambench.engine.models import build
-    from sambench.errors import DataError
+    from sambench.engine.worker import describe_error
+    from sambench.errors import ModelError, RunError
 
     segmenter = build(model.spec)
     failed = 0
@@ -133,12 +135,14 @@ def _run(
             progress.begin(path.name)
             try:
                 n = _one(path, json_path, png_path, segmenter, model, settings, preset, progress.on_points)
-            except DataError as e:  # a broken picture is no reason to leave the others
-                progress.say(f"{path}: {e.one_line()}")
+            except (RunError, ModelError):  # the folder or the model, not the picture
+                raise
+            except Exception as e:  # noqa: BLE001 - a picture that is broken, or that a model fails on, is no reason to leave the others
+                progress.say(f"{path}: {describe_error(e)}")
                 failed += 1
                 continue
             progress.done(path.name, n)
-            typer.echo(f"{json_path}\n{png_path}")
+            echo(f"{json_path}\n{png_path}")
     return failed
 
 
@@ -182,7 +186,7 @@ class _Progress:
         if self.console.is_terminal and not self.quiet:
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-            text, points = TextColumn("{task.description}"), TextColumn("{task.completed}/{task.total} points")
+            text, points = TextColumn("{task.description}", markup=False), TextColumn("{task.completed}/{task.total} points")
             self.bar = Progress(text, BarColumn(bar_width=24), points, TimeRemainingColumn(), console=self.console, transient=True)
             self.bar.start()
         return self
@@ -212,4 +216,4 @@ class _Progress:
 
     def say(self, text: str) -> None:
         """One line."""
-        (self.bar.console if self.bar else self.console).print(text, soft_wrap=True, markup=False)
+        (self.bar.console if self.bar else self.console).print(text, soft_wrap=True)

@@ -69,7 +69,10 @@ class Reporter:
             from rich.progress import BarColumn, Progress, TextColumn
 
             self.bars = Progress(
-                TextColumn("{task.fields[name]}"), BarColumn(bar_width=24), TextColumn("{task.fields[text]}"), console=self.console
+                TextColumn("{task.fields[name]}", markup=False),
+                BarColumn(bar_width=24),
+                TextColumn("{task.fields[text]}", markup=False),
+                console=self.console,
             )
             self.bars.start()
         return self
@@ -94,7 +97,7 @@ class Reporter:
     def say(self, text: str) -> None:
         """One line, above the bars if there are any."""
         if not self.quiet:
-            (self.bars.console if self.bars else self.console).print(text, soft_wrap=True, markup=False)
+            (self.bars.console if self.bars else self.console).print(text, soft_wrap=True)
 
     def on_event(self, event: dict[str, Any]) -> None:
         """Receive one event of the engine."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sambench.cli.console import echo, quoted
+from sambench.cli.results import MAX_RESAMPLES
 from sambench.cli.running import Datasets, Devices, Models, Options, Precision, Quiet, Root, SubsetOpt, Workers, options_for
 
 if TYPE_CHECKING:
@@ -33,8 +35,8 @@ def stats(
     models: Annotated[list[str], typer.Option("--models", metavar="NAMES", help=_MODELS)] = [],  # noqa: B006
     incomplete: Annotated[bool, typer.Option("--incomplete", help="Leave out inputs that are not rated for all models.")] = False,
     level: Annotated[float, typer.Option("--level", min=0.5, max=0.9999, help="Of the interval of A - B.")] = 0.99,
-    resamples: Annotated[int, typer.Option("--resamples", min=100, help="Of the bootstrap.")] = 10_000,
-    seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap.")] = 0,
+    resamples: Annotated[int, typer.Option("--resamples", min=100, max=MAX_RESAMPLES, help="Of the bootstrap.")] = 10_000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap.")] = 0,
     form: Annotated[str, typer.Option("--format", "-f", help="table, csv, json, md or latex.")] = "table",
 ) -> None:
     """Means with 95 % intervals, A - B with t-test, 99 % bootstrap interval and mixed model, histograms, agreement, raters."""
@@ -69,7 +71,7 @@ def _print(tables: dict[str, Table], form: str) -> None:
     from dataclasses import replace
 
     from sambench.cli.console import out
-    from sambench.results.layout import render, render_rich
+    from sambench.results.layout import render, render_all, render_rich
 
     said: set[str] = set()
     for name, table in tables.items():
@@ -79,11 +81,9 @@ def _print(tables: dict[str, Table], form: str) -> None:
         for table in tables.values():
             out().print(render_rich(table))
     elif form == "json" and len(tables) > 1:
-        typer.echo(json.dumps({name: json.loads(render(t, form)) for name, t in tables.items()}, indent=2, ensure_ascii=False))
+        echo(json.dumps({name: json.loads(render(t, form)) for name, t in tables.items()}, indent=2, ensure_ascii=False))
     else:
-        titled = form == "csv" and len(tables) > 1  # parted by a line that names each: --table gives one alone
-        parts = [(f"# {name}\n" if titled else "") + render(t, form).rstrip("\n") for name, t in tables.items()]
-        typer.echo("\n\n".join(parts))
+        echo(render_all(list(tables.items()), form).rstrip("\n"))
 
 
 @app.command()
@@ -101,7 +101,7 @@ def make(
         list[str], typer.Option("--truth-only", metavar="NAME=N", help="A dataset whose ground truth alone is rated.")
     ] = [],  # noqa: B006
     controls: Annotated[int, typer.Option("--controls", metavar="N", min=0, help="Wrong masks a dataset, to test raters.")] = 0,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of the draw and the order.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of the draw and the order.")] = 0,
     min_area: Annotated[int, typer.Option("--min-area", metavar="PX", min=1, help="Smallest mask, in pixels.")] = 576,
     max_side: Annotated[int, typer.Option("--max-side", metavar="PX", min=64, help="Longer side at which models run.")] = 2000,
     view_px: Annotated[int, typer.Option("--view-px", metavar="PX", min=128, max=4096, help="Longer side of the views.")] = 1024,
@@ -213,14 +213,14 @@ def _tell(made: Made) -> None:
 
     notes = err()
     for note in made.notes:
-        notes.print(note, soft_wrap=True, markup=False)
+        notes.print(note, soft_wrap=True)
     for missing in made.missing:
-        notes.print(f"not here: {missing.name}: {missing.why} (sambench show dataset {missing.name})", soft_wrap=True, markup=False)
+        notes.print(f"not here: {missing.name}: {missing.why} (sambench show dataset {quoted(missing.name)})", soft_wrap=True)
     if made.jobs is None:
-        typer.echo(str(made.prompts))
+        echo(str(made.prompts))
         return
     for dataset, n in made.n_by_dataset.items():
-        typer.echo(f"{dataset}: {n:,} jobs")
-    typer.echo(f"for the raters: {made.jobs.parent} ({made.n_jobs:,} jobs)")
-    typer.echo(f"the key, not for them: {made.key}")
-    notes.print(f"next: sambench rate stats RATINGS.csv --key {made.key}", soft_wrap=True, markup=False)
+        echo(f"{dataset}: {n:,} jobs")
+    echo(f"for the raters: {made.jobs.parent} ({made.n_jobs:,} jobs)")
+    echo(f"the key, not for them: {made.key}")
+    notes.print(f"next: sambench rate stats RATINGS.csv --key {quoted(made.key)}", soft_wrap=True)

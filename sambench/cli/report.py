@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
+from sambench.cli.console import echo
+
 Out = Annotated[
-    Path, typer.Option("--results", envvar="SAMBENCH_OUT", show_envvar=False, help="Where runs are looked for by name.")
+    Path, typer.Option("--results", envvar="SAMBENCH_OUT", help="Where runs are looked for by name.")
 ]
 _FORMATS = "html, tex, md, csv, png, pdf; comma-separated."
+_SUITE = "The suite whose mean is the top line (default: sa23; fixtures, if all runs are of those)."
 _BASELINE = "The model that figure 9a takes differences to."
 
 
@@ -20,10 +23,13 @@ def report(
     runs: Annotated[list[str], typer.Option("--runs", "-r", metavar="RUN...", help="Runs, or folders of runs.")] = [],  # noqa: B006
     form: Annotated[str, typer.Option("--format", "-f", help=_FORMATS)] = "html",
     to: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the files go.")] = Path("report"),
-    suite: Annotated[str, typer.Option("--suite", help="The suite whose mean is the top line.")] = "sa23",
+    suite: Annotated[str, typer.Option("--suite", help=_SUITE)] = "",
     baseline: Annotated[str, typer.Option("--baseline", metavar="MODEL", help=_BASELINE)] = "",
     series: Annotated[str, typer.Option("--series", metavar="MODEL,...", help="Checkpoints of figure 13, in order.")] = "",
     ratings: Annotated[list[Path], typer.Option("--ratings", metavar="FILE", help="Ratings of the human study.")] = [],  # noqa: B006
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="FILE", help="key.csv of `sambench rate make`, for ratings of blinded jobs.")
+    ] = None,
     rated: Annotated[
         str, typer.Option("--rated", metavar="MODEL,...", help="Models of table 8: one, and those it is compared with.")
     ] = "",
@@ -32,12 +38,11 @@ def report(
     results: Out = Path("runs"),
 ) -> None:
     """Tables and figures of runs beside the published ones; what was not measured is a dash with its reason."""
-    from sambench import cards
     from sambench.cli.console import err
     from sambench.engine.plan import split_names
     from sambench.errors import UsageError, unknown_name
     from sambench.report.definitions import definition
-    from sambench.report.inputs import Inputs
+    from sambench.report.inputs import Inputs, suite_of
     from sambench.report.make import make
     from sambench.report.write import FORMS, write
     from sambench.results.cells import find_cells
@@ -50,16 +55,20 @@ def report(
             raise unknown_name("format", one, FORMS, where="--format")
     if not forms:
         raise UsageError("no format is named", where="--format", expected=_FORMATS)
-    card = cards.suite_card(suite)
-    if card is None:
-        raise unknown_name("suite", suite, cards.suite_cards(), where="--suite")
     cells = {c.path.resolve(): c for run in [*runs, *more] for c in find_cells(run, results)}
+    evidence = Evidence(cells.values())
+    chosen = suite_of(suite, evidence)
+    if chosen.generated and not suite:
+        echo(f"the runs are of generated copies, and so is the suite: {chosen.id}", err=True)
+    if key is not None and not ratings:
+        raise UsageError("a key without ratings", where="--key", expected="--ratings FILE with it")
     inputs = Inputs(
-        evidence=Evidence(cells.values()),
-        suite=card,
+        evidence=evidence,
+        suite=chosen,
         baseline=baseline,
         series=tuple(split_names([series])),
         ratings=tuple(ratings),
+        key=key,
         rated=tuple(split_names([rated])),
         masks=tuple(split_names([properties])),
         root=root,
@@ -68,10 +77,10 @@ def report(
     written = write(document, forms, to)
     for section in document.sections:
         for reason in section.absent:
-            err().print(f"{section.id}: {reason}", soft_wrap=True, markup=False)
+            err().print(f"{section.id}: {reason}", soft_wrap=True)
     pages = [p for p in written if p.parent == to and p.suffix != ".bib"]
     for path in pages or written:
-        typer.echo(str(path))
+        echo(str(path))
 
 
 def list_reports() -> None:
@@ -117,6 +126,6 @@ def gallery(
     document = make(find_cells(run, results), partners, by=tuple(cast(By, kind) for kind in kinds), k=k, n=n, root=root)
     for section in document.sections:
         for reason in section.absent:
-            err().print(f"{section.title}: {reason}", soft_wrap=True, markup=False)
+            err().print(f"{section.title}: {reason}", soft_wrap=True)
     for path in write(document, forms, to):
-        typer.echo(str(path))
+        echo(str(path))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from sambench.cli.console import echo
+
+MAX_RESAMPLES = 1_000_000  # a bootstrap of more takes hours, and gives no digit that a table shows
 PAPER = "paper"  # what `compare` takes for the published numbers
 
 if TYPE_CHECKING:
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from sambench.results.layout import Table
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's directory, or its name under --out.")]
-Out = Annotated[Path, typer.Option("--out", "-o", envvar="SAMBENCH_OUT", show_envvar=False, help="Where results are.")]
+Out = Annotated[Path, typer.Option("--out", "-o", envvar="SAMBENCH_OUT", help="Where results are.")]
 Format = Annotated[str, typer.Option("--format", "-f", help="text, csv, markdown, latex or json.")]
 GroupBy = Annotated[str | None, typer.Option("--group-by", help="category, or attribute:NAME.")]
 
@@ -29,13 +32,17 @@ def status(
     from sambench.cli.console import err
     from sambench.cli.console import out as console
     from sambench.errors import SambenchError
-    from sambench.results.cells import find_cell_paths, read_cell
+    from sambench.results.cells import all_cell_paths, find_cell_paths, read_cell
 
     table = RichTable(box=None, pad_edge=False)
     for name in ("run", "dataset", "status", "images", "failed", "objects", "computed by"):
         table.add_column(name, justify="right" if name in ("images", "failed", "objects") else "left", overflow="fold")
     failures, damaged = [], []
-    for path in find_cell_paths(run or str(out), out):
+    found = find_cell_paths(run, out) if run else all_cell_paths(out)
+    if not found:
+        echo(f"no runs in {out}")
+        return
+    for path in found:
         try:
             cell = read_cell(path)
             live = cell.live
@@ -50,11 +57,11 @@ def status(
         failures += [(cell.dataset, i, s.error) for i, s in cell.states().items() if s.status == "failed"]
     console().print(table)
     for dataset, image_id, error in failures[:20]:
-        typer.echo(f"failed: {dataset} image {image_id}: {error}")
+        echo(f"failed: {dataset} image {image_id}: {error}")
     if len(failures) > 20:
-        typer.echo(f"... and {len(failures) - 20} more failed images")
+        echo(f"... and {len(failures) - 20} more failed images")
     for why in damaged:
-        err().print(str(why), soft_wrap=True, markup=False)
+        err().print(str(why), soft_wrap=True)
     if damaged:
         raise typer.Exit(1)
 
@@ -68,13 +75,17 @@ def table(
 ) -> None:
     """The table of one or several runs, as text, CSV, Markdown, LaTeX or JSON."""
     from sambench import cards
-    from sambench.errors import unknown_name
+    from sambench.errors import UsageError, unknown_name
     from sambench.results.cells import find_cells
     from sambench.results.tables import metrics_frame, tables
+    from sambench.text import csv_frame
 
     cells = [cell for run in runs for cell in find_cells(run, out)]
     if metrics:
-        typer.echo(metrics_frame(cells).to_csv(index=False), nl=False)
+        if form not in ("text", "csv", "json"):
+            raise UsageError("metric rows have no such form", where="--format", expected="csv or json", found=form)
+        rows = metrics_frame(cells)
+        echo(rows.to_json(orient="records", indent=2) + "\n" if form == "json" else csv_frame(rows), nl=False)
         return
     suites = []
     for name in suite:
@@ -82,16 +93,15 @@ def table(
         if card is None:
             raise unknown_name("suite", name, cards.suite_cards(), where="--suite")
         suites.append(card)
-    for found in tables(cells, suites=suites):
-        show(found, form)
+    show_all([(t.title, t) for t in tables(cells, suites=suites)], form)
 
 
 def rescore(
     run: Run,
     group_by: GroupBy = None,
-    resamples: Annotated[int, typer.Option("--resamples", min=100, help="Bootstrap resamples.")] = 2000,
+    resamples: Annotated[int, typer.Option("--resamples", min=100, max=MAX_RESAMPLES, help="Bootstrap resamples.")] = 2000,
     level: Annotated[float, typer.Option("--level", min=0.5, max=0.999, help="Level of the intervals.")] = 0.95,
-    seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap.")] = 0,
     check_masks: Annotated[bool, typer.Option("--check-masks", help="Compare stored masks with the ground truth again.")] = False,
     root: Annotated[Path | None, typer.Option("--root", metavar="DIR", help="The dataset's folder, for --check-masks.")] = None,
     evaluator: Annotated[str, typer.Option("--evaluator", metavar="NAME", help="Of AP: pycocotools, or hotcoco (faster).")] = "",
@@ -106,6 +116,7 @@ def rescore(
     from sambench.results.rescore import rescore as score
     from sambench.schema import METRIC_COLUMNS
     from sambench.tasks.summary import Bootstrap
+    from sambench.text import csv_frame
 
     cells = find_cells(run, out)
     if check_masks:
@@ -113,7 +124,7 @@ def rescore(
         for cell in cells:
             found = check(cell, root=root)
             at = f", largest {found.largest:.3g} at {found.where}" if found.n_differing else ""
-            typer.echo(f"{cell.dataset}: {found.n_masks:,} stored masks of {found.n_rows:,} rows, {found.n_differing} differ{at}")
+            echo(f"{cell.dataset}: {found.n_masks:,} stored masks of {found.n_rows:,} rows, {found.n_differing} differ{at}")
             wrong = wrong or found.n_differing > 0
         raise typer.Exit(1 if wrong else 0)
     bootstrap = Bootstrap(n_resamples=resamples, level=level, seed=seed)
@@ -122,8 +133,8 @@ def rescore(
         rows += rows_by(evaluator, cell) if evaluator else score(cell, bootstrap=bootstrap, group_by=group_by)
         if cell.task.whole_sets_only and cell.live.n_done < cell.live.n_wanted:
             reasons = "; ".join(cell.partial_reasons())
-            typer.echo(f"{cell.dataset}, {cell.model}: no scores of a part of a set ({reasons})", err=True)
-    typer.echo(pd.DataFrame(rows, columns=list(METRIC_COLUMNS)).to_csv(index=False), nl=False)
+            echo(f"{cell.dataset}, {cell.model}: no scores of a part of a set ({reasons})", err=True)
+    echo(csv_frame(pd.DataFrame(rows, columns=list(METRIC_COLUMNS))), nl=False)
 
 
 def compare(
@@ -157,8 +168,7 @@ def compare_with_paper(cells: list[CellView], form: str, *, metric: str, k: int 
             where="--metric" if metric else "-k",
             remedy=f"leave it out: `sambench compare RUN {PAPER}` shows every number that the run measures",
         )
-    for found in paper_tables(cells):
-        show(found, form)
+    show_all([(t.title, t) for t in paper_tables(cells)], form)
 
 
 def plot(
@@ -193,7 +203,7 @@ def plot(
         for draw in dict.fromkeys(drawn.values()):
             group = [c for c in cells if c.dataset == dataset and drawn[c.task.name] is draw]
             for path in draw(group, folder or group[0].path, folder, asked) if group else ():
-                typer.echo(str(path))
+                echo(str(path))
 
 
 class _Asked(NamedTuple):
@@ -231,7 +241,7 @@ def _sheet(write: Callable[..., Path], cell: CellView, folder: Path, asked: _Ask
     try:
         return [write(cell, folder, n=asked.n, root=asked.root)]
     except (DataMissingError, UsageError) as e:  # the numbers need neither images nor maps
-        err().print(f"no sheet: {e.one_line()}", soft_wrap=True, markup=False)
+        err().print(f"no sheet: {e.one_line()}", soft_wrap=True)
         return []
 
 
@@ -253,11 +263,16 @@ def _ratios(text: str) -> tuple[float, ...]:
 
 def show(found: Table, form: str) -> None:
     """Print a table in one of its forms."""
-    from sambench.results.layout import render, render_rich
+    show_all([(found.title, found)], form)
+
+
+def show_all(tables: Sequence[tuple[str, Table]], form: str) -> None:
+    """Print tables, with the names that tell them apart, in one of their forms: one document, whatever their number."""
+    from sambench.cli.console import out
+    from sambench.results.layout import render_all, render_rich
 
     if form == "text":
-        from sambench.cli.console import out
-
-        out().print(render_rich(found))
+        for _, table in tables:
+            out().print(render_rich(table))
     else:
-        typer.echo(render(found, form).rstrip("\n"))
+        echo(render_all(tables, form).rstrip("\n"))

@@ -44,7 +44,7 @@ def point(
         float | None, typer.Option("--clicks-until", metavar="IOU", help="NoC run that leaves an object at this IoU.")
     ] = None,
     max_clicks: Annotated[int, typer.Option("--max-clicks", metavar="N", help="Most clicks of a NoC run.")] = 20,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of the random first click.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of the random first click.")] = 0,
     mask_feedback: Annotated[bool, typer.Option(help="Give the model its previous mask.")] = True,
     subset: SubsetOpt = "paper",
     limit: Limit = None,
@@ -62,13 +62,11 @@ def point(
     """Simulated clicks: mIoU after 1, 2, 3, 5 and 9, the oracle at 1, boundary IoU, number of clicks."""
     from dataclasses import asdict
 
-    from sambench.errors import UsageError, unknown_name
+    from sambench.errors import unknown_name
     from sambench.tasks.point import PointSettings, noc_settings
 
     if prompt not in ("center", "random"):
         raise unknown_name("first click", prompt, ["center", "random"], where="--prompt")
-    if max_clicks < 1:
-        raise UsageError("--max-clicks does not fit", expected="a number from 1 on", found=max_clicks)
     settings = PointSettings(
         prompt="random" if prompt == "random" else "center", clicks=_numbers(clicks), seed=seed, mask_feedback=mask_feedback
     )

@@ -43,7 +43,7 @@ def instances(
     model: Models = [],  # noqa: B006
     option: Options = [],  # noqa: B006
     boxes: Annotated[
-        str, typer.Option("--boxes", "-b", metavar="FILE|NAME", help=_BOXES, envvar="SAMBENCH_BOXES", show_envvar=False)
+        str, typer.Option("--boxes", "-b", metavar="FILE|NAME", help=_BOXES)
     ] = "",
     variant: Annotated[str, typer.Option("--variant", metavar="NAME", help=_VARIANT)] = "refine",
     max_dets: Annotated[
@@ -122,6 +122,6 @@ def _write(outcome: Outcome, path: Path) -> None:
     for cell_dir in outcome.records:
         cell = read_cell(cell_dir)
         n = write_results(cell, path)
-        err().print(f"results: {n:,} masks in {path}", soft_wrap=True, markup=False)
+        err().print(f"results: {n:,} masks in {path}", soft_wrap=True)
         for reason in cell.partial_reasons():
-            err().print(f"results: PARTIAL: {reason}", soft_wrap=True, markup=False)
+            err().print(f"results: PARTIAL: {reason}", soft_wrap=True)

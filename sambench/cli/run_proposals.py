@@ -29,7 +29,7 @@ _MODEL = "A name, a card's path, python:file.py:factory, or proposals:FILE (a CO
 _PRESET = "paper; or single, for models with one output: 128 points a side, NMS .95, random ranking."
 
 ProposalModels = Annotated[
-    list[str], typer.Option("--model", "-m", metavar="NAME", help=_MODEL, envvar="SAMBENCH_MODEL", show_envvar=False)
+    list[str], typer.Option("--model", "-m", metavar="NAME", help=_MODEL)
 ]
 
 
@@ -52,7 +52,7 @@ def proposals(
     rank: Annotated[
         str | None, typer.Option("--rank", metavar="NAME", help="mean (of predicted IoU and stability), iou or random.")
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Of the random ranking (0).")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="N", min=0, help="Of the random ranking (0).")] = None,
     subset: SubsetOpt = "paper",
     limit: Limit = None,
     out: Out = "runs",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from sambench.cli.variables import named_for
 
 if TYPE_CHECKING:
     from sambench.engine.run import Outcome, Plan, Request
@@ -18,16 +21,10 @@ def _config(ctx: typer.Context, path: Path | None) -> Path | None:
     """Put a TOML file's values below flags and environment; click's default_map has just that place."""
     if path is None:
         return None
-    import tomllib
-
     from sambench.errors import UsageError, unknown_name
+    from sambench.values import short, toml_file
 
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise UsageError("a configuration file cannot be read", where=path, found=e.strerror) from e
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise UsageError("a configuration file is not valid TOML", where=path, found=str(e)) from e
+    values = toml_file(path, "a configuration file", UsageError)
     flags = {o.removeprefix("--"): p for p in ctx.command.params for o in p.opts if o.startswith("--")}
     defaults: dict[str, Any] = {}
     for key, value in values.items():
@@ -35,19 +32,32 @@ def _config(ctx: typer.Context, path: Path | None) -> Path | None:
         if name not in flags or name in ("config", "help"):
             raise unknown_name("configuration key", key, [f for f in flags if f not in ("config", "help")], where=path)
         if name == "option" and isinstance(value, dict):
-            value = [f"{k}={v}" for k, v in value.items()]
-        listed = isinstance(value, list) and flags[name].multiple
-        if flags[name].multiple and not listed:
-            value = [value]
-        elif isinstance(value, list) and not listed:
+            value = [f"{k}={_as_toml(v)}" for k, v in value.items()]
+        listed = value if isinstance(value, list) else [value]
+        if any(isinstance(v, dict | list) for v in listed):
+            expected = "a text, a number, true or false, or a list of them"
+            raise UsageError("a configuration value does not fit", where=f"{path}, {key}", expected=expected, found=short(value))
+        if flags[name].multiple:
+            value = [str(v) for v in listed]
+        elif isinstance(value, list):
             value = ",".join(str(v) for v in value)
         defaults[flags[name].name or name] = value
     ctx.default_map = {**(ctx.default_map or {}), **defaults}
     return path
 
 
-def _option(*flags: str, help: str, env: str | None = None, **more: Any) -> Any:
-    return typer.Option(*flags, help=help, envvar=env, show_envvar=False, **more)
+def _as_toml(value: Any) -> str:
+    """A value as `-M` reads it."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(k)} = {_as_toml(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_as_toml, value)) + "]"
+    return json.dumps(value)
+
+
+def _option(*flags: str, help: str, **more: Any) -> Any:
+    """A flag that means the same wherever it stands, and has the same variable."""
+    return typer.Option(*flags, help=help, envvar=named_for(flags[0]), **more)
 
 
 _DATASETS = "Names, comma-separated: ids, id:variant, a card's path, a suite, or all."
@@ -56,15 +66,15 @@ _EDGE_MODEL = "A name, a card's path, python:file.py:factory, or edges:FOLDER (m
 _OPTION = "Option of the model, as weights=FILE; with several models MODEL.KEY=VALUE."
 _WORKERS = "Processes on the CPU (default: one a core), or per device."
 
-Datasets = Annotated[list[str], _option("--datasets", "-d", metavar="NAMES", help=_DATASETS, env="SAMBENCH_DATASETS")]
-Models = Annotated[list[str], _option("--model", "-m", metavar="NAME", help=_MODEL, env="SAMBENCH_MODEL")]
-EdgeModels = Annotated[list[str], _option("--model", "-m", metavar="NAME", help=_EDGE_MODEL, env="SAMBENCH_MODEL")]
+Datasets = Annotated[list[str], _option("--datasets", "-d", metavar="NAMES", help=_DATASETS)]
+Models = Annotated[list[str], _option("--model", "-m", metavar="NAME", help=_MODEL)]
+EdgeModels = Annotated[list[str], _option("--model", "-m", metavar="NAME", help=_EDGE_MODEL)]
 Options = Annotated[list[str], _option("--option", "-M", help=_OPTION, metavar="KEY=VALUE")]
 SubsetOpt = Annotated[str, _option("--subset", metavar="NAME|FILE", help="paper, full, or a file of image ids.")]
 Limit = Annotated[int | None, _option("--limit", metavar="N", help="The first N images in keyed-hash order; results are PARTIAL.")]
-Out = Annotated[str, _option("--out", "-o", metavar="DIR", help="Where results go.", env="SAMBENCH_OUT")]
-Devices = Annotated[str, _option("--devices", metavar="NAMES", help="auto, cpu, cuda, or cuda:0,cuda:1.", env="SAMBENCH_DEVICES")]
-Workers = Annotated[int | None, _option("--workers", metavar="N", help=_WORKERS, env="SAMBENCH_WORKERS")]
+Out = Annotated[str, _option("--out", "-o", metavar="DIR", help="Where results go.")]
+Devices = Annotated[str, _option("--devices", metavar="NAMES", help="auto, cpu, cuda, or cuda:0,cuda:1.")]
+Workers = Annotated[int | None, _option("--workers", metavar="N", help=_WORKERS)]
 Precision = Annotated[str, _option("--precision", metavar="NAME", help="fp32 (reported numbers) or bf16.")]
 Root = Annotated[str | None, _option("--root", metavar="DIR", help="The dataset's folder, for one dataset.")]
 SaveMasks = Annotated[str, _option("--save-masks", metavar="NAME", help="scored: keep every scored mask as RLE; none.")]
@@ -172,11 +182,11 @@ def _print_plan(planned: Plan) -> None:
     console.print(table)
     console.print(f"settings: {canonical_json(planned.cells[0].task.identity())}", soft_wrap=True)
     for line in (*planned.notes, *_left_out(planned), *_missing(planned)):
-        console.print(line, soft_wrap=True, markup=False)
+        console.print(line, soft_wrap=True)
 
 
 def _print_outcome(outcome: Outcome) -> None:
-    from sambench.cli.console import err, out
+    from sambench.cli.console import err, out, quoted
     from sambench.results.cells import find_cells
     from sambench.results.layout import render_rich
     from sambench.results.tables import result_table
@@ -187,22 +197,22 @@ def _print_outcome(outcome: Outcome) -> None:
         console.print(render_rich(result_table(cells, suites=outcome.plan.suites)))
     notes = err()
     for line in _missing(outcome.plan):
-        notes.print(line, soft_wrap=True, markup=False)
+        notes.print(line, soft_wrap=True)
     for rec in outcome.records.values():
         for failure in rec["failures"][:5]:
             notes.print(
-                f"failed: {rec['dataset']['id']} image {failure['image_id']}: {failure['error']}", soft_wrap=True, markup=False
+                f"failed: {rec['dataset']['id']} image {failure['image_id']}: {failure['error']}", soft_wrap=True
             )
         if rec["counts"]["n_images_failed"]:
             n = rec["counts"]["n_images_failed"]
             notes.print(f"{n} images failed and are in no number; the same command tries them again", soft_wrap=True)
     for line in _cells_by_run(outcome):
-        notes.print(line, soft_wrap=True, markup=False)
+        notes.print(line, soft_wrap=True)
     if outcome.interrupted:
         notes.print("interrupted: what is computed is kept; issue the same command again to go on")
     elif outcome.records and outcome.failure is None:
         first = next(iter(outcome.records)).parent
-        notes.print(f"next: sambench table {first}", soft_wrap=True, markup=False)
+        notes.print(f"next: sambench table {quoted(first)}", soft_wrap=True)
 
 
 def _cells_by_run(outcome: Outcome) -> list[str]:

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from sambench.cli.console import echo
+
 list_app = typer.Typer(help="What there is: datasets, models, tasks.", no_args_is_help=True, rich_markup_mode=None)
 show_app = typer.Typer(help="Everything known of one dataset or model.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -33,7 +35,7 @@ def list_datasets(
     from sambench.loaders.open import find_root
 
     if form != "text":
-        typer.echo(_markdown(form, suite_name), nl=False)
+        echo(_markdown(form, suite_name), nl=False)
         return
     rows = []
     for card in cards.dataset_cards().values():
@@ -45,7 +47,7 @@ def list_datasets(
     for suite in cards.suite_cards().values():
         have = sum(m in cards.dataset_cards() for m in suite.members)
         aliases = f" (also: {', '.join(suite.aliases)})" if suite.aliases else ""
-        typer.echo(f"suite {suite.id}{aliases}: {len(suite.members)} datasets, {have} with a card in this version")
+        echo(f"suite {suite.id}{aliases}: {len(suite.members)} datasets, {have} with a card in this version")
 
 
 def _markdown(form: str, suite_name: str) -> str:
@@ -74,11 +76,11 @@ def list_models() -> None:
             weights = f"{card.weights.file}, in the package"
         else:
             size = f"{card.weights.bytes / 1e6:.0f} MB, " if card.weights.bytes else ""
-            got = "downloaded on first use" if card.weights.url else "a person must get them: -M weights=FILE"
-            weights = f"{card.weights.file}, {size}{'cached' if fetch.cached_weights(card).exists() else got}"
+            got = "cached" if fetch.cached_weights(card).exists() else fetch.how_to_get(card)
+            weights = f"{card.weights.file}, {size}{got}"
         rows.append([card.id, card.name, weights, card.licence])
     _table("models", ["id", "name", "weights", "licence"], rows)
-    typer.echo("your own: python:path/to/file.py:factory (see README.md)")
+    echo("your own: python:path/to/file.py:factory (see README.md)")
 
 
 @list_app.command("tasks")
@@ -156,9 +158,9 @@ def _fields(fields: dict[str, Any]) -> None:
         if value in (None, ""):
             continue
         first, *rest = str(value).splitlines()
-        typer.echo(f"{key:<{width}}  {first}")
+        echo(f"{key:<{width}}  {first}")
         for line in rest:
-            typer.echo(" " * (width + 2) + line)
+            echo(" " * (width + 2) + line)
 
 
 def doctor() -> None:
@@ -168,8 +170,8 @@ def doctor() -> None:
     checks = examine()
     for check in checks:
         mark = {True: "ok  ", False: "FAIL", None: "note"}[check.ok]
-        typer.echo(f"{mark}  {check.name}: {check.found}")
+        echo(f"{mark}  {check.name}: {check.found}")
         if check.remedy:
-            typer.echo(f"        what to do: {check.remedy}")
+            echo(f"        what to do: {check.remedy}")
     if any(check.ok is False for check in checks):
         raise typer.Exit(1)

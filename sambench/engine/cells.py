@@ -20,6 +20,7 @@ from sambench.errors import RunError
 from sambench.left_out import Tally
 from sambench.schema import METRIC_COLUMNS
 from sambench.tasks.summary import Bootstrap
+from sambench.text import csv_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -196,7 +197,7 @@ def write_metrics(cell_dir: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     import pandas as pd
 
     frame = pd.DataFrame(list(rows), columns=list(METRIC_COLUMNS))
-    write_text(cell_dir / "metrics.csv", frame.to_csv(index=False, lineterminator="\n"))
+    write_text(cell_dir / "metrics.csv", csv_frame(frame))
     aside = cell_dir / f".metrics.{os.getpid()}-{uuid.uuid4().hex[:8]}"
     try:
         frame.to_parquet(aside, index=False)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sambench.report import style
-from sambench.report.files import write_aside
+from sambench.report.files import write_aside, write_csv
 from sambench.results.boundary import RATIOS, BoundaryCurve, boundary_curve
 from sambench.results.cells import CellView
 from sambench.results.image_sets import labelled, set_names
@@ -26,7 +25,7 @@ def write_boundary_curve(
     """boundary_curve.png and boundary_curve.csv of runs on one dataset. Returns both paths. Errors: see `boundary_curve`."""
     curves = [boundary_curve(cell, ratios=ratios, k=k, root=root) for cell in cells]
     png = write_aside(folder / "boundary_curve.png", lambda path: _draw(curves, path))
-    return [png, write_aside(folder / "boundary_curve.csv", lambda path: _write_csv(curves, path))]
+    return [png, write_csv(folder / "boundary_curve.csv", HEADER, _points(curves))]
 
 
 def _draw(curves: Sequence[BoundaryCurve], path: Path) -> None:
@@ -46,7 +45,7 @@ def _draw(curves: Sequence[BoundaryCurve], path: Path) -> None:
         datasets = dict.fromkeys(c.cell.dataset for c in curves)
         axes.set_title(f"{', '.join(datasets)}, by {', '.join(prompts)}; bands: 95 % intervals")
         figure.legend(loc="outside lower left", alignment="left")
-        figure.savefig(path, format="png", dpi=160)
+        path.write_bytes(style.saved(figure, "png", dpi=160))
 
 
 def _label(c: BoundaryCurve, images: str) -> str:
@@ -60,11 +59,8 @@ def _label(c: BoundaryCurve, images: str) -> str:
     return f"{labelled(c.cell.run_name, images)}{f' ({said})' if said else ''}\n{', '.join([*named, objects])}"
 
 
-def _write_csv(curves: Sequence[BoundaryCurve], path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as f:
-        writer = csv.writer(f, lineterminator="\n")
-        writer.writerow(HEADER)
-        for c in curves:
-            shared = (c.n_objects, c.n_images, bool(c.cell.partial_reasons()))
-            for point in zip(c.ratios, c.mean, c.low, c.high, strict=True):
-                writer.writerow((c.cell.model, c.cell.run_name, c.cell.dataset, c.k, *map(float, point), *shared))
+def _points(curves: Sequence[BoundaryCurve]) -> Iterator[tuple[object, ...]]:
+    for c in curves:
+        shared = (c.n_objects, c.n_images, bool(c.cell.partial_reasons()))
+        for point in zip(c.ratios, c.mean, c.low, c.high, strict=True):
+            yield (c.cell.model, c.cell.run_name, c.cell.dataset, c.k, *map(float, point), *shared)

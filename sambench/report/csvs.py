@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import Any
 
 from sambench.report.document import Picture, Table, cell_of
 from sambench.results import layout
+from sambench.text import csv_text
 
 
 def of_table(table: Table) -> str:
@@ -36,8 +35,4 @@ def of_table(table: Table) -> str:
 
 def of_picture(picture: Picture) -> str:
     """The picture's data as given; what is missing is empty."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(picture.header)
-    writer.writerows([["" if layout.is_missing(v) else v for v in row] for row in picture.rows])
-    return stream.getvalue()
+    return csv_text(picture.header, (["" if layout.is_missing(v) else v for v in row] for row in picture.rows))

@@ -163,7 +163,7 @@ def clicks(definition: Definition, inputs: Inputs) -> Section:
     systems: Systems = inputs.point(prompt)
     measured = {s: by for s, by in systems.items() if any(e.row("miou", variant="top") for e in by.values())}
     if not measured:
-        absent = f"Not measured: no run of the point task with {prompt} clicks is among the runs given."
+        absent = inputs.none("point", f"the point task with {prompt} clicks")
         return Section(definition.id, definition.title, definition.source, definition.text, absent=(absent,))
     datasets, note = _common(measured, inputs)
     if not datasets:

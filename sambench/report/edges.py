@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,8 @@ from sambench import cards
 from sambench.errors import RunError, UsageError
 from sambench.loaders.open import open_dataset
 from sambench.metrics.edges import EdgeScores, edge_scores, f_measure
-from sambench.report.files import write_aside
+from sambench.report import style
+from sambench.report.files import write_aside, write_csv
 from sambench.results.cells import CellView
 from sambench.results.image_sets import labelled, set_names
 from sambench.tasks.edge import counts_of, map_of
@@ -67,14 +67,14 @@ def write_pr_curve(cells: Sequence[CellView], folder: Path) -> list[Path]:
     axes.set_title(", ".join(dict.fromkeys(c.dataset for c in cells)), loc="left", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower left", frameon=False, fontsize=9, alignment="left")
-    png = write_aside(folder / "pr_curve.png", lambda path: figure.savefig(path, format="png", dpi=160))
+    png = write_aside(folder / "pr_curve.png", lambda path: path.write_bytes(style.saved(figure, "png", dpi=160)))
     header = ("model", "run", "dataset", "threshold", "recall", "precision", "f")
     rows = [
         (cell.model, cell.run_name, cell.dataset, *map(float, point))
         for cell, s in found
         for point in zip(s.thresholds, s.recall, s.precision, s.f, strict=True)
     ]
-    return [png, _write_csv(folder / "pr_curve.csv", header, rows)]
+    return [png, write_csv(folder / "pr_curve.csv", header, rows)]
 
 
 def _iso_lines(axes: Axes) -> None:
@@ -104,7 +104,7 @@ def write_image_table(cell: CellView, folder: Path) -> Path:
         numbers = (scores.image_f[i], scores.image_threshold[i], recall[i, best], precision[i, best], f[i, at_set])
         rows.append((image_id, int(annotators[image_id]), *map(float, numbers)))
     header = ("image_id", "n_annotators", "best_f", "threshold", "recall", "precision", "f_at_ods_threshold")
-    return _write_csv(folder / f"ois_{_name(cell)}.csv", header, rows)
+    return write_csv(folder / f"ois_{_name(cell)}.csv", header, rows)
 
 
 def write_sheet(cell: CellView, folder: Path, *, n: int = N_SHOWN, root: Path | None = None) -> Path:
@@ -181,16 +181,6 @@ def _save_png(picture: UInt8Array, path: Path) -> None:
     from PIL import Image
 
     Image.fromarray(picture).save(path, format="PNG")
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> Path:
-    def write(aside: Path) -> None:
-        with aside.open("w", newline="", encoding="utf-8") as f:
-            writer = csv.writer(f, lineterminator="\n")
-            writer.writerow(header)
-            writer.writerows(rows)
-
-    return write_aside(path, write)
 
 
 def _name(cell: CellView) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from sambench.engine.shards import storage_error
+from sambench.text import csv_text
 
 
 def write_aside(path: Path, write: Callable[[Path], object]) -> Path:
@@ -19,5 +21,11 @@ def write_aside(path: Path, write: Callable[[Path], object]) -> Path:
     except OSError as e:
         raise storage_error(e, path) from e
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
     return path
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[object]]) -> Path:
+    """A CSV file of these columns; returns `path`. Raises RunError where that cannot be done."""
+    return write_aside(path, lambda aside: aside.write_bytes(csv_text(header, rows).encode()))

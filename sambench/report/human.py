@@ -31,7 +31,7 @@ def _ratings(inputs: Inputs) -> list[Ratings]:
     from sambench.results.ratings import read_ratings
 
     if "ratings" not in inputs.cache:
-        inputs.cache["ratings"] = [read_ratings(path) for path in inputs.ratings]
+        inputs.cache["ratings"] = [read_ratings(path, key=inputs.key) for path in inputs.ratings]
     held: list[Ratings] = inputs.cache["ratings"]
     return held
 

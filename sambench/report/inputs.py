@@ -9,11 +9,13 @@ from typing import Any
 
 from sambench import cards
 from sambench.cards import SuiteCard
+from sambench.errors import unknown_name
 from sambench.report.document import Value
 from sambench.results.evidence import GENERATED, Entry, Evidence, System
 from sambench.results.layout import is_missing
 from sambench.tasks.summary import Bootstrap
 
+PAPER_SUITE = "sa23"
 NOT_GIVEN = "not among the runs given"
 DEFAULT_BOOTSTRAP = Bootstrap()
 
@@ -22,7 +24,8 @@ DEFAULT_BOOTSTRAP = Bootstrap()
 class Inputs:
     """evidence: the cells. suite: whose mean is the top line. baseline: id of the model that differences are taken to.
 
-    series: model ids in the order of figure 13, empty for the definition's. ratings: files of the human study; rated: the models
+    series: model ids in the order of figure 13, empty for the definition's. ratings: files of the human study; key: what their job
+    ids stand for, where the jobs were blinded; rated: the models
     of table 8 (one, and one or two that it is compared with). masks: datasets
     whose properties are drawn. root: the folder of a dataset, for pictures. n_shown: images on a sheet.
     """
@@ -32,6 +35,7 @@ class Inputs:
     baseline: str = ""
     series: tuple[str, ...] = ()
     ratings: tuple[Path, ...] = ()
+    key: Path | None = None
     rated: tuple[str, ...] = ()
     masks: tuple[str, ...] = ()
     root: Path | None = None
@@ -45,10 +49,35 @@ class Inputs:
         kept = {s: {d: e for d, e in by.items() if e.generated == self.suite.generated} for s, by in found.items()}
         return {s: by for s, by in kept.items() if by}
 
+    def none(self, task: str, what: str) -> str:
+        """Why nothing is shown of `what`, runs of a task: none is among the runs given, or only runs on generated copies are."""
+        copies = sum(e.generated and e.cell.task.name == task for e in self.evidence.entries)
+        said = f"Not measured: no run of {what} is among the runs given"
+        if copies and not self.suite.generated:
+            said += f"; {copies} on generated copies are, which measure nothing (--suite {_generated_suite()} shows them)"
+        return f"{said}."
+
     @property
     def members(self) -> list[str]:
         """The suite's datasets as entries name them: generated copies have names of their own."""
         return [m + (GENERATED if self.suite.generated else "") for m in self.suite.members]
+
+
+def suite_of(name: str, evidence: Evidence) -> SuiteCard:
+    """The suite of that name; of none, the one that the runs are of: generated copies, if all are, or the paper's.
+
+    Raises UsageError with near names.
+    """
+    copies = bool(evidence.entries) and all(e.generated for e in evidence.entries)
+    name = name or (_generated_suite() if copies else PAPER_SUITE)
+    found = cards.suite_card(name)
+    if found is None:
+        raise unknown_name("suite", name, cards.suite_cards(), where="--suite")
+    return found
+
+
+def _generated_suite() -> str:
+    return next((s.id for s in cards.suite_cards().values() if s.generated), "")
 
 
 def shown_name(dataset: str) -> str:

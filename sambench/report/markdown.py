@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from sambench.report.document import Document, Table, cell_of, footnotes, marks_of, reasons_of, text_in
+from sambench.text import mapped, markdown
 
 
 def table_to_markdown(table: Table) -> str:
     """Title, table and notes. Groups of columns stand in the headings."""
+    table = mapped(table, markdown)
     reasons = reasons_of(table)
     heads = [f"{c.group}: {c.label}" if c.group else c.label for c in table.columns]
     title = [f"**{table.title}**", ""] if table.title else []
@@ -34,7 +36,7 @@ def _line(cells: list[str]) -> str:
 
 def to_markdown(document: Document) -> str:
     """The whole report; figures are `figures/<id>.png`."""
-    return "\n".join(_parts(document)).rstrip() + "\n"
+    return "\n".join(_parts(mapped(document, markdown))).rstrip() + "\n"
 
 
 def _parts(document: Document) -> Iterator[str]:

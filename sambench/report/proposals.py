@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,9 @@ from sambench import cards
 from sambench.errors import RunError, UsageError
 from sambench.loaders.open import open_dataset
 from sambench.metrics.proposals import ALL, AREA_SETS, FREQUENCY_SETS, SETS, recalled
+from sambench.report import style
 from sambench.report.edges import COLOURS
-from sambench.report.files import write_aside
+from sambench.report.files import write_aside, write_csv
 from sambench.report.masks import overlay
 from sambench.results.cells import CellView
 from sambench.results.image_sets import labelled, set_names
@@ -71,7 +71,7 @@ def write_recall_curve(cells: Sequence[CellView], folder: Path) -> list[Path]:
     axes.grid(color="#e3e3e3", lw=0.7)
     axes.set_axisbelow(True)
     figure.legend(loc="outside lower left", frameon=False, fontsize=9, alignment="left")
-    png = write_aside(folder / "recall.png", lambda path: figure.savefig(path, format="png", dpi=160))
+    png = write_aside(folder / "recall.png", lambda path: path.write_bytes(style.saved(figure, "png", dpi=160)))
     header = ("model", "run", "dataset", "set", "proposals", "average_recall")
     rows = [
         (cell.model, cell.run_name, cell.dataset, name, int(k), float(v))
@@ -79,7 +79,7 @@ def write_recall_curve(cells: Sequence[CellView], folder: Path) -> list[Path]:
         for name, (n, recall) in found.items()
         for k, v in zip(n, recall, strict=True)
     ]
-    return [png, _write_csv(folder / "recall.csv", header, rows)]
+    return [png, write_csv(folder / "recall.csv", header, rows)]
 
 
 def write_groups(cells: Sequence[CellView], folder: Path) -> Path:
@@ -110,7 +110,7 @@ def write_groups(cells: Sequence[CellView], folder: Path) -> Path:
     )
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower left", frameon=False, fontsize=9, alignment="left")
-    return write_aside(folder / "recall_by_group.png", lambda path: figure.savefig(path, format="png", dpi=160))
+    return write_aside(folder / "recall_by_group.png", lambda path: path.write_bytes(style.saved(figure, "png", dpi=160)))
 
 
 def _label(cell: CellView, images: str) -> str:
@@ -243,13 +243,3 @@ def _save_png(picture: UInt8Array, path: Path) -> None:
     from PIL import Image
 
     Image.fromarray(picture).save(path, format="PNG")
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> Path:
-    def write(aside: Path) -> None:
-        with aside.open("w", newline="", encoding="utf-8") as f:
-            writer = csv.writer(f, lineterminator="\n")
-            writer.writerow(header)
-            writer.writerows(rows)
-
-    return write_aside(path, write)

@@ -27,7 +27,7 @@ from sambench.engine.plan import Missing, Target, find_targets
 from sambench.errors import DataMissingError, UsageError
 from sambench.masks import RLE, Region
 from sambench.prompts import box_prompt, center_click
-from sambench.report.files import write_aside
+from sambench.report.files import write_aside, write_csv
 from sambench.report.rating_items import Drawing, Drawn, Progress, draw
 from sambench.report.rating_masks import MasksOf, OnEvent, given_masks, objects_of, place, predict
 from sambench.report.rating_render import Picture, render
@@ -283,8 +283,8 @@ def _write_study(out: Path, study: Study, jobs: Sequence[Job]) -> None:
     asked = {**asdict(study), "masks": {n: str(f) for n, f in study.masks.items()}}
     told = {"study": asked, "n_jobs": len(jobs), "environment": provenance.environment()}
     write_aside(out / "study.json", lambda p: p.write_text(json.dumps(told, indent=2, default=str), encoding="utf-8"))
-    _write_csv(out / "key.csv", KEY_COLUMNS, key)
-    _write_csv(raters / "jobs.csv", JOB_COLUMNS, rows)
+    write_csv(out / "key.csv", KEY_COLUMNS, key)
+    write_csv(raters / "jobs.csv", JOB_COLUMNS, rows)
 
 
 def _write_prompts(drawn: Sequence[Drawn], study: Study, path: Path) -> Path:
@@ -298,14 +298,4 @@ def _write_prompts(drawn: Sequence[Drawn], study: Study, path: Path) -> Path:
             values = shown.point_xy or shown.box_xyxy or ()
             rows.append([d.dataset, sample.image_id, o.object_id, sample.height, sample.width, study.prompt, *values])
     names = ("x", "y") if study.prompt == "point" else ("x_min", "y_min", "x_max", "y_max")
-    return _write_csv(path, ("dataset", "image_id", "object_id", "height", "width", "prompt", *names), rows)
-
-
-def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Path:
-    def write(aside: Path) -> None:
-        with aside.open("w", encoding="utf-8", newline="") as f:
-            writer = csv.writer(f, lineterminator="\n")
-            writer.writerow(columns)
-            writer.writerows(rows)
-
-    return write_aside(path, write)
+    return write_csv(path, ("dataset", "image_id", "object_id", "height", "width", "prompt", *names), rows)

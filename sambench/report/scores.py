@@ -38,11 +38,8 @@ def methods(definition: Definition, inputs: Inputs) -> Section:
     remarks = [f"{m}: {next(v.remark for v in held if v.remark)}." for m, held in _by_method(values).items() if held[0].remark]
     notes = [*_interval_notes(entries), *unknown_training(measured), *few_cluster_notes(entries), *remarks]
     table = Table(definition.id, definition.title, tuple(columns), tuple(rows), tuple(notes), runs_of(entries))
-    absent = (
-        ()
-        if measured
-        else (f"Not measured: no run of the task {values[0].task} on {' or '.join(datasets)} is among the runs given.",)
-    )
+    task = values[0].task
+    absent = () if measured else (inputs.none(task, f"the task {task} on {' or '.join(datasets)}"),)
     return Section(definition.id, definition.title, definition.source, definition.text, (table,), absent=absent)
 
 
@@ -128,9 +125,7 @@ def groups(definition: Definition, inputs: Inputs) -> Section:
     entries = list(measured.values())
     notes = [*unknown_training(measured), *few_cluster_notes(entries)]
     table = Table(definition.id, definition.title, tuple(columns), tuple(rows), tuple(notes), runs_of(entries))
-    absent = (
-        () if measured else (f"Not measured: no run of the point task with {prompt} clicks on {dataset} is among the runs given.",)
-    )
+    absent = () if measured else (inputs.none("point", f"the point task with {prompt} clicks on {dataset}"),)
     return Section(definition.id, definition.title, definition.source, definition.text, (table,), absent=absent)
 
 

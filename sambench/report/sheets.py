@@ -34,7 +34,7 @@ def edge_sheet(definition: Definition, inputs: Inputs) -> Section:
     systems = inputs.evidence.of("edge")
     found = {s: by[dataset] for s, by in systems.items() if dataset in by}
     if not found:
-        return _absent(definition, f"Not measured: no run of the edge task on {dataset} is among the runs given.")
+        return _absent(definition, inputs.none("edge", f"the edge task on {dataset}"))
     n, skip = int(definition.options.get("n", inputs.n_shown)), int(definition.options.get("skip", 0))
     shared = set.intersection(*(set(e.cell.wanted) for e in found.values()))
     ids = keyed_order(shared, dataset)[skip : skip + n]
@@ -142,9 +142,7 @@ def _dataset_of(systems: Mapping[System, Mapping[str, Entry]], wanted: str | Non
             if wanted in (None, d) and entry.cell.record.get("save_masks") != "none":
                 counts[d] = counts.get(d, 0) + 1
     if not counts:
-        return None, "Not measured: no run of the point task with stored masks" + (
-            f" on {wanted}" if wanted else ""
-        ) + " is among the runs given."
+        return None, inputs.none("point", "the point task with stored masks" + (f" on {wanted}" if wanted else ""))
     best = max(counts, key=lambda d: (counts[d], d in inputs.members))
     return best, ""
 
@@ -156,9 +154,9 @@ def _picks(found: Mapping[System, Entry], k: int, n: int, inputs: Inputs) -> lis
         return []
     mean = {key: float(np.mean([f.loc[key, "iou_top"] for f in frames.values()])) for key in sorted(keys)}
     best_of_image: dict[str, tuple[str, str]] = {}
-    for entry_key in keyed_order([f"{i}\0{o}" for i, o in mean], "figure 16"):
-        image_id, object_id = entry_key.split("\0")
-        best_of_image.setdefault(image_id, (image_id, object_id))
+    named = {f"{i}\0{o}": (i, o) for i, o in mean}
+    for name in keyed_order(named, "figure 16"):
+        best_of_image.setdefault(named[name][0], named[name])
     ranked = sorted(best_of_image.values(), key=lambda key: (-mean[key], key))
     at = np.unique(np.linspace(0, len(ranked) - 1, min(n, len(ranked))).round().astype(int))
     data = overlays.dataset_of(next(iter(found.values())).cell, inputs.root)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sambench.errors import UsageError
+from sambench.report import style
 from sambench.report.files import write_aside
 from sambench.results.cells import CellView
 from sambench.results.layout import Column, Row, Table
@@ -146,5 +147,5 @@ def plot_speed(costs: Sequence[tuple[str, Cost]], known: dict[str, Accuracy], pa
     axes.grid(color="0.9", lw=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    write_aside(path, lambda aside: figure.savefig(aside, format=form, dpi=160))
+    write_aside(path, lambda aside: aside.write_bytes(style.saved(figure, form, dpi=160)))
     return [n for n in names if n not in {s for s, _ in shown}]

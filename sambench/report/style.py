@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sambench.report.document import Picture
+from sambench.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,14 +93,28 @@ def render(picture: Picture, forms: Sequence[str]) -> dict[str, bytes]:
     with styled():
         figure: Figure = Figure(figsize=picture.size_in, layout="constrained")
         picture.draw(figure)
-        return {form: _saved(figure, form) for form in forms}
+        return {form: saved(figure, form, dpi=PNG_DPI if form == "png" else 150) for form in forms}
 
 
-def _saved(figure: Figure, form: str) -> bytes:
+def saved(figure: Figure, form: str, *, dpi: int = 150) -> bytes:
+    """The bytes of a figure as svg, png or pdf: the same every time, and with the texts as they are."""
     stream = io.BytesIO()
     metadata = {"svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None, "Producer": None}}.get(form)
-    figure.savefig(stream, format=form, dpi=PNG_DPI if form == "png" else 150, metadata=metadata)
+    _no_formulas(figure)
+    figure.savefig(stream, format=form, dpi=dpi, metadata=metadata)
     return stream.getvalue()
+
+
+def _no_formulas(figure: Figure) -> None:
+    """Names from files are no formulas (`$`) and have no control characters, which an SVG cannot hold. What stands at a logarithmic
+    axis (powers of ten) is one."""
+    from matplotlib.text import Text
+
+    logarithmic = (a for axes in figure.axes for a in (axes.xaxis, axes.yaxis) if a.get_scale() == "log")
+    powers = {label for axis in logarithmic for label in axis.get_ticklabels(which="both")}
+    for text in set(figure.findobj(Text)) - powers:
+        text.set_parse_math(False)
+        text.set_text(printable(text.get_text()))
 
 
 _PROLOGUE = re.compile(r"^.*?(?=<svg)", re.DOTALL)

@@ -22,7 +22,7 @@ def point_suite(definition: Definition, inputs: Inputs) -> Section:
     tables = [_counts(definition, inputs, systems), *_results(definition, inputs, systems, inputs.members, suite=True)]
     if others:
         tables += _results(definition, inputs, systems, others, suite=False)
-    absent = () if systems else ("No run of the point task with the centre click is among the runs given.",)
+    absent = () if systems else (inputs.none("point", "the point task with the centre click"),)
     return Section(definition.id, definition.title, definition.source, definition.text, tuple(tables), absent=absent)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,13 +21,7 @@ def render(table: Table, forms: Sequence[str]) -> dict[str, bytes]:
     """png or pdf (or svg) bytes by form."""
     with style.styled():
         figure = _drawn(table)
-        out = {}
-        for form in forms:
-            stream = io.BytesIO()
-            metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
-            figure.savefig(stream, format=form, dpi=style.PNG_DPI, metadata=metadata)
-            out[form] = stream.getvalue()
-        return out
+        return {form: style.saved(figure, form, dpi=style.PNG_DPI) for form in forms}
 
 
 def _drawn(table: Table) -> Figure:
@@ -78,7 +71,7 @@ def _text(table: Table, row: Any, column: Any, reasons: Any) -> str:
 
 def _width(figure: Figure, text: str, *, bold: bool) -> float:
     """Inches that a text takes, by its widest line."""
-    found = figure.text(0, 0, text, fontsize=FONT_PT, fontweight="bold" if bold else "normal")
+    found = figure.text(0, 0, text, fontsize=FONT_PT, fontweight="bold" if bold else "normal", parse_math=False)
     box = found.get_window_extent()
     found.remove()
     return float(box.width / figure.dpi)

@@ -12,6 +12,7 @@ from sambench.report.files import write_aside
 from sambench.report.html import to_html
 from sambench.report.latex import table_to_latex, to_latex
 from sambench.report.markdown import to_markdown
+from sambench.text import mapped, printable
 
 FORMS = ("html", "tex", "md", "csv", "png", "pdf")
 
@@ -25,6 +26,7 @@ def write(document: Document, forms: Sequence[str], folder: Path, *, told: Calla
     for form in forms:
         if form not in FORMS:
             raise unknown_name("format", form, FORMS, where="--format")
+    document = mapped(document, printable)
     drawn = {form for form, needs in _NEEDS.items() if needs & set(forms)}
     out: list[Path] = []
     svgs: dict[str, bytes] = {}

@@ -6,8 +6,6 @@ show fractions in percent.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from sambench.errors import unknown_name
+from sambench.text import csv_text, markdown, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,7 +98,7 @@ def text_of(value: Any, kind: Kind) -> str:
     if is_missing(value):
         return DASH
     if kind in ("text", "count"):
-        return str(value)
+        return printable(str(value))
     if kind == "of":
         return f"{_percent(value[0])} ({value[1]})"
     if kind == "p":
@@ -193,13 +192,13 @@ def to_markdown(table: Table) -> str:
     """GitHub's tables, notes as a list."""
 
     def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(c.replace("|", "\\|").replace("\n", " ") for c in cells) + " |"
+        return "| " + " | ".join(markdown(c).replace("|", "\\|").replace("\n", " ") for c in cells) + " |"
 
     rules = ["---" if c.kind == "text" else "---:" for c in table.shown]
-    lines = [f"**{table.title}**", "", line([c.label for c in table.shown]), line(rules)]
+    lines = [f"**{markdown(table.title)}**", "", line([c.label for c in table.shown]), line(rules)]
     lines += [line([f"**{t}**" if row.summary else t for t in _texts(table, row)]) for row in table.rows]
     if table.notes:
-        lines += ["", *(f"- {note}" for note in table.notes)]
+        lines += ["", *(f"- {markdown(note)}" for note in table.notes)]
     return "\n".join(lines) + "\n"
 
 
@@ -226,13 +225,8 @@ def to_latex(table: Table) -> str:
 
 def to_csv(table: Table) -> str:
     """All columns in full precision, pairs in two; what is missing is empty. Notes are not in it: `status` and `note` are."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([key for c in table.columns for key, _ in _flat(c, None)])
-    for row in table.rows:
-        values = [v for c in table.columns for _, v in _flat(c, row.values.get(c.key))]
-        writer.writerow(["" if v is None else v for v in values])
-    return stream.getvalue()
+    keys = [key for c in table.columns for key, _ in _flat(c, None)]
+    return csv_text(keys, ([v for c in table.columns for _, v in _flat(c, row.values.get(c.key))] for row in table.rows))
 
 
 def to_frame(table: Table) -> pd.DataFrame:
@@ -270,6 +264,24 @@ def render(table: Table, form: str) -> str:
     if form not in FORMATS:
         raise unknown_name("format", form, FORMATS, where="--format")
     return FORMATS[form](table)
+
+
+def render_all(tables: Sequence[tuple[str, Table]], form: str) -> str:
+    """Named tables as one document of a form: one list in JSON, one header in CSV (all columns, and before them `table`, the name).
+
+    One table alone is as `render` gives it. Raises UsageError with near names.
+    """
+    if len(tables) == 1 or form not in ("csv", "json"):
+        return "\n".join(render(table, form) for _, table in tables)
+    if form == "json":
+        return json.dumps([json.loads(to_json(table)) for _, table in tables], indent=2, ensure_ascii=False) + "\n"
+    keys = dict.fromkeys(key for _, table in tables for c in table.columns for key, _ in _flat(c, None))
+    rows = []
+    for name, table in tables:
+        for row in table.rows:
+            held = dict(pair for c in table.columns for pair in _flat(c, row.values.get(c.key)))
+            rows.append([name, *(held.get(key) for key in keys)])
+    return csv_text(["table", *keys], rows)
 
 
 def _texts(table: Table, row: Row) -> list[str]:
