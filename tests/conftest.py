@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.inprocess import Cli
+
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -27,3 +29,9 @@ def _private_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     monkeypatch.setenv("SAMBENCH_HOME", str(base / "home"))
     monkeypatch.setenv("SAMBENCH_CACHE", str(base / "cache"))
     monkeypatch.delenv("SAMBENCH_DATA", raising=False)
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """The command line, in this process."""
+    return Cli(monkeypatch, capsys)
