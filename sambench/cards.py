@@ -7,21 +7,36 @@ function returning a folder), and at explicit paths ending in `.toml`. Two cards
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from sambench import content, paths
-from sambench.errors import CardError, near_names, said, unknown_name
+from sambench.errors import CardError, near_names, said, shown, unknown_name
 from sambench.sources import local_sources
-from sambench.values import short, toml_file
+from sambench.values import toml_file
 
-Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]*$")]
-EntryPoint = Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
+Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]*$", max_length=100)]  # part of folder names
+EntryPoint = Annotated[str, Field(pattern=r"^\w+(\.\w+)*:\w+$", max_length=500)]
+# Names and relative paths of files, which never leave the folder that they are looked for in: no root, no `..`, nothing hidden.
+FileName = Annotated[str, Field(pattern=r"^[^/\\.][^/\\]*$", max_length=200)]
+FilePath = Annotated[str, Field(pattern=r"^[^/\\.][^/\\]*(/[^/\\.][^/\\]*)*$", max_length=1000)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0)]
+
+
+def _not_default(name: str) -> str:
+    if name == "default":
+        raise ValueError("another name: `default` is the card's own options")
+    return name
+
+
+VariantName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$", max_length=100), AfterValidator(_not_default)]
 
 
 class _Frozen(BaseModel):
@@ -58,12 +73,12 @@ class RemoteFile(_Frozen):
     """
 
     url: str = ""
-    file: Annotated[str, Field(pattern=r"^[^/\\.][^/\\]*$")]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    file: FileName
+    sha256: Sha256 | None = None
     bytes: int | None = Field(None, ge=1)
-    unpack_to: Annotated[str, Field(pattern=r"^(\.|[^/\\.][^/\\]*(/[^/\\.][^/\\]*)*)$")] = "."
+    unpack_to: Literal["."] | FilePath = "."
     members: tuple[str, ...] = ()
-    inner: Annotated[str, Field(pattern=r"^[^/\\.][^\\]*$")] | None = None
+    inner: FilePath | None = None
 
 
 class Access(_Frozen):
@@ -95,8 +110,8 @@ class PaperFacts(_Frozen):
 
     name: str
     split: str
-    images: int
-    masks: int
+    images: Count
+    masks: Count
     subsampled: bool
     reproducible: Literal["yes", "expected", "uncertain", "no"] = "no"
     source: str = "arXiv 2304.02643, table 7"
@@ -105,8 +120,8 @@ class PaperFacts(_Frozen):
 class Counts(_Frozen):
     """What the complete release holds, where it is known."""
 
-    images: int
-    masks: int
+    images: Count
+    masks: Count
 
 
 class Variant(_Frozen):
@@ -125,7 +140,7 @@ class DatasetCard(_Named):
     reader: EntryPoint
     revision: int = 1
     options: dict[str, Any] = {}
-    variants: dict[str, Variant] = {}
+    variants: dict[VariantName, Variant] = {}
     access: Access
     image_type: str = ""
     mask_kind: Literal["instance", "panoptic", "semantic", "region", "boundary"] = "instance"
@@ -179,10 +194,10 @@ class Weights(_Frozen):
     """A checkpoint file: where it is, and exactly which bytes it has. packaged: its path in the package, if it comes with it."""
 
     url: str = ""
-    file: str
-    packaged: str = ""
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    bytes: int | None = None
+    file: FileName
+    packaged: Literal[""] | FilePath = ""
+    sha256: Sha256 | None = None
+    bytes: int | None = Field(None, ge=1)
     source: str = ""
 
 
@@ -254,18 +269,20 @@ def read_card(path: Path, default_kind: Literal["dataset", "model"]) -> Card:
     raw = toml_file(path, "a card", CardError)
     kind = raw.get("kind", default_kind)
     if not isinstance(kind, str) or kind not in _KINDS:
-        raise CardError("a card has an unknown kind", where=path, expected=" or ".join(_KINDS), found=repr(kind))
+        raise CardError("a card has an unknown kind", where=path, expected=" or ".join(_KINDS), found=shown(repr(kind)))
     model = _KINDS[kind]
     try:
-        return model.model_validate(raw)
+        # Strict, so that true is no number and "1" none; of JSON, since strict Python would want tuples.
+        return model.model_validate_json(json.dumps(raw), strict=True)
     except ValidationError as e:
         raise _explain(e, model, path) from e
 
 
 def _explain(e: ValidationError, model: type[BaseModel], path: Path) -> CardError:
     # An unknown key first: a misspelt one also makes the right one missing.
-    first = next((d for d in e.errors() if d["type"] == "extra_forbidden"), e.errors()[0])
-    key = ".".join(str(p) for p in first["loc"])
+    flaws = e.errors(include_url=False)
+    first = next((d for d in flaws if d["type"] == "extra_forbidden"), flaws[0])
+    key, found = shown(".".join(str(p) for p in first["loc"])), shown(repr(first["input"]))
     if first["type"] == "extra_forbidden":
         holder: Any = model
         for part in first["loc"][:-1]:  # the table that holds the unknown key decides which names are near
@@ -278,12 +295,12 @@ def _explain(e: ValidationError, model: type[BaseModel], path: Path) -> CardErro
             f"a card has an unknown key {key!r}",
             where=path,
             expected="only keys that the schema knows",
-            found=short(first["input"]),
+            found=found,
             remedy=f"did you mean {' or '.join(map(repr, near))}?" if near else "remove it",
         )
     if first["type"] == "missing":
         return CardError(f"a card lacks the key {key!r}", where=path, remedy=f"add {key} = ... (see CONTRIBUTING.md)")
-    return CardError(f"a card's {key!r} does not fit", where=path, expected=first["msg"], found=short(first["input"]))
+    return CardError(f"a card's {key!r} does not fit", where=path, expected=first["msg"], found=found)
 
 
 def _folders(kind: Literal["datasets", "baselines"]) -> list[Path]:
@@ -295,8 +312,18 @@ def _folders(kind: Literal["datasets", "baselines"]) -> list[Path]:
         try:
             folders.append(Path(entry.load()()))
         except (Exception, SystemExit) as e:
-            raise CardError(f"the plug-in {entry.name!r} does not give a folder of cards", where=entry.value, found=repr(e)) from e
+            raise CardError(f"the plug-in {entry.name!r} does not give a folder of cards", where=entry.value, found=said(e)) from e
     return folders
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The `.toml` files of a folder of cards, sorted; none where there is no such folder. Raises CardError if it cannot be read."""
+    try:
+        return paths.listed(folder, ".toml")
+    except (OSError, ValueError) as e:  # ValueError: a path that holds a NUL
+        found = (e.strerror if isinstance(e, OSError) else None) or said(e)
+        remedy = "mend its permissions, or set SAMBENCH_HOME to another folder"
+        raise CardError("a folder of cards cannot be read", where=shown(folder), found=found, remedy=remedy) from e
 
 
 def _discover(kind: Literal["datasets", "baselines"]) -> dict[str, tuple[Card, Path]]:
@@ -308,7 +335,7 @@ def _discover_in(kind: Literal["datasets", "baselines"], folders: tuple[Path, ..
     found: dict[str, tuple[Card, Path]] = {}
     named: dict[str, Path] = {}  # ids and aliases, which share one space of names
     for folder in folders:
-        for path in paths.listed(folder, ".toml"):
+        for path in files_in(folder):
             card = read_card(path, "dataset" if kind == "datasets" else "model")
             _check_kind(card, ("dataset", "suite", "boxes") if kind == "datasets" else ("model",), path)
             if isinstance(card, _Named):

@@ -23,7 +23,7 @@ from pathlib import Path
 from sambench import archives, cards, fetch, part_file, paths, remote_zip
 from sambench.cards import DatasetCard, RemoteFile
 from sambench.content import file_sha256
-from sambench.errors import DataError, DataMissingError, DownloadError
+from sambench.errors import CardError, DataError, DataMissingError, DownloadError, SambenchError, said, shown
 from sambench.loaders.open import check_layout, find_place
 from sambench.part_file import human_bytes
 
@@ -148,8 +148,7 @@ def get(wanted: Offer, *, brought: Path | None = None, keep: bool = False, progr
                 if file.file not in _done(stage):
                     _bring(file, brought, stage, keep, progress or (lambda *_: None))
             if card.access.fetcher:
-                fetcher = cards.load_entry(card.access.fetcher, where=f"card {card.id}")
-                fetcher(card, stage / "tree", progress or (lambda *_: None))
+                _fetch_rest(card, card.access.fetcher, stage / "tree", progress or (lambda *_: None))
             check_layout(card, stage / "tree")
             if root.is_dir():
                 root.rmdir()
@@ -164,6 +163,18 @@ def get(wanted: Offer, *, brought: Path | None = None, keep: bool = False, progr
             remedy="mend the folder's permissions, or set SAMBENCH_DATA to another one",
         ) from e
     return root
+
+
+def _fetch_rest(card: DatasetCard, entry: str, tree: Path, progress: Progress) -> None:
+    """By the card's own function, which may be anyone's and raise anything."""
+    where = f"card {card.id}"
+    fetcher = cards.load_entry(entry, where=where)
+    try:
+        fetcher(card, tree, progress)
+    except (SambenchError, OSError):
+        raise
+    except (Exception, SystemExit) as e:
+        raise CardError(f"a card's fetcher {entry!r} failed", where=where, found=said(e), remedy="mend the function") from e
 
 
 def stage_of(card: DatasetCard) -> Path:
@@ -209,8 +220,9 @@ def _needs_person(wanted: Offer, found: str) -> DataMissingError:
 def _bring(file: RemoteFile, brought: Path | None, stage: Path, keep: bool, progress: Progress) -> None:
     """One file into the tree."""
     found = _find(file, brought, stage)
+    into = stage / "tree" / archives.safe_path(file.file, file.unpack_to)
     if file.members and found is None:
-        _members(file, stage / "tree" / file.unpack_to, progress)
+        _members(file, into, progress)
         _record(stage, file.file)
         return
     source = found or stage / "files" / file.file
@@ -219,7 +231,6 @@ def _bring(file: RemoteFile, brought: Path | None, stage: Path, keep: bool, prog
     else:
         _check_brought(file, found)
     own = source.parent == stage / "files"
-    into = stage / "tree" / file.unpack_to
     if archives.is_archive(file.file):
         aside = stage / "unpacking" / file.file
         archives.unpack(source, into, aside=aside, progress=lambda d, n: progress(f"unpacking {file.file}", d, n))
@@ -236,7 +247,7 @@ def _bring(file: RemoteFile, brought: Path | None, stage: Path, keep: bool, prog
 
 
 def _unpack_inner(file: RemoteFile, into: Path, stage: Path, progress: Progress) -> None:
-    inner = into / str(file.inner)
+    inner = into / archives.safe_path(file.file, str(file.inner))
     if not inner.is_file():
         raise DataError(
             "an archive does not hold the one that is expected in it",
@@ -292,7 +303,11 @@ def _find(file: RemoteFile, brought: Path | None, stage: Path) -> Path | None:
     candidates = [p for p in given if p.name == file.file]
     if not file.url:
         candidates.append(stage / "files" / file.file)
-    return next((p for p in candidates if p.is_file()), None)
+    try:
+        return next((p for p in candidates if p.is_file()), None)
+    except (OSError, ValueError) as e:  # a name that no disk takes
+        found = (e.strerror if isinstance(e, OSError) else None) or said(e)
+        raise DataError("the folder of what was downloaded cannot be read", where=shown(brought), found=found) from e
 
 
 def _check_brought(file: RemoteFile, path: Path) -> None:
@@ -313,7 +328,7 @@ def _check_brought(file: RemoteFile, path: Path) -> None:
 def _done(stage: Path) -> list[str]:
     try:
         done = json.loads((stage / "unpacked.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return []
     return done if isinstance(done, list) else []
 

@@ -34,7 +34,7 @@ def fetch(card: DatasetCard, tree: Path, progress: Progress) -> None:
             return
         if image_id not in known:
             # Opened for each frame: their order leaps between scenes, and a directory of ten thousand names takes megabytes.
-            with remote_zip.opened(card.access.source.format(scene=image_id.partition("/")[0])) as archive:
+            with remote_zip.opened(card.access.source.replace("{scene}", image_id.partition("/")[0])) as archive:
                 known[image_id] = _frame(archive, image_id, tree)
             _remember(tree, known)
         n, size = known[image_id]
@@ -63,7 +63,7 @@ def _known(tree: Path) -> dict[str, tuple[int, int]]:
     try:
         found = json.loads((tree / "frames.json").read_text(encoding="utf-8"))
         return {str(k): (int(n), int(size)) for k, (n, size) in found.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError, OverflowError):
         return {}
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sambench.errors import SambenchError
+from sambench.errors import UNPRINTABLE, SambenchError, shown
 
+MAX_BYTES = 4 << 20  # of a TOML file; the largest that comes with sambench has 11 kB
 MAX_DEPTH = 16
 MAX_VALUES = 100_000
 MAX_CHARS = 1 << 16
@@ -46,7 +48,7 @@ def misfit(value: Any, name: str = "") -> str | None:
             return f"{at}: {why}" if at else why
         if isinstance(found, Mapping):
             for key, inner in found.items():
-                if not isinstance(key, str):
+                if not isinstance(key, str) or _why(key, depth):
                     return f"{at or 'a table'}: a key that is no text, {short(key)}"
                 stack.append((f"{at}.{key}" if at else key, inner, depth + 1))
         elif isinstance(found, list | tuple):
@@ -66,6 +68,8 @@ def _why(value: Any, depth: int) -> str | None:
     if isinstance(value, str):
         if "\0" in value:
             return "a text with a zero byte"
+        if odd := UNPRINTABLE.search(value):
+            return f"a text with the control character {ascii(odd.group())[1:-1]}"
         return None if len(value) <= MAX_CHARS else f"a text of {len(value):,} characters"
     return f"a {type(value).__name__}, {short(value)}"
 
@@ -84,14 +88,29 @@ def toml_file(path: Path, what: str, error: type[SambenchError]) -> dict[str, An
 
     Raises `error` where the file cannot be read, is not TOML, or holds a value that cannot stand in an identity.
     """
+    _check_file(path, what, error)
     try:
         found = read_toml(path.read_text(encoding="utf-8"))
     except OSError as e:
         raise error(f"{what} cannot be read", where=path, found=e.strerror or repr(e)) from e
     except ValueError as e:
-        raise error(f"{what} is not valid TOML", where=path, found=str(e), remedy="mend the file") from e
+        raise error(f"{what} is not valid TOML", where=path, found=shown(e), remedy="mend the file") from e
     wrong = misfit(found)
     if wrong:
         remedy = "mend the file; a date stands in quotes"
-        raise error(f"{what} holds a value that does not fit", where=path, expected=FITTING, found=wrong, remedy=remedy)
+        raise error(f"{what} holds a value that does not fit", where=path, expected=FITTING, found=shown(wrong), remedy=remedy)
     return found
+
+
+def _check_file(path: Path, what: str, error: type[SambenchError]) -> None:
+    """Raise `error` unless it is a file of some size: a pipe would be waited for, a device read without end."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as e:  # ValueError: a path that holds a NUL
+        found = (e.strerror if isinstance(e, OSError) else None) or shown(e)
+        raise error(f"{what} cannot be read", where=shown(path), found=found) from e
+    if not stat.S_ISREG(status.st_mode):
+        found = "a folder" if stat.S_ISDIR(status.st_mode) else "neither a file nor a folder"
+        raise error(f"{what} cannot be read", where=path, expected="a TOML file", found=found)
+    if status.st_size > MAX_BYTES:
+        raise error(f"{what} is too large", where=path, expected=f"at most {MAX_BYTES:,} bytes", found=f"{status.st_size:,} bytes")

@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from sambench import fetch, part_file, paths, transfer
 from sambench.cards import ModelCard
@@ -589,7 +590,15 @@ def test_weights_that_may_or_can_not_be_downloaded(cache: Path, url: str, downlo
     assert str(cache / "w.pth") in (e.value.remedy or "")
 
 
-@pytest.mark.parametrize("file", ["../w.pth", "/w.pth", "a/w.pth", "", ".."])
-def test_a_card_cannot_place_weights_outside_the_cache(cache: Path, file: str) -> None:
-    with pytest.raises(CardError, match=r"weights\.file"):
-        fetch.weights_path(card("http://127.0.0.1:9/w.pth", file=file), explicit=None, download_ok=True)
+@pytest.mark.parametrize("name", ["../w.pth", "/w.pth", "a/../../w.pth", "", ".", "..", "../../etc/passwd"])
+@pytest.mark.parametrize("key", ["file", "packaged"])
+def test_a_card_cannot_place_weights_outside_of_their_folder(cache: Path, key: str, name: str) -> None:
+    if (key, name) == ("packaged", ""):
+        return  # they are not packaged
+    with pytest.raises(ValidationError, match=rf"weights\.{key}"):
+        card("http://127.0.0.1:9/w.pth", **{key: name})
+    whole = card("http://127.0.0.1:9/w.pth")  # and where a card did not go through its schema
+    assert whole.weights is not None
+    forged = whole.model_copy(update={"weights": whole.weights.model_copy(update={key: name})})
+    with pytest.raises(CardError, match=rf"weights\.{key}"):
+        fetch.weights_path(forged, explicit=None, download_ok=True)
