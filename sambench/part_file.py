@@ -52,7 +52,10 @@ class Part:
     def note(self, url: str, etag: str | None, last_modified: str | None, total: int | None) -> None:
         """Remember the source of the bytes that follow."""
         strong = etag if etag and not etag.startswith("W/") else None  # RFC 9110, 13.1.5: a weak one must not be used here
-        self._known = {"url": url, "validator": strong or last_modified, "total": total}
+        validator = strong or last_modified
+        if validator is not None and not (validator.isascii() and validator.isprintable()):
+            validator = None  # it could not be sent back
+        self._known = {"url": url, "validator": validator, "total": total}
         self._note.write_text(json.dumps(self._known), encoding="utf-8")
 
     def write(self, data: bytes) -> None:
@@ -156,6 +159,7 @@ def _is_at(file: io.FileIO, path: Path) -> bool:
 def _read_note(path: Path) -> dict[str, Any]:
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    return note if isinstance(note, dict) else {}
+    kinds = {"url": str, "validator": str | None, "total": int | None}
+    return note if isinstance(note, dict) and all(isinstance(note.get(k), kind) for k, kind in kinds.items()) else {}

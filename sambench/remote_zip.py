@@ -5,23 +5,24 @@ from __future__ import annotations
 import http.client
 import io
 import os
+import shutil
 import urllib.error
-import urllib.request
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import sleep
 from typing import Any
 
-from sambench import archives, transfer
-from sambench.errors import DownloadError
+from sambench import archives, transfer, web
+from sambench.errors import DownloadError, said, shown
+from sambench.part_file import human_bytes
 
 _TAIL = 1 << 20  # bytes read from the end at first: the directory of most archives
 _LEAST = 1 << 16  # bytes of any other request
 _MOST = 16 << 20  # bytes held in memory
 _CHUNK = 1 << 20
+_MOST_DIRECTORY = 256 << 20  # bytes read at once: the directory of some two million members
 
 Progress = Callable[[int, int | None], None]  # (bytes done, bytes in all)
 
@@ -32,12 +33,22 @@ def opened(url: str) -> Iterator[zipfile.ZipFile]:
 
     Raises DownloadError: refused, offline, timed out, cut too often, a server that does not do ranges, no zip, damaged.
     """
+    with _said_of(url):
+        archive = zipfile.ZipFile(_Ranges(url))
+    with archive:
+        yield archive
+
+
+@contextmanager
+def _said_of(url: str) -> Iterator[None]:
+    """What the bytes of an archive raise becomes a DownloadError that names its address."""
     try:
-        with zipfile.ZipFile(_Ranges(url)) as archive:
-            yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as e:
+        yield
+    except Exception as e:
+        if not archives.is_damage(e):
+            raise
         remedy = "run the command again; if it stays so, download the archive whole by other means and unpack it"
-        raise DownloadError("an archive on its server cannot be read", where=url, found=str(e), remedy=remedy) from e
+        raise DownloadError("an archive on its server cannot be read", where=url, found=said(e), remedy=remedy) from e
 
 
 def fetch_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, into: Path, progress: Progress | None = None) -> Path:
@@ -50,18 +61,38 @@ def fetch_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, into: Path, pr
     if path.is_file() and path.stat().st_size == info.file_size:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
+    _check_size(archive, info, path.parent)
     part = path.with_name(f"{path.name}.part")
     ranges: Any = archive.fp
     ranges.expect(info.header_offset, _header_bytes(info) + info.compress_size)
-    with archive.open(info) as source, part.open("wb") as out:
-        done = 0
-        while chunk := source.read(_CHUNK):  # the last read checks the sum
-            out.write(chunk)
-            done += len(chunk)
-            if progress:
-                progress(done, info.file_size)
-    os.replace(part, path)
+    try:
+        with _said_of(str(archive.filename)), archive.open(info) as source, part.open("wb") as out:
+            done = 0
+            while chunk := source.read(_CHUNK):  # the last read checks the sum
+                out.write(chunk)
+                done += len(chunk)
+                if progress:
+                    progress(done, info.file_size)
+            if done != info.file_size:
+                raise EOFError(f"{info.filename} ends after {done} of {info.file_size} bytes")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
     return path
+
+
+def _check_size(archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder: Path) -> None:
+    """Raise DownloadError for a member that is far larger than its bytes, or than the disk has room for."""
+    most, free = archives.most_unpacked(info.compress_size), shutil.disk_usage(folder).free
+    if info.file_size > most:
+        expected, found = f"at most {human_bytes(most)}, for its {human_bytes(info.compress_size)}", human_bytes(info.file_size)
+        message = f"a member of an archive unpacks to far more than its size: {shown(repr(info.filename))}"
+        raise DownloadError(message, where=archive.filename, expected=expected, found=found, remedy=_BY_HAND)
+    if info.file_size > free:
+        message = "there is not enough disk space for a download"
+        remedy = "make room, or set SAMBENCH_DATA to a folder on another disk"
+        expected, found = f"{human_bytes(info.file_size)} free", f"{human_bytes(free)} free"
+        raise DownloadError(message, where=folder, expected=expected, found=found, remedy=remedy)
 
 
 def _header_bytes(info: zipfile.ZipInfo) -> int:
@@ -96,6 +127,17 @@ class _Ranges(io.RawIOBase):
     def expect(self, start: int, n: int) -> None:
         """The next reads go from `start` to `start + n`."""
         self.until = start + n
+
+    def read(self, n: int = -1, /) -> bytes:
+        """As many bytes as asked, where the file has them: of a directory all at once."""
+        left = (self.total or 0) - self.at
+        n = left if n < 0 else min(n, left)
+        if n > _MOST_DIRECTORY:
+            raise zipfile.BadZipFile(f"a directory that says it has {n} bytes")
+        out, done = bytearray(n), 0
+        while done < n:
+            done += self.readinto(memoryview(out)[done:])
+        return bytes(out)
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
@@ -135,7 +177,7 @@ class _Ranges(io.RawIOBase):
     def _ask(self, span: tuple[int, int] | None) -> None:
         asked = f"bytes={span[0]}-{span[1] - 1}" if span else f"bytes=-{_TAIL}"
         headers = {"User-Agent": transfer.AGENT, "Accept-Encoding": "identity", "Range": asked}
-        with urllib.request.urlopen(urllib.request.Request(self.name, headers=headers), timeout=transfer.TIMEOUT_S) as answer:
+        with web.opened(self.name, headers, timeout=transfer.TIMEOUT_S) as answer:
             if answer.status != 206:
                 raise DownloadError(
                     "a server does not give parts of a file",
@@ -144,10 +186,12 @@ class _Ranges(io.RawIOBase):
                     found=f"HTTP {answer.status}",
                     remedy=_BY_HAND,
                 )
-            start, stop, total = _span(answer.headers.get("Content-Range", ""), self.name)
-            body = answer.read()
+            start, stop, total = _span(answer.headers.get("Content-Range", ""), span, self.name)
+            body = answer.read(stop - start + 1)
             version = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
-        if len(body) != stop - start or (span and start != span[0]):
+        if len(body) > stop - start:
+            raise _nonsense(self.name, f"{stop - start} bytes", "more")
+        if len(body) < stop - start:
             raise http.client.IncompleteRead(body, stop - start - len(body))
         if self.total is not None and (total, version) != (self.total, self.version):
             raise DownloadError("an archive was replaced while it was read", where=self.name, remedy=_AGAIN)
@@ -158,12 +202,18 @@ _AGAIN = "check the connection and run the command again: what is here is kept"
 _BY_HAND = "download the archive whole by other means and unpack it; `sambench show dataset NAME` has the steps"
 
 
-def _span(content_range: str, url: str) -> tuple[int, int, int]:
-    """(first byte, one past the last, total) in `bytes 5-9/10`."""
+def _span(content_range: str, asked: tuple[int, int] | None, url: str) -> tuple[int, int, int]:
+    """(first byte, one past the last, total) in `bytes 5-9/10`, which must be what was asked for: a range, or the end (None)."""
     unit, _, rest = content_range.partition(" ")
-    where, _, total = rest.partition("/")
-    first, _, last = where.partition("-")
-    if unit != "bytes" or not (first.isdigit() and last.isdigit() and total.isdigit()):
-        expected, found = "Content-Range: bytes FIRST-LAST/TOTAL", repr(content_range)
-        raise DownloadError("a server's answer makes no sense", where=url, expected=expected, found=found, remedy=_BY_HAND)
-    return int(first), int(last) + 1, int(total)
+    where, _, size = rest.partition("/")
+    first, last, total = (web.whole_number(t) for t in (*where.partition("-")[::2], size))
+    if unit != "bytes" or first is None or last is None or total is None:
+        raise _nonsense(url, "Content-Range: bytes FIRST-LAST/TOTAL", shown(repr(content_range)))
+    start, stop = asked or (max(0, total - _TAIL), total)
+    if (first, last + 1) != (start, stop):
+        raise _nonsense(url, f"the bytes {start} to {stop - 1}, which were asked for", shown(repr(content_range)))
+    return start, stop, total
+
+
+def _nonsense(url: str, expected: str, found: str) -> DownloadError:
+    return DownloadError("a server's answer makes no sense", where=url, expected=expected, found=found, remedy=_BY_HAND)

@@ -8,13 +8,12 @@ import shutil
 import socket
 import ssl
 import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from time import sleep
 from typing import NamedTuple
 
-from sambench import __version__, part_file
+from sambench import __version__, part_file, web
 from sambench.errors import DownloadError
 from sambench.part_file import Part, human_bytes
 
@@ -23,6 +22,7 @@ AGENT = f"sambench/{__version__}"
 BACKOFF_S = (1.0, 2.0, 4.0, 8.0)  # pauses between tries that brought nothing new; after the last one it is an error
 _CHUNK = 1 << 18
 _ROOM_CHECK = 64 << 20  # bytes between two looks at the free disk space
+_SPARE = 1 << 30  # bytes of disk that a download of unknown length leaves free
 _NEWS = 1 << 20  # fewer new bytes than this are no progress: a server that cuts at once must not hold us for ever
 RETRIED = (408, 429, 500, 502, 503, 504)
 
@@ -79,7 +79,9 @@ def _attempt(job: Job, part: Part) -> None:
         if part.validator:
             headers["If-Range"] = part.validator
     try:
-        response = urllib.request.urlopen(urllib.request.Request(job.url, headers=headers), timeout=TIMEOUT_S)
+        response = web.opened(job.url, headers, timeout=TIMEOUT_S)
+    except DownloadError as e:
+        raise DownloadError(e.message, where=e.where, expected=e.expected, found=e.found, remedy=job.by_hand()) from e
     except urllib.error.HTTPError as e:
         with e:
             if e.code == 416 and have and _nothing_left(part, have, e):
@@ -113,10 +115,12 @@ def _begin(job: Job, part: Part, response: http.client.HTTPResponse, have: int) 
             part.restart()
             raise _Cut(f"the server answered with another range ({content_range!r})")
         part.pieced = True
+    elif response.status != 200:
+        found = f"HTTP {response.status} {response.reason}: no file"
+        raise DownloadError("a download was refused", where=job.url, expected="HTTP 200", found=found, remedy=job.by_hand())
     else:  # from the first byte: the server does no ranges, or the file has changed
         part.restart()
-        length = response.headers.get("Content-Length")
-        total = int(length) if length and length.isdigit() else None
+        total = web.whole_number(response.headers.get("Content-Length"))
         part.note(job.url, response.headers.get("ETag"), response.headers.get("Last-Modified"), total)
     if total is not None and job.n_bytes is not None and total != job.n_bytes:
         part.restart()
@@ -155,7 +159,7 @@ def _pour(job: Job, part: Part, response: http.client.HTTPResponse, total: int |
 
 
 def _check_room(job: Job, part: Part, total: int | None, done: int) -> None:
-    need = total - done if total is not None else _CHUNK
+    need = total - done if total is not None else _SPARE  # of a file without an end only the disk is one
     free = shutil.disk_usage(job.dest.parent).free
     if free < need:
         raise DownloadError(
@@ -169,8 +173,7 @@ def _check_room(job: Job, part: Part, total: int | None, done: int) -> None:
 
 def _total_of(content_range: str | None) -> int | None:
     """The total in `bytes 5-9/10` or `bytes */10`; None where it is absent or unknown."""
-    tail = (content_range or "").rpartition("/")[2]
-    return int(tail) if tail.isdigit() else None
+    return web.whole_number((content_range or "").rpartition("/")[2])
 
 
 def is_hopeless(cause: str | BaseException) -> bool:

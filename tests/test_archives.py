@@ -311,8 +311,8 @@ def test_their_links_are_looked_at_too(tmp_path: Path, tool: str, monkeypatch: p
     run = archives._run
     for target, refused in (("data/a.txt", False), ("/etc/passwd", True)):
 
-        def linking(archive: Path, command: list[str], target: str = target) -> str:
-            said = run(archive, command)
+        def linking(archive: Path, command: list[str], into: Path | None = None, target: str = target) -> str:
+            said = run(archive, command, into)
             for folder in (Path(c) for c in command if c.endswith("aside")):
                 (folder / "link").symlink_to(target)
             return said
