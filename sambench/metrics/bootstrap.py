@@ -16,10 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sambench.errors import UsageError
+
 Float64Array = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.intp]
 Seed = int | Sequence[int]
 
+MOST_RESAMPLES = 1_000_000  # by then the ends of an interval stand to their third digit, and no machine has been held for a day
 _DRAWS_AT_ONCE = 1 << 18  # indices drawn at a time: 2 MB of them, and as much of weights
 
 
@@ -40,6 +43,18 @@ class PairedDifference:
     std_error: float
     n: int
     n_clusters: int
+
+
+def check_wanted(n_resamples: int, level: float, seed: int) -> None:
+    """Raise UsageError unless a person may ask for such a bootstrap: 1 to a million draws, a level in (0, 1), a seed of 63 bits."""
+    wanted = (
+        ("resamples", n_resamples, 1 <= n_resamples <= MOST_RESAMPLES, f"a whole number from 1 to {MOST_RESAMPLES:,}"),
+        ("level", level, 0 < level < 1, "a number between 0 and 1, such as 0.95"),
+        ("seed", seed, 0 <= seed < 1 << 63, "a whole number from 0 on, below 2^63"),
+    )
+    for name, value, fits, expected in wanted:
+        if not fits:
+            raise UsageError(f"a bootstrap cannot have such a {name}", where=f"--{name}", expected=expected, found=value)
 
 
 def mean_intervals(

@@ -23,6 +23,7 @@ from sambench.metrics.bootstrap import Float64Array
 _OPTIMISERS = ("powell", "nm", "bfgs")
 _RATIOS = (1e-6, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # of rater to residual variance, to check a solution against
 _TOLERANCE = 1e-2  # of log-likelihood
+_MOST_RATERS, _MOST_EFFECTS = 1000, 10_000_000  # a minute's work, and 1 GB
 _EDGE = 1e-6  # a ratio that is none
 _NO_VARIANCE = "raters do not differ more than by chance: their variance is estimated as 0"
 _CANCELS = "both masks of every input were rated by the same raters, whose effects cancel"
@@ -94,6 +95,8 @@ def _hopeless(counts: tuple[int, int, int], raters: npt.NDArray[np.intp]) -> str
         return "no rater rated twice: rater effects cannot be told from the error"
     if n_raters >= n_inputs:
         return f"{n_raters} raters for {n_inputs} inputs: too few to estimate rater effects"
+    if n_raters > _MOST_RATERS or n_raters * n_inputs > _MOST_EFFECTS:
+        return f"{n_raters} raters of {n_inputs} inputs: their effects would take hours to estimate"
     return ""
 
 

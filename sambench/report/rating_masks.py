@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from sambench import cards
+from sambench import cards, content
 from sambench.engine.plan import CellSpec
 from sambench.engine.run import Outcome, Request, execute, plan
-from sambench.errors import DataError, RunError
+from sambench.errors import DataError, RunError, said, shown
 from sambench.loaders.coco_masks import region_of
 from sambench.loaders.open import open_dataset
 from sambench.loaders.rated import rescaled_region
@@ -86,12 +86,13 @@ def given_masks(name: str, file: Path, drawn: Sequence[Drawn]) -> Iterator[tuple
     there.
     """
     try:
-        entries = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
-        raise DataError("a file of masks cannot be read", where=file, expected="a JSON list", found=str(e)) from e
+        entries = json.loads(content.read_bytes(file))
+    except (OSError, ValueError, RecursionError) as e:
+        raise DataError("a file of masks cannot be read", where=shown(file), expected="a JSON list", found=said(e)) from e
     if not isinstance(entries, list):
         raise DataError("a file of masks is not a list", where=file, found=type(entries).__name__)
     given: dict[tuple[str, str], tuple[int, Any]] = {}
+    twice: dict[tuple[str, str], str] = {}
     for n, entry in enumerate(entries):
         if not isinstance(entry, dict) or not {"image_id", "object_id", "segmentation"} <= entry.keys():
             keys = ", ".join(entry) if isinstance(entry, dict) else type(entry).__name__
@@ -99,15 +100,22 @@ def given_masks(name: str, file: Path, drawn: Sequence[Drawn]) -> Iterator[tuple
                 "an entry of a file of masks lacks keys",
                 where=f"{file}, entry {n}",
                 expected="image_id, object_id, segmentation (polygons or RLE)",
-                found=keys,
+                found=shown(keys),
             )
-        given[str(entry.get("dataset", "")), place(entry["image_id"], entry["object_id"])] = (n, entry["segmentation"])
+        key = str(entry.get("dataset", "")), place(entry["image_id"], entry["object_id"])
+        if key in given:
+            twice[key] = f"entries {given[key][0]} and {n}"
+        given[key] = (n, entry["segmentation"])
     for d in drawn:
         masks: MasksOf = {}
         lacking = []
         for sample, instance in objects_of(d):
             at = place(sample.image_id, instance.object_id)
-            n, segmentation = given.get((d.dataset, at)) or given.get(("", at)) or (-1, None)
+            key = (d.dataset, at) if (d.dataset, at) in given else ("", at)
+            if key in twice:
+                where = f"{file}, {twice[key]}"
+                raise DataError("an object has two masks in a file of masks", where=where, found=shown(at), remedy="remove one")
+            n, segmentation = given.get(key, (-1, None))
             if segmentation is None:
                 lacking.append(at.replace("\t", "/"))
                 continue
@@ -129,10 +137,12 @@ def place(image_id: object, object_id: object) -> str:
 
 def _on_frame(segmentation: Any, sample: Sample, where: str) -> Region:
     """A mask of the image as it is rated, or of the original's size: scaled down then."""
-    size = segmentation.get("size") if isinstance(segmentation, dict) else None
-    height, width = (int(size[0]), int(size[1])) if isinstance(size, list) and len(size) == 2 else (sample.height, sample.width)
+    size = segmentation.get("size") if isinstance(segmentation, dict) else [sample.height, sample.width]
+    if not (isinstance(size, list) and len(size) == 2 and all(type(n) is int and n > 0 for n in size)):
+        raise DataError("a mask has no size", where=where, expected="[height, width] in pixels", found=shown(repr(size)))
+    height, width = size
     if abs(height * sample.width - width * sample.height) > max(height, width, sample.height, sample.width):
         raise DataError(
-            "a mask has another shape than its image", where=where, expected=f"{[sample.height, sample.width]}", found=size
+            "a mask has another shape than its image", where=where, expected=f"{[sample.height, sample.width]}", found=shown(size)
         )
     return rescaled_region(region_of(segmentation, height, width, where=where), sample.height, sample.width)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sambench.errors import UsageError, unknown_name
+from sambench.metrics.bootstrap import check_wanted
 from sambench.metrics.mixed import MixedDifference, mixed_difference
 from sambench.metrics.paired import holm
 from sambench.metrics.ratings import (
@@ -60,8 +61,9 @@ def differences(
 ) -> dict[str, tuple[RatingDifference, MixedDifference]]:
     """A minus B on every dataset where both were rated, paired by input: (table 8's numbers, the mixed model's).
 
-    Raises UsageError where a model is not in the ratings, or no input has both.
+    Raises UsageError where a model is not in the ratings, or no input has both, and for a bootstrap that takes days.
     """
+    check_wanted(n_resamples, level, seed)
     known = sorted(set(ratings.scored["model"]))
     for flag, name in (("--a", a), ("--b", b)):
         if name not in known:

@@ -12,12 +12,13 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sambench.errors import DataError, near_names
+from sambench.errors import UNPRINTABLE, DataError, near_names
 from sambench.metrics.ratings import HIGHEST, LOWEST
-from sambench.results.ratings_file import SHOWN, Problems, Record, read_records
+from sambench.results.ratings_file import Problems, Record, read_records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +33,8 @@ KEY_COLUMNS = ("dataset", "model", "image_id", "object_id", "prompt", "mask_dige
 _TRUE, _FALSE = ("1", "true", "yes", "y"), ("", "0", "false", "no", "n")
 _TYPO = 0.8  # likeness of a name that stands in few lines with one that stands in many
 _RARE = 0.05
+_MOST_MODELS = 500  # more are a column of something else
+_MOST_TEXT = 1000  # characters of a name
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,9 @@ def _read_key(path: Path) -> dict[str, Record]:
     out: dict[str, Record] = {}
     problems = Problems(path, unit)
     for line, record in records:
+        if flaw := _unreadable(record):
+            problems.add(line, flaw, "correct it, or remove the line")
+            continue
         if record["job_id"] in out:
             problems.add(line, f"job {record['job_id']!r} stands twice in the key", "remove one")
         out[record["job_id"]] = record
@@ -118,7 +124,7 @@ def _joined(
     for line, record in records:
         job = record.get("job_id", "")
         if job not in key:
-            known = key if job and len(problems.found) < SHOWN else ()  # the search is slow, and only the first are shown
+            known = key if job and not problems.full else ()  # the search is slow, and only the first are shown
             near = difflib.get_close_matches(job, known, n=1, cutoff=_TYPO)
             hint = f"did you mean {near[0]!r}?" if near else "is it from another study?"
             problems.add(line, f"job {job!r} is not in {path.name}" if job else "no job_id", hint if job else "fill it in")
@@ -162,6 +168,9 @@ def _need_columns(records: Sequence[tuple[int, Record]], path: Path, key: Path |
 
 def _checked(line: int, record: Record, problems: Problems) -> dict[str, Any] | None:
     """A row of the frame, or None with its problem noted."""
+    if flaw := _unreadable(record):
+        problems.add(line, flaw, "correct it, or remove the line")
+        return None
     for name in ("rater", "model", "dataset"):
         if not record[name]:
             problems.add(line, f"no {name}", "fill it in, or remove the line")
@@ -183,10 +192,28 @@ def _checked(line: int, record: Record, problems: Problems) -> dict[str, Any] | 
     return row | {"job": "\t".join((row["dataset"], row["item"], row["model"], row["job_id"] if control in _TRUE else ""))}
 
 
+def _unreadable(record: Record) -> str | None:
+    """What no name or number can be: control characters, or a page of text. Other columns may hold anything."""
+    for name in (*RATING_COLUMNS, "item"):
+        value = record.get(name, "")
+        if len(value) > _MOST_TEXT:
+            return f"{name} has {len(value)} characters"
+        if UNPRINTABLE.search(value) or not {"\t", "\n", "\r"}.isdisjoint(value):
+            return f"{name} is {value!r}, with a character that no name has"
+    return None
+
+
+def _number(text: str) -> float:
+    """Raises ValueError for what Python alone takes for a number: 1_0, digits of other scripts."""
+    if "_" in text or not text.isascii():
+        raise ValueError(text)
+    return float(text)
+
+
 def _score(line: int, text: str, problems: Problems) -> int | None:
     scale = f"a whole number from {LOWEST} to {HIGHEST}"
     try:
-        value = float(text)
+        value = _number(text)
     except ValueError:
         what = f"score {text!r} is not a number" if text else "no score"
         problems.add(line, what, f"write {scale}, or remove the line")
@@ -202,10 +229,10 @@ def _score(line: int, text: str, problems: Problems) -> int | None:
 
 def _seconds(line: int, text: str, problems: Problems) -> float | None:
     try:
-        value = float(text) if text else math.nan
+        value = _number(text) if text else math.nan
     except ValueError:
         value = -1.0
-    if value < 0:
+    if value < 0 or value == math.inf:
         problems.add(line, f"seconds is {text!r}", "write a number from 0 on, or leave it empty")
         return None
     return value
@@ -216,16 +243,25 @@ def _seconds(line: int, text: str, problems: Problems) -> float | None:
 
 def _check_models(rows: Sequence[Mapping[str, Any]], allowed: Sequence[str], problems: Problems) -> None:
     counts = Counter(r["model"] for r in rows if not r["is_control"])
+    if len(counts) > _MOST_MODELS:
+        problems.add(rows[0]["line"], f"{len(counts)} different models", "put the models' names into the column `model`")
+        return
+
+    @cache
+    def likely_meant(name: str) -> list[str]:
+        close = difflib.get_close_matches(name, counts, n=3, cutoff=_TYPO)
+        return [m for m in close if counts[name] <= _RARE * counts[m]]
+
     for row in rows:
         name = row["model"]
         if allowed:
             if name in allowed or (row["is_control"] and name == CONTROL):
                 continue
-            near = near_names(name, allowed, n=1)
+            near = [] if problems.full else near_names(name, allowed, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(allowed)}"
         else:
-            likely = [m for m in difflib.get_close_matches(name, counts, n=3, cutoff=_TYPO) if counts[name] <= _RARE * counts[m]]
-            if row["is_control"] or not likely:
+            likely = [] if row["is_control"] else likely_meant(name)
+            if not likely:
                 continue
             hint = f"did you mean {likely[0]!r}? If not, name all models with --models"
         problems.add(row["line"], f"unknown model {name!r}", hint)

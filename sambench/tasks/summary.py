@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sambench.metrics.bootstrap import mean_intervals
+from sambench.metrics.bootstrap import check_wanted, mean_intervals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,11 +15,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How intervals are made: percentile bootstrap over clusters, the same resamples for every metric of a cell."""
+    """How intervals are made: percentile bootstrap over clusters, the same resamples for every metric of a cell.
+
+    Raises UsageError for values that no bootstrap can have, or that would take days.
+    """
+
 
     n_resamples: int = 2000
     level: float = 0.95
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_wanted(self.n_resamples, self.level, self.seed)
 
 
 @dataclass(frozen=True)
