@@ -88,7 +88,8 @@ class _Memory:
             return {}
 
 
-_memories: dict[Path, _Memory] = {}
+_PLACING = ("SAMBENCH_CACHE", "SAMBENCH_HOME", "XDG_DATA_HOME", "HOME")  # variables that decide where the cache is
+_memories: dict[tuple[str | None, ...], _Memory] = {}
 _listener: ContextVar[Listener | None] = ContextVar("content_listener", default=None)
 _unwritten: ContextVar[bool] = ContextVar("content_unwritten", default=False)
 _reading: ContextVar[dict[str, str] | None] = ContextVar("content_reading", default=None)
@@ -121,11 +122,23 @@ def flush() -> None:
     memory().flush()
 
 
-def files_sha256(files: Mapping[str, Path], what: str = "files") -> dict[str, str]:
-    """sha256 hex by name, remembered; the listener of `telling` hears how far it is. Raises OSError."""
-    out = {}
+def files_sha256(files: Mapping[str, Path | str], what: str = "files", *, regular_alone: bool = False) -> dict[str, str]:
+    """sha256 hex by name, remembered; the listener of `telling` hears how far it is. Raises OSError.
+
+    regular_alone: what is absent, or a folder, is left out rather than an error.
+    """
+    out: dict[str, str] = {}
+    held, folders = memory(), dict[str, str]()  # what costs microseconds is done once, for there may be 100,000 files
     for done, (name, path) in enumerate(files.items()):
-        out[name] = _sha256(str(path))
+        place, slash, last = str(path).rpartition(os.sep)
+        folder = folders.get(place)
+        if folder is None:
+            folder = folders[place] = os.path.abspath(place + slash)
+        try:
+            out[name] = _known_or_read(held, folder, last)
+        except OSError as e:
+            if not (regular_alone and e.errno in (errno.ENOENT, errno.ENOTDIR, errno.EINVAL)):
+                raise
         if done % 256 == 255:
             tell(what, done + 1, len(files))
     flush()
@@ -253,24 +266,29 @@ def tell(what: str, done: int, total: int) -> None:
 
 def memory() -> _Memory:
     """The memory of the cache folder that is in force."""
-    file = paths.cache() / "content.sqlite"
-    if file not in _memories:
-        _memories[file] = _Memory(file)
-    return _memories[file]
+    where = tuple(map(os.environ.get, _PLACING))  # to make the path anew for every picture would cost more than to hash it
+    held = _memories.get(where)
+    if held is None:
+        held = _memories[where] = _Memory(paths.cache() / "content.sqlite")
+    return held
 
 
 def _sha256(path: str) -> str:
-    absolute = os.path.abspath(path)
-    folder, name = os.path.split(absolute)
-    known = memory().get(folder, name, _stamp(_regular(absolute)))
+    return _known_or_read(memory(), *os.path.split(os.path.abspath(path)))
+
+
+def _known_or_read(held: _Memory, folder: str, name: str) -> str:
+    """The hash of the file of that name in an absolute folder."""
+    path = f"{folder}{os.sep}{name}"
+    known = held.get(folder, name, _stamp(_regular(path)))
     if known is not None:
         return known
-    with open(absolute, "rb") as f:
+    with open(path, "rb") as f:
         before = _stamp(os.fstat(f.fileno()))
         value = hashlib.file_digest(f, "sha256").hexdigest()
         unchanged = _stamp(os.fstat(f.fileno())) == before
     if unchanged:
-        memory().put(folder, name, before, value)
+        held.put(folder, name, before, value)
     return value
 
 

@@ -148,3 +148,20 @@ def test_progress_goes_to_the_caller_or_to_who_listens(files: list[Path]) -> Non
         cached_index({"split": 1}, files, Builder(files), progress=lambda *args: heard.append(args))
     cached_index({"split": 2}, files, Builder(files))
     assert heard == [("toy", 1, 3), ("toy", 2, 3), ("toy", 3, 3), (1, 3), (2, 3), (3, 3)]
+
+
+def test_one_index_whatever_the_working_directory(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that is given by a relative path is the same as by an absolute one, and its pictures are found from everywhere."""
+    root, built = files[0].parent, []
+
+    def build(_progress: Callable[[int, int], None]) -> list[ImageRecord]:
+        built.append(1)
+        return [ImageRecord("a", 1, file=os.path.join(root.name, "a.jpg"))]
+
+    monkeypatch.chdir(root.parent)
+    first = cached_index({"dataset": "d"}, [Path(root.name) / f.name for f in files], build)
+    monkeypatch.chdir("/")
+    index_cache._remembered.clear()
+    assert cached_index({"dataset": "d"}, files, build) == first
+    assert len(built) == 1
+    assert first[0].file == str(root / "a.jpg")

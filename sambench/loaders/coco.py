@@ -161,17 +161,17 @@ class CocoJson:
         return file_sha256(self._found()[1])
 
     def _records(self, progress: Callable[[int, int], object]) -> list[ImageRecord]:
-        content = self._content()
+        content, found = self._content(), self._found()
         records, crowds, objects = [], 0, 0
         for i, image_id in enumerate(content.image_ids(), 1):
             image, annotations = content.image(image_id)
             kept = self._kept(content, annotations)
             there = [a for a in kept if not self._is_crowd(a)]
             crowds, objects = crowds + len(kept) - len(there), objects + len(there)
-            place = self._place(image) if there or self.all_images else None
+            place = self._place(image, found) if there or self.all_images else None
             n = self._count(image, there, place.path) if place else 0
             if place and (n or self.all_images):
-                cluster = cluster_of(self.cluster, below(place.path, self.root))
+                cluster = cluster_of(self.cluster, below(place.path, self.root)) if self.cluster else ""
                 records.append(ImageRecord(image_id, n, cluster, str(place.path)))
             if i % 100 == 0 or i == len(content.pieces):
                 progress(i, len(content.pieces))
@@ -243,9 +243,9 @@ class CocoJson:
             )
         return found
 
-    def _place(self, image: dict[str, Any]) -> Place:
-        """Where the picture of a record is, or should be."""
-        base, source = self._found()
+    def _place(self, image: dict[str, Any], found: tuple[Path, Path] | None = None) -> Place:
+        """Where the picture of a record is, or should be. found: what `_found` gives, where it is known."""
+        base, source = found or self._found()
         names = [self._name_in(base, template, image) for template in _listed(self.images)]
         return locate(names, self.root, where=f"image {image['id']} of {source}", beside=source.parent)
 

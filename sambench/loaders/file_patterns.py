@@ -95,7 +95,26 @@ def why_absent(path: Path) -> str:
 
 
 def matches(base: Path, pattern: str) -> Iterator[tuple[str, Path]]:
-    """(what the placeholder stands for, path) of every file that fits a pattern; suffixes in any letter case."""
+    """(what the placeholder stands for, path) of every file that fits a pattern; suffixes in any letter case.
+
+    A folder that has not changed since it was listed is not listed again: it may hold 100,000 files.
+    """
+    folder = os.path.join(base, folder_of(pattern))
+    try:
+        changed = os.stat(folder).st_mtime_ns
+    except OSError:
+        return _search(base, pattern)
+    if "{path}" in pattern or time.time_ns() - changed < _SETTLED_NS:
+        return _search(base, pattern)
+    return iter(_listed_at(base, pattern, os.path.abspath(folder), changed))
+
+
+@lru_cache(maxsize=4)
+def _listed_at(base: Path, pattern: str, _folder: str, _changed: int) -> tuple[tuple[str, Path], ...]:
+    return tuple(_search(base, pattern))
+
+
+def _search(base: Path, pattern: str) -> Iterator[tuple[str, Path]]:
     any_suffix = pattern.endswith(".*")
     stem, suffix = (pattern[:-2], "") if any_suffix else os.path.splitext(pattern)
     if "}" in suffix:  # the placeholder holds the suffix too

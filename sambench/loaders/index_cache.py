@@ -17,6 +17,7 @@ import os
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,14 +57,15 @@ def cached_index(
     build: called with a progress function that it should call as `progress(done, total)` now and then.
     progress: receives these calls; without it, the listener of `telling` does. What `build` raises passes through.
     """
-    listed = list(files)
+    listed = _absolute(files)
     stored = _stored_at(key, listed)
     fingerprint = _fingerprint(key, listed, build)
     known = _remembered.get(stored)
     if known is None or not known.fits(fingerprint):
         known = _read(stored, fingerprint)
         if known is None:
-            records = list(build(progress or _teller(str(key.get("dataset") or "a dataset"))))
+            built = build(progress or _teller(str(key.get("dataset") or "a dataset")))
+            records = [replace(r, file=os.path.abspath(r.file)) if r.file else r for r in built]  # of no working directory
             known = _Known(fingerprint, _folders_of(records), records)
             _write(stored, known)
         while len(_remembered) >= _KEPT:
@@ -76,18 +78,28 @@ def _teller(name: str) -> Progress:
     return lambda done, total: content.tell(name, done, total)
 
 
-def _stored_at(key: Mapping[str, Any], files: list[Path]) -> Path:
+def _absolute(files: Iterable[Path]) -> list[str]:
+    """Sorted. Folders are made absolute once, for they may hold 100,000 files."""
+    folders: dict[str, str] = {}
+    out = []
+    for place, slash, name in (str(f).rpartition(os.sep) for f in files):
+        if place not in folders:
+            folders[place] = os.path.join(os.path.abspath(place + slash), "")
+        out.append(folders[place] + name)
+    return sorted(out)
+
+
+def _stored_at(key: Mapping[str, Any], files: list[str]) -> Path:
     """One file for each key and folder, so that two copies of a dataset do not push each other out."""
-    place = os.path.dirname(min(map(os.path.abspath, files))) if files else ""
+    place = os.path.dirname(files[0]) if files else ""
     name = hashlib.sha256(_text({"key": dict(key), "place": place}).encode()).hexdigest()[:32]
     return paths.cache() / "index" / f"{name}.json"
 
 
-def _fingerprint(key: Mapping[str, Any], files: list[Path], build: Callable[..., Any]) -> str:
+def _fingerprint(key: Mapping[str, Any], files: list[str], build: Callable[..., Any]) -> str:
     h = hashlib.sha256(_text([_FORMAT, __version__, dict(key), _source_of(build)]).encode())
-    named = {str(path): path for path in sorted(files)}
-    hashed = content.files_sha256({n: p for n, p in named.items() if p.is_file()}, str(key.get("dataset") or "a dataset"))
-    for name in named:
+    hashed = content.files_sha256({n: n for n in files}, str(key.get("dataset") or "a dataset"), regular_alone=True)
+    for name in files:
         h.update(f"{name}\0{hashed.get(name) or _names_changed(name)}\n".encode("utf-8", "surrogateescape"))
     return h.hexdigest()
 
