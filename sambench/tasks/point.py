@@ -99,7 +99,7 @@ class PointTask:
                 self._round(k, sessions, image)
                 if k in self.settings.clicks:
                     out.extend(s.row(k, image.encode_ms, self.settings, context) for s in sessions if not s.left)
-                for s in sessions:
+                for s in sessions if k < max(self.settings.clicks) else ():  # after the last one there is nothing to click for
                     s.advance(self.settings)
         return out
 

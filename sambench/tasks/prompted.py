@@ -98,7 +98,7 @@ class Target:
         for column, ratio in BOUNDARY_RATIOS.items():
             width = masks.boundary_dilation(sample.height, sample.width, ratio)
             columns[column] = [
-                masks.boundary(prediction.masks.region(i), width).iou(self.boundaries[column], sample.ignore) for i in index
+                masks.boundary_overlap(prediction.masks.region(i), self.boundaries[column], width, sample.ignore) for i in index
             ]
         return columns
 
