@@ -180,7 +180,7 @@ class _Pool:
         if self.job.on_error == "stop":
             self._fail(w.died())
             return False
-        deadly = {at[0]: {at[1]: (_deadly(w), w.log_tail())}}
+        deadly = {at[0]: {at[1]: (_deadly(w), "\n".join(w.log_tail(100)))}}
         self.given_up += at[1] not in self.job.deadly.get(at[0], {})
         if self.given_up >= MOST_GIVEN_UP:
             self._fail(w.died(f"{self.given_up} images one after the other, on each of which two processes died"))

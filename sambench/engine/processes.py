@@ -23,6 +23,7 @@ from sambench.engine.worker import Job
 from sambench.errors import RunError
 
 LOG_TAIL_LINES = 12
+LOG_TAIL_BYTES = 1 << 16
 LAST_WORDS = ("done", "described", "stopped", "fatal")
 # A process that has told how it ended may still be held by a thread or an exit handler of the model.
 EXIT_GRACE_S = 10.0
@@ -98,16 +99,21 @@ class WorkerProcess:
         except ValueError:
             return f"signal {-code}"
 
-    def log_tail(self) -> str:
+    def log_tail(self, most: int = LOG_TAIL_LINES) -> list[str]:
+        """The log's last lines; of a crash of the interpreter the first ones, which say where it was."""
         try:
-            lines = self.log.read_text(errors="replace").splitlines()
+            with self.log.open("rb") as f:
+                f.seek(max(0, self.log.stat().st_size - LOG_TAIL_BYTES))
+                lines = f.read().decode(errors="replace").splitlines()
         except OSError:
-            return ""
-        return "\n    ".join(line[:300] for line in lines[-LOG_TAIL_LINES:])
+            return []
+        crash = next((i for i, line in enumerate(lines) if line.startswith("Fatal Python error")), None)
+        lines = lines[-most:] if crash is None else lines[crash : crash + most]
+        return [line[:300] for line in lines if not line.startswith("Extension modules")]
 
     def died(self, found: str = "") -> RunError:
         """The error of a run that ends because this process died."""
-        tail = self.log_tail()
+        tail = "\n    ".join(self.log_tail())
         if self.at:
             where = f"at image {self.at[1]!r}"
         else:
