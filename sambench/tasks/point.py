@@ -47,7 +47,8 @@ class PointSettings:
 
     def __post_init__(self) -> None:
         where = "--clicks"
-        if not self.clicks or min(self.clicks) < 1 or list(self.clicks) != sorted(set(self.clicks)):
+        whole = isinstance(self.clicks, tuple | list) and all(type(c) is int for c in self.clicks)
+        if not whole or not self.clicks or min(self.clicks) < 1 or list(self.clicks) != sorted(set(self.clicks)):
             raise UsageError("click counts do not fit", where=where, expected="ascending numbers from 1 on", found=self.clicks)
         if max(self.clicks) > MAX_CLICKS:
             raise UsageError("too many clicks", where=where, expected=f"{MAX_CLICKS} at most", found=max(self.clicks))

@@ -1,4 +1,4 @@
-"""Models that misbehave: at the picture of 30 columns in `decode`, or where they are built; see `tests/test_worker_processes.py`."""
+"""Models that misbehave at the picture of 30 columns, or where they are built; see `tests/test_worker_processes.py`."""
 
 from __future__ import annotations
 
@@ -61,9 +61,8 @@ def fail(how: str, path: str) -> None:
 
 
 class Bad:
-    identity = {"bad": 1}
-
     def __init__(self, how: str, every: bool, path: str) -> None:
+        self.identity = {"bad": 1}
         self.how, self.every, self.path = how, every, path
 
     def encode(self, image: np.ndarray) -> tuple[int, int]:
