@@ -242,7 +242,7 @@ def finish(cell: CellSpec, *, started: str, save_masks: str, wall_s: float, inte
 
 def finish_after_error(cell: CellSpec, *, started: str, save_masks: str, wall_s: float) -> None:
     """As `finish`, as far as that goes: the error that ended the run is to be told. Of a cell without images nothing stays."""
-    with suppress(SambenchError):
+    with suppress(SambenchError, OSError):
         if not _discard(cell) and (cell.cell_dir / "cell.json").exists() and finished_record(cell) is None:
             finish(cell, started=started, save_masks=save_masks, wall_s=wall_s, interrupted=True)
 
