@@ -77,10 +77,10 @@ class Region:
         """From COCO RLE, compressed. Raises DataError if it does not decode, or does not cover the frame exactly."""
         try:
             height, width = (int(n) for n in rle["size"])
-            if rle_pixels(rle["counts"]) != height * width:
-                # pycocotools leaves the pixels after the last run as it found them in memory.
+            runs = rle_runs(rle["counts"])
+            if runs.min() < 0 or runs.sum() != height * width:
                 raise ValueError(f"runs of another length than {height} x {width} pixels")
-            return cls.from_array(coco_mask.decode(rle))
+            return _of_runs(runs, height, width)
         except (ValueError, TypeError, KeyError, IndexError) as e:
             raise DataError("an RLE mask does not decode", expected="COCO compressed RLE", found=repr(e)) from e
 
@@ -178,8 +178,36 @@ def _common(*regions: Region) -> int:
     return int(np.count_nonzero(first))
 
 
+def _of_runs(runs: npt.NDArray[np.int64], height: int, width: int) -> Region:
+    """The mask whose column-major runs these are, background first; only its window is ever made."""
+    ends = np.cumsum(runs)
+    full = runs[1::2] > 0
+    end = ends[1::2][full]
+    start = end - runs[1::2][full]
+    if not len(start):
+        return Region(0, 0, np.zeros((0, 0), np.bool_), height, width)
+    first, last = start // height, (end - 1) // height  # columns
+    x0, x1 = int(first[0]), int(last[-1]) + 1
+    if (first == last).all():
+        y0, y1 = int((start - first * height).min()), int((end - 1 - last * height).max()) + 1
+    else:  # a run that goes on in the next column touches the last row and the first
+        y0, y1 = 0, height
+    h = y1 - y0
+    changes = np.zeros(h * (x1 - x0) + 1, np.int8)
+    changes[(first - x0) * h + start - first * height - y0] += 1
+    changes[(last - x0) * h + end - last * height - y0] -= 1
+    columns = np.cumsum(changes[:-1], dtype=np.int8).view(np.bool_).reshape(x1 - x0, h)
+    return Region(y0, x0, np.ascontiguousarray(columns.T), height, width)
+
+
 def rle_pixels(counts: bytes | str) -> int:
-    """The sum of all runs of a compressed RLE, -1 if one is negative. Raises ValueError on characters that it never has.
+    """The sum of all runs of a compressed RLE, -1 if one is negative. Raises ValueError on characters that it never has."""
+    runs = rle_runs(counts)
+    return int(runs.sum()) if runs.min() >= 0 else -1
+
+
+def rle_runs(counts: bytes | str) -> npt.NDArray[np.int64]:
+    """The runs of a compressed RLE, negative ones too. Raises ValueError on characters that it never has.
 
     Five bits a character from 48 on, the sixth says that more follow, the last one's highest is the sign; from the fourth run on
     the difference to the run before the last is written (pycocotools' maskApi.c, rleToString).
@@ -197,7 +225,7 @@ def rle_pixels(counts: bytes | str) -> int:
     runs = steps.copy()
     for chain in (slice(1, None, 2), slice(2, None, 2)):
         runs[chain] = np.cumsum(steps[chain])
-    return int(runs.sum()) if runs.min() >= 0 else -1
+    return runs
 
 
 def intersect(a: Window, b: Window) -> Window | None:

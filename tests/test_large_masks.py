@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from pycocotools import mask as coco_mask
 
 from sambench import erosion, masks
 from sambench.masks import Region
@@ -89,3 +90,29 @@ def test_no_click_is_sought_after_the_last_one(monkeypatch: pytest.MonkeyPatch) 
     assert not calls
     PointTask(PointSettings(clicks=(1, 2))).rows(sample, otsu(), Context())
     assert len(calls) == 4
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1), (5, 4), (40, 33)])
+def test_a_mask_from_rle_is_its_window_alone(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(2)
+    for share in (0.0, 0.02, 0.1, 0.5, 0.9, 1.0):
+        for _ in range(20):
+            mask = np.asfortranarray(rng.random(shape) < share)
+            mask[: rng.integers(shape[0] + 1)] = False
+            wanted, got = Region.from_array(mask), Region.from_rle(coco_mask.encode(mask.view(np.uint8)))
+            assert got.window == wanted.window
+            assert got.array.flags.c_contiguous
+            assert got.array.base is None or got.array.base.size == got.array.size
+            assert (got.array == wanted.array).all()
+
+
+def test_empty_runs_within_a_mask_part_nothing() -> None:
+    rle = coco_mask.frPyObjects({"size": [4, 3], "counts": [1, 2, 0, 1, 3, 0, 2, 3]}, 4, 3)
+    assert (Region.from_rle(rle).full() == coco_mask.decode(rle)).all()
+
+
+def test_a_small_mask_of_a_huge_frame_is_quick() -> None:
+    rle = coco_mask.frPyObjects({"size": [20_000, 40_000], "counts": [600_000_000, 50, 200_000_000 - 50]}, 20_000, 40_000)
+    region = Region.from_rle(rle)
+    assert region.area == 50
+    assert region.rle()["counts"] == rle["counts"]

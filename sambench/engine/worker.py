@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from sambench import cards, content, tasks
-from sambench.engine import cells, failures
+from sambench.engine import cells, failures, partial
 from sambench.engine.claims import Watch, try_claim
 from sambench.engine.models import ModelSpec
 from sambench.engine.plan import SHARD_SIZE
 from sambench.engine.shards import ImageState, Shard, ShardStore, storage_error
-from sambench.errors import DataError, DataMissingError, ModelError, SambenchError
+from sambench.errors import DataError, DataMissingError, ModelError, RunError, SambenchError
 from sambench.notes import noting
 from sambench.tasks.prompted import Context, Interrupted
 from sambench.types import CROWD, IGNORED, Dataset, Sample
@@ -136,16 +136,20 @@ class _Work:
         try:
             for image_id in todo:
                 self.check_stop()
-                self._image(image_id, shard)
+                self._image(image_id, shard, n)
                 if time.monotonic() - self.written > FLUSH_S:
-                    self.store.write(n, shard)
-                    self.written = time.monotonic()
+                    self._write(n, shard)
         finally:  # also when stopped or failing: what is computed is kept
             if shard.images:
-                self.store.write(n, shard)
+                self._write(n, shard)
             content.flush()
 
-    def _image(self, image_id: str, shard: Shard) -> None:
+    def _write(self, n: int, shard: Shard) -> None:
+        self.store.write(n, shard)
+        partial.forget(self.store, n, shard.images)
+        self.written = time.monotonic()
+
+    def _image(self, image_id: str, shard: Shard, n: int) -> None:
         start = time.perf_counter()
         file = self.files.get(image_id, "")
         self.emit({"event": "started", "cell_id": self.cell.cell_id, "image_id": image_id})
@@ -154,11 +158,11 @@ class _Work:
             self._refuse_deadly(image_id)
             with content.reading() as read, noting() as said:
                 sample = self.dataset.load(image_id)
-                rows = self.task.rows(sample, self.segmenter, Context(self.job.save_masks, self.check_stop))  # type: ignore[arg-type]
+                rows = self._rows(sample, n, lambda: read.get(os.path.abspath(file)) or _hash_of(file))
             rows = [{**row, "cell_id": self.cell.cell_id} for row in rows]
             took_s, picture = time.perf_counter() - start, _picture(sample, file, read)
             state = _done(self.task, sample, rows, picture, took_s, self.job.invocation, said)
-        except (Interrupted, ModelError, KeyboardInterrupt):
+        except (Interrupted, ModelError, RunError, KeyboardInterrupt):
             raise  # not this image's fault: the run ends
         except BaseException as e:
             self._check_folder(e)
@@ -173,6 +177,19 @@ class _Work:
         else:
             gc.collect()
         self._tell(image_id, shard, state, rows, trace)
+
+    def _rows(self, sample: Sample, n: int, picture: Callable[[], str]) -> list[dict[str, Any]]:
+        kept = partial.PartialRows(self.store, n, sample.image_id, picture)
+        context = Context(self.job.save_masks, self.check_stop, kept)  # type: ignore[arg-type]
+        try:
+            rows = self.task.rows(sample, self.segmenter, context)
+        except Interrupted:
+            kept.interrupted()
+            raise
+        if kept.changed():
+            remedy = "issue the same command again"
+            raise DataError("a picture was replaced while it was evaluated", where=sample.image_id, remedy=remedy)
+        return rows
 
     def _refuse_deadly(self, image_id: str) -> None:
         if image_id in (deadly := self.job.deadly.get(self.cell.cell_id, {})):

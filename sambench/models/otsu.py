@@ -84,6 +84,7 @@ def _two_levels(gray: UInt8Array) -> Levels:
         _, part, stats, _ = cv2.connectedComponentsWithStats(level.view(np.uint8), connectivity=4)
         np.add(part, len(boxes) - 1, out=labels, where=level)
         boxes = np.concatenate((boxes, stats[1:, :4]))
+        del part  # four bytes a pixel, beside the next one's
     return Levels(bright, labels, boxes)
 
 
