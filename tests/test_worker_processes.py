@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import sambench
 from sambench.engine import local, processes
 from sambench.errors import DataMissingError, ModelError, RunError, SambenchError
 from tests.helpers import ROOT
+from tests.helpers.bad_model import bad
 from tests.test_run import wait_until
 
 MODEL = f"python:{Path(__file__).parent / 'helpers' / 'bad_model.py'}:bad"
@@ -49,6 +51,12 @@ def run(world: Path, *, workers: int = 1, on_error: Any = "record", **options: A
     return record(world)
 
 
+def evaluated(world: Path, how: str) -> dict[str, Any]:
+    """The same, all in this process."""
+    sambench.evaluate(bad(how), "box", "bbbc038v1", out=str(world / "out"))
+    return record(world)
+
+
 def record(world: Path) -> dict[str, Any]:
     (cell,) = (world / "out").glob("box-*/bbbc038v1-*")
     return json.loads((cell / "cell.json").read_text())
@@ -71,7 +79,14 @@ def command(world: Path, *more: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize(("how", "cause"), [("segfault", "signal SIGSEGV"), ("kill", "signal SIGKILL"), ("leave", "exit code 0")])
+@pytest.mark.parametrize(
+    ("how", "cause"),
+    [
+        ("segfault", "signal SIGSEGV"),
+        pytest.param("kill", "signal SIGKILL", marks=pytest.mark.slow),
+        pytest.param("leave", "exit code 0", marks=pytest.mark.slow),
+    ],
+)
 def test_an_image_that_kills_its_process_is_recorded_and_the_others_go_on(world: Path, how: str, cause: str) -> None:
     rec = run(world, how=how, path=str(world / "seen"))
     assert rec["status"] == "incomplete"
@@ -96,18 +111,21 @@ def test_one_death_costs_no_image(world: Path) -> None:
     assert keys(world) == [(f"image{i}", "one") for i in range(N)]
 
 
+@pytest.mark.slow
 def test_two_workers_learn_of_each_others_deaths(world: Path) -> None:
     rec = run(world, workers=2, how="segfault", path=str(world / "seen"))
     assert rec["counts"]["n_images_done"] == N - 1
     assert rec["counts"]["n_images_failed"] == 1
 
 
+@pytest.mark.slow
 def test_deaths_end_a_run_that_is_to_stop_on_errors(world: Path) -> None:
     with pytest.raises(RunError, match="died") as e:
         run(world, how="kill", on_error="stop")
     assert ODD in str(e.value)
 
 
+@pytest.mark.slow
 def test_a_model_that_dies_on_every_image_ends_the_run(world: Path) -> None:
     with pytest.raises(RunError) as e:
         run(world, how="leave", every=True, path=str(world / "seen"))
@@ -115,6 +133,7 @@ def test_a_model_that_dies_on_every_image_ends_the_run(world: Path) -> None:
     assert len((world / "seen.builds").read_text().split()) <= 2 + 2 * local.MOST_GIVEN_UP
 
 
+@pytest.mark.slow
 def test_a_model_that_dies_when_built_ends_the_run(world: Path) -> None:
     with pytest.raises(RunError, match="died") as e:
         run(world, built="kill")
@@ -125,15 +144,15 @@ def test_a_model_that_dies_when_built_ends_the_run(world: Path) -> None:
     ("how", "says"),
     [
         ("memory", "the memory does not suffice for this image"),
+        ("allocate", "Unable to allocate"),
         ("exit", "ended the process, by sys.exit(0)"),
         ("unprintable", "Unprintable: (its message cannot be printed: RuntimeError)"),
         ("surrogate", "ValueError: a\\udc80b\\0c"),
         ("panic", "NotAnException: panicked"),
-        ("question", "EOFError"),
     ],
 )
 def test_whatever_a_model_raises_fails_its_image_alone(world: Path, how: str, says: str) -> None:
-    rec = run(world, how=how)
+    rec = evaluated(world, how)
     (failure,) = rec["failures"]
     assert failure["image_id"] == ODD
     assert says in failure["error"]
@@ -141,43 +160,41 @@ def test_whatever_a_model_raises_fails_its_image_alone(world: Path, how: str, sa
     assert rec["counts"]["n_images_done"] == N - 1
 
 
-def test_the_traceback_is_kept_beside_the_failure_until_it_is_mended(world: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    rec = run(world, how="raise")
+@pytest.mark.slow
+def test_a_model_that_asks_a_question_gets_no_answer(world: Path) -> None:
+    (failure,) = run(world, how="question")["failures"]
+    assert "EOFError" in failure["error"]
+
+
+def test_the_traceback_is_kept_beside_the_failure(
+    world: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rec = evaluated(world, "raise")
     (trace,) = logs(world)
     assert f"traceback: logs/failures/{trace.name}" in rec["failures"][0]["error"]
     assert "bad_model.py" in trace.read_text()
     assert "KeyError: 'in the model'" in trace.read_text()
     assert "Traceback" not in capfd.readouterr().err
-    os.environ["SAMBENCH_DEBUG"] = "1"
-    try:
-        run(world, how="raise")
-    finally:
-        del os.environ["SAMBENCH_DEBUG"]
+    monkeypatch.setenv("SAMBENCH_DEBUG", "1")
+    shutil.rmtree(world / "out")
+    run(world, how="raise")
     assert "KeyError: 'in the model'" in capfd.readouterr().err
 
 
 def test_a_mended_failure_leaves_no_logs(world: Path) -> None:
     flag = world / "flag"
     flag.touch()
-    model = world / "moody.py"
-    model.write_text(
-        "from pathlib import Path\nimport numpy as np\nfrom sambench import Prediction\n"
-        "class Moody:\n    identity = {}\n    def encode(self, image):\n"
-        f"        if image.shape[1] == 30 and Path({str(flag)!r}).exists():\n            raise ValueError('moody')\n"
-        "        return image.shape[:2]\n    def decode(self, state, prompts):\n"
-        "        return [Prediction(np.ones((1, *state), bool), np.ones(1)) for _ in prompts]\n"
-    )
-    request: dict[str, Any] = {"out": str(world / "out"), "workers": 1}
-    sambench.run("box", "bbbc038v1", f"python:{model}:Moody", **request)
-    assert len(logs(world)) == 1
-    flag.unlink()
-    sambench.run("box", "bbbc038v1", f"python:{model}:Moody", **request)
+    model = bad("raise while", path=str(flag))
+    for n_traces in (1, 0):
+        sambench.evaluate(model, "box", "bbbc038v1", out=str(world / "out"))
+        assert len(logs(world)) == n_traces
+        flag.unlink(missing_ok=True)
     assert record(world)["status"] == "complete"
     assert not list((world / "out").rglob("logs"))
     assert not list((world / "out").rglob(".logs"))
 
 
-@pytest.mark.parametrize("how", ["exit", "panic"])
+@pytest.mark.parametrize("how", ["exit", pytest.param("panic", marks=pytest.mark.slow)])
 def test_a_model_that_leaves_when_it_is_built_is_an_error(world: Path, how: str) -> None:
     with pytest.raises(SambenchError) as e:
         run(world, built=how)
@@ -185,7 +202,9 @@ def test_a_model_that_leaves_when_it_is_built_is_an_error(world: Path, how: str)
     assert "SystemExit: 0" in str(e.value) or "NotAnException: panicked" in str(e.value)
 
 
-@pytest.mark.parametrize("at_exit", ["thread", "handler", "child"])
+@pytest.mark.parametrize(
+    "at_exit", ["thread", pytest.param("handler", marks=pytest.mark.slow), pytest.param("child", marks=pytest.mark.slow)]
+)
 def test_a_process_that_cannot_exit_is_closed(world: Path, at_exit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "EXIT_GRACE_S", 0.5)
     start = time.monotonic()
@@ -193,7 +212,7 @@ def test_a_process_that_cannot_exit_is_closed(world: Path, at_exit: str, monkeyp
     assert time.monotonic() - start < 60
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sign", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_a_signal_while_a_model_is_described_ends_the_run(world: Path, sign: signal.Signals) -> None:
     p = command(world, "-M", "built=sleep", "-M", f"path={world / 'begun'}")
     assert wait_until((world / "begun").exists)
@@ -216,6 +235,7 @@ def test_a_second_signal_ends_a_process_that_does_not_listen(world: Path) -> Non
     assert not list((world / "out").rglob("logs"))
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced(world: Path) -> None:
     p = command(world, "-M", "how=sleep", "-M", f"path={world / 'begun'}", "--on-error", "stop")
     for _ in range(2):

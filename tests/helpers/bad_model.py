@@ -41,6 +41,8 @@ def fail(how: str, path: str) -> None:
         sys.exit(0)
     elif how == "memory":
         raise MemoryError("no room for 6 GB")
+    elif how == "allocate":
+        np.empty(1 << 46)
     elif how == "unprintable":
         raise Unprintable
     elif how == "surrogate":
@@ -49,6 +51,9 @@ def fail(how: str, path: str) -> None:
         raise NotAnException("panicked")
     elif how == "raise":
         raise KeyError("in the model")
+    elif how == "raise while":
+        if Path(path).exists():
+            raise KeyError("in the model")
     elif how == "question":
         input("may I? ")
     elif how == "sleep":
