@@ -304,4 +304,7 @@ def _main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(_main())
+    _code = _main()
+    sys.stderr.flush()
+    sys.__stdout__.flush()  # type: ignore[union-attr]
+    os._exit(_code)  # at once: a thread or an exit handler of the model may never end

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ import pytest
 from PIL import Image
 
 import sambench
-from sambench.engine import local, processes
-from sambench.errors import DataMissingError, ModelError, RunError, SambenchError
+from sambench.efficiency import Workload
+from sambench.engine import failures, local, processes
+from sambench.errors import DataError, DataMissingError, ModelError, RunError, SambenchError
 from tests.helpers import ROOT
 from tests.helpers.bad_model import bad
 from tests.test_run import wait_until
@@ -233,6 +235,22 @@ def test_a_second_signal_ends_a_process_that_does_not_listen(world: Path) -> Non
     _, err = p.communicate(timeout=60)
     assert p.returncode == 130, err
     assert not list((world / "out").rglob("logs"))
+
+
+def test_what_somebody_elses_code_raised_has_a_traceback() -> None:
+    told = DataError("a reader raised")
+    told.__cause__ = KeyError("x")
+    missing = DataError("a file is missing")
+    missing.__cause__ = FileNotFoundError("x")
+    assert [failures.says_all(e) for e in (DataError("broken"), missing, told, KeyError("x"))] == [True, True, False, False]
+
+
+def test_a_process_that_measured_a_model_leaves_at_once(tmp_path: Path) -> None:
+    job = {"name": MODEL, "options": {"at_exit": "thread"}, "device": "cpu", "precision": "fp32"}
+    text = json.dumps({"model": job, "workload": asdict(Workload(rounds=1, warm_up=0)), "uses_torch": False})
+    command = [sys.executable, "-m", "sambench.efficiency"]
+    done = subprocess.run(command, input=text, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert json.loads(done.stdout.splitlines()[-1])["encode_ms"], done.stdout
 
 
 @pytest.mark.slow

@@ -47,6 +47,11 @@ def _plain(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[:most]} ... ({len(text)} characters)"
 
 
+def says_all(e: BaseException) -> bool:
+    """Whether it is an error of ours about what was found in files, and not what somebody's code raised, told by one of ours."""
+    return isinstance(e, SambenchError) and (e.__cause__ is None or isinstance(e.__cause__, (SambenchError, OSError)))
+
+
 def trace_of(e: BaseException) -> str:
     """The traceback as Python prints it; of a deep recursion or a huge message, its beginning and end."""
     try:

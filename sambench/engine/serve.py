@@ -73,7 +73,7 @@ def _last_word(e: BaseException) -> dict[str, Any]:
     trace = failures.trace_of(e)
     event = {"event": "fatal", "kind": type(e).__name__, "traceback": trace}
     if isinstance(e, SambenchError):
-        foreign = e.__cause__ is not None and not isinstance(e.__cause__, (SambenchError, OSError))
+        foreign = not failures.says_all(e)
         if foreign:  # a model's or a reader's own: the log has all of it
             sys.stderr.write(trace)
         parts = {k: None if v is None else str(v) for k, v in vars(e).items() if k in PARTS}

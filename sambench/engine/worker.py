@@ -200,7 +200,7 @@ class _Work:
         text, trace = failures.describe_error(e), ""
         if isinstance(e, DiedBefore):
             text, trace = e.args
-        elif not isinstance(e, SambenchError):
+        elif not failures.says_all(e):
             trace = failures.trace_of(e)
             failures.show(trace)
         if trace:
