@@ -253,6 +253,15 @@ def test_a_process_that_measured_a_model_leaves_at_once(tmp_path: Path) -> None:
     assert json.loads(done.stdout.splitlines()[-1])["encode_ms"], done.stdout
 
 
+def test_a_command_that_used_a_model_itself_leaves_in_time() -> None:
+    code = "import sys, sambench.cli as c; c.EXIT_GRACE_S = 0.2; sys.argv[1:] = sys.argv[2:]; c.main()"
+    args = ["check", "model", MODEL, "-M", "at_exit=thread"]
+    done = subprocess.run([sys.executable, "-c", code, "", *args], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "did not end within" in done.stderr
+    assert "passed" in done.stdout
+
+
 @pytest.mark.slow
 def test_a_killed_worker_is_replaced(world: Path) -> None:
     p = command(world, "-M", "how=sleep", "-M", f"path={world / 'begun'}", "--on-error", "stop")
