@@ -104,13 +104,15 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
 def test_a_killed_run_goes_on_within_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_nuclei(tmp_path / "data", 1, 4)
     monkeypatch.setenv("SAMBENCH_DATA", str(tmp_path / "data"))
-    log, model = tmp_path / "asked", tmp_path / "slow.py"
+    log, model = tmp_path / "asked", tmp_path / "model" / "slow.py"
+    model.parent.mkdir()  # apart: what it imports from its own folder is a part of it
     third = f"len(open({str(log)!r}).readlines()) == 3"
     model.write_text(SLOW.replace("LOG", repr(str(log))).replace("SECONDS", f"30 if {third} else 0"))
     args = ["run", "box", "-d", "bbbc038v1", "-m", f"python:{model}:Slow", "-o", str(tmp_path / "out"), "--workers", "1"]
     # The worker writes after every batch; so does one of the other command, which has nothing left to keep.
-    (tmp_path / "sitecustomize.py").write_text("import sambench.engine.partial as p\np.FLUSH_S = 0.0\n")
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text("import sambench.engine.partial as p\np.FLUSH_S = 0.0\n")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")])}
     p = subprocess.Popen([sys.executable, "-m", "sambench", *args], cwd=ROOT, env=env, stderr=subprocess.DEVNULL)
     assert wait_until(lambda: log.exists() and len(log.read_text().split()) == 3)
     time.sleep(0.5)

@@ -99,7 +99,7 @@ def test_an_image_that_kills_its_process_is_recorded_and_the_others_go_on(world:
     assert "two worker processes died on this image" in failure["error"]
     assert ("few" in failure["error"]) == (how == "kill")
     assert keys(world) == [(f"image{i}", "one") for i in range(N) if f"image{i}" != ODD]
-    assert len((world / "seen.builds").read_text().split()) == 4  # to describe it, and three workers
+    assert len(set((world / "seen.builds").read_text().split())) == 4  # to describe it, and three workers
     if how == "segfault":
         (trace,) = (world / "out").glob("box-*/logs/failures/*.txt")
         assert trace.name in failure["error"]
@@ -132,7 +132,7 @@ def test_a_model_that_dies_on_every_image_ends_the_run(world: Path) -> None:
     with pytest.raises(RunError) as e:
         run(world, how="leave", every=True, path=str(world / "seen"))
     assert f"{local.MOST_GIVEN_UP} images one after the other" in str(e.value)
-    assert len((world / "seen.builds").read_text().split()) <= 2 + 2 * local.MOST_GIVEN_UP
+    assert len(set((world / "seen.builds").read_text().split())) <= 2 + 2 * local.MOST_GIVEN_UP
 
 
 @pytest.mark.slow
@@ -183,14 +183,13 @@ def test_the_traceback_is_kept_beside_the_failure(
     assert "KeyError: 'in the model'" in capfd.readouterr().err
 
 
-def test_a_mended_failure_leaves_no_logs(world: Path) -> None:
-    flag = world / "flag"
-    flag.touch()
-    model = bad("raise while", path=str(flag))
+def test_a_mended_failure_leaves_no_logs(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BAD_MODEL_RAISES", "1")
+    model = bad("raise while")
     for n_traces in (1, 0):
         sambench.evaluate(model, "box", "bbbc038v1", out=str(world / "out"))
         assert len(logs(world)) == n_traces
-        flag.unlink(missing_ok=True)
+        monkeypatch.delenv("BAD_MODEL_RAISES", raising=False)
     assert record(world)["status"] == "complete"
     assert not list((world / "out").rglob("logs"))
     assert not list((world / "out").rglob(".logs"))

@@ -52,7 +52,7 @@ def fail(how: str, path: str) -> None:
     elif how == "raise":
         raise KeyError("in the model")
     elif how == "raise while":
-        if Path(path).exists():
+        if os.environ.get("BAD_MODEL_RAISES"):
             raise KeyError("in the model")
     elif how == "question":
         input("may I? ")
