@@ -64,7 +64,7 @@ class AutomaticSettings:
             raise unknown_name("clean-up", self.cleanup, CLEANUPS, where="--cleanup")
         share = self.max_image_share
         for name, fits, expected in (
-            ("grid", 1 <= self.grid <= MAX_GRID, f"a number of points a side from 1 to {MAX_GRID}"),
+            ("grid", 1 <= self.grid <= MAX_GRID, f"a number of points a side from 1 on, {MAX_GRID} at most"),
             ("pred_iou", self.pred_iou >= 0, "a number from 0 on; 0 turns the filter off"),
             ("stability", 0 <= self.stability <= 1, "an IoU from 0 to 1; 0 turns the filter off"),
             ("stability_offset", self.stability_offset > 0, "a logit above 0"),

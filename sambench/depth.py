@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from sambench.erosion import eroded
 from sambench.types import UInt8Array, Window
 
 # These three decide the speed alone, never the result.
@@ -97,11 +98,9 @@ def _eroded(layer: _Layer, by: int) -> _Layer | None:
     """The layer `by` levels deeper; None if it is empty."""
     if by == 0:
         return layer
-    side = 2 * by + 1
-    if min(layer.array.shape) < side:
+    if min(layer.array.shape) <= 2 * by:
         return None
-    inner = cv2.erode(layer.array, np.ones((side, side), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return _trim(inner.astype(np.uint8, copy=False), layer.level + by, layer.y0, layer.x0)
+    return _trim(eroded(layer.array, by), layer.level + by, layer.y0, layer.x0)
 
 
 def _free(layer: _Layer, closed: frozenset[tuple[int, int]]) -> _Layer | None:

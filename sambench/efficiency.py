@@ -24,8 +24,8 @@ import numpy as np
 
 from sambench import errors
 from sambench.contract import max_batch_of
-from sambench.engine.local import KEEP_MEMORY, THREAD_VARIABLES
 from sambench.engine.models import ModelSpec, ResolvedModel, build
+from sambench.engine.processes import KEEP_MEMORY, THREAD_VARIABLES
 from sambench.errors import ModelError, SambenchError, UsageError
 from sambench.types import Prediction, Prompt, UInt8Array
 
@@ -304,4 +304,7 @@ def _main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(_main())
+    _code = _main()
+    sys.stderr.flush()
+    sys.__stdout__.flush()  # type: ignore[union-attr]
+    os._exit(_code)  # at once: a thread or an exit handler of the model may never end

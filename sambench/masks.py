@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
+from sambench.erosion import eroded, eroded_px
 from sambench.errors import DataError
 from sambench.types import BoolArray, Window
 
@@ -76,10 +77,10 @@ class Region:
         """From COCO RLE, compressed. Raises DataError if it does not decode, or does not cover the frame exactly."""
         try:
             height, width = (int(n) for n in rle["size"])
-            if rle_pixels(rle["counts"]) != height * width:
-                # pycocotools leaves the pixels after the last run as it found them in memory.
+            runs = rle_runs(rle["counts"])
+            if runs.min() < 0 or runs.sum() != height * width:
                 raise ValueError(f"runs of another length than {height} x {width} pixels")
-            return cls.from_array(coco_mask.decode(rle))
+            return _of_runs(runs, height, width)
         except (ValueError, TypeError, KeyError, IndexError) as e:
             raise DataError("an RLE mask does not decode", expected="COCO compressed RLE", found=repr(e)) from e
 
@@ -117,45 +118,96 @@ class Region:
 
     def rle(self) -> RLE:
         """COCO compressed RLE, {'size': [H, W], 'counts': bytes}; the same bytes as encoding the full frame."""
+        return {"size": [self.height, self.width], "counts": self._counts}
+
+    @cached_property
+    def _counts(self) -> bytes:
         if not self.array.size:
-            return dict(coco_mask.frPyObjects({"size": [self.height, self.width], "counts": [self.height * self.width]},
-                                              self.height, self.width))
-        h = self.array.shape[0]
-        # Column-major runs of the window; a closing zero row parts the columns unless the window has full height.
-        tall = self.array if h == self.height else np.pad(self.array, ((0, 1), (0, 0)))
-        flat = np.concatenate(([False], tall.ravel(order="F"), [False]))
-        edges = np.flatnonzero(flat[1:] != flat[:-1])
-        col, row = np.divmod(edges, tall.shape[0])
-        at = (col + self.x0) * self.height + row + self.y0
-        counts = np.diff(at, prepend=0, append=self.height * self.width)
-        if counts[-1] == 0:  # COCO's encoder writes no empty last run
-            counts = counts[:-1]
-        return dict(coco_mask.frPyObjects({"size": [self.height, self.width], "counts": counts.tolist()}, self.height, self.width))
+            runs = [self.height * self.width]
+        else:
+            h = self.array.shape[0]
+            # Column-major runs of the window; a closing zero row parts the columns unless the window has full height.
+            tall = self.array if h == self.height else np.pad(self.array, ((0, 1), (0, 0)))
+            flat = np.concatenate(([False], tall.ravel(order="F"), [False]))
+            edges = np.flatnonzero(flat[1:] != flat[:-1])
+            col, row = np.divmod(edges, tall.shape[0])
+            at = (col + self.x0) * self.height + row + self.y0
+            counts = np.diff(at, prepend=0, append=self.height * self.width)
+            runs = (counts[:-1] if counts[-1] == 0 else counts).tolist()  # COCO's encoder writes no empty last run
+        size = [self.height, self.width]
+        return bytes(coco_mask.frPyObjects({"size": size, "counts": runs}, self.height, self.width)["counts"])
 
     def intersection(self, other: Region) -> int:
         """Pixels in both."""
-        both = intersect(self.window, other.window)
-        if both is None:
-            return 0
-        return int(np.count_nonzero(self._view(both) & other._view(both)))
+        return _common(self, other)
 
     def iou(self, other: Region, ignore: Region | None = None) -> float:
         """Intersection over union in [0, 1], pixels of `ignore` counted in neither; 0 if the union is empty."""
-        inter = self.intersection(other)
+        inter = _common(self, other)
         union = self.area + other.area - inter
         if ignore is not None and ignore.area:
-            hull = cover(self.window, other.window)
-            a, b, off = self.cut(hull), other.cut(hull), ignore.cut(hull)
-            union -= int(np.count_nonzero((a | b) & off))
-            inter -= int(np.count_nonzero(a & b & off))
+            off = _common(self, other, ignore)
+            union -= _common(self, ignore) + _common(other, ignore) - off
+            inter -= off
         return inter / union if union else 0.0
+
+    @cached_property
+    def _boundary_px(self) -> dict[int, int]:
+        return {}
+
+    def boundary_area(self, dilation: int) -> int:
+        """Pixels of `boundary(self, dilation)`, without making it. Remembered: one mask may answer many prompts."""
+        if dilation not in self._boundary_px:
+            self._boundary_px[dilation] = self.area - eroded_px(self.array, dilation)
+        return self._boundary_px[dilation]
 
     def _view(self, w: Window) -> BoolArray:
         return self.array[w.y0 - self.y0 : w.y1 - self.y0, w.x0 - self.x0 : w.x1 - self.x0]
 
 
+def _common(*regions: Region) -> int:
+    """Pixels in all of them."""
+    window: Window | None = regions[0].window
+    for region in regions[1:]:
+        window = intersect(window, region.window) if window is not None else None
+    if window is None:
+        return 0
+    first, *others = (r._view(window) for r in regions)
+    for view in others:
+        first = first & view
+    return int(np.count_nonzero(first))
+
+
+def _of_runs(runs: npt.NDArray[np.int64], height: int, width: int) -> Region:
+    """The mask whose column-major runs these are, background first; only its window is ever made."""
+    ends = np.cumsum(runs)
+    full = runs[1::2] > 0
+    end = ends[1::2][full]
+    start = end - runs[1::2][full]
+    if not len(start):
+        return Region(0, 0, np.zeros((0, 0), np.bool_), height, width)
+    first, last = start // height, (end - 1) // height  # columns
+    x0, x1 = int(first[0]), int(last[-1]) + 1
+    if (first == last).all():
+        y0, y1 = int((start - first * height).min()), int((end - 1 - last * height).max()) + 1
+    else:  # a run that goes on in the next column touches the last row and the first
+        y0, y1 = 0, height
+    h = y1 - y0
+    changes = np.zeros(h * (x1 - x0) + 1, np.int8)
+    changes[(first - x0) * h + start - first * height - y0] += 1
+    changes[(last - x0) * h + end - last * height - y0] -= 1
+    columns = np.cumsum(changes[:-1], dtype=np.int8).view(np.bool_).reshape(x1 - x0, h)
+    return Region(y0, x0, np.ascontiguousarray(columns.T), height, width)
+
+
 def rle_pixels(counts: bytes | str) -> int:
-    """The sum of all runs of a compressed RLE, -1 if one is negative. Raises ValueError on characters that it never has.
+    """The sum of all runs of a compressed RLE, -1 if one is negative. Raises ValueError on characters that it never has."""
+    runs = rle_runs(counts)
+    return int(runs.sum()) if runs.min() >= 0 else -1
+
+
+def rle_runs(counts: bytes | str) -> npt.NDArray[np.int64]:
+    """The runs of a compressed RLE, negative ones too. Raises ValueError on characters that it never has.
 
     Five bits a character from 48 on, the sixth says that more follow, the last one's highest is the sign; from the fourth run on
     the difference to the run before the last is written (pycocotools' maskApi.c, rleToString).
@@ -173,7 +225,7 @@ def rle_pixels(counts: bytes | str) -> int:
     runs = steps.copy()
     for chain in (slice(1, None, 2), slice(2, None, 2)):
         runs[chain] = np.cumsum(steps[chain])
-    return int(runs.sum()) if runs.min() >= 0 else -1
+    return runs
 
 
 def intersect(a: Window, b: Window) -> Window | None:
@@ -224,13 +276,29 @@ def boundary(region: Region, dilation: int) -> Region:
     """
     if not region.array.size:
         return region
-    side = 2 * dilation + 1
-    window = region.array.view(np.uint8)
-    if min(window.shape) < side:  # nothing lies that deep
+    if min(region.array.shape) <= 2 * dilation:  # nothing lies that deep
         return region
-    # One erosion by a (2d+1)-square equals d erosions by 3 x 3, and OpenCV does a rectangle in two passes.
-    inner = cv2.erode(window, np.ones((side, side), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    inner = eroded(region.array, dilation)
     return Region.from_window(region.array & (inner == 0), region.y0, region.x0, region.height, region.width)
+
+
+def boundary_overlap(a: Region, edge: Region, dilation: int, ignore: Region | None = None) -> float:
+    """As `boundary(a, dilation).iou(edge, ignore)`: `edge` is the boundary of another mask of the image.
+
+    Of a mask that is large beside the other only the part near it is looked at, and the rest counted.
+    """
+    near = _widened(edge.window, dilation)
+    if a.array.size <= 4 * (near.y1 - near.y0) * (near.x1 - near.x0) or (ignore is not None and ignore.area):
+        return boundary(a, dilation).iou(edge, ignore)
+    part = a.cut(near)
+    rim = (part & (eroded(part, dilation) == 0))[dilation:-dilation, dilation:-dilation]
+    inter = int(np.count_nonzero(rim & edge.array))
+    union = a.boundary_area(dilation) + edge.area - inter
+    return inter / union if union else 0.0
+
+
+def _widened(w: Window, by: int) -> Window:
+    return Window(w.y0 - by, w.x0 - by, w.y1 + by, w.x1 + by)
 
 
 def boundary_iou(a: Region, b: Region, ratio: float = 0.02, ignore: Region | None = None) -> float:

@@ -167,3 +167,81 @@ def test_one_of_many_wins(tmp_path: Path, stale: bool) -> None:
         assert len(won) >= 1
         # Taking over a stale claim may, in a window of microseconds, let two in (see the module); a fresh one never.
         assert len(won) == 1 or stale
+
+
+def foreign(path: Path, **more: Any) -> Path:
+    path.write_text(json.dumps({"token": "x", "host": "elsewhere", "pid": 1, "start": "1", **more}))
+    return path
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Our own clock, in seconds, as a list of one."""
+    now = [1000.0]
+    monkeypatch.setattr(claims.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_claim_dated_ahead_lapses_when_it_does_not_change(tmp_path: Path, clock: list[float]) -> None:
+    path, watch = foreign(tmp_path / "000000.claim"), claims.Watch()
+    ahead = time.time() + 86400
+    os.utime(path, (ahead, ahead))
+    assert claims.try_claim(path, watch) is None
+    clock[0] += claims.STALE_S - 1
+    assert watch.holder(path) == "pid 1 on elsewhere"
+    os.utime(path, (ahead + 10, ahead + 10))  # its holder lives
+    clock[0] += 2
+    assert claims.try_claim(path, watch) is None
+    clock[0] += claims.STALE_S + 1
+    assert watch.holder(path) is None
+    assert claims.try_claim(path, watch) is not None
+    assert [p.name for p in tmp_path.iterdir()] == ["000000.claim"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"{", b"\xff\xfe", b"[]", b'{"pid": "1", "host": "elsewhere"}', b'{"pid": [], "host": 3}', b"[" * 100_000, b"1" * 10_000],
+)
+def test_a_claim_that_cannot_be_read_lapses(tmp_path: Path, clock: list[float], text: bytes) -> None:
+    path, watch = tmp_path / "000000.claim", claims.Watch()
+    path.write_bytes(text)
+    ahead = time.time() + 86400
+    os.utime(path, (ahead, ahead))
+    assert claims.try_claim(path, watch) is None
+    assert watch.told(path)["holder"] == "another process"
+    clock[0] += claims.STRANGE_S
+    assert claims.try_claim(path, watch) is not None
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_a_claim_that_is_no_file_lapses(tmp_path: Path, clock: list[float], make: Any) -> None:
+    path, watch = tmp_path / "000000.claim", claims.Watch()
+    make(path)
+    assert claims.try_claim(path, watch) is None
+    clock[0] += claims.STRANGE_S
+    assert claims.try_claim(path, watch) is not None
+
+
+def test_a_claim_without_a_start_lapses(tmp_path: Path, clock: list[float]) -> None:
+    path, watch = tmp_path / "000000.claim", claims.Watch()
+    path.write_text(json.dumps({"token": "x", "host": socket.gethostname(), "pid": 2**22 + 1, "start": None}))
+    assert watch.holder(path) is None  # there is no such process
+    path.write_text(json.dumps({"token": "x", "host": socket.gethostname(), "pid": os.getpid(), "start": None}))
+    assert claims.try_claim(path, watch) is None
+    assert str(path) in watch.told(path)["how"]
+    clock[0] += claims.STALE_S
+    assert claims.try_claim(path, watch) is not None
+
+
+def test_who_waits_is_told_for_whom_and_how_to_end_it(tmp_path: Path) -> None:
+    path = tmp_path / "000000.claim"
+    claim = claims.try_claim(path)
+    assert claim is not None
+    with claim:
+        told = claims.Watch().told(path)
+        assert told["pid"] == os.getpid()
+        assert f"kill {os.getpid()}" in told["how"]
+    told = claims.Watch().told(foreign(path))
+    assert told["holder"] == "pid 1 on elsewhere"
+    assert told["pid"] is None
+    assert str(path) in told["how"]

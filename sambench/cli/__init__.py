@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
+import threading
+import time
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from sambench.errors import SambenchError
 
+EXIT_GRACE_S = 10.0  # of threads and exit handlers of models that were used in this process
+
 
 def main() -> None:
-    """Entry point `sambench`. Errors of the input end with their text and exit code 2, never with a traceback."""
+    """Entry point `sambench`."""
+    try:
+        _run()
+    finally:
+        _leave_in_time(sys.exc_info()[1])
+
+
+def _leave_in_time(e: BaseException | None) -> None:
+    """The process ends with its exit code, also where something that a model has begun never does."""
+    code = e.code if isinstance(e, SystemExit) else 1 if e else 0
+
+    def close() -> None:
+        time.sleep(EXIT_GRACE_S)
+        sys.stderr.write(f"a thread or an exit handler did not end within {EXIT_GRACE_S:.0f} s, and was closed\n")
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else int(code is not None))
+
+    with contextlib.suppress(OSError, ValueError):  # the reader of our output went away
+        sys.stdout.flush()
+    threading.Thread(target=close, daemon=True).start()
+
+
+def _run() -> None:
+    """Errors of the input end with their text and exit code 2, never with a traceback."""
     from sambench.errors import SambenchError, system_error
 
     for stream in (sys.stdout, sys.stderr):  # a terminal that knows ASCII alone gets a "?" for a dash, not an error

@@ -124,8 +124,8 @@ def _run(
     quiet: bool,
 ) -> int:
     """Picture by picture; returns how many failed. A failing picture is told and leaves no file."""
+    from sambench.engine.failures import describe_error
     from sambench.engine.models import build
-    from sambench.engine.worker import describe_error
     from sambench.errors import ModelError, RunError
 
     segmenter = build(model.spec)

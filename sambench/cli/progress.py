@@ -143,7 +143,10 @@ class Reporter:
     def _on_waiting(self, e: dict[str, Any]) -> None:
         if e["holder"] and e["holder"] != self.waiting:
             self.waiting = e["holder"]
-            self.say(f"the rest is being computed by {e['holder']}; waiting for it")
+            self.say(f"the rest of {e['dataset']} is being computed by {e['holder']}; waiting for it: {e['how']}")
+
+    def _on_note(self, e: dict[str, Any]) -> None:
+        self.say(e["text"])
 
     def _on_interrupt(self, e: dict[str, Any]) -> None:
         if e["times"] == 1:

@@ -141,11 +141,15 @@ def run(
     from sambench.cli.progress import Reporter
     from sambench.engine.run import execute, plan
 
-    with Reporter(quiet=quiet, defaulted="" if named else request.models[0][0]) as reporter:
-        planned = plan(request, reporter.on_event)
-        if not dry_run:
-            reporter.announce(planned)
-            outcome = execute(planned, reporter.on_event)
+    try:
+        with Reporter(quiet=quiet, defaulted="" if named else request.models[0][0]) as reporter:
+            planned = plan(request, reporter.on_event)
+            if not dry_run:
+                reporter.announce(planned)
+                outcome = execute(planned, reporter.on_event)
+    except KeyboardInterrupt:  # before or after the images: while they are computed the engine heeds it
+        typer.echo("interrupted: what is computed is kept; issue the same command again to go on", err=True)
+        raise typer.Exit(130) from None
     if dry_run:
         _print_plan(planned)
         return

@@ -16,7 +16,7 @@ from sambench import content, provenance, tasks
 from sambench.engine.claims import holder
 from sambench.engine.plan import SHARD_SIZE, CellSpec
 from sambench.engine.shards import ImageState, ShardStore, storage_error
-from sambench.errors import RunError
+from sambench.errors import SambenchError
 from sambench.left_out import Tally
 from sambench.schema import METRIC_COLUMNS
 from sambench.tasks.summary import Bootstrap
@@ -108,7 +108,7 @@ def record(
         "cell_id": cell.cell_id,
         "task": {"name": cell.task.name, "protocol": cell.task.protocol, "settings": tasks.settings_of(cell.task)},
         "model": {"id": cell.model.id, "name": cell.model.title, **{k: v for k, v in cell.model.identity.items() if k != "id"}},
-        "dataset": {"name": target.card.name, "source": target.source, "root": target.root, **target.identity()},
+        "dataset": {"name": target.card.name, "source": target.source, "root": target.root, **cell.identity["dataset"]},
         "subset": {**asdict(subset), "image_ids": None, "n_images": len(subset.image_ids)},
         "shard_size": SHARD_SIZE,
         "limit": cell.limit if cell.limit is not None and cell.limit < len(subset.image_ids) else None,
@@ -242,7 +242,7 @@ def finish(cell: CellSpec, *, started: str, save_masks: str, wall_s: float, inte
 
 def finish_after_error(cell: CellSpec, *, started: str, save_masks: str, wall_s: float) -> None:
     """As `finish`, as far as that goes: the error that ended the run is to be told. Of a cell without images nothing stays."""
-    with suppress(RunError):
+    with suppress(SambenchError, OSError):
         if not _discard(cell) and (cell.cell_dir / "cell.json").exists() and finished_record(cell) is None:
             finish(cell, started=started, save_masks=save_masks, wall_s=wall_s, interrupted=True)
 

@@ -1,7 +1,9 @@
 """Claims: who computes a shard at the moment. They spare double work; that results are right never depends on them.
 
 A claim is a file created exclusively, with host, process id and start time inside; a thread touches it while its holder lives.
-It is stale if its process is gone (same host), or if it has not been touched for STALE_S (another host).
+It is stale if its process is gone (same host), or if it was not touched for STALE_S (another host). Clocks of hosts differ, so
+that a date that is not long past proves nothing: who waits looks whether the claim changes, by his own clock (`Watch`). The same
+goes for a claim that cannot be read; it has STRANGE_S, unless it is touched.
 """
 
 from __future__ import annotations
@@ -9,15 +11,19 @@ from __future__ import annotations
 import json
 import os
 import socket
+import stat
 import threading
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 HEARTBEAT_S = 10.0
 STALE_S = 180.0
+STRANGE_S = 2 * HEARTBEAT_S
+MOST_BYTES = 4096  # of a claim's file
 
 
 class Claim:
@@ -48,73 +54,137 @@ class Claim:
     token = ""
 
 
-def try_claim(path: Path) -> Claim | None:
-    """Claim `path`, taking over a stale claim; None if a living process holds it. Raises OSError if the folder is not writable."""
+class Watch:
+    """What one process has seen of claims: since when, by its own clock, each has not changed."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Path, tuple[tuple[int, ...], float]] = {}
+
+    def holder(self, path: Path, now: float | None = None) -> str | None:
+        """'pid N on HOST' of the process that holds the claim and is not known to be dead, or None if nobody does.
+
+        now: the time of day by the file system's clock, if known.
+        """
+        found, stamp = _read(path), _stamp(path)
+        if stamp is None:
+            self._seen.pop(path, None)
+            return None
+        if found is not None and found["host"] == socket.gethostname():
+            start = _start_time(found["pid"])
+            if start is None or found["start"] is not None:
+                return _named(found) if start is not None and start == found["start"] else None
+        patience = STRANGE_S if found is None else STALE_S
+        old = (time.time() if now is None else now) - stamp[-1] / 1e9 >= patience
+        return None if old or self._unchanged_s(path, stamp) >= patience else _named(found)
+
+    def told(self, path: Path) -> dict[str, Any]:
+        """For the message to who waits: holder, pid (None on another host) and the way to end it."""
+        found, who = _read(path), self.holder(path)
+        here = found is not None and found["host"] == socket.gethostname() and found["start"] is not None
+        if here and found is not None:
+            how = f"it ends with that process (kill {found['pid']})"
+        else:
+            patience = STRANGE_S if found is None else STALE_S
+            how = f"if there is no such process, this goes on {patience:.0f} s after its last sign of life; at once without {path}"
+        return {"holder": who, "pid": found["pid"] if here and found is not None else None, "how": how}
+
+    def _unchanged_s(self, path: Path, stamp: tuple[int, ...]) -> float:
+        now = time.monotonic()
+        before, since = self._seen.get(path, (None, now))
+        if before != stamp:
+            since = now
+        self._seen[path] = (stamp, since)
+        return now - since
+
+
+def try_claim(path: Path, watch: Watch | None = None) -> Claim | None:
+    """Claim `path`, taking over a stale claim; None if a process holds it that may live. watch: what is known of claims so far.
+
+    Raises OSError if the folder is not writable.
+    """
+    watch = watch or Watch()
     claim = Claim(path)
     claim.token = uuid.uuid4().hex
     text = json.dumps({"token": claim.token, **_me()})
     for _ in range(3):
-        if _create(path, text):
+        now = _create(path, text)
+        if now is None:
             return claim
-        if holder(path) is not None:
+        if watch.holder(path, now) is not None:
             return None
         # Stale: move it aside. Of several processes that try, one wins; the others find the new claim or nothing.
         aside = path.with_suffix(f".stale-{claim.token}")
         try:
             os.rename(path, aside)
-            aside.unlink(missing_ok=True)
+            _remove(aside)
         except FileNotFoundError:
             continue
     return None
 
 
-def holder_pid(path: Path) -> int | None:
-    """Process id of the claim's holder if that is on this host, dead or alive."""
-    found = _read(path)
-    return int(found["pid"]) if found and found.get("host") == socket.gethostname() else None
-
-
 def holder(path: Path) -> str | None:
-    """'pid N on HOST' of the living process that holds the claim, or None if nobody does."""
-    found = _read(path)
+    """As `Watch.holder`, of who looks for the first time."""
+    return Watch().holder(path)
+
+
+def _named(found: dict[str, Any] | None) -> str:
+    return f"pid {found['pid']} on {found['host']}" if found else "another process"
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    """Changes whenever the claim is touched or replaced; the last of it is the time of its change. None: there is none."""
     try:
-        age = time.time() - path.stat().st_mtime
+        s = path.lstat()
     except OSError:
         return None
-    if found is None:  # being written at this moment, or torn by a crash
-        return "another process" if age < HEARTBEAT_S else None
-    if found.get("host") == socket.gethostname():
-        alive = _start_time(int(found["pid"])) == found.get("start")
-    else:
-        alive = age < STALE_S
-    return f"pid {found['pid']} on {found['host']}" if alive else None
+    return (s.st_ino, s.st_size, s.st_mtime_ns)
 
 
-def _create(path: Path, text: str) -> bool:
+def _remove(aside: Path) -> None:
+    try:
+        aside.unlink(missing_ok=True)
+    except OSError:  # a folder, put there by hand
+        with suppress(OSError):
+            aside.rmdir()
+
+
+def _create(path: Path, text: str) -> float | None:
+    """None if the claim is ours now; else the time of day by the clock that dates the files there."""
     # Written aside and linked: the claim appears with its content or not at all.
     aside = path.with_suffix(f".new-{uuid.uuid4().hex}")
     aside.write_text(text)
     try:
-        os.link(aside, path)
-    except FileExistsError:
-        return False
-    except OSError:  # a file system without hard links
+        now = aside.stat().st_mtime
         try:
-            with path.open("x") as f:
-                f.write(text)
+            os.link(aside, path)
         except FileExistsError:
-            return False
+            return now
+        except OSError:  # a file system without hard links
+            try:
+                with path.open("x") as f:
+                    f.write(text)
+            except FileExistsError:
+                return now
     finally:
         aside.unlink(missing_ok=True)
-    return True
+    return None
 
 
 def _read(path: Path) -> dict[str, Any] | None:
+    """host, pid, start (None: not known) and token of a claim; None where there is none, or none that can be read."""
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
+        if not stat.S_ISREG(path.lstat().st_mode):  # reading a pipe would wait for ever
+            return None
+        with path.open("rb") as f:
+            found = json.loads(f.read(MOST_BYTES))
+    except (OSError, ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) and "pid" in found and "host" in found else None
+    if not isinstance(found, dict):
+        return None
+    host, pid, start = found.get("host"), found.get("pid"), found.get("start")
+    if not isinstance(host, str) or type(pid) is not int or not 0 < pid < 1 << 31:
+        return None
+    return {"host": host, "pid": pid, "start": start if isinstance(start, str) else None, "token": found.get("token")}
 
 
 def _me() -> dict[str, Any]:
@@ -124,8 +194,8 @@ def _me() -> dict[str, Any]:
 def _start_time(pid: int) -> str | None:
     """Something that tells a process from a later one with the same id; None if there is no such process."""
     try:  # Linux: field 22 of stat, after the parenthesised name
-        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return None if stat[0] == "Z" else stat[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if fields[0] == "Z" else fields[19]
     except OSError:
         if Path("/proc/self/stat").exists():
             return None

@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import queue
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from sambench import errors
-from sambench.engine.models import ModelSpec, ResolvedModel, described
-from sambench.engine.shards import storage_error
+from sambench.engine import failures, processes
+from sambench.engine.models import ResolvedModel, described
+from sambench.engine.processes import LAST_WORDS, Inbox, Message, WorkerProcess, close, start
 from sambench.engine.worker import Job
 from sambench.errors import RunError, SambenchError
 
-LOG_TAIL_LINES = 12
-LAST_WORDS = ("done", "described", "stopped", "fatal")
-# glibc returns large blocks to the system at once and faults them in again for every prompt: 10 % of SAM's decoder.
-KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "1000000000"}
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+MOST_GIVEN_UP = 3  # images in a row on which processes died twice: then it is not the images
 
 OnEvent = Callable[[dict[str, Any]], None]
-
-
-@dataclass
-class _Worker:
-    process: subprocess.Popen[str]
-    log: Path
-    device: str
-    image: str = ""
-    said_last: bool = False  # it told how it ended
-    ended: bool = False
 
 
 def default_workers(model: ResolvedModel) -> int:
@@ -62,127 +48,158 @@ def _available_memory() -> int | None:
 
 
 def describe(model: ResolvedModel, log_dir: Path) -> ResolvedModel:
-    """Complete the identity of a `python:` model by building it once, in a process of its own."""
+    """Complete the identity of a `python:` model by building it once, in a process of its own. Raises KeyboardInterrupt."""
     found: dict[str, Any] = {}
 
     def on_event(event: dict[str, Any]) -> None:
         if event["event"] == "described":
             found.update(event)
 
-    run_pool(Job(model.spec, (), ""), [model.spec.device], log_dir, on_event)
+    if not run_pool(Job(model.spec, (), ""), [model.spec.device], log_dir, on_event):
+        raise KeyboardInterrupt
     return described(model, found)
 
 
 def run_pool(job: Job, devices: list[str], log_dir: Path, on_event: OnEvent) -> bool:
     """Run the job with one worker process per entry of `devices`; True if it ended by itself, False if Ctrl-C stopped it.
 
-    Messages of all workers go to `on_event` in this thread. Raises the workers' SambenchError, or RunError where a worker died.
+    Messages of all workers go to `on_event` in this thread. A process that dies on an image is started again, once an image; one on
+    which processes died twice is recorded as failed, and the others go on. Raises the workers' SambenchError, and RunError where
+    a worker died before it had begun an image, or where one image after the other killed it.
     """
-    inbox: queue.Queue[tuple[int, dict[str, Any] | None]] = queue.Queue()
-    workers = [_start(replace(job, model=_on(job.model, device)), device, log_dir) for device in devices]
-    for i, worker in enumerate(workers):
-        threading.Thread(target=_listen, args=(i, worker.process, inbox), daemon=True).start()
-    interrupts = 0
-    failure: SambenchError | None = None
-    try:
+    return _Pool(job, log_dir, on_event).run(devices)
+
+
+class _Pool:
+    """The processes of one job. deaths: how many died at an image, by (cell id, image id). told: images whose end was passed on."""
+
+    def __init__(self, job: Job, log_dir: Path, on_event: OnEvent) -> None:
+        self.job, self.log_dir, self.on_event = job, log_dir, on_event
+        self.inbox: Inbox = queue.Queue()
+        self.workers: list[WorkerProcess] = []
+        self.deaths: Counter[tuple[str, str]] = Counter()
+        self.told: set[tuple[str, str]] = set()
+        self.given_up = 0  # images in a row
+        self.failure: SambenchError | None = None
+        self.interrupts = 0
+
+    def run(self, devices: Sequence[str]) -> bool:
         with _count_interrupts() as interrupted:
-            while not all(w.ended for w in workers):
-                if interrupted() > interrupts:
-                    interrupts = interrupted()
-                    on_event({"event": "interrupt", "times": interrupts})
-                    for w in workers:
-                        _stop(w) if interrupts == 1 else w.process.kill()
-                try:
-                    i, message = inbox.get(timeout=0.2)
-                except queue.Empty:
-                    continue
-                if message and message["event"] == "waiting" and message["pid"] in [w.process.pid for w in workers]:
-                    continue  # one of ours has the last shard: nothing to tell
-                failure = _handle(workers[i], message, on_event, interrupts > 0) or failure
-                if failure:
-                    for w in workers:
-                        _stop(w)
-    finally:
-        for w in workers:
-            _close(w)
-    if failure:
-        raise failure
-    return interrupts == 0
+            try:
+                for device in devices:
+                    self._start(device)
+                while not all(w.ended for w in self.workers):
+                    self._heed(interrupted())
+                    self._bury()
+                    with suppress(queue.Empty):
+                        self._handle(*self.inbox.get(timeout=0.2))
+            finally:
+                close(self.workers, self.log_dir)
+        if self.failure:
+            raise self.failure
+        return interrupted() == 0
+
+    def _start(self, device: str) -> None:
+        job = replace(self.job, model=replace(self.job.model, device=device))
+        self.workers.append(start(job, device, self.log_dir, self.inbox))
+
+    def _heed(self, interrupts: int) -> None:
+        """The first Ctrl-C lets the step at hand end; the second does not, nor does one while the run is stopping anyway."""
+        if interrupts == self.interrupts:
+            return
+        stopping = self.interrupts > 0 or self.failure is not None
+        self.interrupts = interrupts
+        self.on_event({"event": "interrupt", "times": 2 if stopping else interrupts})
+        for w in self.workers:
+            w.kill() if stopping or interrupts > 1 else w.stop()
+
+    def _bury(self) -> None:
+        """Close processes that told how they ended and do not, and take leave of dead ones whose pipe stays open."""
+        for w in self.workers:
+            if w.ended:
+                continue
+            if w.overdue():
+                w.kill()
+                text = f"a worker process had done its work but did not exit within {processes.EXIT_GRACE_S:.0f} s, and was closed"
+                self.on_event({"event": "note", "text": f"{text}: a thread or an exit handler of the model never ends"})
+            if w.silent() and self.inbox.empty():
+                self._ended(w)
+
+    def _handle(self, w: WorkerProcess, message: Message | None) -> None:
+        if message is None:
+            if not w.ended:
+                self._ended(w)
+            return
+        event = message["event"]
+        if event in LAST_WORDS:
+            w.last_word = time.monotonic()
+        if trace := message.pop("traceback", ""):
+            failures.show(trace)
+        if event == "fatal":
+            self._fail(_rebuild(message, w))
+        elif event == "ready":
+            w.ready = True
+        elif event == "started":
+            w.at = (message["cell_id"], message["image_id"])
+        elif event == "image":
+            self._image(w, message)
+        elif event != "waiting" or message["pid"] not in [o.process.pid for o in self.workers if not o.ended]:
+            self.on_event(message)  # that one of ours has the last shard is nothing to tell
+
+    def _image(self, w: WorkerProcess, message: Message) -> None:
+        key = (message["cell_id"], message["image_id"])
+        w.at, w.last_image, w.finished = None, message["image_id"], w.finished + 1
+        if key in self.told:  # computed again: the process that had told of it died before it was stored
+            return
+        self.told.add(key)
+        if key[1] not in self.job.deadly.get(key[0], {}):
+            self.given_up = 0
+        self.on_event(message)
+
+    def _fail(self, error: SambenchError) -> None:
+        self.failure = self.failure or error
+        for w in self.workers:
+            w.stop()
+
+    def _ended(self, w: WorkerProcess) -> None:
+        w.ended = True
+        if w.last_word is not None or self.interrupts or self.failure:
+            return
+        if w.at is None and not w.finished:
+            self._fail(w.died())
+        elif w.at is None or self._try_again(w, w.at):
+            self._start(w.device)
+
+    def _try_again(self, w: WorkerProcess, at: tuple[str, str]) -> bool:
+        """A process died on an image: whether another is to go on in its place."""
+        self.deaths[at] += 1
+        if self.deaths[at] == 1:
+            text = f"a worker process died ({w.cause()}) on image {at[1]!r}; another one tries it again"
+            self.on_event({"event": "note", "text": text})
+            return True
+        if self.job.on_error == "stop":
+            self._fail(w.died())
+            return False
+        deadly = {at[0]: {at[1]: (_deadly(w), "\n".join(w.log_tail(100)))}}
+        self.given_up += at[1] not in self.job.deadly.get(at[0], {})
+        if self.given_up >= MOST_GIVEN_UP:
+            self._fail(w.died(f"{self.given_up} images one after the other, on each of which two processes died"))
+            return False
+        self.job.note_deadly(deadly)
+        for other in self.workers:
+            if not other.ended:
+                other.send(json.dumps({"deadly": deadly}))
+        return True
 
 
-def _on(spec: ModelSpec, device: str) -> ModelSpec:
-    return replace(spec, device=device)
+def _deadly(w: WorkerProcess) -> str:
+    """The error's line of an image on which processes died."""
+    cause = w.cause()
+    common = "; out of memory is a common cause, try fewer --workers" if cause == "signal SIGKILL" else ""
+    return f"two worker processes died on this image, the last by {cause}; what to do: see the log {w.log.name}{common}"
 
 
-def _start(job: Job, device: str, log_dir: Path) -> _Worker:
-    env = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    if job.device_kind == "cpu":
-        env |= dict.fromkeys(THREAD_VARIABLES, "1") | KEEP_MEMORY
-    log = log_dir / f"worker-{os.getpid()}-{threading.get_ident() % 10000}-{len(list(log_dir.glob('*.log')))}.log"
-    with _new_log(log) as err:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "sambench.engine.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=err,
-            env=env,
-            text=True,
-            encoding="utf-8",
-            start_new_session=True,  # a Ctrl-C reaches the parent alone, which then asks the workers to stop
-        )
-    worker = _Worker(process, log, device)
-    _send(worker, job.to_json())
-    return worker
-
-
-def _new_log(path: Path) -> TextIO:
-    for _ in range(3):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return path.open("w")
-        except FileNotFoundError:  # another command has just removed the folder, which was empty
-            continue
-        except OSError as e:
-            raise storage_error(e, path) from e
-    raise storage_error(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)), path)
-
-
-def _send(worker: _Worker, line: str) -> None:
-    assert worker.process.stdin is not None
-    with suppress(BrokenPipeError):
-        worker.process.stdin.write(line + "\n")
-        worker.process.stdin.flush()
-
-
-def _stop(worker: _Worker) -> None:
-    if not worker.ended:
-        _send(worker, "stop")
-
-
-def _listen(i: int, process: subprocess.Popen[str], inbox: queue.Queue[tuple[int, dict[str, Any] | None]]) -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
-        with suppress(ValueError):
-            inbox.put((i, json.loads(line)))
-    process.wait()
-    inbox.put((i, None))
-
-
-def _handle(worker: _Worker, message: dict[str, Any] | None, on_event: OnEvent, stopping: bool) -> SambenchError | None:
-    if message is None:
-        worker.ended = True
-        code = worker.process.returncode
-        return None if stopping or worker.said_last else _died(worker, code)
-    worker.said_last = message["event"] in LAST_WORDS
-    if message["event"] == "fatal":
-        return _rebuild(message, worker)
-    if message["event"] == "image":
-        worker.image = message["image_id"]
-    on_event(message)
-    return None
-
-
-def _rebuild(message: dict[str, Any], worker: _Worker) -> SambenchError:
+def _rebuild(message: dict[str, Any], worker: WorkerProcess) -> SambenchError:
     parts = message["parts"]
     if message["kind"] == "bug":
         return RunError(
@@ -191,35 +208,13 @@ def _rebuild(message: dict[str, Any], worker: _Worker) -> SambenchError:
             where=worker.log,
             remedy="what is finished is kept; the traceback is in that log, please report it",
         )
+    if message.get("logged"):
+        parts["remedy"] = f"{parts['remedy'] or 'mend it'} (traceback: {worker.log})"
     kind = getattr(errors, message["kind"], SambenchError)
     error: SambenchError = kind(
         parts["message"], expected=parts["expected"], found=parts["found"], where=parts["where"], remedy=parts["remedy"]
     )
     return error
-
-
-def _died(worker: _Worker, code: int) -> RunError:
-    cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    tail = "\n    ".join(worker.log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
-    return RunError(
-        f"a worker process died ({cause}) on {worker.device}",
-        where=f"after image {worker.image!r}" if worker.image else "before its first image",
-        found=f"log {worker.log}:\n    {tail}" if tail else "nothing in its log",
-        remedy="what is finished is kept: issue the same command again; out of memory is a common cause, try fewer --workers",
-    )
-
-
-def _close(worker: _Worker) -> None:
-    with suppress(OSError):
-        if worker.process.stdin:
-            worker.process.stdin.close()
-    with suppress(subprocess.TimeoutExpired):
-        worker.process.wait(timeout=5)
-    if worker.process.poll() is None:
-        worker.process.kill()
-        worker.process.wait()
-    if worker.log.exists() and not worker.log.stat().st_size:
-        worker.log.unlink()
 
 
 @contextmanager

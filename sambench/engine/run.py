@@ -26,6 +26,7 @@ from sambench.engine.plan import (
     prepare_out,
     wants_logits,
 )
+from sambench.engine.shards import storage_error
 from sambench.engine.worker import CellJob, Job, single_threaded, work
 from sambench.errors import DataMissingError, RunError, UsageError
 
@@ -198,9 +199,11 @@ def _complete(
         todo = [c for c in group if _begin(c, request, started, invocation, on_event)]
         if todo:
             compute(todo, invocation)
-    except BaseException:
+    except BaseException as e:
         for cell in group:
             cells.finish_after_error(cell, started=started, save_masks=request.save_masks, wall_s=time.monotonic() - clock)
+        if isinstance(e, OSError):  # a folder of results that cannot be read or entered
+            raise storage_error(e, Path(e.filename or group[0].run_dir)) from e
         raise
     for cell in group:
         rec = None if cell in todo else cells.finished_record(cell)

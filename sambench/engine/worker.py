@@ -1,17 +1,12 @@
-"""The one function that computes: claim a shard, work on its missing images, write it. Called in process, or by a worker process.
-
-A worker process (`python -m sambench.engine.worker`) reads its job as one line of JSON from standard input, answers with one JSON
-object a line, and ends when that input says `stop` or closes: killing the parent ends its workers.
-"""
+"""The one function that computes: claim a shard, work on its missing images, write it. Called in process or by a worker process."""
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
-import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -19,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from sambench import cards, content, tasks
-from sambench.engine import cells
-from sambench.engine.claims import holder, holder_pid, try_claim
-from sambench.engine.models import ModelSpec, build
+from sambench.engine import cells, failures, partial
+from sambench.engine.claims import Watch, try_claim
+from sambench.engine.models import ModelSpec
 from sambench.engine.plan import SHARD_SIZE
 from sambench.engine.shards import ImageState, Shard, ShardStore, storage_error
-from sambench.errors import ModelError, SambenchError
+from sambench.errors import DataError, DataMissingError, ModelError, RunError, SambenchError
 from sambench.notes import noting
 from sambench.tasks.prompted import Context, Interrupted
 from sambench.types import CROWD, IGNORED, Dataset, Sample
@@ -51,7 +46,11 @@ class CellJob:
 
 @dataclass(frozen=True)
 class Job:
-    """Cells of one model, in order. invocation: this command's id (a failed image is tried once a command)."""
+    """Cells of one model, in order. invocation: this command's id (a failed image is tried once a command).
+
+    deadly: images on which worker processes died, by cell id and image id: the error's line and what the log had last. They are
+    recorded as failed and not begun.
+    """
 
     model: ModelSpec
     cells: tuple[CellJob, ...]
@@ -59,6 +58,12 @@ class Job:
     save_masks: str = "scored"
     on_error: str = "record"
     device_kind: str = "cpu"
+    deadly: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
+
+    def note_deadly(self, more: Mapping[str, Mapping[str, tuple[str, str]]]) -> None:
+        """Add images on which others died meanwhile."""
+        for cell_id, images in more.items():
+            self.deadly.setdefault(cell_id, {}).update(images)
 
     @classmethod
     def from_json(cls, text: str) -> Job:
@@ -84,6 +89,7 @@ class _Work:
     segmenter: Any
     emit: Emit
     check_stop: Callable[[], None]
+    watch: Watch
     written: float = field(default_factory=time.monotonic)
 
     def run(self, *, wait: bool) -> bool:
@@ -109,8 +115,8 @@ class _Work:
             if len(blocked) == len(pending):
                 if not wait:
                     return False
-                path = self.store.claim_path(blocked[0])
-                self.emit({"event": "waiting", "cell_id": self.cell.cell_id, "holder": holder(path), "pid": holder_pid(path)})
+                told = self.watch.told(self.store.claim_path(blocked[0]))
+                self.emit({"event": "waiting", "cell_id": self.cell.cell_id, "dataset": self.dataset.name, **told})
                 time.sleep(POLL_S)
             pending = blocked
         return True
@@ -120,7 +126,7 @@ class _Work:
 
     def _claim(self, n: int) -> Any:
         try:
-            return try_claim(self.store.claim_path(n))
+            return try_claim(self.store.claim_path(n), self.watch)
         except OSError as e:
             raise storage_error(e, self.store.claim_path(n)) from e
 
@@ -130,33 +136,105 @@ class _Work:
         try:
             for image_id in todo:
                 self.check_stop()
-                self._image(image_id, shard)
+                self._image(image_id, shard, n)
                 if time.monotonic() - self.written > FLUSH_S:
-                    self.store.write(n, shard)
-                    self.written = time.monotonic()
+                    self._write(n, shard)
         finally:  # also when stopped or failing: what is computed is kept
             if shard.images:
-                self.store.write(n, shard)
+                self._write(n, shard)
             content.flush()
 
-    def _image(self, image_id: str, shard: Shard) -> None:
+    def _write(self, n: int, shard: Shard) -> None:
+        self.store.write(n, shard)
+        partial.forget(self.store, n, shard.images)
+        self.written = time.monotonic()
+
+    def _image(self, image_id: str, shard: Shard, n: int) -> None:
         start = time.perf_counter()
         file = self.files.get(image_id, "")
-        error = None
+        self.emit({"event": "started", "cell_id": self.cell.cell_id, "image_id": image_id})
+        trace = ""
         try:
+            self._refuse_deadly(image_id)
             with content.reading() as read, noting() as said:
                 sample = self.dataset.load(image_id)
-                rows = self.task.rows(sample, self.segmenter, Context(self.job.save_masks, self.check_stop))  # type: ignore[arg-type]
+                rows = self._rows(sample, n, lambda: read.get(os.path.abspath(file)) or _hash_of(file))
             rows = [{**row, "cell_id": self.cell.cell_id} for row in rows]
             took_s, picture = time.perf_counter() - start, _picture(sample, file, read)
             state = _done(self.task, sample, rows, picture, took_s, self.job.invocation, said)
-        except (Interrupted, ModelError, MemoryError):
+        except (Interrupted, ModelError, RunError, KeyboardInterrupt):
             raise  # not this image's fault: the run ends
-        except (Exception, SystemExit) as e:  # noqa: BLE001 - whatever a broken file or a model raises is recorded with its image
-            error = e
-            text = describe_error(e)
-            state = ImageState("failed", picture=_hash_of(file), error=text, invocation=self.job.invocation)
-            rows = [_failed_row(self.cell, self.dataset.name, image_id, text)]
+        except BaseException as e:
+            self._check_folder(e)
+            state, trace = self._failed(image_id, e, file)
+            rows = [_failed_row(self.cell, self.dataset.name, image_id, state.error)]
+            if self.job.on_error == "stop":
+                self._tell(image_id, shard, state, rows, trace)
+                raise self._stopping(image_id, state, e) from e
+            e.__traceback__ = e.__context__ = None  # their frames hold what was too much
+        if state.status == "ok":
+            failures.forget(self._trace_file(image_id))
+        else:
+            gc.collect()
+        self._tell(image_id, shard, state, rows, trace)
+
+    def _rows(self, sample: Sample, n: int, picture: Callable[[], str]) -> list[dict[str, Any]]:
+        kept = partial.PartialRows(self.store, n, sample.image_id, picture)
+        context = Context(self.job.save_masks, self.check_stop, kept)  # type: ignore[arg-type]
+        try:
+            rows = self.task.rows(sample, self.segmenter, context)
+        except Interrupted:
+            kept.interrupted()
+            raise
+        if kept.changed():
+            remedy = "issue the same command again"
+            raise DataError("a picture was replaced while it was evaluated", where=sample.image_id, remedy=remedy)
+        return rows
+
+    def _refuse_deadly(self, image_id: str) -> None:
+        if image_id in (deadly := self.job.deadly.get(self.cell.cell_id, {})):
+            raise DiedBefore(*deadly[image_id])
+
+    def _failed(self, image_id: str, e: BaseException, file: str) -> tuple[ImageState, str]:
+        """The record of a failed image, and the traceback, which is kept where the error is not one that says all."""
+        text, trace = failures.describe_error(e), ""
+        if isinstance(e, DiedBefore):
+            text, trace = e.args
+        elif not failures.says_all(e):
+            trace = failures.trace_of(e)
+            failures.show(trace)
+        if trace:
+            text += failures.keep(self._trace_file(image_id), trace)
+        return ImageState("failed", picture=_hash_of(file), error=text, invocation=self.job.invocation), trace
+
+    def _trace_file(self, image_id: str) -> Path:
+        return failures.file_of(Path(self.cell.cell_dir), self.cell.cell_id, image_id)
+
+    def _check_folder(self, e: BaseException) -> None:
+        """Raises DataMissingError where an image failed because the whole dataset has gone: a disk taken off, a folder moved."""
+        root = getattr(self.dataset, "root", None)
+        if not isinstance(e, (DataError, OSError)) or not isinstance(root, Path):
+            return
+        try:
+            found = "an empty folder" if next(os.scandir(root), None) is None else None
+        except OSError as gone:
+            found = gone.strerror or repr(gone)
+        if found:
+            raise DataMissingError(
+                f"the folder of dataset {self.dataset.name!r} has gone while it was read",
+                where=root,
+                found=found,
+                remedy="bring it back (is its disk mounted?) and issue the same command again: what is finished is kept",
+            ) from e
+
+    def _stopping(self, image_id: str, state: ImageState, e: BaseException) -> SambenchError:
+        if isinstance(e, SambenchError):
+            return e
+        message = f"image {image_id!r} of {self.dataset.name} failed"
+        return SambenchError(message, found=state.error, remedy="mend it, or use --on-error record")
+
+    def _tell(self, image_id: str, shard: Shard, state: ImageState, rows: list[dict[str, Any]], trace: str) -> None:
+        """Put the image in its shard, and say so."""
         shard.images[image_id], shard.rows[image_id] = state, rows
         self.emit(
             {
@@ -165,20 +243,15 @@ class _Work:
                 "image_id": image_id,
                 "status": state.status,
                 "error": state.error,
+                "traceback": trace,
                 "n_objects": state.n_objects,
                 "running": self.task.running(rows) if state.status == "ok" else {},
             }
         )
-        if error is not None and self.job.on_error == "stop":
-            raise (
-                error
-                if isinstance(error, SambenchError)
-                else SambenchError(
-                    f"image {image_id!r} of {self.dataset.name} failed",
-                    found=state.error,
-                    remedy="mend it, or use --on-error record",
-                )
-            ) from error
+
+
+class DiedBefore(Exception):
+    """A worker process died on this image before. Arguments: the error's line, and the end of that process's log."""
 
 
 def work(job: Job, segmenter: Any, emit: Emit, check_stop: Callable[[], None]) -> None:
@@ -186,12 +259,13 @@ def work(job: Job, segmenter: Any, emit: Emit, check_stop: Callable[[], None]) -
 
     Where the rest of a cell is in other workers' hands the next cell is begun, and what they leave undone is seen to at the end.
     """
-    left = [cell for cell in job.cells if not _work_of(job, cell, segmenter, emit, check_stop).run(wait=False)]
+    watch = Watch()
+    left = [cell for cell in job.cells if not _work_of(job, cell, segmenter, emit, check_stop, watch).run(wait=False)]
     for cell in left:
-        _work_of(job, cell, segmenter, emit, check_stop).run(wait=True)
+        _work_of(job, cell, segmenter, emit, check_stop, watch).run(wait=True)
 
 
-def _work_of(job: Job, cell: CellJob, segmenter: Any, emit: Emit, check_stop: Callable[[], None]) -> _Work:
+def _work_of(job: Job, cell: CellJob, segmenter: Any, emit: Emit, check_stop: Callable[[], None], watch: Watch) -> _Work:
     emit({"event": "cell", "cell_id": cell.cell_id})
     task = tasks.build(cell.task, cell.settings)
     from sambench.loaders.open import open_dataset
@@ -202,16 +276,7 @@ def _work_of(job: Job, cell: CellJob, segmenter: Any, emit: Emit, check_stop: Ca
     image_ids = (folder / "images.txt").read_text(encoding="utf-8").splitlines()
     store = ShardStore(folder, image_ids, SHARD_SIZE, task.columns)
     files = {r.image_id: r.file for r in dataset.index()}
-    return _Work(job, cell, task, dataset, store, files, segmenter, emit, check_stop)
-
-
-def describe_error(e: BaseException) -> str:
-    """One line: the error, and for an unexpected one the line of code that raised it."""
-    if isinstance(e, SambenchError):
-        return e.one_line()
-    frames = traceback.extract_tb(e.__traceback__)
-    at = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"{type(e).__name__}: {e}{at}"
+    return _Work(job, cell, task, dataset, store, files, segmenter, emit, check_stop, watch)
 
 
 def _picture(sample: Sample, file: str, read: Mapping[str, str]) -> str:
@@ -260,69 +325,3 @@ def single_threaded() -> Iterator[None]:
         cv2.setNumThreads(before[0])
         if torch and before[1]:
             torch.set_num_threads(before[1])
-
-
-def main() -> int:
-    """Entry of a worker process."""
-    # A model's own prints must not mix with the messages: keep the pipe for ourselves, and let stdout go to stderr.
-    pipe = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
-    os.dup2(2, 1)
-    lock = threading.Lock()
-    stop = threading.Event()
-
-    def emit(message: dict[str, Any]) -> None:
-        with lock:
-            try:
-                pipe.write(json.dumps(message) + "\n")
-            except OSError:  # the parent is gone
-                os._exit(3)
-
-    def check_stop() -> None:
-        if stop.is_set():
-            raise Interrupted
-
-    def watch() -> None:
-        for line in sys.stdin:
-            if line.strip() == "stop":
-                stop.set()
-        os._exit(3)  # the parent died: nobody will use the rest, and the shard at hand is computed again
-
-    job = Job.from_json(sys.stdin.readline())
-    threading.Thread(target=watch, daemon=True).start()
-    try:
-        _serve(job, emit, check_stop)
-    except Interrupted:
-        emit({"event": "stopped"})
-    except SambenchError as e:
-        parts = {k: None if v is None else str(v) for k, v in vars(e).items()}
-        emit({"event": "fatal", "kind": type(e).__name__, "parts": parts})
-        return 2
-    except MemoryError as e:
-        parts = {"message": "the memory does not suffice", "expected": None, "found": describe_error(e), "where": None}
-        emit({"event": "fatal", "kind": "RunError", "parts": {**parts, "remedy": "try fewer --workers; what is finished is kept"}})
-        return 2
-    except Exception as e:  # noqa: BLE001 - reported to the parent, which ends the run with it
-        traceback.print_exc()
-        emit({"event": "fatal", "kind": "bug", "parts": {"message": describe_error(e)}})
-        return 1
-    return 0
-
-
-def _serve(job: Job, emit: Emit, check_stop: Callable[[], None]) -> None:
-    segmenter = build(job.model)
-    if not job.cells:
-        from sambench.engine.describe import describe
-
-        emit({"event": "described", **describe(segmenter, job.model)})
-        return
-    emit({"event": "ready"})
-    if job.device_kind == "cpu":
-        with single_threaded():
-            work(job, segmenter, emit, check_stop)
-    else:
-        work(job, segmenter, emit, check_stop)
-    emit({"event": "done"})
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -214,6 +214,7 @@ def check_layout(card: DatasetCard, root: Path, reader: Any = None, options: dic
     with running(Whose.of(card), CardError):
         if names and (fits is None or fits(root, **options)):
             return
+        _check_open(root)
         near = next((p for p in _around(root) if fits is not None and fits(p, **options)), None)
     if near is not None:
         level = "above" if near == root.resolve().parent else "below"
@@ -227,6 +228,17 @@ def check_layout(card: DatasetCard, root: Path, reader: Any = None, options: dic
         found=", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "") if names else "nothing",
         remedy=remedy,
     )
+
+
+def _check_open(root: Path) -> None:
+    """Raises DataError where a folder below may not be read: what lies in it is not another layout."""
+    closed: list[OSError] = []
+    for n, _ in enumerate(os.walk(root, onerror=closed.append)):
+        if closed or n >= _PROBED:
+            break
+    if closed:
+        where, found = closed[0].filename, closed[0].strerror or repr(closed[0])
+        raise DataError("a data folder cannot be read", where=where, found=found, remedy="give yourself the permission to read it")
 
 
 def _around(root: Path) -> Iterator[Path]:

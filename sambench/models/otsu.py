@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,19 @@ from sambench.types import BoolArray, Prediction, Prompt, UInt8Array, Window
 @dataclass(frozen=True)
 class Levels:
     """Two levels of a window of gray pixels: bright bool [h, w], labels int32 [h, w] of the components of both (from
-    0), and each label's bounding window."""
+    0), and each label's bounding box int32 [n, 4] as x, y, width, height (noise has millions of components).
+
+    whole: components that a click alone chose, by label: the ground is asked for again and again.
+    """
 
     bright: BoolArray
     labels: npt.NDArray[np.int32]
-    windows: tuple[Window, ...]
+    boxes_xywh: npt.NDArray[np.int32]
+    whole: dict[int, Region] = field(default_factory=dict)
+
+    def window(self, label: int) -> Window:
+        x, y, w, h = self.boxes_xywh[label].tolist()
+        return Window(y, x, y + h, x + w)
 
 
 @dataclass(frozen=True)
@@ -71,13 +79,13 @@ def _two_levels(gray: UInt8Array) -> Levels:
     threshold, _ = cv2.threshold(gray, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     bright = gray > threshold
     labels = np.zeros(gray.shape, np.int32)
-    windows: list[Window] = []
+    boxes = np.zeros((0, 4), np.int32)
     for level in (bright, ~bright):
-        n, part, stats, _ = cv2.connectedComponentsWithStats(level.view(np.uint8), connectivity=4)
-        labels[level] = part[level] - 1 + len(windows)
-        for x, y, w, h, _area in stats[1:n].tolist():
-            windows.append(Window(y, x, y + h, x + w))
-    return Levels(bright, labels, tuple(windows))
+        _, part, stats, _ = cv2.connectedComponentsWithStats(level.view(np.uint8), connectivity=4)
+        np.add(part, len(boxes) - 1, out=labels, where=level)
+        boxes = np.concatenate((boxes, stats[1:, :4]))
+        del part  # four bytes a pixel, beside the next one's
+    return Levels(bright, labels, boxes)
 
 
 def _segment(state: State, prompt: Prompt) -> Region:
@@ -114,18 +122,24 @@ def _of_clicks(
     chosen = np.unique(owner[positive]).tolist()
     if not chosen:
         return Region.from_window(np.zeros((0, 0), np.bool_), 0, 0, height, width)
-    windows = [levels.windows[k] for k in chosen]
+    if len(chosen) == 1 and chosen[0] in levels.whole and positive[owner == chosen[0]].all():
+        return levels.whole[chosen[0]]
+    windows = [levels.window(k) for k in chosen]
     y0, x0 = min(w.y0 for w in windows), min(w.x0 for w in windows)
     y1, x1 = max(w.y1 for w in windows), max(w.x1 for w in windows)
-    mask = np.zeros((y1 - y0, x1 - x0), np.bool_)
+    mask, split = np.zeros((y1 - y0, x1 - x0), np.bool_), False
     for label, (top, left, bottom, right) in zip(chosen, windows, strict=True):
         part = levels.labels[top:bottom, left:right] == label
         here = owner == label
         if not positive[here].all():
+            split = True
             shifted = at[here] - (left, top)
             part &= _nearer(part.shape, shifted[positive[here]], shifted[~positive[here]])
         mask[top - y0 : bottom - y0, left - x0 : right - x0] |= part
-    return Region.from_window(mask, frame.y0 + y0, frame.x0 + x0, height, width)
+    region = Region.from_window(mask, frame.y0 + y0, frame.x0 + x0, height, width)
+    if len(chosen) == 1 and not split and 2 * mask.size > levels.labels.size:  # one or two, as large as the ground
+        levels.whole.setdefault(chosen[0], region)
+    return region
 
 
 def _nearer(shape: tuple[int, ...], yes: npt.NDArray[np.int64], no: npt.NDArray[np.int64]) -> BoolArray:

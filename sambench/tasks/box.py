@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sambench import prompts
 from sambench.schema import PROMPTED_COLUMNS
 from sambench.tasks import summary
-from sambench.tasks.prompted import Context, Target, batches, counts_of, encode, running_miou
+from sambench.tasks.prompted import Context, Encoded, Target, counts_of, encode, rows_by_batch, running_miou
 from sambench.types import Prompt, Sample, Segmenter
 
 if TYPE_CHECKING:
@@ -56,18 +56,19 @@ class BoxTask:
         if not sample.instances:  # every mask was empty: nothing to ask for
             return []
         image = encode(segmenter, sample)
+        return rows_by_batch(len(sample.instances), image.max_batch, context, lambda batch: self._batch(batch, image, context))
+
+    def _batch(self, batch: range, image: Encoded, context: Context) -> list[dict[str, Any]]:
         out = []
-        for batch in batches(len(sample.instances), image.max_batch):
-            context.check_stop()
-            targets = [Target.of(sample.instances[i], sample) for i in batch]
-            asked = [Prompt(box_xyxy=prompts.box_prompt(t.instance.region), multimask=self.settings.multimask) for t in targets]
-            predictions, each_ms = image.decode(asked)
-            for target, prediction in zip(targets, predictions, strict=True):
-                row = target.row(prompt="box", k=0, encode_ms=image.encode_ms) | target.scored(prediction)
-                row |= {"clicks_xy": [], "clicks_label": [], "decode_ms": each_ms}
-                if context.save_masks == "scored":
-                    row["mask_rles"] = counts_of(prediction)
-                out.append(row)
+        targets = [Target.of(image.sample.instances[i], image.sample) for i in batch]
+        asked = [Prompt(box_xyxy=prompts.box_prompt(t.instance.region), multimask=self.settings.multimask) for t in targets]
+        predictions, each_ms = image.decode(asked)
+        for target, prediction in zip(targets, predictions, strict=True):
+            row = target.row(prompt="box", k=0, encode_ms=image.encode_ms) | target.scored(prediction)
+            row |= {"clicks_xy": [], "clicks_label": [], "decode_ms": each_ms}
+            if context.save_masks == "scored":
+                row["mask_rles"] = counts_of(prediction)
+            out.append(row)
         return out
 
     def running(self, rows: Sequence[dict[str, Any]]) -> dict[str, tuple[float, int]]:

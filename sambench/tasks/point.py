@@ -17,7 +17,7 @@ from sambench import prompts
 from sambench.errors import UsageError
 from sambench.schema import PROMPTED_COLUMNS
 from sambench.tasks import summary
-from sambench.tasks.prompted import Context, Encoded, Target, batches, counts_of, encode, running_miou
+from sambench.tasks.prompted import Context, Encoded, Target, counts_of, encode, rows_by_batch, running_miou
 from sambench.types import Prediction, Prompt, Sample, Segmenter
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ class PointSettings:
 
     def __post_init__(self) -> None:
         where = "--clicks"
-        if not self.clicks or min(self.clicks) < 1 or list(self.clicks) != sorted(set(self.clicks)):
+        whole = isinstance(self.clicks, tuple | list) and all(type(c) is int for c in self.clicks)
+        if not whole or not self.clicks or min(self.clicks) < 1 or list(self.clicks) != sorted(set(self.clicks)):
             raise UsageError("click counts do not fit", where=where, expected="ascending numbers from 1 on", found=self.clicks)
         if max(self.clicks) > MAX_CLICKS:
             raise UsageError("too many clicks", where=where, expected=f"{MAX_CLICKS} at most", found=max(self.clicks))
@@ -91,16 +92,18 @@ class PointTask:
         if not sample.instances:  # every mask was empty: nothing to ask for
             return []
         image = encode(segmenter, sample)
-        out: list[dict[str, Any]] = []
-        for batch in batches(len(sample.instances), image.max_batch):
-            sessions = [_Session.start(Target.of(sample.instances[i], sample), self.settings) for i in batch]
-            for k in range(1, max(self.settings.clicks) + 1):
-                context.check_stop()
-                self._round(k, sessions, image)
-                if k in self.settings.clicks:
-                    out.extend(s.row(k, image.encode_ms, self.settings, context) for s in sessions if not s.left)
-                for s in sessions:
-                    s.advance(self.settings)
+        return rows_by_batch(len(sample.instances), image.max_batch, context, lambda batch: self._batch(batch, image, context))
+
+    def _batch(self, batch: range, image: Encoded, context: Context) -> list[dict[str, Any]]:
+        sample, out = image.sample, []
+        sessions = [_Session.start(Target.of(sample.instances[i], sample), self.settings) for i in batch]
+        for k in range(1, max(self.settings.clicks) + 1):
+            context.check_stop()
+            self._round(k, sessions, image)
+            if k in self.settings.clicks:
+                out += [s.row(k, image.encode_ms, self.settings, context) for s in sessions if not s.left]
+            for s in sessions if k < max(self.settings.clicks) else ():  # after the last one there is nothing to click for
+                s.advance(self.settings)
         return out
 
     def _round(self, k: int, sessions: list[_Session], image: Encoded) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from sambench import masks
 from sambench.answers import as_predictions
@@ -21,12 +21,31 @@ class Interrupted(Exception):
     """The run was asked to stop; what is finished is kept."""
 
 
+class Kept(Protocol):
+    """Rows of an image's batches that were computed before, by the batch's number."""
+
+    def get(self, batch: int) -> list[dict[str, Any]] | None: ...
+
+    def put(self, batch: int, rows: list[dict[str, Any]]) -> None: ...
+
+
+class NothingKept:
+    """`Kept` of who computes an image in one go."""
+
+    def get(self, batch: int) -> list[dict[str, Any]] | None:
+        return None
+
+    def put(self, batch: int, rows: list[dict[str, Any]]) -> None:
+        return
+
+
 @dataclass(frozen=True)
 class Context:
-    """What a run sets that changes no number. check_stop raises Interrupted when the run is to end."""
+    """What a run sets that changes no number. check_stop raises Interrupted when the run is to end; kept: of this image."""
 
     save_masks: SaveMasks = "scored"
     check_stop: Callable[[], None] = lambda: None
+    kept: Kept = field(default_factory=NothingKept)
 
 
 @dataclass
@@ -98,7 +117,7 @@ class Target:
         for column, ratio in BOUNDARY_RATIOS.items():
             width = masks.boundary_dilation(sample.height, sample.width, ratio)
             columns[column] = [
-                masks.boundary(prediction.masks.region(i), width).iou(self.boundaries[column], sample.ignore) for i in index
+                masks.boundary_overlap(prediction.masks.region(i), self.boundaries[column], width, sample.ignore) for i in index
             ]
         return columns
 
@@ -132,6 +151,21 @@ def counts_of(prediction: Prediction, which: Sequence[int] | None = None) -> lis
 def batches(n: int, size: int) -> list[range]:
     """The protocol's partition of n objects in dataset order: `size` a batch, the last one smaller."""
     return [range(i, min(i + size, n)) for i in range(0, n, size)]
+
+
+def rows_by_batch(
+    n: int, size: int, context: Context, rows_of: Callable[[range], list[dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """The rows of n objects, `batches` by batch; those of a batch that is kept are not computed again."""
+    out: list[dict[str, Any]] = []
+    for i, batch in enumerate(batches(n, size)):
+        rows = context.kept.get(i)
+        if rows is None:
+            context.check_stop()
+            rows = rows_of(batch)
+            context.kept.put(i, rows)
+        out += rows
+    return out
 
 
 def running_miou(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[float, int]]:

@@ -1,0 +1,109 @@
+"""A worker process, `python -m sambench.engine.serve`: the other end of `sambench.engine.processes`.
+
+It reads its job as one line of JSON from standard input, answers with one JSON object a line, and ends when that input says `stop`
+or closes: killing the parent ends its workers. Before an image is begun it says which, so that one on which the process dies is
+known; the parent tells it (in its job, or by a line) on which images others have died.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from sambench.engine import failures
+from sambench.engine.models import build
+from sambench.engine.worker import Emit, Job, single_threaded, work
+from sambench.errors import SambenchError
+from sambench.tasks.prompted import Interrupted
+
+PARTS = ("message", "expected", "found", "where", "remedy")  # of a SambenchError
+
+
+def main() -> int:
+    """Entry of a worker process."""
+    # A model's own prints and questions must not mix with the messages: keep the pipes for ourselves; its stdout goes to stderr.
+    pipe = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    control = os.fdopen(os.dup(0), encoding="utf-8")
+    os.dup2(2, 1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    faulthandler.enable()  # where a crash was, for the log
+    lock = threading.Lock()
+    stop = threading.Event()
+
+    def emit(message: dict[str, Any]) -> None:
+        with lock:
+            try:
+                pipe.write(json.dumps(message) + "\n")
+            except OSError:  # the parent is gone
+                os._exit(3)
+
+    def check_stop() -> None:
+        if stop.is_set():
+            raise Interrupted
+
+    def watch() -> None:
+        for line in control:
+            if line.strip() == "stop":
+                stop.set()
+            else:
+                job.note_deadly(json.loads(line)["deadly"])
+        os._exit(3)  # the parent died: nobody will use the rest, and the shard at hand is computed again
+
+    job = Job.from_json(control.readline())
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        _serve(job, emit, check_stop)
+    except Interrupted:
+        emit({"event": "stopped"})
+    except BaseException as e:  # noqa: BLE001 - reported to the parent, which ends the run with it
+        emit(_last_word(e))
+        return 2
+    return 0
+
+
+def _last_word(e: BaseException) -> dict[str, Any]:
+    """The message with which a run ends: an error that explains itself, or what was raised and where."""
+    trace = failures.trace_of(e)
+    event = {"event": "fatal", "kind": type(e).__name__, "traceback": trace}
+    if isinstance(e, SambenchError):
+        foreign = not failures.says_all(e)
+        if foreign:  # a model's or a reader's own: the log has all of it
+            sys.stderr.write(trace)
+        parts = {k: None if v is None else str(v) for k, v in vars(e).items() if k in PARTS}
+        return {**event, "parts": parts, "logged": foreign}
+    if isinstance(e, MemoryError):
+        parts = {"message": "the memory does not suffice", "expected": None, "found": failures.describe_error(e), "where": None}
+        return {**event, "kind": "RunError", "parts": {**parts, "remedy": "try fewer --workers; what is finished is kept"}}
+    sys.stderr.write(trace)
+    if isinstance(e, SystemExit):
+        parts = {"message": "a model ended its process", "expected": "a factory that returns the model", "where": None}
+        parts |= {"found": failures.describe_error(e), "remedy": "mend the model: it raises an exception where something is wrong"}
+        return {**event, "kind": "ModelError", "parts": parts, "logged": True}
+    return {**event, "kind": "bug", "parts": {"message": failures.describe_error(e)}}
+
+
+def _serve(job: Job, emit: Emit, check_stop: Callable[[], None]) -> None:
+    segmenter = build(job.model)
+    if not job.cells:
+        from sambench.engine.describe import describe
+
+        emit({"event": "described", **describe(segmenter, job.model)})
+        return
+    emit({"event": "ready"})
+    if job.device_kind == "cpu":
+        with single_threaded():
+            work(job, segmenter, emit, check_stop)
+    else:
+        work(job, segmenter, emit, check_stop)
+    emit({"event": "done"})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
