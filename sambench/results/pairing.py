@@ -1,0 +1,28 @@
+"""The one rule for which cells may be paired object by object: comparisons, figures and claims all ask here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sambench.results.cells import CellView
+
+# Of a dataset's record: its names and places, which change no number. Other subsets share images, and those can be paired.
+_NO_FACTS = {"name", "source", "root", "subset_digest"}
+
+
+def unlike(a: CellView, b: CellView) -> dict[str, tuple[Any, Any]]:
+    """What keeps the numbers of two cells from meaning the same, by name, with both values; nothing where they may be paired.
+
+    Protocol and settings must agree as the identities have them (a seed that is not used does not count), and everything of the
+    dataset but its subset: annotations, options, variant, and how it is read.
+    """
+    facts_a, facts_b = _facts(a), _facts(b)
+    found = {k: (facts_a.get(k), facts_b.get(k)) for k in sorted({*facts_a, *facts_b})}
+    return {k: values for k, values in found.items() if values[0] != values[1]}
+
+
+def _facts(cell: CellView) -> dict[str, Any]:
+    dataset = {k: v for k, v in cell.record["dataset"].items() if k not in _NO_FACTS}
+    if "reader" in dataset:  # earlier records have the module too, and code may move
+        dataset["reader"] = str(dataset["reader"]).rpartition(":")[2]
+    return {f"task {k}": v for k, v in cell.task.identity().items()} | {f"dataset {k}": v for k, v in dataset.items()}
