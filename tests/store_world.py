@@ -133,4 +133,11 @@ def killed_at(step: int, work: Callable[[], Any]) -> bool:
 
 
 def _changes(event: str, args: tuple[Any, ...]) -> bool:
-    return event in WATCHED or (event == "open" and isinstance(args[1], str) and args[1][:1] in ("w", "x", "a"))
+    if event == "open":
+        return isinstance(args[1], str) and args[1][:1] in ("w", "x", "a") and _watched(args[0])
+    return event in WATCHED and _watched(args[0])
+
+
+def _watched(path: object) -> bool:
+    """Not what is remembered in the cache, at times that differ."""
+    return not os.fsdecode(path).startswith(os.environ["SAMBENCH_CACHE"]) if isinstance(path, str | bytes | os.PathLike) else False

@@ -105,7 +105,14 @@ class ShardStore:
             raise shard_file.Damaged(f"its record of images does not fit: {str(e).splitlines()[0]}") from e
         foreign = sorted(states.keys() - set(self.members(n)))
         if foreign:
-            raise shard_file.Damaged(f"it holds images that are not of this shard: {', '.join(map(repr, foreign[:4]))}")
+            raise RunError(
+                "a shard holds images that the cell's list does not have there",
+                where=self.path(n),
+                expected=f"images of {self.folder.parent / 'images.txt'}",
+                found=", ".join(map(repr, foreign[:4])),
+                remedy="issue the run's command again, which writes that list anew; if it says the same, delete the shard: only "
+                "its images are computed anew",
+            )
         return states
 
     def all_states(self) -> dict[str, ImageState]:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from sambench.content import file_sha256, files_sha256
 from sambench.engine.record import IMAGES, METRIC_FILES
 from sambench.engine.shards import ShardStore, unreadable
 from sambench.errors import RunError
-from sambench.provenance import file_sha256
 
 
 class Misfit(NamedTuple):
@@ -30,18 +30,30 @@ def vouch(folder: Path, store: ShardStore) -> dict[str, Any]:
 
 def misfits(folder: Path, record: Mapping[str, Any], store: ShardStore) -> list[Misfit]:
     """The files that the record does not fit; none where it vouches for nothing. Raises RunError on a damaged file."""
+    return file_misfits(folder, record) + shard_misfits(record, store)
+
+
+def file_misfits(folder: Path, record: Mapping[str, Any]) -> list[Misfit]:
+    """As `misfits`, of the list of images and the metrics alone."""
     told = record.get("results")
     if told is None:
         return []
     files = {folder / IMAGES: told["images"], **{folder / name: told["metrics"].get(name) for name in METRIC_FILES}}
-    found = [Misfit(path, how) for path, digest in files.items() if (how := _differs(path, digest))]
+    return [Misfit(path, how) for path, digest in files.items() if (how := _differs(path, digest))]
+
+
+def shard_misfits(record: Mapping[str, Any], store: ShardStore) -> list[Misfit]:
+    """As `misfits`, of the shards alone."""
+    if record.get("results") is None:
+        return []
+    told, found = record["results"]["shards"], []
     shards = shard_digests(store)
-    for name in sorted({*shards, *told["shards"]}):
-        if shards.get(name) != told["shards"].get(name):
+    for name in sorted({*shards, *told}):
+        if shards.get(name) != told.get(name):
             how: Literal["gone", "changed", "new"] = "changed"
             if name not in shards:
                 how = "gone"
-            elif name not in told["shards"]:
+            elif name not in told:
                 how = "new"
             found.append(Misfit(store.folder / f"{name}.parquet", how))
             store.states(int(name))  # a damaged shard has a remedy of its own
@@ -56,16 +68,11 @@ def _differs(path: Path, digest: str | None) -> Literal["gone", "changed"] | Non
 
 def shard_digests(store: ShardStore) -> dict[str, str]:
     """sha256 of every shard file that there is, by number as in its name. Raises RunError where one cannot be read."""
-    out = {}
-    for n in range(len(store)):
-        path = store.path(n)
-        try:
-            out[path.stem] = file_sha256(path)
-        except FileNotFoundError:
-            continue
-        except OSError as e:
-            raise unreadable("a shard cannot be read", path, e) from e
-    return out
+    paths = {path.stem: path for path in map(store.path, range(len(store))) if path.exists()}
+    try:
+        return files_sha256(paths, "shards")
+    except OSError as e:
+        raise unreadable("a shard cannot be read", Path(e.filename or store.folder), e) from e
 
 
 def _sha256(path: Path) -> str:

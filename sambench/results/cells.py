@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sambench import paths, tasks
 from sambench.engine.cells import tally
 from sambench.engine.claims import holder
-from sambench.engine.record import FINISHED, RECORD, damaged, read_image_ids, read_record
+from sambench.engine.record import FINISHED, IMAGES, RECORD, damaged, read_image_ids, read_record
 from sambench.engine.shards import ImageState, ShardStore, unreadable
-from sambench.engine.vouching import misfit_error, misfits
+from sambench.engine.vouching import file_misfits, misfit_error, shard_misfits
 from sambench.errors import RunError, UsageError, near_names, system_error, unknown_name
 from sambench.schema import METRIC_COLUMNS
 
@@ -84,7 +84,14 @@ class CellView:
     @cached_property
     def image_ids(self) -> tuple[str, ...]:
         """The images of the whole subset, in keyed-hash order."""
-        return read_image_ids(self.path)
+        wrong = file_misfits(self.path, self.record)
+        if wrong:
+            raise misfit_error(self.path, wrong)
+        ids, told = read_image_ids(self.path), self.record["subset"].get("n_images")
+        if told is not None and told != len(ids):
+            found = f"{len(ids)} images, the record says {told}"
+            raise damaged("a cell's list of images is not that of its record", self.path / IMAGES, found)
+        return ids
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -94,7 +101,7 @@ class CellView:
     @cached_property
     def store(self) -> ShardStore:
         store = ShardStore(self.path, self.image_ids, int(self.record["shard_size"]), self.task.columns)
-        wrong = [m for m in misfits(self.path, self.record, store) if m.how != "gone" or m.path.parent != store.folder]
+        wrong = [m for m in shard_misfits(self.record, store) if m.how != "gone"]
         if wrong:
             raise misfit_error(self.path, wrong)
         return store
