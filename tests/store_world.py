@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from PIL import Image
 
 import sambench
 from sambench import Prediction
+from sambench.results.bundle import MANIFEST
 from sambench.results.cells import CellView, read_cell
 from sambench.results.tables import metric_rows_of
 from tests.helpers import write_nuclei
@@ -82,6 +86,21 @@ def metrics_of(out: Path) -> bytes:
 def values_of(cell: CellView) -> dict[int, float]:
     """mIoU by clicks, as tables have it."""
     return {int(r["k"]): float(r["value"]) for r in metric_rows_of(cell) if (r["metric"], r["variant"]) == ("miou", "top")}
+
+
+def rewritten(path: Path, change: Callable[[dict[str, bytes]], None], *, relist: bool = False) -> None:
+    """Change a bundle's members by name. relist: and its list with their digests, as a forger would."""
+    with zipfile.ZipFile(path) as archive:
+        files = {n: archive.read(n) for n in archive.namelist()}
+    change(files)
+    if relist:
+        listed = [
+            {"path": n, "bytes": len(c), "sha256": hashlib.sha256(c).hexdigest()} for n, c in sorted(files.items()) if n != MANIFEST
+        ]
+        files[MANIFEST] = json.dumps(json.loads(files[MANIFEST]) | {"files": listed}).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
 
 
 WATCHED = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link"}

@@ -202,8 +202,22 @@ def parse_record(raw: bytes, file: Path) -> dict[str, Any]:
             raise damaged("a cell's record lacks keys", file, f"without {', '.join(lacking)}") from e
         wrong = [f"{'.'.join(map(str, x['loc']))}: {x['msg']}" for x in errors[:3]]
         raise damaged("a cell's record is damaged", file, "; ".join(wrong)) from e
+    _check_identity(found, record, file)
     _check_settings(found.task, file)
     return record
+
+
+def _check_identity(found: CellRecord, record: Mapping[str, Any], file: Path) -> None:
+    """That the id is the identity's, and model and dataset are those that it was made of."""
+    if found.identity is None:
+        return
+    wrong = [] if provenance.digest(found.identity)[:16] == found.cell_id else ["cell_id"]
+    for part, names_alike in (("model", ("id",)), ("dataset", ())):
+        held = found.identity.get(part)
+        if not isinstance(held, dict) or any(record[part].get(k) != v for k, v in held.items() if k not in names_alike):
+            wrong.append(part)
+    if wrong:
+        raise damaged("a cell's record is damaged", file, f"{', '.join(wrong)}: not those of its identity")
 
 
 def _no_constant(text: str) -> None:
