@@ -204,7 +204,8 @@ def parse_record(raw: bytes, file: Path) -> dict[str, Any]:
         raise damaged("a cell's record is damaged", file, "; ".join(wrong)) from e
     _check_identity(found, record, file)
     _check_settings(found.task, file)
-    return record
+    checked: dict[str, Any] = record
+    return checked
 
 
 def _check_identity(found: CellRecord, record: Mapping[str, Any], file: Path) -> None:

@@ -129,6 +129,8 @@ def _files_of(cells: Sequence[CellView]) -> dict[str, tuple[Path, int, str]]:
                 found=f"{live.status}: {live.n_done + live.n_failed} of {live.n_wanted} images",
                 remedy="issue the run's command again, or name other cells",
             )
+        if not cell.vouched:  # nothing else says that its metrics are those of its rows
+            check_cell(cell.path)
         folder = cell.path.resolve()
         run = folder.parent
         held = [folder / name for name in _FILES if (folder / name).exists()]

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -222,7 +224,16 @@ def find_cells(run: str, out: Path = Path("runs")) -> list[CellView]:
 
 def find_cell_paths(run: str, out: Path = Path("runs")) -> list[Path]:
     """As `find_cells`, the directories alone: the cells may be damaged."""
-    path = Path(run).expanduser()
+    try:
+        return _found(run, Path(run).expanduser(), out)
+    except OSError as e:  # a name that no file system takes, or a folder that may not be read
+        if e.errno in (errno.EACCES, errno.EPERM):
+            raise unreadable("a folder of results cannot be read", Path(e.filename or run), e) from e
+        expected = "a run's directory, or its name under --out"
+        raise UsageError("there is no such run", expected=expected, found=f"{run[:80]!r}: {e.strerror or e}") from e
+
+
+def _found(run: str, path: Path, out: Path) -> list[Path]:
     if not path.exists() and (path.is_absolute() or run.startswith(".")):  # no name can look like that
         expected = "a run's directory, or its name under --out"
         raise UsageError("there is no such run", where=path, expected=expected, found="no such directory")
