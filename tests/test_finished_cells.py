@@ -112,7 +112,7 @@ def test_killed_while_finishing(data: Path, tmp_path: Path, scene: Callable[[Pat
     shutil.copytree(prepared.before, tmp_path / "count")
     n = steps(lambda: prepared.work(tmp_path / "count"))
     assert n > 4
-    for step in sorted({n - 9, n - 5, n - 4, n - 3, n - 2, n - 1} & set(range(n))):
+    for step in range(n - 4, n):
         assert survives(prepared, tmp_path / "out", step), step
 
 
@@ -301,7 +301,7 @@ def test_fresh_where_folders_cannot_be_exchanged(data: Path, tmp_path: Path, mon
     shutil.copytree(scene.before, tmp_path / "count")
     n = steps(lambda: scene.work(tmp_path / "count"))
     out = tmp_path / "out"
-    for step in range(n - 14, n):
+    for step in range(n - 8, n):
         shutil.copytree(scene.before, out)
         killed_at(step, lambda: scene.work(out))
         world.DRIFT[0] = 0

@@ -213,7 +213,7 @@ def _print_outcome(outcome: Outcome) -> None:
     for line in _cells_by_run(outcome):
         notes.print(line, soft_wrap=True)
     if outcome.interrupted:
-        fresh = "results from before stay; the same command starts over"
+        fresh = "results from before stay; the same command starts over, and without --fresh it goes on with what is there"
         kept = "what is computed is kept; issue the same command again to go on"
         notes.print(f"interrupted: {fresh if outcome.plan.request.fresh else kept}")
     elif outcome.records and outcome.failure is None:

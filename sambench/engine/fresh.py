@@ -34,6 +34,7 @@ def staged(group: Sequence[CellSpec]) -> Iterator[list[CellSpec]]:
     here = [replace(cell, cell_dir=_beside(cell.cell_dir, "fresh")) for cell in group]
     with ExitStack() as held:
         for cell, at in zip(group, here, strict=True):
+            recover(cell.cell_dir)
             if _status(cell) == "complete" and len(cell.wanted) < len(cell.target.subset.image_ids):
                 raise UsageError(
                     "a part would replace results of the whole",
@@ -43,7 +44,6 @@ def staged(group: Sequence[CellSpec]) -> Iterator[list[CellSpec]]:
                     remedy="choose another directory with --out",
                 )
             held.enter_context(_alone(cell))
-            recover(cell.cell_dir)
             shutil.rmtree(at.cell_dir, ignore_errors=True)
         try:
             yield here
@@ -72,7 +72,8 @@ def settle(at: CellSpec, cell: CellSpec, rec: dict[str, Any]) -> dict[str, Any]:
     """
     before = _status(cell)
     failed = rec["status"] == "incomplete"
-    if rec["status"] in ("complete", "partial") or before is None or (failed and before not in ("complete", "partial")):
+    nothing = before in (None, "damaged") or (failed and before not in ("complete", "partial"))
+    if rec["status"] in ("complete", "partial") or nothing:
         take_place(at.cell_dir, cell.cell_dir)
         return rec
     if failed:

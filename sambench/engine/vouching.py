@@ -61,15 +61,18 @@ def shard_misfits(record: Mapping[str, Any], store: ShardStore) -> list[Misfit]:
 
 
 def _differs(path: Path, digest: str | None) -> Literal["gone", "changed"] | None:
-    if not path.exists():
+    try:
+        return None if file_sha256(path) == digest else "changed"
+    except FileNotFoundError:
         return "gone"
-    return None if _sha256(path) == digest else "changed"
+    except OSError as e:
+        raise unreadable("a cell's file cannot be read", path, e) from e
 
 
 def shard_digests(store: ShardStore) -> dict[str, str]:
     """sha256 of every shard file that there is, by number as in its name. Raises RunError where one cannot be read."""
-    paths = {path.stem: path for path in map(store.path, range(len(store))) if path.exists()}
     try:
+        paths = {path.stem: path for path in map(store.path, range(len(store))) if path.exists()}
         return files_sha256(paths, "shards")
     except OSError as e:
         raise unreadable("a shard cannot be read", Path(e.filename or store.folder), e) from e

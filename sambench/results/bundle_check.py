@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -93,8 +94,9 @@ def _stored(cell: CellView) -> dict[str, list[dict[str, Any]]]:
         if not path.exists():
             continue
         try:
+            raw = io.BytesIO(path.read_bytes())
             text = name.endswith(".csv")  # as it stands: a group may be called NA
-            frame = pd.read_csv(path, dtype=str, keep_default_na=False) if text else pd.read_parquet(path)
+            frame = pd.read_csv(raw, dtype=str, keep_default_na=False) if text else pd.read_parquet(raw)
         except Exception as e:  # parsers have many of their own
             raise RunError("metrics cannot be read", where=path, found=f"{name}: {type(e).__name__}: {e}") from e
         if list(frame.columns) != list(METRIC_COLUMNS):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import errno
-import os
+import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -146,7 +146,11 @@ class CellView:
         if self.record["counts"]["n_images_done"] != self.live.n_done:  # rows were deleted, or have come since
             return None
         try:
-            frame = pd.read_parquet(path, page_checksum_verification=True)
+            raw = path.read_bytes()  # of a path, folders named a=b would become columns
+        except OSError as e:
+            raise unreadable("a cell's metrics cannot be read", path, e) from e
+        try:
+            frame = pd.read_parquet(io.BytesIO(raw), page_checksum_verification=True)
         except (OSError, ValueError) as e:
             raise damaged("a cell's metrics cannot be read", path, str(e)) from e
         if list(frame.columns) != list(METRIC_COLUMNS):
@@ -228,7 +232,7 @@ def find_cell_paths(run: str, out: Path = Path("runs")) -> list[Path]:
         return _found(run, Path(run).expanduser(), out)
     except OSError as e:  # a name that no file system takes, or a folder that may not be read
         if e.errno in (errno.EACCES, errno.EPERM):
-            raise unreadable("a folder of results cannot be read", Path(e.filename or run), e) from e
+            raise system_error(e) from e
         expected = "a run's directory, or its name under --out"
         raise UsageError("there is no such run", expected=expected, found=f"{run[:80]!r}: {e.strerror or e}") from e
 
@@ -257,19 +261,28 @@ def _found(run: str, path: Path, out: Path) -> list[Path]:
 
 def all_cell_paths(out: Path = Path("runs")) -> list[Path]:
     """The directories of all cells in a folder of runs, none without one. Raises RunError where it cannot be read."""
-    return _cell_folders(out)
-
-
-def _cell_folders(path: Path) -> list[Path]:
-    """Hidden ones are being written or replaced."""
     try:
-        if (path / RECORD).exists():
-            return [path]
-        below = [p for p in paths.listed(path) if p.is_dir() and not p.name.startswith(".")]
-        deeper = [q for p in below for q in paths.listed(p) if q.is_dir() and not q.name.startswith(".")]
-        return sorted(p for p in (*below, *deeper) if (p / RECORD).exists())
-    except OSError as e:  # a folder that cannot be read is not an empty one
+        return _cell_folders(out)
+    except OSError as e:
         raise system_error(e) from e
+
+
+def _cell_folders(path: Path, depth: int = 2) -> list[Path]:
+    """Those with a record, at most so deep below; hidden ones are being written or replaced.
+
+    Folders that may not be looked into are among them: whoever reads them says so, and none is left out in silence.
+    """
+    if (path / RECORD).exists():
+        return [path]
+    out = []
+    for below in paths.listed(path) if depth else ():
+        if below.name.startswith("."):
+            continue
+        try:
+            out += _cell_folders(below, depth - 1) if below.is_dir() else []
+        except OSError:
+            out.append(below)
+    return out
 
 
 def _choose(part: str, folder: Path, kind: str, run: str) -> Path:
