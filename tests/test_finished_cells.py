@@ -16,7 +16,7 @@ import pytest
 
 from sambench.errors import RunError, SambenchError, UsageError
 from sambench.results.bundle import export, import_bundle
-from sambench.results.cells import find_cells, read_cell
+from sambench.results.cells import find_cell_paths, find_cells, read_cell
 from sambench.results.rescore import rescore
 from tests import store_world as world
 from tests.store_world import cell_of, go, killed_at, metrics_of, picture, replace_picture, steps, values_of, view
@@ -103,7 +103,13 @@ def no_wrong_number(scene: Scene, out: Path, step: object) -> None:
         found = [values_of(c) for c in cells if not c.partial_reasons()]
     except SambenchError:
         return
+    if found and _shards(out) == _shards(scene.before):  # it died before it did anything: the results are those from before
+        return
     assert all(f in (scene.right, *scene.also) for f in found), step
+
+
+def _shards(out: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted(out.glob("*/*/shards/*.parquet"))}
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda s: s.__name__)
@@ -308,3 +314,33 @@ def test_fresh_where_folders_cannot_be_exchanged(data: Path, tmp_path: Path, mon
         assert values_of(go(out)) in (scene.right, *scene.also), step
         world.DRIFT[0] = 130
         shutil.rmtree(out)
+
+
+def test_two_commands_do_not_compute_anew_at_once(data: Path, tmp_path: Path) -> None:
+    from sambench.engine.claims import try_claim
+
+    go(tmp_path / "out")
+    cell = cell_of(tmp_path / "out")
+    claim = try_claim(tmp_path / "out" / f".{cell.parent.name}.{cell.name}.fresh")
+    assert claim is not None
+    with claim, pytest.raises(UsageError, match="another command computes that cell anew"):
+        go(tmp_path / "out", fresh=True)
+    go(tmp_path / "out", fresh=True)
+
+
+def test_a_folder_that_may_not_be_looked_into_is_named(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may read everything, so the refusal comes from a patched one."""
+    go(tmp_path / "out")
+    go(tmp_path / "out", level=120)
+    locked = sorted(p for p in (tmp_path / "out").iterdir() if p.is_dir())[0]
+    real = Path.exists
+
+    def refused(path: Path) -> bool:
+        if locked in path.parents:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "exists", refused)
+    found = find_cell_paths(str(tmp_path / "out"))
+    assert locked in found
+    assert len(found) == 2
