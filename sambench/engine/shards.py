@@ -15,6 +15,7 @@ import shlex
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -97,11 +98,9 @@ class ShardStore:
         return dict(known[1])
 
     def _states_of(self, n: int, meta: bytes) -> dict[str, ImageState]:
-        from pydantic import TypeAdapter, ValidationError
-
         try:
-            states = TypeAdapter(dict[str, ImageState]).validate_python(json.loads(meta)["images"])
-        except (ValueError, KeyError, ValidationError) as e:
+            states: dict[str, ImageState] = _state_types().validate_python(json.loads(meta)["images"])
+        except (ValueError, KeyError) as e:  # pydantic's are ValueErrors
             raise shard_file.Damaged(f"its record of images does not fit: {str(e).splitlines()[0]}") from e
         foreign = sorted(states.keys() - set(self.members(n)))
         if foreign:
@@ -193,6 +192,13 @@ class ShardStore:
             raise unreadable("a shard cannot be read", self.path(n), e) from e
         except shard_file.Damaged as e:
             raise _not_a_shard(self.path(n), e) from e
+
+
+@cache
+def _state_types() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(dict[str, ImageState])
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
