@@ -16,7 +16,7 @@ from PIL import Image
 
 import sambench
 from sambench import Prediction
-from sambench.results.bundle import MANIFEST
+from sambench.results.bundle_file import MANIFEST
 from sambench.results.cells import CellView, read_cell
 from sambench.results.tables import metric_rows_of
 from tests.helpers import write_nuclei

@@ -16,8 +16,9 @@ import pytest
 from sambench.engine.record import parse_record
 from sambench.errors import RunError, SambenchError
 from sambench.provenance import digest
-from sambench.results import bundle
-from sambench.results.bundle import MANIFEST, export, import_bundle, inspect
+from sambench.results import bundle_file
+from sambench.results.bundle import export, import_bundle, inspect
+from sambench.results.bundle_file import MANIFEST
 from tests import store_world as world
 from tests.report_cells import flat, point_cell
 from tests.store_world import go, rewritten, values_of, view
@@ -187,10 +188,10 @@ def test_a_small_file_that_unpacks_to_a_large_one(path: Path, tmp_path: Path) ->
 
 
 def test_limits_of_number_and_size(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundle, "MAX_BYTES", 1000)
+    monkeypatch.setattr(bundle_file, "MAX_BYTES", 1000)
     with pytest.raises(RunError, match="more than one can hold"):
         inspect(path)
-    many = [{"path": f"a/b{i}/cell.json", "bytes": bundle.MAX_FILE_BYTES + 1, "sha256": "0" * 64} for i in range(3)]
+    many = [{"path": f"a/b{i}/cell.json", "bytes": bundle_file.MAX_FILE_BYTES + 1, "sha256": "0" * 64} for i in range(3)]
     rewritten(path, lambda files: files.update({MANIFEST: json.dumps({"format": 1, "files": many}).encode()}))
     with pytest.raises(RunError, match="damaged or was changed"):
         inspect(path)
