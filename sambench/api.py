@@ -66,7 +66,8 @@ def run(
 
     options: of the model (with one model). settings: fields of the task's settings, as `{"clicks": (1, 3), "prompt": "random"}`.
     request: more fields of `engine.run.Request` (subset, limit, out, devices, workers, precision, root, save_masks, on_error,
-    fresh). Raises SambenchError, also where every image failed; KeyboardInterrupt where Ctrl-C stopped it (what is computed is kept).
+    fresh). Raises SambenchError, also where every image failed; KeyboardInterrupt where Ctrl-C stopped it (what is computed is
+    kept).
     """
     models = _names_of(model)
     asked = engine.Request(
