@@ -25,7 +25,7 @@ from tests.store_world import cell_of, go, killed_at, metrics_of, picture, repla
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SAMBENCH_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(world, "DRIFT", [0])
+    monkeypatch.setenv(world.DRIFT, "0")
     return world.write_world(tmp_path / "data")
 
 
@@ -71,7 +71,7 @@ def metrics_edited(data: Path, tmp: Path) -> Scene:
 
 def fresh(data: Path, tmp: Path) -> Scene:
     old = values_of(go(tmp / "before"))
-    world.DRIFT[0] = 130
+    os.environ[world.DRIFT] = "130"
     return Scene(tmp / "before", lambda out: go(out, fresh=True), values_of(go(tmp / "whole")), (old,))
 
 
@@ -249,7 +249,7 @@ def test_every_reader_checks(data: Path, tmp_path: Path) -> None:
 def test_rows_that_moved_are_noticed_and_finished_anew(data: Path, tmp_path: Path) -> None:
     """Rows of a whole shard that the record does not know: a second command died after the first had finished."""
     go(tmp_path / "out")
-    world.DRIFT[0] = 130
+    os.environ[world.DRIFT] = "130"
     right = values_of(go(tmp_path / "other"))
     for shard in (cell_of(tmp_path / "other") / "shards").iterdir():
         shutil.copy(shard, cell_of(tmp_path / "out") / "shards")
@@ -279,7 +279,7 @@ def test_another_cells_results_are_not_taken(data: Path, tmp_path: Path) -> None
 
 def test_fresh_computes_anew_what_is_finished(data: Path, tmp_path: Path) -> None:
     old = values_of(go(tmp_path / "out"))
-    world.DRIFT[0] = 130
+    os.environ[world.DRIFT] = "130"
     assert values_of(go(tmp_path / "out")) == old  # nothing that an identity knows of has changed
     found = values_of(go(tmp_path / "out", fresh=True))
     assert found != old
@@ -310,9 +310,9 @@ def test_fresh_where_folders_cannot_be_exchanged(data: Path, tmp_path: Path, mon
     for step in range(n - 8, n):
         shutil.copytree(scene.before, out)
         killed_at(step, lambda: scene.work(out))
-        world.DRIFT[0] = 0
+        os.environ[world.DRIFT] = "0"
         assert values_of(go(out)) in (scene.right, *scene.also), step
-        world.DRIFT[0] = 130
+        os.environ[world.DRIFT] = "130"
         shutil.rmtree(out)
 
 
