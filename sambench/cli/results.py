@@ -280,15 +280,15 @@ def show_run(
     cells = find_cells(run, out)
     unlike = identity.differences(cells, find_cells(other, out)) if other else None
     if form == "json":
-        typer.echo(json.dumps(unlike or [identity.described(c) for c in cells], indent=2, ensure_ascii=False))
+        echo(json.dumps(unlike or [identity.described(c) for c in cells], indent=2, ensure_ascii=False))
         return
     if unlike is not None:
         for found in unlike:
-            typer.echo("\n".join(identity.difference_lines(found)))
+            echo("\n".join(identity.difference_lines(found)))
         return
     for cell in cells:
-        typer.echo("\n".join(identity.lines(cell)))
-    typer.echo(f"not in it: {identity.NOT_IN_IT}")
+        echo("\n".join(identity.lines(cell)))
+    echo(f"not in it: {identity.NOT_IN_IT}")
 
 
 def show(found: Table, form: str) -> None:

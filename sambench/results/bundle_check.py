@@ -16,6 +16,7 @@ from sambench.results.cells import CellView, read_cell
 from sambench.results.layout import is_missing
 from sambench.results.rescore import rescore
 from sambench.schema import METRIC_COLUMNS
+from sambench.text import csv_cell
 
 MAX_SHARD_BYTES = 2 << 30  # unpacked
 MAX_SHARD_ROWS = 20_000_000
@@ -123,4 +124,4 @@ def _same(a: Any, b: Any) -> bool:
     try:
         return math.isclose(float(a), float(b), rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
     except (TypeError, ValueError):
-        return str(a) == str(b)
+        return str(b) in (str(a), csv_cell(a))

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -231,10 +230,7 @@ def find_cell_paths(run: str, out: Path = Path("runs")) -> list[Path]:
     try:
         return _found(run, Path(run).expanduser(), out)
     except OSError as e:  # a name that no file system takes, or a folder that may not be read
-        if e.errno in (errno.EACCES, errno.EPERM):
-            raise system_error(e) from e
-        expected = "a run's directory, or its name under --out"
-        raise UsageError("there is no such run", expected=expected, found=f"{run[:80]!r}: {e.strerror or e}") from e
+        raise system_error(e) from e
 
 
 def _found(run: str, path: Path, out: Path) -> list[Path]:
