@@ -65,8 +65,9 @@ def run(
     """Evaluate models by name, as `sambench run TASK` does, in worker processes.
 
     options: of the model (with one model). settings: fields of the task's settings, as `{"clicks": (1, 3), "prompt": "random"}`.
-    request: further fields of `engine.run.Request` (subset, limit, out, devices, workers, precision, root, save_masks, on_error).
-    Raises SambenchError, also where every image failed; KeyboardInterrupt where Ctrl-C stopped it (what is computed is kept).
+    request: more fields of `engine.run.Request` (subset, limit, out, devices, workers, precision, root, save_masks, on_error,
+    fresh). Raises SambenchError, also where every image failed; KeyboardInterrupt where Ctrl-C stopped it (what is computed is
+    kept).
     """
     models = _names_of(model)
     asked = engine.Request(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from sambench.errors import RunError, SambenchError, UsageError
-from sambench.results.bundle import MANIFEST, export, import_bundle, inspect
+from sambench.results.bundle import export, import_bundle, inspect
+from sambench.results.bundle_file import MANIFEST
 from sambench.results.cells import CellView, find_cells, read_cell
 from sambench.results.tables import metric_rows_of
 from tests.report_cells import flat, point_cell
+from tests.store_world import rewritten
 
 
 @pytest.fixture
@@ -47,20 +46,6 @@ def test_equal_cells_give_equal_bytes(cells: list[CellView], tmp_path: Path) -> 
     assert inspect(tmp_path / "a.zip").digest == one.digest
     with pytest.raises(UsageError, match="there is a file of that name"):
         export(cells, tmp_path / "a.zip")
-
-
-def _rewritten(path: Path, change: Callable[[dict[str, bytes]], None], *, relist: bool = False) -> None:
-    with zipfile.ZipFile(path) as archive:
-        files = {n: archive.read(n) for n in archive.namelist()}
-    change(files)
-    if relist:
-        listed = [
-            {"path": n, "bytes": len(c), "sha256": hashlib.sha256(c).hexdigest()} for n, c in sorted(files.items()) if n != MANIFEST
-        ]
-        files[MANIFEST] = json.dumps(json.loads(files[MANIFEST]) | {"files": listed}).encode()
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
 
 
 def _a_metric(files: dict[str, bytes]) -> None:
@@ -105,7 +90,7 @@ def test_a_changed_bundle_is_refused(
 ) -> None:
     path = tmp_path / "a.zip"
     export(cells, path)
-    _rewritten(path, change)
+    rewritten(path, change)
     for look in (inspect, lambda p: import_bundle(p, tmp_path / "theirs")):
         with pytest.raises(RunError, match="damaged or was changed") as e:
             look(path)
@@ -128,7 +113,7 @@ def test_a_changed_bundle_is_refused(
 def test_paths_that_lead_elsewhere_are_refused(cells: list[CellView], tmp_path: Path, name: str) -> None:
     path = tmp_path / "a.zip"
     export(cells, path)
-    _rewritten(path, lambda files: files.update({name: b"{}"}), relist=True)
+    rewritten(path, lambda files: files.update({name: b"{}"}), relist=True)
     before = _tree(tmp_path)
     with pytest.raises(RunError, match="damaged or was changed"):
         import_bundle(path, tmp_path / "deep" / "theirs")

@@ -73,6 +73,7 @@ app.command("report", short_help="The paper's tables and figures, from runs.")(r
 app.command("reproduce", short_help="The ledger of published numbers.")(ledger.reproduce)
 app.command("gallery", short_help="Worst objects, as a sheet.")(report.gallery)
 app.add_typer(bundle.app, name="results")
+show.show_app.command("run")(results.show_run)
 show.list_app.command("reports")(report.list_reports)
 
 

@@ -48,7 +48,8 @@ def status(
             live = cell.live
         except SambenchError as e:  # its neighbours are not hidden by it
             damaged.append(e)
-            table.add_row(path.resolve().parent.name, path.name, "damaged", "", "", "", "")
+            found = "unreadable" if isinstance(e.__cause__, OSError) else "damaged"
+            table.add_row(path.resolve().parent.name, path.name, found, "", "", "", "")
             continue
         images = f"{live.n_done}/{live.n_wanted}" + (f" of {live.n_images}" if live.n_wanted != live.n_images else "")
         table.add_row(
@@ -259,6 +260,35 @@ def _ratios(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError as e:
         raise UsageError("boundary ratios are not numbers", where="--ratios", expected="as in 0.005,0.01,0.02", found=text) from e
+
+
+def show_run(
+    run: Run,
+    other: Annotated[str, typer.Argument(metavar="[OTHER]", help="Another run: where the two differ.")] = "",
+    form: Annotated[str, typer.Option("--format", "-f", help="text or json.")] = "text",
+    out: Out = Path("runs"),
+) -> None:
+    """What the identity of a run's cells is made of: all that can change a number. With another run, where they differ."""
+    import json
+
+    from sambench.errors import unknown_name
+    from sambench.results import identity
+    from sambench.results.cells import find_cells
+
+    if form not in ("text", "json"):
+        raise unknown_name("format", form, ["text", "json"], where="--format")
+    cells = find_cells(run, out)
+    unlike = identity.differences(cells, find_cells(other, out)) if other else None
+    if form == "json":
+        echo(json.dumps(unlike or [identity.described(c) for c in cells], indent=2, ensure_ascii=False))
+        return
+    if unlike is not None:
+        for found in unlike:
+            echo("\n".join(identity.difference_lines(found)))
+        return
+    for cell in cells:
+        echo("\n".join(identity.lines(cell)))
+    echo(f"not in it: {identity.NOT_IN_IT}")
 
 
 def show(found: Table, form: str) -> None:

@@ -79,6 +79,7 @@ Precision = Annotated[str, _option("--precision", metavar="NAME", help="fp32 (re
 Root = Annotated[str | None, _option("--root", metavar="DIR", help="The dataset's folder, for one dataset.")]
 SaveMasks = Annotated[str, _option("--save-masks", metavar="NAME", help="scored: keep every scored mask as RLE; none.")]
 OnError = Annotated[str, _option("--on-error", metavar="NAME", help="record: note a failing image and go on; stop.")]
+Fresh = Annotated[bool, _option("--fresh", help="Compute anew; results from before are replaced once the new ones are whole.")]
 DryRun = Annotated[bool, _option("--dry-run", help="Print what would run, and where; compute nothing.")]
 Quiet = Annotated[bool, _option("--quiet", "-q", help="No progress; results only.")]
 Config = Annotated[
@@ -112,6 +113,7 @@ def request_of(task: str, flags: Mapping[str, Any], settings: Mapping[str, Any])
         root=flags["root"],
         save_masks=flags["save_masks"],
         on_error=flags["on_error"],
+        fresh=flags["fresh"],
     )
 
 
@@ -179,6 +181,8 @@ def _print_plan(planned: Plan) -> None:
         subset = cell.target.subset
         counts = {r.image_id: r.n_masks for r in cell.target.dataset.index()}
         state = "done: would be reused" if finished_record(cell) else ("begun" if cell.cell_dir.exists() else "new")
+        if planned.request.fresh and state != "new":
+            state = "would be replaced"
         masks = sum(counts[i] for i in cell.wanted)
         images = str(len(cell.wanted))
         where = (cell.model.spec.device, cell.target.card.id, subset.name)
@@ -213,7 +217,9 @@ def _print_outcome(outcome: Outcome) -> None:
     for line in _cells_by_run(outcome):
         notes.print(line, soft_wrap=True)
     if outcome.interrupted:
-        notes.print("interrupted: what is computed is kept; issue the same command again to go on")
+        fresh = "results from before stay; the same command starts over, and without --fresh it goes on with what is there"
+        kept = "what is computed is kept; issue the same command again to go on"
+        notes.print(f"interrupted: {fresh if outcome.plan.request.fresh else kept}")
     elif outcome.records and outcome.failure is None:
         first = next(iter(outcome.records)).parent
         notes.print(f"next: sambench table {quoted(first)}", soft_wrap=True)

@@ -9,7 +9,7 @@ import typer
 from sambench.cli.console import echo
 
 list_app = typer.Typer(help="What there is: datasets, models, tasks.", no_args_is_help=True, rich_markup_mode=None)
-show_app = typer.Typer(help="Everything known of one dataset or model.", no_args_is_help=True, rich_markup_mode=None)
+show_app = typer.Typer(help="Everything known of one dataset, model or run.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def _table(title: str, columns: list[str], rows: list[list[str]], right: tuple[str, ...] = ()) -> None:

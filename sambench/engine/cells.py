@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import uuid
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -15,8 +13,21 @@ from typing import TYPE_CHECKING, Any
 from sambench import content, provenance, tasks
 from sambench.engine.claims import holder
 from sambench.engine.plan import SHARD_SIZE, CellSpec
+from sambench.engine.record import (
+    FINISHED,
+    IMAGES,
+    METRIC_FILES,
+    RECORD,
+    SCHEMA_VERSION,
+    read_record,
+    write_bytes,
+    write_json,
+    write_record,
+    write_text,
+)
 from sambench.engine.shards import ImageState, ShardStore, storage_error
-from sambench.errors import SambenchError
+from sambench.engine.vouching import misfits, shard_digests, vouch
+from sambench.errors import DataError, RunError, SambenchError, UsageError
 from sambench.left_out import Tally
 from sambench.schema import METRIC_COLUMNS
 from sambench.tasks.summary import Bootstrap
@@ -25,26 +36,7 @@ from sambench.text import csv_frame
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 1
 MAX_LISTED_FAILURES = 200
-METRIC_FILES = ("metrics.csv", "metrics.parquet")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write aside and rename: a reader sees the old file or the new one. Raises RunError if that is impossible."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, path)
-    except OSError as e:
-        aside.unlink(missing_ok=True)
-        raise storage_error(e, path) from e
-
-
-def write_json(path: Path, value: Any) -> None:
-    """As `write_text`, indented."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def store_of(cell: CellSpec) -> ShardStore:
@@ -59,7 +51,15 @@ def open_cell(cell: CellSpec) -> ShardStore:
         store.folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise storage_error(e, store.folder) from e
-    write_text(cell.cell_dir / "images.txt", "".join(f"{i}\n" for i in cell.target.subset.image_ids))
+    broken = next((i for i in cell.target.subset.image_ids if "\n" in i or not i), None)
+    if broken is not None:
+        raise DataError(
+            f"an image of {cell.target.card.id} has an id that no list can hold",
+            expected="an id without line breaks",
+            found=repr(broken),
+            remedy="rename that image",
+        )
+    write_text(cell.cell_dir / IMAGES, "".join(f"{i}\n" for i in cell.target.subset.image_ids))
     write_json(
         cell.run_dir / "model.json",
         {
@@ -132,6 +132,8 @@ def record(
         },
         "started": started,
         "finished": now(),
+        "identity": cell.identity,
+        "results": None,
     }
 
 
@@ -198,22 +200,20 @@ def write_metrics(cell_dir: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
     frame = pd.DataFrame(list(rows), columns=list(METRIC_COLUMNS))
     write_text(cell_dir / "metrics.csv", csv_frame(frame))
-    aside = cell_dir / f".metrics.{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    try:
-        frame.to_parquet(aside, index=False)
-        os.replace(aside, cell_dir / "metrics.parquet")
-    except OSError as e:
-        aside.unlink(missing_ok=True)
-        raise storage_error(e, cell_dir / "metrics.parquet") from e
+    sink = io.BytesIO()
+    frame.to_parquet(sink, index=False, write_page_checksum=True)
+    write_bytes(cell_dir / "metrics.parquet", sink.getvalue())
 
 
 def finish(cell: CellSpec, *, started: str, save_masks: str, wall_s: float, interrupted: bool) -> dict[str, Any]:
-    """Write cell.json, and the metrics if every wanted image was tried; returns the record.
+    """Write the metrics if every wanted image was tried, then cell.json, which vouches for all of it; returns the record.
 
-    A cell that holds more than this command asked for is finished as what it is: complete cells stay complete under `--limit`.
+    Killed in between it leaves a record that says `running`, or that does not fit the files beside it; the next command sees
+    either and finishes anew. A cell that holds more than this command asked for is finished as what it is: complete cells stay
+    complete under `--limit`.
     """
     store = store_of(cell)
-    states = store.all_states()
+    shards, states = shard_digests(store), store.all_states()
     everything = cell.target.subset.image_ids
     # A failure anywhere leaves a set without scores where only whole ones are scored; the part asked for may have some.
     held = {i for i, s in states.items() if s.status == "ok" or not cell.task.whole_sets_only}
@@ -233,17 +233,23 @@ def finish(cell: CellSpec, *, started: str, save_masks: str, wall_s: float, inte
         table = store.table(wanted, scalar_columns(cell.task), reduced_rows(cell.task))
         frame = table.to_pandas(maps_as_pydicts="lossy")
         write_metrics(cell.cell_dir, metric_rows(cell.task, frame, cell_columns(rec)))
+        rec["results"] = vouch(cell.cell_dir, store)
+        if rec["results"]["shards"] != shards:  # another command writes rows at this moment: it will finish
+            rec |= {"status": "running", "results": None}
     else:  # metrics of an earlier, smaller run would look like this one's
-        for name in METRIC_FILES:
-            (cell.cell_dir / name).unlink(missing_ok=True)
-    write_json(cell.cell_dir / "cell.json", rec)
-    return rec
+        _remove_metrics(cell.cell_dir)
+    return write_record(cell.cell_dir, rec)
+
+
+def _remove_metrics(cell_dir: Path) -> None:
+    for name in METRIC_FILES:
+        (cell_dir / name).unlink(missing_ok=True)
 
 
 def finish_after_error(cell: CellSpec, *, started: str, save_masks: str, wall_s: float) -> None:
     """As `finish`, as far as that goes: the error that ended the run is to be told. Of a cell without images nothing stays."""
     with suppress(SambenchError, OSError):
-        if not _discard(cell) and (cell.cell_dir / "cell.json").exists() and finished_record(cell) is None:
+        if not _discard(cell) and (cell.cell_dir / RECORD).exists() and finished_record(cell) is None:
             finish(cell, started=started, save_masks=save_masks, wall_s=wall_s, interrupted=True)
 
 
@@ -260,7 +266,7 @@ def _discard(cell: CellSpec) -> bool:
     except OSError:  # there is something in it
         return False
     with suppress(OSError):
-        for name in ("images.txt", "cell.json", *METRIC_FILES):
+        for name in (IMAGES, RECORD, *METRIC_FILES):
             (cell.cell_dir / name).unlink(missing_ok=True)
         remove_empty(cell.cell_dir, cell.run_dir / "logs")
         if [p.name for p in cell.run_dir.iterdir()] == ["model.json"]:
@@ -276,34 +282,39 @@ def remove_empty(*folders: Path) -> None:
             folder.rmdir()
 
 
-def begin(cell: CellSpec, *, started: str, save_masks: str) -> ShardStore:
-    """Open the cell and, where it is new, write its record with status `running`: a killed run leaves that."""
-    store = open_cell(cell)
-    if not (cell.cell_dir / "cell.json").exists():
-        write_json(cell.cell_dir / "cell.json", record(cell, {}, "running", started=started, save_masks=save_masks, wall_s=0.0))
-    return store
+def begin(cell: CellSpec) -> ShardStore:
+    """Open the cell. Raises RunError where its folder holds the results of another one."""
+    with suppress(RunError):
+        held = read_record(cell.cell_dir)["cell_id"]
+        if held != cell.cell_id:
+            raise UsageError(
+                "there are results of another cell in that folder",
+                where=cell.cell_dir,
+                expected=f"cell {cell.cell_id}, or nothing",
+                found=f"cell {held}",
+                remedy="move that folder away, or choose another directory with --out",
+            )
+    return open_cell(cell)
+
+
+def mark_running(cell: CellSpec, store: ShardStore, *, started: str, save_masks: str) -> None:
+    """Before the first new row: the record says `running` and vouches for nothing, whatever it said; a killed run leaves that."""
+    states = store.all_states()
+    here = {i: states[i] for i in cell.wanted if i in states}
+    rec = record(cell, here, "running", started=started, save_masks=save_masks, wall_s=0.0)
+    write_record(cell.cell_dir, rec)
+    _remove_metrics(cell.cell_dir)
 
 
 def finished_record(cell: CellSpec) -> dict[str, Any] | None:
-    """The stored record if it describes just what this command asks for (or a complete cell), else None."""
+    """The stored record if it describes just what this command asks for (or a complete cell) and fits its files, else None."""
     try:
-        rec: dict[str, Any] = json.loads((cell.cell_dir / "cell.json").read_text(encoding="utf-8"))
-        if not isinstance(rec, dict) or not _is_parquet(cell.cell_dir / "metrics.parquet"):
-            return None
-    except (OSError, ValueError):
+        rec = read_record(cell.cell_dir)
+    except SambenchError:
         return None
     total = len(cell.target.subset.image_ids)
     same = (rec.get("limit") or total) == len(cell.wanted)
-    whole = rec.get("status") == "complete" or (rec.get("status") in ("partial", "incomplete") and same)
-    return rec if whole and all((cell.cell_dir / name).exists() for name in METRIC_FILES) else None
-
-
-def _is_parquet(path: Path) -> bool:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        pq.read_metadata(path)
-    except (pa.ArrowException, OSError):
-        return False
-    return True
+    whole = rec["status"] == "complete" or (rec["status"] in FINISHED and same)
+    if rec["cell_id"] != cell.cell_id or not whole or rec.get("results") is None:
+        return None
+    return None if misfits(cell.cell_dir, rec, store_of(cell)) else rec

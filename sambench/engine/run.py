@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sambench import cards, tasks
 from sambench.content import telling
-from sambench.engine import cells, local
+from sambench.engine import cells, fresh, local
 from sambench.engine.models import ModelSpec, ResolvedModel, gives_of, notes_on, resolve
 from sambench.engine.plan import (
     CellSpec,
@@ -40,7 +40,7 @@ DEFAULT_DATASET = "demo"
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks for. models: (name, options) pairs. None for workers or devices: chosen here."""
+    """What a user asks for. models: (name, options) pairs. None for workers: chosen here. fresh: compute anew (`engine.fresh`)."""
 
     task: str
     datasets: tuple[str, ...] = (DEFAULT_DATASET,)
@@ -55,6 +55,7 @@ class Request:
     root: str | None = None
     save_masks: Literal["scored", "none"] = "scored"
     on_error: Literal["record", "stop"] = "record"
+    fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,29 @@ def _complete(
     compute: Callable[[Sequence[CellSpec], str], None],
     interrupted: Callable[[], bool],
 ) -> None:
-    """Compute the cells of `group` that lack images, then finish all; also after an error, as far as they go."""
+    """Compute the cells of `group` that lack images, then finish all."""
+    refused: list[RunError] = []
+    with fresh.staged(group) if request.fresh else nullcontext(group) as here:
+        found = _finished(here, request, on_event, compute, interrupted)
+        for cell, at, rec in zip(group, here, found, strict=True):
+            try:
+                records[cell.cell_dir] = fresh.settle(at, cell, rec) if request.fresh else rec
+            except RunError as e:  # the others take their places
+                refused.append(e)
+                continue
+            on_event({"event": "finished", "cell_id": cell.cell_id, "record": records[cell.cell_dir]})
+    if refused:
+        raise refused[0]
+
+
+def _finished(
+    group: Sequence[CellSpec],
+    request: Request,
+    on_event: OnEvent,
+    compute: Callable[[Sequence[CellSpec], str], None],
+    interrupted: Callable[[], bool],
+) -> list[dict[str, Any]]:
+    """The records of the cells, computed and finished; after an error too they are finished, as far as they go."""
     started, clock, invocation = cells.now(), time.monotonic(), uuid.uuid4().hex
     try:
         todo = [c for c in group if _begin(c, request, started, invocation, on_event)]
@@ -205,23 +228,27 @@ def _complete(
         if isinstance(e, OSError):  # a folder of results that cannot be read or entered
             raise storage_error(e, Path(e.filename or group[0].run_dir)) from e
         raise
+    found = []
     for cell in group:
         rec = None if cell in todo else cells.finished_record(cell)
         if rec is None:
             rec = cells.finish(
                 cell, started=started, save_masks=request.save_masks, wall_s=time.monotonic() - clock, interrupted=interrupted()
             )
-        records[cell.cell_dir] = rec
-        on_event({"event": "finished", "cell_id": cell.cell_id, "record": rec})
+        found.append(rec)
+    return found
 
 
 def _begin(cell: CellSpec, request: Request, started: str, invocation: str, on_event: OnEvent) -> bool:
     """Open the cell; True if some of its wanted images are missing."""
-    store = cells.begin(cell, started=started, save_masks=request.save_masks)
+    fresh.recover(cell.cell_dir)
+    store = cells.begin(cell)
     index = {r.image_id: r for r in cell.target.dataset.index()}
     files = {i: r.file for i, r in index.items()}
     n_shards = -(-len(cell.wanted) // store.size)
     missing = sum(len(cells.missing_images(store, n, cell.limit, files, invocation)) for n in range(n_shards))
+    if missing:
+        cells.mark_running(cell, store, started=started, save_masks=request.save_masks)
     on_event(
         {
             "event": "begin",

@@ -8,19 +8,20 @@ completed rather than computed again. That one mechanism serves resuming, retryi
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shlex
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from sambench.engine import shard_file
 from sambench.errors import RunError
 from sambench.schema import arrow_schema
-
-META_KEY = b"sambench"
-META_VERSION = 2  # 1 had the picture's size instead of its hash
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class ShardStore:
         self.image_ids = tuple(image_ids)
         self.size = size
         self.columns = dict(columns)
+        self._checked: dict[int, tuple[tuple[int, ...], dict[str, ImageState]]] = {}  # by shard: the file's stamp, its records
 
     def __len__(self) -> int:
         return -(-len(self.image_ids) // self.size)
@@ -79,24 +81,38 @@ class ShardStore:
         return self.folder / f"{n:06d}.claim"
 
     def states(self, n: int) -> dict[str, ImageState]:
-        """Records of shard n by image id; empty where there is no file. Raises RunError on a file that is not a shard."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
+        """Records of shard n by image id; empty where there is no file. Raises RunError on a file that is not a whole shard."""
         path = self.path(n)
         try:
-            raw = pq.read_metadata(path).metadata or {}
+            at = _stamp(path)
+            known = self._checked.get(n)
+            if known is None or known[0] != at:
+                known = (at, self._states_of(n, shard_file.check(path.read_bytes())))
+                self._checked[n] = known
         except FileNotFoundError:
             return {}
-        except (pa.ArrowException, OSError) as e:
+        except OSError as e:
+            raise unreadable("a shard cannot be read", path, e) from e
+        except shard_file.Damaged as e:
             raise _not_a_shard(path, e) from e
-        if META_KEY not in raw:
-            raise _not_a_shard(path, "no sambench record in it")
-        meta = json.loads(raw[META_KEY])
-        if meta.get("version") not in (1, META_VERSION):
-            raise _not_a_shard(path, f"version {meta.get('version')}, this is version {META_VERSION}")
-        known = ImageState.__dataclass_fields__
-        return {i: ImageState(**{k: v for k, v in state.items() if k in known}) for i, state in meta["images"].items()}
+        return dict(known[1])
+
+    def _states_of(self, n: int, meta: bytes) -> dict[str, ImageState]:
+        try:
+            states: dict[str, ImageState] = _state_types().validate_python(json.loads(meta)["images"])
+        except (ValueError, KeyError) as e:  # pydantic's are ValueErrors
+            raise shard_file.Damaged(f"its record of images does not fit: {str(e).splitlines()[0]}") from e
+        foreign = sorted(states.keys() - set(self.members(n)))
+        if foreign:
+            raise RunError(
+                "a shard holds images that the cell's list does not have there",
+                where=self.path(n),
+                expected=f"images of {self.folder.parent / 'images.txt'}",
+                found=", ".join(map(repr, foreign[:4])),
+                remedy="issue the run's command again, which writes that list anew; if it says the same, delete the shard: only "
+                "its images are computed anew",
+            )
+        return states
 
     def all_states(self) -> dict[str, ImageState]:
         """Records of every stored image, in shard order."""
@@ -109,16 +125,15 @@ class ShardStore:
         """Rows and records of shard n, empty where there is no file."""
         states = self.states(n)
         shard = Shard(states, {i: [] for i in states})
-        for row in self._table(n).to_pylist() if states else ():
+        for row in self._table(n, list(self.columns)).to_pylist() if states else ():
+            if row.get("image_id") not in shard.rows:
+                raise _not_a_shard(self.path(n), f"a row of image {row.get('image_id')!r}, of which it has no record")
             shard.rows[row["image_id"]].append(row)
         return shard
 
     def write(self, n: int, shard: Shard) -> None:
         """Write shard n aside and rename it into place. Images that are absent from `shard` are kept, and those
         that are stored as `ok` and failed now, unless that was on another picture."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         stored = self.read(n)
         for image_id, state in stored.images.items():
             new = shard.images.get(image_id)
@@ -128,12 +143,12 @@ class ShardStore:
                 shard.rows[image_id] = stored.rows[image_id]
         order = [i for i in self.members(n) if i in shard.images]
         rows = [{**row, "shard": n} for i in order for row in shard.rows[i]]
-        meta = {"version": META_VERSION, "images": {i: asdict(shard.images[i]) for i in order}}
-        schema = arrow_schema(self.columns).with_metadata({META_KEY: json.dumps(meta).encode()})
+        raw = shard_file.encode(rows, arrow_schema(self.columns), {"images": {i: asdict(shard.images[i]) for i in order}})
         aside = self.path(n).with_suffix(f".{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
         try:
-            pq.write_table(pa.Table.from_pylist(rows, schema=schema), aside, compression="zstd")
-            with aside.open("rb") as f:
+            with aside.open("wb") as f:
+                f.write(raw)
+                f.flush()
                 os.fsync(f.fileno())
             os.replace(aside, self.path(n))
         except OSError as e:
@@ -158,7 +173,7 @@ class ShardStore:
         names = list(columns or self.columns)
         parts = []
         for n in range(len(self)):
-            if not self.path(n).exists() or (chosen is not None and chosen.isdisjoint(self.members(n))):
+            if (chosen is not None and chosen.isdisjoint(self.members(n))) or not self.states(n):
                 continue
             needed = [*names, *(["image_id"] if wanted is not None else []), *([where[0]] if where else [])]
             part = self._table(n, list(dict.fromkeys(needed)))
@@ -170,22 +185,41 @@ class ShardStore:
         schema = arrow_schema({k: self.columns[k] for k in names})
         return pa.concat_tables(parts) if parts else schema.empty_table()
 
-    def _table(self, n: int, columns: Sequence[str] | None = None) -> Any:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
+    def _table(self, n: int, columns: list[str]) -> Any:
         try:
-            return (
-                pq.ParquetFile(self.path(n)).read(columns=None if columns is None else list(columns)).replace_schema_metadata(None)
-            )
-        except (pa.ArrowException, OSError) as e:
+            return shard_file.read(self.path(n), columns, arrow_schema(self.columns))
+        except OSError as e:
+            raise unreadable("a shard cannot be read", self.path(n), e) from e
+        except shard_file.Damaged as e:
             raise _not_a_shard(self.path(n), e) from e
+
+
+@cache
+def _state_types() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(dict[str, ImageState])
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What changes when a file does."""
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
+
+
+def unreadable(message: str, path: Path, e: OSError) -> RunError:
+    """The error for a file of results that is there and cannot be read: it may be whole, so nobody is told to delete it."""
+    remedies = {
+        errno.EACCES: f"allow it: chmod u+r {shlex.quote(str(path))} (and x on the folders above it); nothing of it is lost",
+        errno.EISDIR: "that is a folder: move it away, and issue the run's command again",
+        errno.ENOENT: "issue the run's command again: what is stored is kept, and the file is written anew",
+    }
+    remedy = remedies.get(e.errno or 0, "mend that, and issue the command again; nothing was changed")
+    return RunError(message, where=path, found=(e.strerror or repr(e)).lower(), remedy=remedy)
 
 
 def storage_error(e: OSError, path: Path) -> RunError:
     """The error for a run directory that cannot be written."""
-    import errno
-
     remedies = {
         errno.ENOSPC: "free some space and issue the same command again: finished shards are kept",
         errno.EDQUOT: "free some of your quota and issue the same command again: finished shards are kept",

@@ -18,6 +18,7 @@ from sambench.engine import cells, failures, partial
 from sambench.engine.claims import Watch, try_claim
 from sambench.engine.models import ModelSpec
 from sambench.engine.plan import SHARD_SIZE
+from sambench.engine.record import read_image_ids
 from sambench.engine.shards import ImageState, Shard, ShardStore, storage_error
 from sambench.errors import DataError, DataMissingError, ModelError, RunError, SambenchError
 from sambench.notes import noting
@@ -273,8 +274,7 @@ def _work_of(job: Job, cell: CellJob, segmenter: Any, emit: Emit, check_stop: Ca
     card = cards.dataset_card(cell.dataset)
     dataset = open_dataset(card, variant=cell.variant, root=Path(cell.root).expanduser() if cell.root else None)
     folder = Path(cell.cell_dir)
-    image_ids = (folder / "images.txt").read_text(encoding="utf-8").splitlines()
-    store = ShardStore(folder, image_ids, SHARD_SIZE, task.columns)
+    store = ShardStore(folder, read_image_ids(folder), SHARD_SIZE, task.columns)
     files = {r.image_id: r.file for r in dataset.index()}
     return _Work(job, cell, task, dataset, store, files, segmenter, emit, check_stop, watch)
 

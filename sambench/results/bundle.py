@@ -2,38 +2,45 @@
 
 A bundle is a zip file. Its first member is `bundle.json`: the format's version, and path, size and sha256 of every other member, as
 `<run>/<file>` and `<run>/<cell>/<file>`. Equal cells give equal bytes. The bundle's own digest, the sha256 of `bundle.json`, names
-its content: whoever publishes a bundle says it, and `import` compares.
+its content: whoever publishes a bundle says it, and `import` compares. Digests alone say nothing of a bundle that was made anew to
+mislead: its metrics are computed again from its rows (`results.bundle_check`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import re
 import shutil
+import tempfile
 import uuid
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sambench import __version__
-from sambench.engine.shards import storage_error
+from sambench.engine.record import write_bytes
+from sambench.engine.shards import storage_error, unreadable
 from sambench.errors import RunError, SambenchError, UsageError
 from sambench.provenance import canonical_json
-from sambench.results.cells import CellView, read_cell
+from sambench.results.bundle_check import check_cell
+from sambench.results.bundle_file import (
+    CHUNK,
+    FILES,
+    FORMAT,
+    MANIFEST,
+    PATH,
+    RUN_FILE,
+    Entry,
+    copy_member,
+    damaged_bundle,
+    opened,
+    read_manifest,
+)
+from sambench.results.cells import CellView
 
-FORMAT = 1
-MANIFEST = "bundle.json"
-_FILES = ("cell.json", "images.txt", "metrics.csv", "metrics.parquet")
-_RUN_FILE = "model.json"
-_NAME = r"[A-Za-z0-9][A-Za-z0-9._+=,:@-]{0,200}"
-_PATH = re.compile(rf"^({_NAME})/(?:{_RUN_FILE}|({_NAME})/(?:{'|'.join(map(re.escape, _FILES))}|shards/\d{{6}}\.parquet))$")
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # zip's earliest date: equal cells give equal bytes
-_CHUNK = 1 << 20
-_MANIFEST_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -65,16 +72,20 @@ def export(cells: Sequence[CellView], path: Path) -> Bundle:
     if path.exists():
         raise UsageError("there is a file of that name", where=path, remedy="choose another name, or remove it")
     files = _files_of(cells)
-    entries = [{"path": name, "bytes": len(content), "sha256": _sha256(content)} for name, content in sorted(files.items())]
-    manifest = (canonical_json({"format": FORMAT, "sambench": __version__, "files": entries}) + "\n").encode()
+    entries = [Entry(path=name, bytes=size, sha256=digest) for name, (_, size, digest) in sorted(files.items())]
+    listed = [e.model_dump() for e in entries]
+    manifest = (canonical_json({"format": FORMAT, "sambench": __version__, "files": listed}) + "\n").encode()
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(aside, "w") as archive:
             _add(archive, MANIFEST, manifest, zipfile.ZIP_DEFLATED)
-            for name in sorted(files):
-                packed = zipfile.ZIP_STORED if name.endswith(".parquet") else zipfile.ZIP_DEFLATED
-                _add(archive, name, files[name], packed)
+            for entry in entries:
+                packed = zipfile.ZIP_STORED if entry.path.endswith(".parquet") else zipfile.ZIP_DEFLATED
+                content = _read(files[entry.path][0])
+                if _sha256(content) != entry.sha256:
+                    raise RunError("a cell changed while it was exported", where=files[entry.path][0], remedy="export it again")
+                _add(archive, entry.path, content, packed)
         os.replace(aside, path)
     except OSError as e:
         raise storage_error(e, path) from e
@@ -83,10 +94,11 @@ def export(cells: Sequence[CellView], path: Path) -> Bundle:
     return _described(path, manifest, entries)
 
 
-def _files_of(cells: Sequence[CellView]) -> dict[str, bytes]:
+def _files_of(cells: Sequence[CellView]) -> dict[str, tuple[Path, int, str]]:
+    """The files by their paths in the bundle, each with size and sha256."""
     if not cells:
         raise UsageError("there are no cells to export")
-    files: dict[str, bytes] = {}
+    files: dict[str, tuple[Path, int, str]] = {}
     for cell in cells:
         live = cell.live
         if live.status in ("running", "interrupted"):
@@ -97,21 +109,24 @@ def _files_of(cells: Sequence[CellView]) -> dict[str, bytes]:
                 found=f"{live.status}: {live.n_done + live.n_failed} of {live.n_wanted} images",
                 remedy="issue the run's command again, or name other cells",
             )
+        if not cell.vouched:  # nothing else says that its metrics are those of its rows
+            check_cell(cell.path)
         folder = cell.path.resolve()
         run = folder.parent
-        held = [folder / name for name in _FILES if (folder / name).exists()]
+        held = [folder / name for name in FILES if (folder / name).exists()]
         held += [cell.store.path(n) for n in range(len(cell.store)) if cell.store.path(n).exists()]
         named = {
             f"{run.name}/{folder.name}/{f.relative_to(cell.path if not f.is_relative_to(folder) else folder).as_posix()}": f
             for f in held
         }
-        if (run / _RUN_FILE).exists():
-            named[f"{run.name}/{_RUN_FILE}"] = run / _RUN_FILE
+        if (run / RUN_FILE).exists():
+            named[f"{run.name}/{RUN_FILE}"] = run / RUN_FILE
         for name, file in named.items():
-            if not _PATH.match(name):
+            if not PATH.fullmatch(name):
                 raise UsageError("a cell's directory has a name that cannot travel", where=folder, found=name, remedy="rename it")
             content = _read(file)
-            if files.setdefault(name, content) != content:
+            told = (file, len(content), _sha256(content))
+            if files.setdefault(name, told)[2] != told[2]:
                 raise UsageError("two runs of one name differ", found=name, remedy="export them into two files")
     return files
 
@@ -120,7 +135,7 @@ def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as e:
-        raise RunError("a cell's file cannot be read", where=file, found=e.strerror or repr(e)) from e
+        raise unreadable("a cell's file cannot be read", file, e) from e
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes, packed: int) -> None:
@@ -130,10 +145,9 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes, packed: int) -> No
     archive.writestr(info, content)
 
 
-def _described(path: Path, manifest: bytes, entries: Iterable[dict[str, Any]]) -> Bundle:
-    held = list(entries)
-    cells = dict.fromkeys("/".join(e["path"].split("/")[:2]) for e in held if e["path"].count("/") > 1)
-    return Bundle(path, _sha256(manifest), tuple(cells), len(held), sum(int(e["bytes"]) for e in held))
+def _described(path: Path, manifest: bytes, entries: Sequence[Entry]) -> Bundle:
+    cells = dict.fromkeys("/".join(e.path.split("/")[:2]) for e in entries if e.path.count("/") > 1)
+    return Bundle(path, _sha256(manifest), tuple(cells), len(entries), sum(e.bytes for e in entries))
 
 
 def _sha256(content: bytes) -> str:
@@ -141,22 +155,27 @@ def _sha256(content: bytes) -> str:
 
 
 def inspect(path: Path) -> Bundle:
-    """Read and check the whole bundle, and write nothing. Raises RunError where it is no bundle, damaged, or unsafe."""
-    with _opened(path) as archive:
-        manifest, entries = _manifest(archive, path)
-        for entry in entries:
-            _content(archive, entry, path)
-    return _described(path, manifest, entries)
+    """Read and check the whole bundle, and keep nothing. Raises RunError where it is no bundle, damaged, unsafe, or says other
+    metrics than its rows do."""
+    with opened(path) as archive:
+        manifest, entries = read_manifest(archive, path)
+        found = _described(path, manifest, entries)
+        for cell in found.cells:
+            with tempfile.TemporaryDirectory(prefix="sambench-") as folder:
+                _unpack(archive, entries, [cell], Path(folder), path)
+        _run_files(archive, entries, path)
+    return found
 
 
 def import_bundle(path: Path, out: Path, *, digest: str | None = None) -> Imported:
     """Put the bundle's cells under `out`, each whole or not at all. digest: what the bundle's must be.
 
-    Everything is checked before anything is written. Cells that are there already, byte for byte, stay as they are. Raises RunError
-    for a bundle that is damaged, unsafe, or another one than `digest` says; UsageError where a cell or a run that is there differs.
+    Everything is unpacked aside and checked before any of it takes its place; nothing stays of a bundle that is refused. Cells that
+    are there already, byte for byte, stay as they are. Raises RunError for a bundle that is damaged, unsafe, another one than
+    `digest` says, or says other metrics than its rows do; UsageError where a cell or a run that is there differs.
     """
-    with _opened(path) as archive:
-        manifest, entries = _manifest(archive, path)
+    with opened(path) as archive:
+        manifest, entries = read_manifest(archive, path)
         found = _described(path, manifest, entries)
         if digest is not None and not found.digest.startswith(digest.lower()):
             raise RunError(
@@ -166,97 +185,76 @@ def import_bundle(path: Path, out: Path, *, digest: str | None = None) -> Import
                 found=f"digest {found.digest}",
                 remedy="get the file again from where the digest was published",
             )
-        files = {entry["path"]: _content(archive, entry, path) for entry in entries}
-    known = [cell for cell in found.cells if _same_as_there(cell, files, out)]
-    for name, content in files.items():
-        if name.endswith(f"/{_RUN_FILE}") and name.count("/") == 1:
-            _refuse_other(out / name, content)
-    new = [_put(cell, files, out) for cell in found.cells if cell not in known]
+        runs = _run_files(archive, entries, path)
+        with _aside(out) as folder:
+            _unpack(archive, entries, found.cells, folder, path)
+            known = [cell for cell in found.cells if _same_as_there(cell, folder, entries, out)]
+            for name, content in runs.items():
+                _refuse_other(out / name, content)
+            new = [_put(cell, folder, runs, out) for cell in found.cells if cell not in known]
     return Imported(found, tuple(new), tuple(out / cell for cell in known))
 
 
-def _opened(path: Path) -> zipfile.ZipFile:
+@contextmanager
+def _aside(out: Path) -> Iterator[Path]:
+    """A hidden folder under `out`, which goes in the end, and with it the folders that were made for it and are empty."""
+    made = [p for p in (out, *out.parents) if not p.exists()]
+    folder = out / f".import-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     try:
-        return zipfile.ZipFile(path)
+        folder.mkdir(parents=True)
+        yield folder
     except OSError as e:
-        raise RunError("a bundle cannot be read", where=path, found=e.strerror or repr(e)) from e
-    except zipfile.BadZipFile as e:
-        raise _damaged(path, "the file is cut off, or no bundle at all") from e
+        raise storage_error(e, out) from e
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        for p in made:
+            with suppress(OSError):
+                p.rmdir()
 
 
-def _manifest(archive: zipfile.ZipFile, path: Path) -> tuple[bytes, list[dict[str, Any]]]:
-    names = archive.namelist()
-    if MANIFEST not in names:
-        raise _damaged(path, f"it has no {MANIFEST}")
-    raw = _member(archive, MANIFEST, _MANIFEST_BYTES, path)
-    try:
-        content = json.loads(raw)
-        entries: list[dict[str, Any]] = [
-            {"path": str(e["path"]), "bytes": int(e["bytes"]), "sha256": str(e["sha256"])} for e in content["files"]
-        ]
-        version = content["format"]
-    except (ValueError, TypeError, KeyError) as e:
-        raise _damaged(path, f"its {MANIFEST} cannot be read: {e!r}") from e
-    if version != FORMAT:
-        remedy = "read it with the version of sambench that wrote it"
-        raise RunError("a bundle of another format", where=path, expected=f"format {FORMAT}", found=version, remedy=remedy)
+def _unpack(archive: zipfile.ZipFile, entries: Iterable[Entry], cells: Sequence[str], folder: Path, path: Path) -> None:
+    """Write these cells' files under `folder`, and check that they are what they say."""
+    wanted = {cell: folder / cell for cell in cells}
     for entry in entries:
-        if not _PATH.match(entry["path"]) or ".." in entry["path"]:
-            raise _damaged(path, f"it would write to {entry['path']!r}")
-    listed = sorted([MANIFEST, *(e["path"] for e in entries)])
-    if sorted(names) != listed:
-        other = sorted({*names} ^ {*listed})
-        raise _damaged(path, f"its files are not those of its list: {', '.join(other[:4]) or 'one of them twice'}")
-    return raw, entries
+        if entry.path.count("/") > 1 and "/".join(entry.path.split("/")[:2]) in wanted:
+            target = folder / entry.path
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with target.open("wb") as f:
+                    copy_member(archive, entry, f, path)
+            except OSError as e:
+                raise storage_error(e, folder) from e
+    for cell, at in wanted.items():
+        try:
+            check_cell(at)
+        except SambenchError as e:
+            raise damaged_bundle(path, f"{cell}: {e.message}: {e.found}" if e.found else f"{cell}: {e.message}") from e
 
 
-def _content(archive: zipfile.ZipFile, entry: dict[str, Any], path: Path) -> bytes:
-    content = _member(archive, entry["path"], entry["bytes"], path)
-    if len(content) != entry["bytes"] or _sha256(content) != entry["sha256"]:
-        raise _damaged(path, f"{entry['path']} is not what its digest says")
-    return content
+def _run_files(archive: zipfile.ZipFile, entries: Iterable[Entry], path: Path) -> dict[str, bytes]:
+    """The files of the runs, which are small, by path."""
+    out = {}
+    for entry in entries:
+        if entry.path.count("/") == 1:
+            with tempfile.SpooledTemporaryFile(CHUNK) as f:
+                copy_member(archive, entry, f, path)
+                f.seek(0)
+                out[entry.path] = f.read()
+    return out
 
 
-def _member(archive: zipfile.ZipFile, name: str, at_most: int, path: Path) -> bytes:
-    """A member's bytes, no more than are announced: a small file that unpacks to a huge one stops here."""
-    try:
-        with archive.open(name) as f:
-            content = f.read(at_most + 1)
-    except (OSError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as e:
-        raise _damaged(path, f"{name} cannot be unpacked: {e}") from e
-    except Exception as e:  # zlib.error is no OSError, and other packings have errors of their own
-        raise _damaged(path, f"{name} cannot be unpacked: {e!r}") from e
-    if len(content) > at_most:
-        raise _damaged(path, f"{name} is larger than its list says")
-    return content
-
-
-def _damaged(path: Path, found: str) -> RunError:
-    return RunError(
-        "a bundle is damaged or was changed: nothing of it was written",
-        where=path,
-        expected="a file that `sambench results export` wrote",
-        found=found,
-        remedy="get it again from its source",
-    )
-
-
-def _of_cell(cell: str, files: dict[str, bytes]) -> dict[str, bytes]:
-    return {name.removeprefix(f"{cell}/"): content for name, content in files.items() if name.startswith(f"{cell}/")}
-
-
-def _same_as_there(cell: str, files: dict[str, bytes], out: Path) -> bool:
+def _same_as_there(cell: str, folder: Path, entries: Iterable[Entry], out: Path) -> bool:
     """Whether the cell is there already, byte for byte. Raises UsageError where another one is."""
-    folder = out / cell
-    if not folder.exists():
+    there = out / cell
+    if not there.exists():
         return False
-    held = _of_cell(cell, files)
-    there = {f.relative_to(folder).as_posix(): f for f in folder.rglob("*") if f.is_file() and not f.name.startswith(".")}
-    differing = [n for n in sorted({*held, *there}) if n not in there or n not in held or there[n].read_bytes() != held[n]]
+    held = {e.path.removeprefix(f"{cell}/") for e in entries if e.path.startswith(f"{cell}/")}
+    files = {n for n in FILES if (there / n).exists()} | {f"shards/{p.name}" for p in (there / "shards").glob("*.parquet")}
+    differing = [n for n in sorted(held | files) if n not in files or n not in held or _read(there / n) != _read(folder / cell / n)]
     if differing:
         raise UsageError(
             "there are other results of that cell already, and they are not overwritten",
-            where=folder,
+            where=there,
             expected="the bundle's files, or none",
             found=f"{len(differing)} that differ: {', '.join(differing[:4])}",
             remedy="import into another directory (--out), and `sambench compare` the two",
@@ -265,7 +263,7 @@ def _same_as_there(cell: str, files: dict[str, bytes], out: Path) -> bool:
 
 
 def _refuse_other(file: Path, content: bytes) -> None:
-    if file.exists() and file.read_bytes() != content:
+    if file.exists() and _read(file) != content:
         raise UsageError(
             "there is a run of that name with another model or settings",
             where=file,
@@ -273,23 +271,11 @@ def _refuse_other(file: Path, content: bytes) -> None:
         )
 
 
-def _put(cell: str, files: dict[str, bytes], out: Path) -> Path:
-    """Write a cell aside, read it back, and rename it into place."""
-    target = out / cell
-    aside = target.with_name(f".{target.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
-    try:
-        for name, content in _of_cell(cell, files).items():
-            (aside / name).parent.mkdir(parents=True, exist_ok=True)
-            (aside / name).write_bytes(content)
-        _ = read_cell(aside).live
-        run_file = f"{cell.split('/')[0]}/{_RUN_FILE}"
-        if run_file in files and not (out / run_file).exists():
-            (out / run_file).write_bytes(files[run_file])
-        os.replace(aside, target)
-    except OSError as e:
-        raise storage_error(e, target) from e
-    except SambenchError as e:
-        raise RunError("a cell of the bundle cannot be read", where=cell, found=e.one_line()) from e
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+def _put(cell: str, folder: Path, runs: Mapping[str, bytes], out: Path) -> Path:
+    """Put a cell that was unpacked and checked in its place, its run's file first."""
+    target, run_file = out / cell, f"{cell.split('/')[0]}/{RUN_FILE}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if run_file in runs and not (out / run_file).exists():
+        write_bytes(out / run_file, runs[run_file])
+    os.replace(folder / cell, target)
     return target

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import json
+import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sambench import paths, tasks
-from sambench.engine.cells import SCHEMA_VERSION, tally
+from sambench.engine.cells import tally
 from sambench.engine.claims import holder
-from sambench.engine.shards import ImageState, ShardStore
+from sambench.engine.record import FINISHED, IMAGES, RECORD, damaged, read_image_ids, read_record
+from sambench.engine.shards import ImageState, ShardStore, unreadable
+from sambench.engine.vouching import file_misfits, misfit_error, shard_misfits
 from sambench.errors import RunError, UsageError, near_names, system_error, unknown_name
+from sambench.schema import METRIC_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,15 +29,6 @@ if TYPE_CHECKING:
 FEW_CLUSTERS = 20
 MANY = 3  # datasets of one note from which their number is said as well
 _HASH = re.compile(r"-[0-9a-f]{8}$")
-_KEYS = {
-    "task": ("name", "protocol", "settings"),
-    "model": ("id", "name"),
-    "dataset": ("id", "variant", "annotation_digest"),
-    "subset": ("digest",),
-    "counts": (),
-}
-
-
 class LiveState(NamedTuple):
     """How far a cell is, counted from its shards at this moment.
 
@@ -59,7 +53,11 @@ class LiveState(NamedTuple):
 
 @dataclass(frozen=True)
 class CellView:
-    """One cell as it lies on disk. record: the content of cell.json."""
+    """One cell as it lies on disk. record: the content of cell.json, with the keys and types of `engine.record.CellRecord`.
+
+    Rows, metrics and counts are given only where the cell's files are those that its record was written of; all of them raise
+    RunError otherwise. Shards that are gone are images that are not computed.
+    """
 
     path: Path
     record: dict[str, Any]
@@ -87,11 +85,14 @@ class CellView:
     @cached_property
     def image_ids(self) -> tuple[str, ...]:
         """The images of the whole subset, in keyed-hash order."""
-        path = self.path / "images.txt"
-        try:
-            return tuple(path.read_text(encoding="utf-8").splitlines())
-        except OSError as e:
-            raise _unreadable("a cell's list of images cannot be read", path, e.strerror or repr(e)) from e
+        wrong = file_misfits(self.path, self.record)
+        if wrong:
+            raise misfit_error(self.path, wrong)
+        ids, told = read_image_ids(self.path), self.record["subset"].get("n_images")
+        if told is not None and told != len(ids):
+            found = f"{len(ids)} images, the record says {told}"
+            raise damaged("a cell's list of images is not that of its record", self.path / IMAGES, found)
+        return ids
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -100,7 +101,16 @@ class CellView:
 
     @cached_property
     def store(self) -> ShardStore:
-        return ShardStore(self.path, self.image_ids, int(self.record["shard_size"]), self.task.columns)
+        store = ShardStore(self.path, self.image_ids, int(self.record["shard_size"]), self.task.columns)
+        wrong = [m for m in shard_misfits(self.record, store) if m.how != "gone"]
+        if wrong:
+            raise misfit_error(self.path, wrong)
+        return store
+
+    @property
+    def vouched(self) -> bool:
+        """Whether the record says of which files it was written; records of an earlier version do not."""
+        return self.record.get("results") is not None
 
     def rows(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Stored rows of the wanted images in image order, with `columns` of the task's row schema alone if given.
@@ -130,14 +140,20 @@ class CellView:
 
         path = self.path / "metrics.parquet"
         status = self.record["status"]
-        if status in ("running", "interrupted") or not path.exists():
+        if status not in FINISHED or not path.exists():
             return None
         if self.record["counts"]["n_images_done"] != self.live.n_done:  # rows were deleted, or have come since
             return None
         try:
-            frame = pd.read_parquet(path)
+            raw = path.read_bytes()  # of a path, folders named a=b would become columns
+        except OSError as e:
+            raise unreadable("a cell's metrics cannot be read", path, e) from e
+        try:
+            frame = pd.read_parquet(io.BytesIO(raw), page_checksum_verification=True)
         except (OSError, ValueError) as e:
-            raise _unreadable("a cell's metrics cannot be read", path, str(e)) from e
+            raise damaged("a cell's metrics cannot be read", path, str(e)) from e
+        if list(frame.columns) != list(METRIC_COLUMNS):
+            raise damaged("a cell's metrics cannot be read", path, f"columns {', '.join(map(str, frame.columns))}")
         # A kill between writing the metrics and the record leaves new metrics beside an old record.
         return frame if frame["partial"].eq(status != "complete").all() else None
 
@@ -156,8 +172,10 @@ class CellView:
         holders = tuple(sorted({who for who in (holder(c) for c in claims if c.exists()) if who}))
         if len(here) < len(self.wanted):
             status = "running" if holders else "interrupted"
-        elif n_failed:
+        elif n_failed and self.record["status"] in FINISHED:
             status = "incomplete"
+        elif self.record["status"] not in FINISHED:  # some of its images are being computed again
+            status = "running" if holders else "interrupted"
         else:
             status = "complete" if len(self.wanted) == len(self.image_ids) else "partial"
         return LiveState(
@@ -183,6 +201,9 @@ class CellView:
         if missing:
             state = f"still running, {', '.join(live.holders)}" if live.holders else "interrupted"
             reasons.append(f"{missing} of {live.n_wanted} images not computed ({state})")
+        elif live.status in ("running", "interrupted"):
+            state = f"still running, {', '.join(live.holders)}" if live.holders else "interrupted"
+            reasons.append(f"rows that were being computed anew, and may be replaced ({state})")
         if live.n_failed:
             reasons.append(f"{live.n_failed} images failed")
         return reasons
@@ -190,31 +211,7 @@ class CellView:
 
 def read_cell(path: Path) -> CellView:
     """The cell in a directory. Raises RunError where its record is absent, damaged, or of another version."""
-    file = path / "cell.json"
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise _unreadable("a cell's record cannot be read", file, e.strerror or repr(e)) from e
-    except ValueError as e:
-        raise _unreadable("a cell's record is not JSON", file, str(e)) from e
-    version = record.get("schema_version") if isinstance(record, dict) else None
-    if version is None:
-        raise _unreadable("a cell's record is damaged", file, f"JSON without a schema_version, {type(record).__name__}")
-    if version != SCHEMA_VERSION:
-        raise RunError(
-            "a cell's record is of another version",
-            where=file,
-            expected=f"schema_version {SCHEMA_VERSION}",
-            found=version,
-            remedy="read it with the version of sambench that wrote it",
-        )
-    lacking = [k for k in ("cell_id", "status", "shard_size") if k not in record]
-    for table, keys in _KEYS.items():
-        held = record.get(table)
-        lacking += [f"{table}.{k}" for k in keys if k not in held] if isinstance(held, dict) else [table]
-    if lacking:
-        raise _unreadable("a cell's record lacks keys", file, f"without {', '.join(lacking)}")
-    return CellView(path, record)
+    return CellView(path, read_record(path))
 
 
 def find_cells(run: str, out: Path = Path("runs")) -> list[CellView]:
@@ -230,7 +227,13 @@ def find_cells(run: str, out: Path = Path("runs")) -> list[CellView]:
 
 def find_cell_paths(run: str, out: Path = Path("runs")) -> list[Path]:
     """As `find_cells`, the directories alone: the cells may be damaged."""
-    path = Path(run).expanduser()
+    try:
+        return _found(run, Path(run).expanduser(), out)
+    except OSError as e:  # a name that no file system takes, or a folder that may not be read
+        raise system_error(e) from e
+
+
+def _found(run: str, path: Path, out: Path) -> list[Path]:
     if not path.exists() and (path.is_absolute() or run.startswith(".")):  # no name can look like that
         expected = "a run's directory, or its name under --out"
         raise UsageError("there is no such run", where=path, expected=expected, found="no such directory")
@@ -254,18 +257,28 @@ def find_cell_paths(run: str, out: Path = Path("runs")) -> list[Path]:
 
 def all_cell_paths(out: Path = Path("runs")) -> list[Path]:
     """The directories of all cells in a folder of runs, none without one. Raises RunError where it cannot be read."""
-    return _cell_folders(out)
-
-
-def _cell_folders(path: Path) -> list[Path]:
     try:
-        if (path / "cell.json").exists():
-            return [path]
-        below = [p for p in paths.listed(path) if p.is_dir()]
-        deeper = [q for p in below for q in paths.listed(p) if q.is_dir()]
-        return sorted(p for p in (*below, *deeper) if (p / "cell.json").exists())
-    except OSError as e:  # a folder that cannot be read is not an empty one
+        return _cell_folders(out)
+    except OSError as e:
         raise system_error(e) from e
+
+
+def _cell_folders(path: Path, depth: int = 2) -> list[Path]:
+    """Those with a record, at most so deep below; hidden ones are being written or replaced.
+
+    Folders that may not be looked into are among them: whoever reads them says so, and none is left out in silence.
+    """
+    if (path / RECORD).exists():
+        return [path]
+    out = []
+    for below in paths.listed(path) if depth else ():
+        if below.name.startswith("."):
+            continue
+        try:
+            out += _cell_folders(below, depth - 1) if below.is_dir() else []
+        except OSError:
+            out.append(below)
+    return out
 
 
 def _choose(part: str, folder: Path, kind: str, run: str) -> Path:
@@ -309,11 +322,6 @@ def _names(folder: Path) -> list[str]:
         return [p.name for p in paths.listed(folder) if p.is_dir() and not p.name.startswith(".")]
     except OSError as e:
         raise system_error(e) from e
-
-
-def _unreadable(message: str, where: Path, found: str) -> RunError:
-    remedy = "issue the run's command again: what is stored is kept, and records are written anew"
-    return RunError(message, where=where, found=found, remedy=remedy)
 
 
 def partial_notes(cells: Iterable[CellView]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from sambench.metrics.paired import ALPHA, POWER, PairedTests, holm, paired_test
 from sambench.results.cells import CellView, cluster_notes, partial_notes
 from sambench.results.layout import Column, Kind, Row, Table
 from sambench.results.measures import NOC, PAIR, object_values
+from sambench.results.pairing import unlike
 from sambench.tasks.summary import Bootstrap
 
 if TYPE_CHECKING:
@@ -237,23 +238,15 @@ def _by_dataset(cells: Sequence[CellView], side: str) -> dict[str, CellView]:
 
 def _refuse_unlike(a: CellView, b: CellView) -> None:
     """Raise UsageError if the cells' numbers do not mean the same, naming all that differs."""
-    facts_a, facts_b = _facts(a), _facts(b)
-    unlike = [k for k in sorted({*facts_a, *facts_b}) if facts_a.get(k) != facts_b.get(k)]
-    if unlike:
+    found = unlike(a, b)
+    if found:
         raise UsageError(
-            f"the two runs on {a.dataset} cannot be compared: they differ in {', '.join(unlike)}",
+            f"the two runs on {a.dataset} cannot be compared: they differ in {', '.join(found)}",
             expected="the same protocol, settings and annotations",
-            found="; ".join(f"{k}: {facts_a.get(k)!r} and {facts_b.get(k)!r}" for k in unlike),
+            found="; ".join(f"{k}: {ours!r} and {theirs!r}" for k, (ours, theirs) in found.items()),
             where=f"{a.path} and {b.path}",
             remedy="run both with the same flags on the same files",
         )
-
-
-def _facts(cell: CellView) -> dict[str, Any]:
-    """What must agree, by name; as the identities have it (a seed that is not used does not count)."""
-    dataset: Mapping[str, Any] = cell.record["dataset"]
-    keys = ("annotation_digest", "options", "reader", "revision")
-    return {f"task {k}": v for k, v in cell.task.identity().items()} | {f"dataset {k}": dataset.get(k) for k in keys}
 
 
 def _join(

@@ -14,6 +14,7 @@ from sambench.provenance import digest
 from sambench.results.cells import CellView
 from sambench.results.layout import is_missing
 from sambench.results.measures import PAIR, object_values
+from sambench.results.pairing import unlike
 from sambench.results.published import PublishedValue
 from sambench.results.rescore import DEFAULT_BOOTSTRAP, rescore
 from sambench.results.tables import metric_rows_of
@@ -199,9 +200,9 @@ def subset_of(cell: CellView, n_images: int | None = None) -> Subset:
 
 def paired(a: Entry, b: Entry, *, k: int, bootstrap: Bootstrap, metric: str = "iou_top") -> tuple[PairedDifference | None, str]:
     """a minus b over the objects that both measured at k clicks; or None, and why not."""
-    unlike = _unlike(a.cell, b.cell)
-    if unlike:
-        return None, unlike
+    found = unlike(a.cell, b.cell)
+    if found:
+        return None, f"the two runs differ in {', '.join(found)}"
     left, right = (object_values(e.cell, metric, k) for e in (a, b))
     both = left.merge(right, on=PAIR, suffixes=("_a", "_b"), validate="one_to_one")
     if both.empty:
@@ -210,14 +211,6 @@ def paired(a: Entry, b: Entry, *, k: int, bootstrap: Bootstrap, metric: str = "i
     clusters = both["cluster_id_a"].to_numpy()
     options: dict[str, Any] = {"n_resamples": bootstrap.n_resamples, "level": bootstrap.level, "seed": bootstrap.seed}
     return paired_difference(va, vb, clusters, **options), ""
-
-
-def _unlike(a: CellView, b: CellView) -> str:
-    if a.record["dataset"]["annotation_digest"] != b.record["dataset"]["annotation_digest"]:
-        return "the two runs used different annotations"
-    ours, theirs = ({k: v for k, v in c.task.identity().items() if k not in _NEUTRAL - {"prompt"}} for c in (a, b))
-    keys = [k for k in ours if ours[k] != theirs.get(k)]
-    return f"the two runs differ in {', '.join(keys)}" if keys else ""
 
 
 def clean(entries: Sequence[Entry]) -> list[Entry]:

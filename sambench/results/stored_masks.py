@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sambench import cards
+from sambench import cards, content
 from sambench.errors import DataError, UsageError
 from sambench.loaders.open import open_dataset
 from sambench.masks import Region
@@ -61,11 +61,29 @@ def stored_rows(
         )
     if k is not None:
         frame = frame[frame["k"] == k]
+    states, files = cell.states(), {r.image_id: r.file for r in dataset.index()}
     for image_id, rows in frame.groupby("image_id", sort=False):
+        _check_picture(cell, str(image_id), states[str(image_id)].picture, files.get(str(image_id), ""))
         sample = dataset.load(str(image_id))
         objects = {i.object_id: i.region for i in sample.instances}
         for row in rows.to_dict("records"):
             yield _row({str(name): value for name, value in row.items()}, sample, objects)
+
+
+def _check_picture(cell: CellView, image_id: str, evaluated: str, file: str) -> None:
+    """That the picture is still the one that was evaluated, where it is there."""
+    try:
+        found = content.file_sha256(Path(file)) if file and evaluated else evaluated
+    except OSError:  # the masks can be compared without
+        return
+    if found != evaluated:
+        raise DataError(
+            f"the picture of image {image_id!r} of {cell.dataset} is not the one of the run",
+            where=file,
+            expected=f"sha256 {evaluated}",
+            found=found,
+            remedy="issue the run's command again: that image is computed anew",
+        )
 
 
 def _open(cell: CellView, root: Path | None) -> Dataset:

@@ -103,8 +103,8 @@ class _Entry:
 
 
 def metric_rows_of(cell: CellView, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP) -> list[dict[str, Any]]:
-    """A cell's metric rows as stored; computed from its rows where the cell is unfinished and has none."""
-    stored = cell.metrics()
+    """A cell's metric rows as stored; computed from its rows where nothing says that those are of these rows."""
+    stored = cell.metrics() if cell.vouched else None
     if stored is None:
         return rescore(cell, bootstrap=bootstrap)
     return [{str(k): v for k, v in row.items()} for row in stored.to_dict("records")]
