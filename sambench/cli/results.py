@@ -48,8 +48,8 @@ def status(
             live = cell.live
         except SambenchError as e:  # its neighbours are not hidden by it
             damaged.append(e)
-            found = "unreadable" if isinstance(e.__cause__, OSError) else "damaged"
-            table.add_row(path.resolve().parent.name, path.name, found, "", "", "", "")
+            state = "unreadable" if isinstance(e.__cause__, OSError) else "damaged"
+            table.add_row(path.resolve().parent.name, path.name, state, "", "", "", "")
             continue
         images = f"{live.n_done}/{live.n_wanted}" + (f" of {live.n_images}" if live.n_wanted != live.n_images else "")
         table.add_row(
