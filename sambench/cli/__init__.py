@@ -17,9 +17,9 @@ EXIT_GRACE_S = 10.0  # of threads and exit handlers of models that were used in 
 
 
 def main() -> None:
-    """Entry point `sambench`."""
+    """Entry point `sambench`, for a process that does nothing else: it ends soon after the command does."""
     try:
-        _run()
+        run_command()
     finally:
         _leave_in_time(sys.exc_info()[1])
 
@@ -39,8 +39,9 @@ def _leave_in_time(e: BaseException | None) -> None:
     threading.Thread(target=close, daemon=True).start()
 
 
-def _run() -> None:
-    """Errors of the input end with their text and exit code 2, never with a traceback."""
+def run_command() -> None:
+    """The command in sys.argv, for a process that may go on. Errors of the input end with their text and exit code 2, never with
+    a traceback."""
     from sambench.errors import SambenchError, system_error
 
     for stream in (sys.stdout, sys.stderr):  # a terminal that knows ASCII alone gets a "?" for a dash, not an error

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from sambench.cli import main
+from sambench.cli import run_command
 
 
 class Ended(NamedTuple):
@@ -27,7 +27,7 @@ class Cli:
         self.capsys.readouterr()
         code = 0
         try:
-            main()
+            run_command()
         except SystemExit as e:
             code = int(e.code or 0)
         return Ended(code, *self.capsys.readouterr())
