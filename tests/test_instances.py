@@ -637,7 +637,7 @@ BAD_FLAGS = {
 
 @pytest.mark.parametrize("name", BAD_FLAGS)
 def test_bad_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from sambench.cli import main
+    from sambench.cli import run_command
 
     flags, said = BAD_FLAGS[name]
     blank_world(tmp_path, [detection()])
@@ -646,7 +646,7 @@ def test_bad_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, c
     dataset = [] if "--datasets" in flags else ["--datasets", "small.toml", "--root", "."]
     monkeypatch.setattr("sys.argv", ["sambench", "run", "instances", *dataset, *flags])
     with pytest.raises(SystemExit) as e:
-        main()
+        run_command()
     assert e.value.code == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
