@@ -87,7 +87,7 @@ def test_a_refused_checkpoint_leaves_no_cell(world: Path, weights: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "says"), [("NaN", "NaN"), ("Few", "per prompt"), ("Dies", "exit code 0"), ("Hungry", "--workers")]
+    ("model", "says"), [("NaN", "NaN"), ("Few", "per prompt"), ("Dies", "exit code 0")]
 )
 def test_a_model_that_ends_the_run_leaves_no_cell(world: Path, model: str, says: str) -> None:
     code, err = run(world, model=model)
@@ -101,8 +101,9 @@ def test_a_factory_that_raises_leaves_nothing(world: Path) -> None:
     code, err = run(world, model="raises")
     assert code == 2
     assert "no such weights" in err
-    assert files(world / "out") == []
-    assert not (world / "out/.logs").exists()
+    (log,) = files(world / "out")  # nothing but the traceback, which the error names
+    assert log in err
+    assert "no such weights" in (world / "out" / log).read_text()
 
 
 def test_an_error_keeps_what_is_there(world: Path) -> None:
@@ -121,7 +122,16 @@ def test_a_model_that_exits_fails_its_images(world: Path) -> None:
     code, err = run(world, model="Exits")
     assert code == 2  # all of them: there is no result
     assert "every image failed" in err
-    assert "SystemExit" in err
+    assert "sys.exit(0)" in err
+    assert "3 images failed" in err
+
+
+def test_a_model_without_room_fails_its_images(world: Path) -> None:
+    """One large image must not end a run; that none was computed does."""
+    code, err = run(world, model="Hungry")
+    assert code == 2
+    assert "the memory does not suffice for this image" in err
+    assert "--workers" in err
     assert "3 images failed" in err
 
 
