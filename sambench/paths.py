@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
@@ -46,6 +47,14 @@ def listed(folder: Path, ending: str = "") -> list[Path]:
         return sorted(p for p in folder.iterdir() if p.name.endswith(ending))
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """As `folder.glob(pattern)`, of names without `**`, sorted; raises OSError on a folder that cannot be read, as `listed`."""
+    found = [folder]
+    for part in pattern.split("/"):
+        found = [p for f in found for p in listed(f) if fnmatchcase(p.name, part)]
+    return found
 
 
 def walk(folder: Path | str) -> Iterator[tuple[str, list[str], list[str]]]:

@@ -24,6 +24,7 @@ VARIABLE = "SAMBENCH_MAX_PIXELS"
 _MOST_BYTES_A_PIXEL = 16  # of a file: four channels of 32 bits, not compressed
 
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError, OverflowError, RuntimeError)
+_DRAWN = ("EPS", "WMF")  # Pillow would have another program draw them
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _open_lock = threading.Lock()
 
@@ -59,7 +60,7 @@ def opened(
     try:
         with path.open("rb") as header, _header(header, prepare) as image:
             check_pixels(path, image.width, image.height)
-            if image.format in ("EPS", "WMF"):  # Pillow would have another program draw it
+            if image.format in _DRAWN:
                 raise UnidentifiedImageError(image.format)
             if not whole:
                 yield image
@@ -68,9 +69,25 @@ def opened(
             check_pixels(path, image.width, image.height)  # the file may be another by now
             yield image
     except UnidentifiedImageError as e:
-        raise _no_picture(path) from e
+        with path.open("rb") as f:
+            raise _no_picture(path, f.read(4), path.stat().st_size) from e
     except BROKEN as e:
         raise broken(path, e) from e
+
+
+@contextmanager
+def opened_bytes(raw: bytes, where: object) -> Iterator[Image.Image]:
+    """A picture that lies within another file, as `opened`. where: that file and the place in it. Raises DataError naming it."""
+    try:
+        with _header(io.BytesIO(raw), None) as image:
+            check_pixels(where, image.width, image.height)
+            if image.format in _DRAWN:
+                raise UnidentifiedImageError(image.format)
+            yield image
+    except UnidentifiedImageError as e:
+        raise _no_picture(where, raw[:4], len(raw)) from e
+    except BROKEN as e:
+        raise broken(where, e) from e
 
 
 @contextmanager
@@ -85,25 +102,45 @@ def _header(stream: BinaryIO, prepare: Callable[[BinaryIO], BinaryIO] | None) ->
         yield image
 
 
-def decode(path: Path, image: Image.Image) -> Image.Image:
+def decode(where: object, image: Image.Image) -> Image.Image:
     """The image with its pixels. Raises DataError naming the file where it is cut off or damaged."""
     rows = max((tile[1][3] for tile in getattr(image, "tile", ())), default=image.height)
     if image.format == "TIFF" and rows < image.height:  # Pillow would leave the rest black
-        raise broken(path, ValueError(f"it has {rows} of {image.height} rows"))
+        raise broken(where, ValueError(f"it has {rows} of {image.height} rows"))
     try:
         image.load()
     except BROKEN as e:
-        raise broken(path, e) from e
+        raise broken(where, e) from e
     return image
 
 
-def broken(path: Path, e: BaseException) -> DataError:
+def gray_of(image: Image.Image) -> Image.Image | None:
+    """The gray picture that a decoded one of 8 bits is, if its channels are equal (as OpenCV and matplotlib write gray), else None.
+
+    An alpha channel must say nothing: be the same everywhere.
+    """
+    if image.mode == "L":
+        return image
+    if image.mode not in ("LA", "RGB", "RGBA", "RGBX"):
+        return None
+    *colours, last = image.split()
+    if image.mode in ("LA", "RGBA"):
+        low, high = last.getextrema()
+        if low != high:
+            return None
+    else:
+        colours.append(last)
+    first = colours[0].tobytes()
+    return colours[0] if all(c.tobytes() == first for c in colours[1:3]) else None
+
+
+def broken(where: object, e: BaseException) -> DataError:
     """The error of a picture that cannot be read: what the system says, or that its content is damaged."""
-    if isinstance(e, OSError) and e.errno is not None:
-        return cannot_open(path, e, "an image file")
+    if isinstance(where, Path) and isinstance(e, OSError) and e.errno is not None:
+        return cannot_open(where, e, "an image file")
     return DataError(
         "an image file is truncated or damaged",
-        where=path,
+        where=where,
         expected="a complete image",
         found=str(e) or type(e).__name__,
         remedy="fetch or unpack this file again",
@@ -154,28 +191,26 @@ def describe(image: Image.Image, bits: int) -> str:
     return f"{bits}-bit {kind} ({image.format}, Pillow mode {image.mode})"
 
 
-def check_pixels(path: Path, width: int, height: int) -> None:
+def check_pixels(where: object, width: int, height: int) -> None:
     """Raises DataError where a picture has more pixels than are allowed."""
     if width * height > most_pixels():
         raise DataError(
             "an image is too large",
-            where=path,
+            where=where,
             expected=f"at most {most_pixels()} pixels; decoding takes up to 10 bytes for each",
             found=f"{width} x {height}, {width * height} pixels",
             remedy=f"make it smaller, or allow more where there is memory for it: {VARIABLE}=NUMBER",
         )
 
 
-def _no_picture(path: Path) -> DataError:
-    with path.open("rb") as f:
-        size, head = path.stat().st_size, f.read(4)
+def _no_picture(where: object, head: bytes, size: int) -> DataError:
     if head in _TIFF:
         return UnknownTiffError(
             "a TIFF cannot be read",
-            where=path,
+            where=where,
             expected="samples of 1 to 64 bits, compressed in a common way",
             found="samples of another kind, or a damaged file",
             remedy="save it as PNG of 8 or 16 bits",
         )
     found = "an empty file" if size == 0 else f"{size} bytes that are no image"
-    return DataError("a file is not an image", where=path, expected="PNG, JPEG, ...", found=found)
+    return DataError("a file is not an image", where=where, expected="PNG, JPEG, ...", found=found)

@@ -171,7 +171,7 @@ def _entries(path: Path) -> list[dict[str, Any]]:
 
 def _from_colours(seg_file: Path, size: tuple[int, int] | None) -> Iterator[_Object]:
     stem = seg_file.name.removesuffix("_seg.png")
-    numbered = ((re.search(r"_parts_(\d+)\.png$", p.name), p) for p in seg_file.parent.glob(f"{stem}_parts_*.png"))
+    numbered = ((re.fullmatch(rf"{re.escape(stem)}_parts_(\d+)\.png", p.name), p) for p in paths.listed(seg_file.parent, ".png"))
     levels = {int(m.group(1)): p for m, p in numbered if m}
     for level, path in sorted({0: seg_file, **levels}.items()):
         colours = images.read_labels(path, size=size, colours=True)

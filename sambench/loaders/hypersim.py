@@ -22,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from sambench import content
+from sambench import content, paths
 from sambench.array_files import read_hdf5
 from sambench.errors import DataError
 from sambench.loaders.coco_file import naming, read_picture
@@ -110,7 +110,7 @@ class Hypersim:
         base, ids = self._base(), []
         released = released_frames(self.root) or released_frames(base)
         kind, image_suffix = ("final_preview", ".tonemap.jpg") if self.image == "preview" else ("final_hdf5", ".color.hdf5")
-        for folder in sorted(base.glob(_FOLDERS)):  # listed once each: there may be 75000 frames
+        for folder in paths.matching(base, _FOLDERS):  # listed once each: there may be 75000 frames
             scene, camera = folder.parts[-3], folder.name.removeprefix("scene_").removesuffix("_geometry_hdf5")
             pictures = _names(folder.parent / f"scene_{camera}_{kind}", image_suffix)
             frames = sorted(_names(folder, ".semantic_instance.hdf5") & pictures)

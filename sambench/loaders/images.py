@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +18,8 @@ from PIL import Image
 from sambench.errors import DataError
 from sambench.loaders import deep_tiff, orientation
 from sambench.loaders.eight_bit import depth_is, eight_bit_rgb, shown
-from sambench.picture_file import UnknownTiffError, bit_depth, decode, describe, lossy_format, opened
+from sambench.notes import noting
+from sambench.picture_file import UnknownTiffError, bit_depth, decode, describe, gray_of, lossy_format, opened
 from sambench.types import BoolArray, UInt8Array
 
 _PLAIN = ("RGB", "RGBA", "RGBX", "L", "LA", "1")
@@ -97,8 +97,8 @@ def read_gray(path: Path, *, size: tuple[int, int] | None = None) -> UInt8Array:
         return np.array(decode(path, image).convert("L"))
 
 
-def read_mask_values(path: Path, *, channel: Literal["first", "max"] = "first", lossy: bool = False) -> UInt8Array:
-    """uint8 [H, W] of a mask in any form: gray, colour (the first channel, or the largest), a palette looked up, 16 bits.
+def read_mask_values(path: Path, *, lossy: bool = False) -> tuple[UInt8Array, UInt8Array | None]:
+    """uint8 [H, W, 3] of a mask in any form (gray, colour, a palette looked up, 16 bits), and [H, W] of its alpha, if it has one.
 
     lossy: formats that do not keep values are taken too. Raises DataError naming the file, as `read_rgb`.
     """
@@ -106,15 +106,18 @@ def read_mask_values(path: Path, *, channel: Literal["first", "max"] = "first", 
         if not lossy:
             remedy = "write it as PNG; or, where its threshold leaves room for that, set lossy = true under [options] of the card"
             _check_lossless(path, image, "a mask", remedy)
-        with depth_is("auto"):
+        with depth_is("auto"), noting():  # what is noted is of pictures
             colours = eight_bit_rgb(path, image, bit_depth(image))
-        return colours[:, :, 0] if channel == "first" else np.asarray(colours.max(axis=2))
+        if image.mode not in ("LA", "PA", "RGBA") and not (image.mode == "P" and "transparency" in image.info):
+            return colours, None
+        return colours, np.array(image.convert("RGBA").getchannel("A"))
 
 
 def read_labels(path: Path, *, size: tuple[int, int] | None = None, colours: bool = False) -> npt.NDArray[np.int32]:
     """int32 [H, W]: the values as stored, of a palette (its indices), gray (1 to 16 bits) or 32-bit integer file.
 
-    colours: an RGB or RGBA file is taken too, its values R * 65536 + G * 256 + B (alpha dropped).
+    colours: an RGB or RGBA file is taken too, its values R * 65536 + G * 256 + B (alpha dropped). Otherwise one whose channels are
+    equal is the gray that it shows, and floats are taken where all are whole.
     Raises DataError naming the file, as `read_rgb`; several channels are refused otherwise, and a lossy format always.
     """
     with _opened(path) as image:
@@ -124,6 +127,9 @@ def read_labels(path: Path, *, size: tuple[int, int] | None = None, colours: boo
         if colours and bits == 8 and image.mode in ("RGB", "RGBA"):
             rgb = np.array(decode(path, image).convert("RGB")).astype(np.int32)
             return (rgb[:, :, 0] << 16) | (rgb[:, :, 1] << 8) | rgb[:, :, 2]
+        whole = _whole_values(path, image, bits)
+        if whole is not None:
+            return whole
         if image.mode not in ("P", "L", "1", "I") and not image.mode.startswith("I;16"):
             raise DataError(
                 "a label map has several channels or is not of integers",
@@ -138,6 +144,18 @@ def read_labels(path: Path, *, size: tuple[int, int] | None = None, colours: boo
         values = np.array(decode(path, image)).astype(np.int32)
         # Pillow stretches 2- and 4-bit gray to 0..255; the stored values are wanted. (1-bit comes as booleans.)
         return values // (255 // ((1 << bits) - 1)) if gray and bits in (2, 4) else values
+
+
+def _whole_values(path: Path, image: Image.Image, bits: int) -> npt.NDArray[np.int32] | None:
+    """int32 [H, W] of a label map that is in a form of another: gray with equal channels, or whole numbers as floats; else None."""
+    if bits == 8 and image.mode in ("LA", "RGB", "RGBA"):
+        gray = gray_of(decode(path, image))
+        return None if gray is None else np.array(gray).astype(np.int32)
+    if image.mode != "F":
+        return None
+    values = np.array(decode(path, image))
+    whole = np.isfinite(values) & (np.rint(values) == values) & (np.abs(values) <= 1 << 24)  # beyond it a float skips numbers
+    return values.astype(np.int32) if whole.all() else None
 
 
 def read_orientation(path: Path) -> int:

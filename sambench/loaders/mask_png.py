@@ -17,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from sambench.errors import DataError
 from sambench.loaders import images as image_files
 from sambench.loaders.clusters import Cluster, cluster_of
@@ -25,7 +27,7 @@ from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.pairs import Pairs, count_or_one, find_pairs, place_of
 from sambench.loaders.turned import Orientation, frame_of, read_turned
 from sambench.masks import Region
-from sambench.types import EMPTY, ImageRecord, Instance, Sample
+from sambench.types import EMPTY, BoolArray, ImageRecord, Instance, Sample, UInt8Array
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class MaskPng:
     layouts, trees, prefixes, gaps: where the files are (`sambench.loaders.pairs`).
     above: a pixel is foreground if its value, of 255, is greater; a mask whose largest value is 1 counts as 0 and 1 instead.
     A mask that has values, of which none is above, is an error of its image.
-    channel: of a colour mask the first, or the largest of its channels. ignore: a value whose pixels count nowhere; -1: none.
+    channel: of a colour mask the first, the largest of its channels, or its alpha. Where the first has nothing and others have, or
+    alpha says something else, that is an error which names the choice. ignore: a value whose pixels count nowhere; -1: none.
     lossy: masks in formats that do not keep values (JPEG) are taken too; their threshold must leave room for that.
     orientation: which frame the mask is in (`sambench.loaders.turned`). exif: the same as orientation = "fitting".
     nonempty: the release has no empty mask: count files and leave them unread. category: of every object.
@@ -50,7 +53,7 @@ class MaskPng:
     prefixes: Sequence[str] = ()
     gaps: bool = False
     above: int = 127
-    channel: Literal["first", "max"] = "first"
+    channel: Literal["first", "max", "alpha"] = "first"
     lossy: bool = False
     ignore: int = -1
     orientation: Orientation = "stored"
@@ -98,9 +101,9 @@ class MaskPng:
         return self._pairs().digest()
 
     def _mask(self, path: Path) -> tuple[Region, Region | None]:
-        values = image_files.read_mask_values(path, channel=self.channel, lossy=self.lossy)
-        above = 0 if values.max(initial=0) == 1 else self.above
+        values = self._values(path)
         band = values == self.ignore
+        above = 0 if values[~band].max(initial=0) == 1 else self.above
         mask = (values > above) & ~band
         largest = int(values[~band].max(initial=0))
         if largest and not mask.any():
@@ -112,6 +115,24 @@ class MaskPng:
                 remedy=f"set `above`, below {largest}, under [options] of the card if these pixels are the object",
             )
         return Region.from_array(mask), Region.from_array(band) if self.ignore >= 0 else None
+
+    def _values(self, path: Path) -> UInt8Array:
+        """uint8 [H, W] of the channel that is the mask. Raises DataError: none, or it cannot be told which."""
+        colours, alpha = image_files.read_mask_values(path, lossy=self.lossy)
+        if self.channel == "alpha":
+            if alpha is None:
+                remedy = 'leave channel = "alpha" out of the options of the card'
+                raise DataError("a mask has no alpha channel", where=path, expected='channel = "alpha"', found="none", remedy=remedy)
+            return alpha
+        largest = np.asarray(colours.max(axis=2))
+        if self.channel == "max":
+            return largest
+        first, reading = colours[:, :, 0], partial(_foreground, above=self.above)
+        if alpha is not None and alpha.min(initial=255) < 255 and (reading(alpha) != reading(first)).any():
+            raise _unclear(path, "its colours and its alpha channel", 'channel = "alpha" (what is opaque) or "max" (what is bright)')
+        if not first.any() and largest.any():
+            raise _unclear(path, "its first channel (red), which is empty, and the others", 'channel = "max"')
+        return first
 
     def _pairs(self) -> Pairs:
         return find_pairs(self.root, self.layouts, self.trees, dataset=self.name, prefixes=self.prefixes, gaps=self.gaps)
@@ -126,3 +147,17 @@ class MaskPng:
 
     def _record(self, pairs: Pairs, image_id: str, n_masks: int) -> ImageRecord:
         return ImageRecord(image_id, n_masks, cluster_of(self.cluster, image_id), pairs.image_path(image_id))
+
+
+def _foreground(values: UInt8Array, above: int) -> BoolArray:
+    return np.asarray(values > (0 if values.max(initial=0) == 1 else above))
+
+
+def _unclear(path: Path, what: str, options: str) -> DataError:
+    return DataError(
+        "a mask does not say which of its channels is the mask",
+        where=path,
+        expected="one mask in all channels",
+        found=f"different ones in {what}",
+        remedy=f"set {options} under [options] of the card",
+    )

@@ -7,18 +7,16 @@ rectangle from 8 to 28 is 20 pixels wide, as COCO's rule for polygons has it. Ev
 from __future__ import annotations
 
 import base64
-import io
 import math
-import struct
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from sambench.errors import DataError
 from sambench.loaders.coco_masks import region_of
 from sambench.masks import Region, union
+from sambench.picture_file import decode, opened_bytes
 
 
 def polygon(points_xy: Sequence[Sequence[float]], size: tuple[int, int], where: str) -> Region:
@@ -64,13 +62,18 @@ def bitmap(encoded: Any, x0: int, y0: int, box: tuple[int, int], size: tuple[int
     if not (1 <= box[0] <= size[0] and 1 <= box[1] <= size[1]):
         raise _broken(where, f"two corners within {size[1]} x {size[0]} pixels", f"{box[1]} x {box[0]} pixels between its points")
     try:
-        with Image.open(io.BytesIO(base64.b64decode(encoded))) as image:
+        text = encoded.partition("base64,")[2] if isinstance(encoded, str) and encoded.startswith("data:") else encoded
+        raw = base64.b64decode(text)
+    except (TypeError, ValueError) as e:
+        raise _broken(where, "a PNG in base64", str(e) or type(e).__name__) from e
+    try:
+        with opened_bytes(raw, where) as image:
             found = (image.height, image.width)
             if found == box:
-                plain = image.convert(image.mode.removesuffix("A")) if image.mode in ("LA", "PA", "RGBA") else image
-                mask = np.asarray(plain) != 0
-    except (TypeError, ValueError, OSError, SyntaxError, struct.error, Image.DecompressionBombError) as e:
-        raise _broken(where, "a PNG in base64", str(e) or type(e).__name__) from e
+                plain = decode(where, image)
+                mask = np.asarray(plain.convert(plain.mode.removesuffix("A")) if plain.mode in ("LA", "PA", "RGBA") else plain) != 0
+    except DataError as e:
+        raise _broken(where, "a PNG in base64", e.found or e.message) from e
     if found != box:
         raise _broken(where, f"{box[1]} x {box[0]} pixels, as between its points", f"{found[1]} x {found[0]}")
     mask = mask.any(axis=2) if mask.ndim == 3 else mask

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import io
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.open import unknown_image
 from sambench.loaders.polygons import fill_even_odd, integer_points
 from sambench.masks import Region
+from sambench.picture_file import decode, opened_bytes
 from sambench.types import EMPTY, ImageRecord, Instance, Sample, UInt8Array
 
 _INNER = "GroundTruth-SparseAnnotations"
@@ -155,23 +155,22 @@ class _Frame:
         return str(self.archive if self.archive.is_file() and not self.path.is_file() else self.path)
 
     def _decoded(self) -> UInt8Array:
-        from PIL import Image
-
+        where = f"{self.archive}, {self.path.name}"
         try:
             member = _members(self.archive).get(self.path.name)
             if member is None:
                 found = "no such member"
-                raise DataError("an image file is missing", where=f"{self.archive}, {self.path.name}", found=found)
+                raise DataError("an image file is missing", where=where, found=found)
             if member.file_size > _LARGEST:
                 raise ValueError(f"{member.file_size:,} bytes, more than any frame has")
             with zipfile.ZipFile(self.archive) as opened:
                 raw = opened.read(member)
-            with Image.open(io.BytesIO(raw)) as image:
-                return np.array(image.convert("RGB"))
-        except (*_BROKEN_ZIP, SyntaxError, Image.DecompressionBombError) as e:
+            with opened_bytes(raw, where) as image:
+                return np.array(decode(where, image).convert("RGB"))
+        except _BROKEN_ZIP as e:
             raise DataError(
                 "an image in an archive is truncated or damaged",
-                where=f"{self.archive}, {self.path.name}",
+                where=where,
                 expected="a complete JPEG",
                 found=str(e) or type(e).__name__,
                 remedy="fetch this archive again",

@@ -25,7 +25,7 @@ from sambench.edge_maps import seg2bdry
 from sambench.errors import DataError, ModelError, UsageError, near_names
 from sambench.models.edges._scale import Scales
 from sambench.opening import cannot_open, check_file
-from sambench.picture_file import bit_depth, decode, opened
+from sambench.picture_file import bit_depth, decode, gray_of, opened
 from sambench.types import EdgeOutput
 
 PREFIX = "edges:"
@@ -141,10 +141,11 @@ def find_maps(folder: Path) -> dict[str, Path]:
 def _read_png(path: Path, key: str | None) -> npt.NDArray[Any]:
     with opened(path, what=_WHAT) as image:
         bits = bit_depth(image)
-        if image.mode not in ("1", "L") and not image.mode.startswith("I"):
+        gray = gray_of(decode(path, image)) if bits == 8 else None
+        if gray is None and image.mode not in ("1", "L") and not image.mode.startswith("I"):
             remedy = "write it with one channel, or as .npy"
             raise _unusable(path, "an edge map is no gray image", "gray, 8 or 16 bits", f"mode {image.mode}", remedy)
-        values = np.array(decode(path, image))
+        values = np.array(gray or decode(path, image))
     if values.dtype == np.uint8 and bits in (2, 4):  # which Pillow stretches to 0..255
         return values // np.uint8(255 // ((1 << bits) - 1))
     return values
