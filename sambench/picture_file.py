@@ -26,6 +26,8 @@ _MOST_BYTES_A_PIXEL = 16  # of a file: four channels of 32 bits, not compressed
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError, OverflowError, RuntimeError)
 _DRAWN = ("EPS", "WMF")  # Pillow would have another program draw them
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_BITS, _PHOTOMETRIC, _PLANAR, _FORMAT = 258, 262, 284, 339  # TIFF 6.0
+_SEPARATE, _SIGNED = 2, 2
 _open_lock = threading.Lock()
 
 
@@ -105,8 +107,12 @@ def _header(stream: BinaryIO, prepare: Callable[[BinaryIO], BinaryIO] | None) ->
 def decode(where: object, image: Image.Image) -> Image.Image:
     """The image with its pixels. Raises DataError naming the file where it is cut off or damaged."""
     rows = max((tile[1][3] for tile in getattr(image, "tile", ())), default=image.height)
-    if image.format == "TIFF" and rows < image.height:  # Pillow would leave the rest black
-        raise broken(where, ValueError(f"it has {rows} of {image.height} rows"))
+    if image.format == "TIFF":
+        if rows < image.height:  # Pillow would leave the rest black
+            raise broken(where, ValueError(f"it has {rows} of {image.height} rows"))
+        bits = max(tag_of(image, _BITS), default=1)
+        if len(image.getbands()) > 1:
+            check_planes(where, bits, planar=tag_of(image, _PLANAR) == (_SEPARATE,))
     try:
         image.load()
     except BROKEN as e:
@@ -145,6 +151,34 @@ def broken(where: object, e: BaseException) -> DataError:
         found=str(e) or type(e).__name__,
         remedy="fetch or unpack this file again",
     )
+
+
+def tag_of(image: Image.Image, tag: int) -> tuple[int, ...]:
+    """The whole numbers of a TIFF's tag; () where it has none, and of other formats."""
+    held = getattr(image, "tag_v2", {}).get(tag, ())
+    return tuple(v for v in (held if isinstance(held, tuple) else (held,)) if isinstance(v, int))
+
+
+def is_inverted(image: Image.Image) -> bool:
+    """Whether a TIFF's 0 is white. Pillow turns the values of 8 bits and fewer round by itself, not those of more."""
+    return tag_of(image, _PHOTOMETRIC) == (0,)
+
+
+def is_signed(image: Image.Image) -> bool:
+    """Whether a TIFF's samples may be negative. Pillow takes those of 8 bits as if they could not."""
+    return _SIGNED in tag_of(image, _FORMAT)
+
+
+def check_planes(where: object, bits: int, *, planar: bool) -> None:
+    """Raises DataError for channels in planes of more than 8 bits, which neither Pillow nor OpenCV reads rightly."""
+    if planar and bits > 8:
+        raise DataError(
+            "a TIFF cannot be read",
+            where=where,
+            expected="channels that are interleaved, or of 8 bits",
+            found=f"channels of {bits} bits in planes of their own (PlanarConfiguration 2)",
+            remedy="save it as PNG, or as TIFF with interleaved channels",
+        )
 
 
 def bit_depth(image: Image.Image) -> int:

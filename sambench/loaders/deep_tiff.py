@@ -12,9 +12,9 @@ from PIL import TiffImagePlugin
 
 from sambench import content
 from sambench.loaders import orientation
-from sambench.picture_file import UnknownTiffError, broken, check_pixels
+from sambench.picture_file import UnknownTiffError, check_pixels, check_planes
 
-_WIDTH, _HEIGHT, _BITS, _CHANNELS, _FORMAT = 256, 257, 258, 277, 339  # TIFF 6.0
+_WIDTH, _HEIGHT, _BITS, _CHANNELS, _PLANAR, _FORMAT = 256, 257, 258, 277, 284, 339  # TIFF 6.0
 _KINDS = {1: "", 2: " signed", 3: " float"}
 
 
@@ -35,6 +35,7 @@ def header_of(path: Path, e: UnknownTiffError) -> Header:
             tags.load(f)
         height, width, channels = (int(tags.get(k, 1)) for k in (_HEIGHT, _WIDTH, _CHANNELS))
         bits = {int(b) for b in np.atleast_1d(tags.get(_BITS, 1))}
+        planar = channels > 1 and int(tags.get(_PLANAR, 1)) == 2
         kind = int(np.atleast_1d(tags.get(_FORMAT, 1))[0])
     except Exception:  # noqa: BLE001 - Pillow raises what it likes on forged tags
         raise e from None
@@ -42,6 +43,7 @@ def header_of(path: Path, e: UnknownTiffError) -> Header:
         raise e
     check_pixels(path, width, height)
     (n,) = bits
+    check_planes(path, n, planar=planar)
     return Header((height, width), n, f"{channels} channels of {n}-bit{_KINDS[kind]} samples (TIFF)")
 
 
@@ -50,10 +52,14 @@ def samples_of(path: Path, header: Header, e: UnknownTiffError) -> npt.NDArray[A
     import cv2
 
     raw = orientation.plain(io.BytesIO(content.read_bytes(path))).read()  # OpenCV turns TIFFs by itself
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         found = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
-        raise e from None
+        found = None
+    finally:
+        cv2.utils.logging.setLogLevel(level)
     if found is None or found.shape[:2] != header.size:
-        raise broken(path, ValueError(f"its samples cannot be decoded: {header.stored}")) from e
+        e.found = f"{header.stored}, or a damaged file"
+        raise e from None
     return found if found.ndim == 2 else np.ascontiguousarray(found[:, :, 2::-1] if found.shape[2] > 2 else found[:, :, 0])

@@ -27,7 +27,7 @@ from sambench import content
 from sambench.errors import DataError
 from sambench.loaders import orientation
 from sambench.notes import note
-from sambench.picture_file import BROKEN, broken, decode, describe
+from sambench.picture_file import BROKEN, broken, decode, describe, is_inverted, is_signed
 from sambench.types import UInt8Array
 
 Depth = Literal["auto", "full", "window"]
@@ -57,7 +57,10 @@ def shown(path: Path, values: npt.NDArray[Any], bits: int, stored: str) -> UInt8
 def eight_bit_rgb(path: Path, image: Image.Image, bits: int) -> UInt8Array:
     """uint8 [H, W, 3] of an opened picture with `bits` bits a sample. Raises DataError: damaged, or values beyond the rule."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return shown(path, np.asarray(decode(path, image)), bits, describe(image, bits))
+        found = shown(path, np.asarray(decode(path, image)), bits, describe(image, bits))
+        return 255 - found if is_inverted(image) else found
+    if image.mode == "L" and is_signed(image):
+        return shown(path, np.asarray(decode(path, image)).view(np.int8), bits, f"signed {describe(image, bits)}")
     if bits == 16 and image.mode in ("RGB", "RGBA", "RGBX", "LA", "L"):
         stored = describe(image, bits)
         decode(path, image)  # which notices what is damaged: OpenCV gives what it got so far

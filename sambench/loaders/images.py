@@ -18,10 +18,21 @@ from PIL import Image
 from sambench.errors import DataError
 from sambench.loaders import deep_tiff, orientation
 from sambench.loaders.eight_bit import depth_is, eight_bit_rgb, shown
-from sambench.notes import noting
-from sambench.picture_file import UnknownTiffError, bit_depth, decode, describe, gray_of, lossy_format, opened
+from sambench.notes import note, noting
+from sambench.picture_file import (
+    UnknownTiffError,
+    bit_depth,
+    decode,
+    describe,
+    gray_of,
+    is_inverted,
+    is_signed,
+    lossy_format,
+    opened,
+)
 from sambench.types import BoolArray, UInt8Array
 
+_SEVERAL = "the file holds several pictures (pages or frames): the first was taken"
 _PLAIN = ("RGB", "RGBA", "RGBX", "L", "LA", "1")
 
 
@@ -56,6 +67,8 @@ def _rgb(path: Path, size: tuple[int, int] | None, plain: bool) -> UInt8Array:
     with _opened(path) as image:
         _check_size(path, (image.height, image.width), size)
         bits = bit_depth(image)
+        if image.format != "MPO" and getattr(image, "is_animated", False):
+            note(_SEVERAL)
         if plain and (bits > 8 or image.mode not in _PLAIN):
             raise _not_used(path, describe(image, bits))
         return eight_bit_rgb(path, image, bits)
@@ -85,7 +98,7 @@ def read_gray(path: Path, *, size: tuple[int, int] | None = None) -> UInt8Array:
     with _opened(path) as image:
         _check_size(path, (image.height, image.width), size, what="a mask", than="its image")
         bits = bit_depth(image)
-        _check_lossless(path, image, "a mask")
+        _check_values(path, image, "a mask")
         if bits > 8 or image.mode not in ("L", "1"):
             raise DataError(
                 "a mask is stored in a way that this dataset does not use",
@@ -103,9 +116,11 @@ def read_mask_values(path: Path, *, lossy: bool = False) -> tuple[UInt8Array, UI
     lossy: formats that do not keep values are taken too. Raises DataError naming the file, as `read_rgb`.
     """
     with _opened(path) as image:
-        if not lossy:
+        if lossy:
+            _check_one_reading(path, image, "a mask")
+        else:
             remedy = "write it as PNG; or, where its threshold leaves room for that, set lossy = true under [options] of the card"
-            _check_lossless(path, image, "a mask", remedy)
+            _check_values(path, image, "a mask", remedy)
         with depth_is("auto"), noting():  # what is noted is of pictures
             colours = eight_bit_rgb(path, image, bit_depth(image))
         if image.mode not in ("LA", "PA", "RGBA") and not (image.mode == "P" and "transparency" in image.info):
@@ -123,7 +138,7 @@ def read_labels(path: Path, *, size: tuple[int, int] | None = None, colours: boo
     with _opened(path) as image:
         _check_size(path, (image.height, image.width), size, what="a label map", than="its image")
         bits = bit_depth(image)
-        _check_lossless(path, image, "a label map")
+        _check_values(path, image, "a label map")
         if colours and bits == 8 and image.mode in ("RGB", "RGBA"):
             rgb = np.array(decode(path, image).convert("RGB")).astype(np.int32)
             return (rgb[:, :, 0] << 16) | (rgb[:, :, 1] << 8) | rgb[:, :, 2]
@@ -160,7 +175,13 @@ def _whole_values(path: Path, image: Image.Image, bits: int) -> npt.NDArray[np.i
 
 def read_orientation(path: Path) -> int:
     """EXIF orientation 1 to 8, 1 where the file says none (or not readably). Raises DataError naming the file if it is no image."""
-    read_size(path)
+    try:
+        with _opened(path, whole=False) as image:
+            if image.format == "AVIF":  # whose frame is a property of the picture, which Pillow gives as if it were EXIF
+                found = image.getexif().get(orientation.TAG)
+                return found if found in range(1, 9) else 1
+    except UnknownTiffError:
+        read_size(path)
     with path.open("rb") as file:
         return orientation.look(file).value
 
@@ -183,7 +204,9 @@ def _opened(path: Path, *, whole: bool = True) -> Iterator[Image.Image]:
         yield image
 
 
-def _check_lossless(path: Path, image: Image.Image, what: str, remedy: str = "write it as PNG, from what it was made of") -> None:
+def _check_values(path: Path, image: Image.Image, what: str, remedy: str = "write it as PNG, from what it was made of") -> None:
+    """Raises DataError where it is not clear which values a file holds."""
+    _check_one_reading(path, image, what)
     found = lossy_format(path, image)
     if found:
         raise DataError(
@@ -192,6 +215,25 @@ def _check_lossless(path: Path, image: Image.Image, what: str, remedy: str = "wr
             expected="PNG, BMP, TIFF or another lossless format",
             found=found,
             remedy=remedy,
+        )
+
+
+def _check_one_reading(path: Path, image: Image.Image, what: str) -> None:
+    """Raises DataError where programs differ in what they read as the values: of several pictures, or a TIFF with 0 as white."""
+    odd = ""
+    if image.format != "MPO" and getattr(image, "is_animated", False):
+        odd, expected = "several pictures (pages or frames)", "one picture in the file"
+    elif is_inverted(image):
+        odd, expected = "a TIFF whose 0 is white, which some programs turn round and others do not", "0 as black"
+    elif is_signed(image) and image.mode == "L":
+        odd, expected = "signed 8-bit samples", "unsigned ones"
+    if odd:
+        raise DataError(
+            f"{what} can be read in several ways",
+            where=path,
+            expected=expected,
+            found=odd,
+            remedy="write it as PNG, from what it was made of",
         )
 
 

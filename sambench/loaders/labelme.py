@@ -14,31 +14,39 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 
 from sambench.errors import DataError
 from sambench.loaders import shapes
 from sambench.loaders.coco_file import json_object, naming, wrong
+from sambench.loaders.file_names import locate
+from sambench.loaders.file_patterns import folder_of
 from sambench.loaders.index_cache import Progress, cached_index
-from sambench.loaders.pairs import Pairs, count_or_one, find_pairs, place_of
+from sambench.loaders.pairs import Pairs, find_pairs, place_of
 from sambench.loaders.turned import Frame, Orientation, frame_of, read_turned
 from sambench.loaders.values import numbers, plain_id, shown, side
 from sambench.masks import Region
+from sambench.notes import note
 from sambench.types import NO_AREA, TOO_SHORT, ImageRecord, Instance, Sample
 
 # Of the tool and its offspring; what has four corners or more is an outline like any other.
 _OUTLINES = ("polygon", "rectangle", "oriented_rectangle", "rotation", "quadrilateral")
 _AREAS = {**dict.fromkeys(_OUTLINES, 3), "circle": 2, "mask": 2}  # and the points that each needs
+_BY_NAME = "the picture is the one that imagePath names, since none fits the layout's pattern"
+_BY_PATTERN = "imagePath names another picture than the layout's pattern, which was taken"
 _NO_AREA = ("point", "points", "line", "linestrip")
 
 
 class _Annotations(NamedTuple):
-    """A file: the (height, width) that it says, None for what it does not, and its shapes."""
+    """A file: the (height, width) that it says, None for what it does not, its shapes, the name that it has for the picture ("":
+    none), and whether it holds a copy of that."""
 
     path: Path
     size: tuple[int | None, int | None]
     shapes: list[Any]
+    picture: str
+    has_copy: bool
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,8 @@ class LabelmeJson:
     Shapes of one label and one group_id are the parts of one object, known by its first part (`groups = "separate"`: each is an
     object). Points and lines, outlines of fewer than three points, and objects without a pixel are left out and counted.
 
-    layouts, trees: where the files are (`sambench.loaders.pairs`). The image that a JSON may hold itself is not read. orientation:
+    layouts, trees: where the files are (`sambench.loaders.pairs`); where no picture fits the pattern, the JSON's imagePath counts.
+    The image that a JSON may hold itself is not read. orientation:
     which frame the shapes are in; LabelMe shows pictures turned as their EXIF orientation says (`sambench.loaders.turned`).
     """
 
@@ -70,14 +79,16 @@ class LabelmeJson:
         pairs = self._pairs()
         files = pairs.label_files()
         key = {"dataset": self.name, "layout": [pairs.images, pairs.labels], "option": [self.orientation, self.groups]}
-        return cached_index(key, files.values(), partial(self._build, pairs, files))
+        pictures = pairs.base / folder_of(pairs.images)  # its mtime changes with its pictures, without which nothing is counted
+        return cached_index(key, [*files.values(), pictures], partial(self._build, pairs, files))
 
     def load(self, image_id: str) -> Sample:
         """Raises DataError: unknown id, no image or another size of it, a broken JSON or shape, a shape of an unknown kind."""
         pairs = self._pairs()
-        label_file, image_file = pairs.label_file(image_id), pairs.image_file(image_id)
+        label_file = pairs.label_file(image_id)
         with naming(self.name):
             told = _read(label_file)
+            image_file = self._image(pairs, image_id, told)
             frame = self._frame(image_file, told)
             instances, left_out = self._objects(told, frame.size)
         return Sample(
@@ -97,6 +108,23 @@ class LabelmeJson:
     def _pairs(self) -> Pairs:
         return find_pairs(self.root, self.layouts, self.trees, dataset=self.name, prefixes=(), gaps=False)
 
+    def _image(self, pairs: Pairs, image_id: str, told: _Annotations) -> Path:
+        """The picture of a JSON: by the pattern of the layout, else where its imagePath says. Raises DataError as `Pairs`."""
+        names = [(told.path.parent, told.picture)]
+        if not pairs.has_image(image_id) and told.picture:
+            place = locate(names, self.root, where=f"imagePath of {told.path}", beside=told.path.parent)
+            if place.error is not None or place.path.is_file():
+                path = place.checked()
+                note(_BY_NAME)
+                return path
+        if not pairs.has_image(image_id) and told.has_copy:
+            raise _copy_alone(told.path, pairs.image_path(image_id))
+        found = pairs.image_file(image_id)
+        stem = PurePosixPath(told.picture.replace("\\", "/")).stem
+        if stem and stem.casefold() != found.stem.casefold():
+            note(_BY_PATTERN)
+        return found
+
     def _frame(self, image: Path, told: _Annotations) -> Frame:
         return frame_of(image, self.orientation, told.size, where=told.path.name)
 
@@ -104,14 +132,20 @@ class LabelmeJson:
         records = []
         for done, (image_id, path) in enumerate(files.items()):
             progress(done, len(files))
-            n = count_or_one(partial(self._count, pairs, image_id), path)
-            records.append(ImageRecord(image_id, n, file=pairs.image_path(image_id)))
+            records.append(self._record(pairs, image_id, path))
         return records
 
-    def _count(self, pairs: Pairs, image_id: str, path: Path) -> int:
-        told = _read(path)
-        # The picture's size, not the file's: nothing is filled in a frame that no picture has.
-        return sum(o.area_px > 0 for o in self._objects(told, self._frame(pairs.image_file(image_id), told).size)[0])
+    def _record(self, pairs: Pairs, image_id: str, path: Path) -> ImageRecord:
+        picture, n = pairs.image_path(image_id), 1
+        try:
+            told = _read(path)
+            found = self._image(pairs, image_id, told)
+            picture = str(found)
+            # The picture's size, not the file's: nothing is filled in a frame that no picture has.
+            n = sum(o.area_px > 0 for o in self._objects(told, self._frame(found, told).size)[0])
+        except DataError:  # `load` says what is wrong
+            pass
+        return ImageRecord(image_id, n, file=picture)
 
     def _objects(self, told: _Annotations, size: tuple[int, int]) -> tuple[tuple[Instance, ...], Counter[str]]:
         """Objects in the order of their first parts, and the number of shapes of each kind that are none."""
@@ -124,7 +158,7 @@ class LabelmeJson:
                 left_out[region] += 1
                 continue
             group = self._group(shape, where)
-            parts.setdefault((str(shape.get("label", "")), f"alone {n}" if group is None else group), []).append((n, region))
+            parts.setdefault((_label(shape), f"alone {n}" if group is None else group), []).append((n, region))
         return tuple(
             Instance(str(found[0][0]), shapes.joined([r for _, r in found], size), category=label)
             for (label, _), found in parts.items()
@@ -144,7 +178,25 @@ def _read(path: Path) -> _Annotations:
         found = "keys " + ", ".join(shown(k, 40) for k in [*raw][:12])
         raise wrong("an annotation file is not in LabelMe's form", path, "shapes (a list), imageHeight and imageWidth", found)
     height, width = (side(raw.get(k), k, path) for k in ("imageHeight", "imageWidth"))
-    return _Annotations(path, (height, width), raw["shapes"])
+    picture = raw.get("imagePath")
+    named = picture if isinstance(picture, str) and "\0" not in picture else ""
+    return _Annotations(path, (height, width), raw["shapes"], named, bool(raw.get("imageData")))
+
+
+def _copy_alone(path: Path, picture: str) -> DataError:
+    return DataError(
+        "an annotated picture is in its annotation file alone",
+        where=path,
+        expected=f"the picture as a file, {picture}",
+        found="imageData in the JSON, which is not read",
+        remedy="write the pictures out as files (LabelMe's labelme_export_json does), beside the JSON or where `images` of "
+        "the card's layouts says",
+    )
+
+
+def _label(shape: Mapping[str, Any]) -> str:
+    given = shape.get("label")
+    return "" if given is None else str(given)
 
 
 def _region(shape: Any, size: tuple[int, int], where: str) -> Region | str:

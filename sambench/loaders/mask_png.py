@@ -122,14 +122,15 @@ class MaskPng:
         if self.channel == "alpha":
             if alpha is None:
                 remedy = 'leave channel = "alpha" out of the options of the card'
-                raise DataError("a mask has no alpha channel", where=path, expected='channel = "alpha"', found="none", remedy=remedy)
+                raise DataError("a mask has no alpha channel", where=path, expected="one", found="none", remedy=remedy)
             return alpha
         largest = np.asarray(colours.max(axis=2))
         if self.channel == "max":
             return largest
         first, reading = colours[:, :, 0], partial(_foreground, above=self.above)
         if alpha is not None and alpha.min(initial=255) < 255 and (reading(alpha) != reading(first)).any():
-            raise _unclear(path, "its colours and its alpha channel", 'channel = "alpha" (what is opaque) or "max" (what is bright)')
+            options = 'channel = "alpha" (what is opaque) or channel = "max" (what is bright)'
+            raise _unclear(path, "its colours and its alpha channel", options)
         if not first.any() and largest.any():
             raise _unclear(path, "its first channel (red), which is empty, and the others", 'channel = "max"')
         return first

@@ -1,13 +1,15 @@
 """The orientation that a picture's EXIF data says, and files as Pillow must get them to leave it alone.
 
-Looked for where cameras and tools write it: the first EXIF segment of a JPEG, the first directory of a TIFF, `eXIf` of a PNG,
-`EXIF` of a WebP. Only these few bytes are read, in a bounded number of steps: what a hostile file piles up elsewhere costs nothing.
+Looked for where cameras and tools write it: the first EXIF segment of a JPEG, the first directory of a TIFF, `eXIf` of a PNG or the
+text in which ImageMagick keeps it there, `EXIF` of a WebP. Only these few bytes are read, in a bounded number of steps: what a hostile file piles up elsewhere costs
+nothing.
 """
 
 from __future__ import annotations
 
 import io
 import struct
+import zlib
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from typing import BinaryIO, NamedTuple
 
 TAG = 0x0112  # of EXIF 2.3, table 4
 _MOST_STEPS = 100_000  # segments, chunks or directory entries that are walked
+_PROFILE_BYTES = 1 << 14  # of a text that holds EXIF data; the orientation stands at their begin
 _EXIF = b"Exif\0\0"
 _INTEGERS = {1: "B", 3: "H", 4: "I"}  # TIFF's types BYTE, SHORT and LONG: the tag is a SHORT, some tools write the others
 
@@ -45,11 +48,11 @@ def look(stream: BinaryIO) -> Found:
         if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
             return _tiff(stream, 0)
         if head.startswith(b"\x89PNG\r\n\x1a\n"):
-            return _named(stream, 8, ">I4s", 4, b"eXIf")
+            return _png(stream)
         if head.startswith(b"RIFF") and head[8:] == b"WEBP":
-            return _named(stream, 12, "<4sI", 0, b"EXIF")
+            return _of_chunk(stream, 12, "<4sI", 0, b"EXIF") or Found()
         return Found()
-    except (struct.error, ValueError, OverflowError):
+    except (struct.error, ValueError, OverflowError, zlib.error):
         return Found()
     finally:
         stream.seek(0)
@@ -88,20 +91,45 @@ def _exif_segments(stream: BinaryIO) -> Iterator[tuple[int, int]]:
         at = end
 
 
-def _named(stream: BinaryIO, at: int, form: str, after: int, wanted: bytes) -> Found:
-    """Of the first chunk of that name. form: length and name before a chunk; after: bytes behind it, its checksum."""
+def _png(stream: BinaryIO) -> Found:
+    found = _of_chunk(stream, 8, ">I4s", 4, b"eXIf")
+    if found is not None:
+        return found
+    for name, begin, length in _chunks(stream, 8, ">I4s", 4):
+        if name not in (b"tEXt", b"zTXt"):
+            continue
+        stream.seek(begin)
+        key, _, held = stream.read(min(length, _PROFILE_BYTES)).partition(b"\0")
+        if key == b"Raw profile type exif":
+            text = zlib.decompressobj().decompress(held[1:], _PROFILE_BYTES) if name == b"zTXt" else held
+            digits = b"".join(text.split()[2:])  # after the profile's name and its length
+            raw = bytes.fromhex(digits[: len(digits) // 2 * 2].decode("ascii"))
+            return Found(_tiff(io.BytesIO(raw.removeprefix(_EXIF)), 0).value)
+    return Found()
+
+
+def _of_chunk(stream: BinaryIO, at: int, form: str, after: int, wanted: bytes) -> Found | None:
+    """Of the first chunk of that name, None where there is none."""
+    for name, begin, _ in _chunks(stream, at, form, after):
+        if name == wanted:
+            stream.seek(begin)
+            prefixed = stream.read(len(_EXIF)) == _EXIF
+            return Found(_tiff(stream, begin + (len(_EXIF) if prefixed else 0)).value)
+    return None
+
+
+def _chunks(stream: BinaryIO, at: int, form: str, after: int) -> Iterator[tuple[bytes, int, int]]:
+    """(name, where its content begins, its length) of each. form: length and name before a chunk; after: bytes behind it, its
+    checksum."""
     for _ in range(_MOST_STEPS):
         stream.seek(at)
         head = stream.read(8)
         if len(head) < 8:
-            break
+            return
         first, second = struct.unpack(form, head)
         name, length = (first, second) if isinstance(first, bytes) else (second, first)
-        if name == wanted:
-            prefixed = stream.read(len(_EXIF)) == _EXIF
-            return Found(_tiff(stream, at + 8 + (len(_EXIF) if prefixed else 0)).value)
+        yield name, at + 8, length
         at += 8 + length + after + (length & 1 if not after else 0)  # RIFF's chunks are padded to even length
-    return Found()
 
 
 def _tiff(stream: BinaryIO, base: int) -> Found:

@@ -101,8 +101,13 @@ class Pairs:
             where=missing,
             expected="the image that belongs to " + str(self.base / fill(self.labels, image_id)),
             found=why_absent(missing),
-            remedy="unpack the archive with the images again, into the same folder",
+            remedy="unpack the archive with the images into the same folder again; put the image there, or give the images' "
+            "place in `images` of the card's layouts",
         )
+
+    def has_image(self, image_id: str) -> bool:
+        """Whether a file fits the pattern of images for an id, one or several."""
+        return bool(self._images_of(image_id))
 
     def image_path(self, image_id: str) -> str:
         """Where the image's file is, or should be."""

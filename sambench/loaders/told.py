@@ -54,8 +54,10 @@ class Whose:
         where = f"sambench show dataset {self.named} says"
         if self.released:
             return self._named_in(said or f"fetch or unpack this file again; {where} where it comes from")
-        clauses = [c for c in _CLAUSE.split(said or "") if c and not _OF_RELEASES.search(c) and "says where" not in c]
-        return self._named_in("; ".join(clauses)) or f"mend the file, or what the card says of it; {where} what is expected"
+        every = [c for c in _CLAUSE.split(said or "") if c]
+        clauses = [c for c in every if not _OF_RELEASES.search(c) and "says where" not in c]
+        kept = said if said and clauses == every else "; ".join(clauses)
+        return self._named_in(kept) or f"mend the file, or what the card says of it; {where} what is expected"
 
     def _named_in(self, text: str) -> str:
         """Commands with the name that they understand: the id of a card that lies anywhere is none."""

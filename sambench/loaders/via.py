@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
+from urllib.parse import unquote
 
 from sambench import content
 from sambench.errors import DataError
@@ -194,13 +195,22 @@ def _base(root: Path, sets: Mapping[str, str], trees: Sequence[str]) -> Path | N
 
 def _local(filename: str) -> str:
     """A file name; of a picture that was annotated by its address, the path in that."""
-    return re.sub(r"^[A-Za-z][A-Za-z0-9+.-]+://[^/]*", "", filename)
+    found = re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]+://[^/]*([^?#]*).*", filename, flags=re.DOTALL)
+    return unquote(found[1]) if found else filename
 
 
 @lru_cache(maxsize=4)
 def _parsed(path: Path, _sha256: str) -> dict[str, list[Any]]:
     """Regions by file name."""
     raw = json_object(path)
+    if isinstance(raw.get("view"), dict) and isinstance(raw.get("metadata"), dict):
+        raise DataError(
+            "an annotation file is of version 3 of the VGG Image Annotator, which is not read",
+            where=path,
+            expected="JSON of its versions 1 and 2: records with filename and regions",
+            found=f"keys {', '.join(shown(k, 40) for k in [*raw][:8])}",
+            remedy="convert it to the form of version 2, or to COCO's JSON (reader sambench.loaders.coco:CocoJson)",
+        )
     records = raw.get("_via_img_metadata", raw)  # a whole project as version 2 saves it, or the export of its annotations
     found: dict[str, list[Any]] = {}
     for key, record in records.items() if isinstance(records, dict) and records else [("no records", records)]:

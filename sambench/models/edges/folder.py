@@ -95,6 +95,8 @@ class EdgeFolder:
                 f"{n_bad} NaN, {rest}" if n_bad else rest,
                 "write 0 where there is no edge"
                 if n_bad
+                else "write probabilities: 0 where there is no edge, 1 where it is certain (of scores below 0, their sigmoid)"
+                if low < 0
                 else "scale the map to [0, 1], or name the value that stands for strength 1: -M scale=255",
             )
         return found
