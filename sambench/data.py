@@ -17,6 +17,7 @@ from sambench import cards
 from sambench.errors import DataError, UsageError
 from sambench.left_out import Tally, remedies
 from sambench.loaders.open import Place, check_layout, find_place, missing, open_dataset, read_roots, roots_file
+from sambench.loaders.subsets import without_masks
 from sambench.loaders.survey import survey, told, unlisted
 from sambench.notes import noting
 from sambench.types import CROWD, Dataset, ImageRecord, Sample
@@ -41,7 +42,7 @@ class CountCheck:
 class VerifyReport:
     """What reading every image and mask of a dataset has shown.
 
-    n_images, n_masks: read without error. said: what is left out of these, by kind, and notes on files. broken: (image id, error)
+    n_images, n_masks: read without error; n_empty: images of these without masks. said: what is left out of these, by kind, and notes on files. broken: (image id, error)
     of every image that could not be read, or whose objects are not those of the index. sizes: ((width, height), number of images),
     most frequent first. advice: what to do where there is no mask at all.
     """
@@ -55,6 +56,7 @@ class VerifyReport:
     sizes: tuple[tuple[tuple[int, int], int], ...]
     checks: tuple[CountCheck, ...]
     advice: str = ""
+    n_empty: int = 0
 
     @property
     def n_dropped(self) -> int:
@@ -69,6 +71,7 @@ class VerifyReport:
     def text(self) -> str:
         """The report for people, several lines."""
         lines = [f"{self.dataset}: {self.n_images} images, {self.n_masks} masks in {self.root}"]
+        lines += [f"  {without_masks(self.n_empty)}"] * (self.n_masks > 0 and self.n_empty > 0)
         lines += [f"  {text}" for text in self.said.sentences()]
         shown = [f"{w} x {h} ({n})" for (w, h), n in self.sizes[:6]]
         more = [f"{len(self.sizes) - 6} other sizes"] if len(self.sizes) > 6 else []
@@ -147,7 +150,7 @@ def verify(
     card, variant = _named(name)
     dataset = open_dataset(card, variant=variant, root=root)
     records = dataset.index()
-    n_masks, said = 0, Tally()
+    n_masks, n_empty, said = 0, 0, Tally()
     broken: list[tuple[str, str]] = []
     sizes: Counter[tuple[int, int]] = Counter()
     for i, record in enumerate(records):
@@ -160,6 +163,7 @@ def verify(
         else:
             sizes[width, height] += 1
             n_masks += len(sample.instances) + len(sample.boundaries)
+            n_empty += not record.n_masks
             said.add(sample.left_out, notes)
             lost = _lost(record, sample)
             if lost:
@@ -174,6 +178,7 @@ def verify(
         root=root if root is not None else where(name).path,
         n_images=n_images,
         n_masks=n_masks,
+        n_empty=n_empty + beside.n_images - len(beside.broken),
         said=said,
         broken=tuple(broken),
         sizes=tuple(sizes.most_common()),

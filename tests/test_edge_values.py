@@ -92,7 +92,6 @@ def test_a_nearly_empty_map_means_what_the_others_do(tmp_path: Path, suffix: str
         (".npy", EDGES / 255, "lowest threshold"),
         (".npy", EDGES * 255.0, "-M scale=255"),
         (".mat", EDGES * 255.0, "-M scale=255"),
-        (".npy", EDGES * -1, "no probabilities"),
     ],
 )
 def test_values_that_nobody_can_tell_are_refused(tmp_path: Path, suffix: str, array: np.ndarray, says: str) -> None:

@@ -240,8 +240,16 @@ def _left_out(planned: Plan) -> list[str]:
     """What a look at the first images of each dataset shows: what is left out by kind, and what must be said of the files."""
     from sambench.loaders.survey import survey
 
-    wanted = {(c.target.source, c.target.variant): c for c in planned.cells}
-    return [f"{c.target.card.id}: {text}" for c in wanted.values() for text in survey(c.target.dataset, c.wanted).sentences()]
+    said = []
+    for c in {(c.target.source, c.target.variant): c for c in planned.cells}.values():
+        subset, records = c.target.subset, c.target.dataset.index()
+        lines = [*filter(None, [subset.note]), *survey(c.target.dataset, c.wanted).sentences()]
+        if subset.name in ("paper", "full"):
+            chosen = set(subset.image_ids)
+            empty = survey(c.target.dataset, [r.image_id for r in records if not r.n_masks and r.image_id not in chosen])
+            lines += [f"in images without masks: {text}" for text in empty.sentences()]
+        said += [f"{c.target.card.id}: {text}" for text in lines]
+    return said
 
 
 def _missing(planned: Plan) -> list[str]:

@@ -1,8 +1,8 @@
 """The orientation that a picture's EXIF data says, and files as Pillow must get them to leave it alone.
 
 Looked for where cameras and tools write it: the first EXIF segment of a JPEG, the first directory of a TIFF, `eXIf` of a PNG or the
-text in which ImageMagick keeps it there, `EXIF` of a WebP. Only these few bytes are read, in a bounded number of steps: what a hostile file piles up elsewhere costs
-nothing.
+text in which ImageMagick keeps it there, `EXIF` of a WebP. Only these few bytes are read, in a bounded number of steps: what a
+hostile file piles up elsewhere costs nothing.
 """
 
 from __future__ import annotations

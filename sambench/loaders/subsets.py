@@ -61,11 +61,16 @@ def choose_subset(dataset: Dataset, card: DatasetCard, subset: str, *, every_ima
         if not chosen:
             raise UsageError("a subset names no image that has masks", where=path, found=f"{len(wanted)} ids")
     if left_out:
-        notes.append(f"{left_out} image{'s' if left_out > 1 else ''} without masks left out")
+        notes.append(without_masks(left_out))
     n_masks = sum(usable[i].n_masks for i in chosen)
     return Subset(
         name, tuple(chosen), n_masks, _digest(chosen), _is_paper_size(card.paper, chosen, n_masks), "; ".join(notes)
     )
+
+
+def without_masks(n: int) -> str:
+    """The sentence on so many images in which nothing can be evaluated."""
+    return f"{n} image{'s' if n > 1 else ''} without masks left out"
 
 
 def no_masks(dataset: Dataset, card: DatasetCard) -> DataError:
