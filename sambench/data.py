@@ -42,9 +42,9 @@ class CountCheck:
 class VerifyReport:
     """What reading every image and mask of a dataset has shown.
 
-    n_images, n_masks: read without error; n_empty: images of these without masks. said: what is left out of these, by kind, and notes on files. broken: (image id, error)
-    of every image that could not be read, or whose objects are not those of the index. sizes: ((width, height), number of images),
-    most frequent first. advice: what to do where there is no mask at all.
+    n_images, n_masks: read without error; n_empty: images of these without masks. said: what is left out of these, by kind, and
+    notes on files. broken: (image id, error) of every image that could not be read, or whose objects are not those of the index.
+    sizes: ((width, height), number of images), most frequent first. advice: what to do where there is no mask at all.
     """
 
     dataset: str

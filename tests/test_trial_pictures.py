@@ -1,4 +1,4 @@
-"""Pictures, masks, label maps and drawings as people's tools write them: each is the object that its author meant, or a named error."""
+"""Pictures, masks, label maps and drawings as people's tools write them: the object that was meant, or a named error."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.io
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from sambench import data, paths
 from sambench.errors import DataError
 from sambench.loaders import images, shapes
+from sambench.loaders.bsds500 import BSDS500
 from sambench.loaders.label_png import LabelPng
 from sambench.loaders.labelme import LabelmeJson
 from sambench.loaders.mask_png import MaskPng
@@ -126,7 +128,8 @@ def test_zero_and_one_beside_a_band_of_255(tmp_path: Path) -> None:
     mask[0] = 255
     sample = MaskPng(tmp_path, "mine", layouts=pair(tmp_path, mask), ignore=255).load("a")
     assert (sample.instances[0].region.full() == OBJECT).all()
-    assert sample.ignore is not None and sample.ignore.area == W
+    assert sample.ignore is not None
+    assert sample.ignore.area == W
 
 
 # Label maps
@@ -379,6 +382,22 @@ def test_negative_edges_are_not_told_of_a_scale_that_does_not_help(tmp_path: Pat
     with pytest.raises(DataError, match="of scores below 0, their sigmoid") as e:
         EdgeFolder(tmp_path).edge_map("a", (H, W))
     assert "scale=" not in str(e.value)
+
+
+def test_truth_of_ones_own_in_other_files(tmp_path: Path) -> None:
+    for folder in ("images/test", "groundTruth/test"):
+        (tmp_path / folder).mkdir(parents=True)
+    Image.fromarray(PICTURE).save(tmp_path / "images/test/a.png")
+    Image.fromarray(values(255)).save(tmp_path / "groundTruth/test/a.png")
+    dataset = BSDS500(tmp_path, "mine")
+    with pytest.raises(DataError, match=r"found: a\.png"):
+        dataset.index()
+    cells = np.empty((1, 1), object)
+    cells[0, 0] = {"Boundaries": values(1)}
+    scipy.io.savemat(tmp_path / "groundTruth/test/a.mat", {"groundTruth": cells})
+    (tmp_path / "groundTruth/test/a.mat").rename(tmp_path / "groundTruth/test/a.MAT")
+    assert [r.image_id for r in dataset.index()] == ["a"]
+    assert (dataset.load("a").boundaries[0] == OBJECT).all()
 
 
 # What all have in common

@@ -26,6 +26,7 @@ from sambench.loaders.coco_file import naming, read_picture, wrong
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.label_maps import regions_of
 from sambench.loaders.pairs import Pairs, count_or_one, find_pairs, place_of
+from sambench.loaders.values import plain_id
 from sambench.masks import Region
 from sambench.opening import cannot_open, check_file
 from sambench.types import BELOW_THRESHOLD, EMPTY, ImageRecord, Instance, Sample
@@ -144,7 +145,8 @@ def _from_files(path: Path, size: tuple[int, int] | None) -> Iterator[_Object]:
         region = Region.from_array(values >= _VISIBLE)
         level = parts.get("part_level")
         level = level if isinstance(level, int) else 0
-        yield _Object(str(entry["id"]), str(entry.get("name", "")), level, region, not region.area and bool(values.any()))
+        object_id = str(plain_id(entry["id"], "id", where))
+        yield _Object(object_id, str(entry.get("name", "")), level, region, not region.area and bool(values.any()))
 
 
 def _entries(path: Path) -> list[dict[str, Any]]:

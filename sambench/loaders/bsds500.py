@@ -91,9 +91,10 @@ class BSDS500:
 
     def files_of(self, image_id: str) -> tuple[Path, Path]:
         """The photograph and the ground truth of an image. Raises DataError: unknown id, or no photograph."""
-        truth = self._folder("groundTruth") / f"{image_id}.mat"
-        if not truth.is_file() or truth.name != f"{image_id}.mat":
-            raise unknown_image(self.name, image_id, [p.stem for p in self.truths()])
+        truths = {p.stem: p for p in self.truths()}
+        if image_id not in truths:
+            raise unknown_image(self.name, image_id, list(truths))
+        truth = truths[image_id]
         found = self._images().get(image_id, [])
         if len(found) > 1:
             raise DataError(
@@ -114,8 +115,19 @@ class BSDS500:
         return found[0], truth
 
     def truths(self) -> list[Path]:
-        """The ground-truth files of the split, by name, in the order of the index."""
-        return sorted(p for p in _files(self._folder("groundTruth")) if p.suffix == ".mat")
+        """The ground-truth files of the split, by name, in the order of the index. Raises DataError where there is none."""
+        folder = self._folder("groundTruth")
+        there = sorted(_files(folder))
+        found = [p for p in there if p.suffix.lower() == ".mat"]
+        if not found:
+            raise DataError(
+                f"there is no ground truth of {self.name}",
+                where=folder,
+                expected=f"<id>.mat with {_VARIABLE}{{1, a}}.Boundaries",
+                found=", ".join(p.name for p in there[:6]) or "no files",
+                remedy="unpack the archive again, or write each image's boundaries in that form",
+            )
+        return found
 
     def _folder(self, kind: str) -> Path:
         base = _base(self.root, self.split)

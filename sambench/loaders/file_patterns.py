@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from sambench.opening import cannot_open
 
-SUFFIXES = (".jpg", ".png", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jp2", ".ppm", ".pgm")
+SUFFIXES = (".jpg", ".png", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jp2", ".ppm", ".pgm", ".avif", ".jfif")
 PLACEHOLDERS = {"{id}": "([^/]+)", "{path}": "(.+)"}
 _SETTLED_NS = 2_000_000_000  # a folder changed more recently is listed anew each time: its clock is coarse
 

@@ -179,7 +179,7 @@ def read_orientation(path: Path) -> int:
         with _opened(path, whole=False) as image:
             if image.format == "AVIF":  # whose frame is a property of the picture, which Pillow gives as if it were EXIF
                 found = image.getexif().get(orientation.TAG)
-                return found if found in range(1, 9) else 1
+                return found if isinstance(found, int) and found in range(1, 9) else 1
     except UnknownTiffError:
         read_size(path)
     with path.open("rb") as file:

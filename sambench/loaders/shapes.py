@@ -73,7 +73,7 @@ def bitmap(encoded: Any, x0: int, y0: int, box: tuple[int, int], size: tuple[int
                 plain = decode(where, image)
                 mask = np.asarray(plain.convert(plain.mode.removesuffix("A")) if plain.mode in ("LA", "PA", "RGBA") else plain) != 0
     except DataError as e:
-        raise _broken(where, "a PNG in base64", e.found or e.message) from e
+        raise _broken(where, "a PNG in base64", str(e.found or e.message)) from e
     if found != box:
         raise _broken(where, f"{box[1]} x {box[0]} pixels, as between its points", f"{found[1]} x {found[0]}")
     mask = mask.any(axis=2) if mask.ndim == 3 else mask
