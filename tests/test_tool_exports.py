@@ -19,8 +19,10 @@ from sambench.left_out import sentences
 from sambench.loaders.coco_masks import has_pixels, region_of
 from sambench.loaders.file_names import ADDRESS, locate
 from sambench.loaders.open import open_dataset
+from sambench.loaders.results_index import plain_entry
 from sambench.loaders.subsets import choose_subset
 from sambench.models.otsu import otsu
+from sambench.notes import noting
 from sambench.results.bundle_file import opened
 from sambench.types import EMPTY, NO_MASK, TOO_SHORT
 
@@ -180,3 +182,35 @@ def test_lists_and_bundles_that_are_no_files(folder: Path, place: str) -> None:
     with pytest.raises(SambenchError):
         opened(path)
     assert read_bytes(folder / "a.json")
+
+
+def detected(folder: Path, *entries: dict[str, Any]) -> sambench.api.Results:
+    """The run of a results file, `detections` scoring what stands in it."""
+    write(folder, [NUMBERS])
+    (folder / "r.json").write_text(json.dumps([{"image_id": 1, "category_id": 1, "score": 0.9, **e} for e in entries]))
+    flags = {"root": str(folder), "out": str(folder / "out"), "workers": 1, "settings": {"boxes": str(folder / "r.json")}}
+    return sambench.run("instances", str(folder / "toy.toml"), "detections", **flags)
+
+
+def test_detections_without_a_mask_have_no_mask_ap(folder: Path) -> None:
+    (folder / "toy.toml").write_text((folder / "toy.toml").read_text().replace("[options]", "[options]\nall_images = true"))
+    results = detected(folder, {"bbox": [10, 8, 20, 16], "segmentation": NAN})
+    assert results.table()["box_ap"].tolist() == pytest.approx([1.0])
+    assert "ap" not in results.table().columns
+    assert list(results.cells[0].live.notes) == ["detections without a mask count for the AP of boxes alone"]
+
+
+def test_what_pandas_writes_for_absent_is_as_if_left_out() -> None:
+    given = {"image_id": 1.0, "score": 0.5, "bbox": NAN, "segmentation": [NUMBERS], "category_id": NAN}
+    assert plain_entry(given, 0, Path("r.json"))[:] == ("1", 0.5, None, [NUMBERS], None)
+    with pytest.raises(DataError, match="detection"):
+        plain_entry({**given, "segmentation": NAN}, 0, Path("r.json"))
+
+
+def test_an_annotation_without_a_mask_has_the_area_of_its_box(folder: Path) -> None:
+    write(folder, None)
+    sample = open_dataset(cards.dataset_card(str(folder / "toy.toml")), root=folder).load("1")
+    assert sample.annotated is not None
+    with noting() as said:
+        assert [o.area for o in sample.annotated().objects] == [320.0]
+    assert "annotations without a mask" in "".join(said)

@@ -42,7 +42,7 @@ class CocoJson:
 
     image_id is the text of the image's `id`, object_id of the annotation's. Annotations with `iscrowd` (absent: 0) become
     the ignore region. Images without other annotations are not in the index. Annotations without a mask (boxes alone) and
-    without pixels (a polygon that covers no pixel centre) are dropped and counted. The file's `area` and `bbox` are not read. Where an
+    without pixels (a polygon that covers no pixel centre) are dropped and counted. Masks are made of `segmentation` alone. Where an
     image's `width` or `height` is absent or -1, the picture says it. Ids, sizes and flags may be of any type that says the
     same (`sambench.loaders.values`), and file names are looked for as `sambench.loaders.file_names` has it.
 
@@ -55,8 +55,9 @@ class CocoJson:
     them once, and is kept between runs. all_images: images without objects are in the index too, with 0 masks: in detection each
     false positive on them counts. crowds: `ignore`, as COCO has them, or `objects`, for tools that set `iscrowd` on every
     mask that they write as RLE. orientation: which frame the annotations are in (`sambench.loaders.turned`). skip_short: polygons
-    of fewer than three points are left out (an annotation that has no other is counted); else they are an error of their image. image_keys, annotation_keys, category_keys: keys
-    of these records that become attributes of samples and (the latter two) of instances, as text, or JSON if they are not text.
+    of fewer than three points are left out (an annotation that has no other is counted); else they are an error of their image.
+    image_keys, annotation_keys, category_keys: keys of these records that become attributes of samples and (the latter two) of
+    instances, as text, or JSON if they are not text.
     """
 
     root: Path

@@ -97,7 +97,7 @@ def _converting(raw: Any) -> str | None:
     """What to do with lists that other tools keep: detectron2's dataset dicts, and results files."""
     first = raw[0] if isinstance(raw, list) and raw and isinstance(raw[0], dict) else {}
     if isinstance(first.get("annotations"), list):
-        return "write these records as COCO JSON, an object of images, annotations and categories (detectron2: convert_to_coco_json)"
+        return "write these records as an object of images, annotations and categories (detectron2: convert_to_coco_json)"
     return "these are a detector's results: name the file of the annotations" if "score" in first else None
 
 

@@ -1,8 +1,9 @@
 """Where the file is that an annotation file names: the one place where names that other people's tools wrote become paths.
 
 Files travel: a name may have backslashes (Windows), be absolute on the machine where it was written, begin with `../`, differ
-from the file in letter case, or be an address (Label Studio's `/data/local-files/?d=a%20b.png`). A name that says where a file is, is taken at its word. Else a file is taken if exactly one fits, and
-that is noted; where several do, the error names them. A relative name never leads out of the dataset's folder.
+from the file in letter case, or be an address (Label Studio's `/data/local-files/?d=a%20b.png`). A name that says where a file is,
+is taken at its word. Else a file is taken if exactly one fits, and that is noted; where several do, the error names them. A
+relative name never leads out of the dataset's folder.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ CASE = "file names differ from the files in letter case"
 
 @dataclass(frozen=True)
 class Place:
-    """path: where a named file is, or should be. note: how it was found (SLASHES, BESIDE, TAIL, ADDRESS or CASE), "" where the name says it.
+    """path: where a named file is, or should be. note: how it was found, as SLASHES; "" where the name says it.
 
     error: why it cannot be taken, or None.
     """

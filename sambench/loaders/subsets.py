@@ -15,7 +15,6 @@ from sambench.loaders.survey import known_images, survey
 from sambench.provenance import keyed_order
 from sambench.types import Dataset, ImageRecord
 
-
 MOST_BYTES = 1 << 28
 
 
