@@ -105,7 +105,7 @@ def test_where_all_are_boxes_the_error_says_so(folder: Path) -> None:
         evaluate(folder)
     assert "1 image; 2 annotations without a mask (boxes or keypoints alone) left out" in str(e.value)
     assert "export polygons or masks" in str(e.value)
-    assert f"sambench data verify {folder / 'toy.toml'}" in str(e.value)
+    assert f"sambench data verify {folder / 'toy.toml'} --root {folder}" in str(e.value)
     assert sentences({NO_MASK: 1}) == ["1 annotation without a mask (a box or keypoints alone) left out"]
 
 

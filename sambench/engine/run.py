@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 import uuid
 from collections import Counter
@@ -115,7 +116,8 @@ class Outcome:
     def _no_object(self) -> RunError:
         left_out = sum((Counter(r["counts"]["left_out"]) for r in self.records.values()), Counter[str]())
         n = sum(r["counts"]["n_images_done"] for r in self.records.values())
-        named = self.plan.cells[0].target.card.named
+        named, root = self.plan.cells[0].target.card.named, self.plan.request.root
+        named += f" --root {shlex.quote(root)}" if root else ""
         return RunError(
             "no image has an object that can be evaluated: there is no result",
             where=next(iter(self.records)),
