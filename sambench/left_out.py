@@ -6,11 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from sambench.types import BELOW_THRESHOLD, CROWD, EMPTY, IGNORED, NO_AREA, TOO_SHORT
+from sambench.types import BELOW_THRESHOLD, CROWD, EMPTY, IGNORED, NO_AREA, NO_MASK, TOO_SHORT
 
 # Of one, and of several.
 _WORDS = {
     EMPTY: ("annotation without pixels left out", "annotations without pixels left out"),
+    NO_MASK: (
+        "annotation without a mask (a box or keypoints alone) left out",
+        "annotations without a mask (boxes or keypoints alone) left out",
+    ),
     CROWD: (
         'crowd annotation is an ignore region (crowds = "objects" under [options] of the card: an object)',
         'crowd annotations are ignore regions (crowds = "objects" under [options] of the card: objects)',
@@ -22,6 +26,7 @@ _WORDS = {
 }
 # What a user may do about it, where that is more than mending the annotations.
 _REMEDIES = {
+    NO_MASK: "only objects with a mask can be evaluated: export polygons or masks (RLE) with the boxes",
     CROWD: 'crowds = "objects" under [options] of the card takes crowds as objects',
     BELOW_THRESHOLD: "above = N under [options] of the card sets the threshold of masks",
     NO_AREA: "only shapes with an area can be evaluated: polygons, rectangles, circles, ellipses, masks",

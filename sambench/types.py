@@ -29,6 +29,7 @@ BoxXYXY: TypeAlias = tuple[float, float, float, float]
 
 # Why an annotation is no instance: the kinds of `Sample.left_out`.
 EMPTY = "empty mask"
+NO_MASK = "annotation without a mask"
 CROWD = "crowd, an ignore region"
 IGNORED = "inside an ignore region"
 NO_AREA = "shape without area"

@@ -218,11 +218,11 @@ def test_has_pixels_agrees_with_the_mask() -> None:
     assert False in found
 
 
-def test_short_polygons_are_left_out_on_request() -> None:
+def test_short_polygons_are_left_out_unless_they_are_to_be_errors() -> None:
     polygons = [[1, 1, 9, 1], [2, 2, 8, 2, 8, 8, 2, 8], []]
-    assert region_of(polygons, 20, 20, where="x", skip_short=True).area == 36
+    assert region_of(polygons, 20, 20, where="x").area == 36
     with pytest.raises(DataError, match="4 numbers"):
-        region_of(polygons, 20, 20, where="x")
+        region_of(polygons, 20, 20, where="x", skip_short=False)
     with pytest.raises(DataError, match="7 numbers"):
         region_of([[1, 1, 9, 1, 9, 7, 1]], 20, 20, where="x", skip_short=True)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -29,6 +31,7 @@ from sambench.engine.plan import (
 from sambench.engine.shards import storage_error
 from sambench.engine.worker import CellJob, Job, single_threaded, work
 from sambench.errors import DataMissingError, RunError, UsageError
+from sambench.left_out import remedies, sentences
 
 if TYPE_CHECKING:
     from sambench.engine.describe import Described
@@ -84,7 +87,9 @@ class Outcome:
 
     @property
     def failure(self) -> RunError | None:
-        """The error of a run in which every image failed; None where one did not."""
+        """The error of a run in which every image failed, or none has an object; None where there is a result."""
+        if self._is_empty:
+            return self._no_object()
         failed = [(path, r) for path, r in self.records.items() if r["counts"]["n_images_failed"]]
         if self.interrupted or not failed or any(r["counts"]["n_images_done"] for r in self.records.values()):
             return None
@@ -97,6 +102,28 @@ class Outcome:
             expected="at least one image that can be evaluated",
             found=f"{n:,} image{'s' if n > 1 else ''} failed, the first is {which}: {first['error']}",
             remedy="mend that, and issue the same command again: it tries the images that failed",
+        )
+
+
+    @property
+    def _is_empty(self) -> bool:
+        """Whether all images were looked at, and all of their annotations left out."""
+        counts = [r["counts"] for r in self.records.values()]
+        if self.interrupted or not counts or any(getattr(c.task, "scores_annotated", False) for c in self.plan.cells):
+            return False
+        return all(c["n_images_done"] and not c["n_objects"] and not c["n_images_failed"] for c in counts)
+
+    def _no_object(self) -> RunError:
+        left_out = sum((Counter(r["counts"]["left_out"]) for r in self.records.values()), Counter[str]())
+        n = sum(r["counts"]["n_images_done"] for r in self.records.values())
+        named, root = self.plan.cells[0].target.card.named, self.plan.request.root
+        named += f" --root {shlex.quote(root)}" if root else ""
+        return RunError(
+            "no image has an object that can be evaluated: there is no result",
+            where=next(iter(self.records)),
+            expected="annotations with a mask",
+            found="; ".join([f"{n:,} image{'s' if n > 1 else ''}", *sentences(left_out)]),
+            remedy="; ".join([*remedies(left_out), f"look at the annotations: sambench data verify {named}"]),
         )
 
 

@@ -13,6 +13,7 @@ annotation is an error of its image, when that is loaded: one broken polygon cos
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,13 +27,13 @@ from sambench.loaders.clusters import Cluster, cluster_of
 from sambench.loaders.coco_detection import annotated
 from sambench.loaders.coco_file import CocoFile, category_name, naming, read_coco
 from sambench.loaders.coco_images import below, check_crowds, frame_as_said, only_crowds, said_size, say_of
-from sambench.loaders.coco_masks import has_pixels, is_short, region_of
+from sambench.loaders.coco_masks import has_pixels, region_of, why_empty
 from sambench.loaders.file_names import Place, locate
 from sambench.loaders.index_cache import cached_index
 from sambench.loaders.open import unknown_image
 from sambench.loaders.turned import Orientation, frame_of, read_turned
 from sambench.masks import Region, union
-from sambench.types import CROWD, EMPTY, TOO_SHORT, Annotated, ImageRecord, Instance, Sample
+from sambench.types import CROWD, Annotated, ImageRecord, Instance, Sample
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class CocoJson:
     """Instances of a COCO JSON file.
 
     image_id is the text of the image's `id`, object_id of the annotation's. Annotations with `iscrowd` (absent: 0) become
-    the ignore region. Images without other annotations are not in the index. Annotations without pixels (an empty list of
-    polygons, or one that covers no pixel centre) are dropped and counted. The file's `area` and `bbox` are not read. Where an
+    the ignore region. Images without other annotations are not in the index. Annotations without a mask (boxes alone) and
+    without pixels (a polygon that covers no pixel centre) are dropped and counted. Masks are made of `segmentation` alone. Where an
     image's `width` or `height` is absent or -1, the picture says it. Ids, sizes and flags may be of any type that says the
     same (`sambench.loaders.values`), and file names are looked for as `sambench.loaders.file_names` has it.
 
@@ -54,8 +55,9 @@ class CocoJson:
     them once, and is kept between runs. all_images: images without objects are in the index too, with 0 masks: in detection each
     false positive on them counts. crowds: `ignore`, as COCO has them, or `objects`, for tools that set `iscrowd` on every
     mask that they write as RLE. orientation: which frame the annotations are in (`sambench.loaders.turned`). skip_short: polygons
-    of fewer than three points are left out; else they are an error of their image. image_keys, annotation_keys, category_keys: keys
-    of these records that become attributes of samples and (the latter two) of instances, as text, or JSON if they are not text.
+    of fewer than three points are left out (an annotation that has no other is counted); else they are an error of their image.
+    image_keys, annotation_keys, category_keys: keys of these records that become attributes of samples and (the latter two) of
+    instances, as text, or JSON if they are not text.
     """
 
     root: Path
@@ -70,7 +72,7 @@ class CocoJson:
     path_tail: int = 0
     exact: bool = False
     all_images: bool = False
-    skip_short: bool = False
+    skip_short: bool = True
     crowds: Literal["ignore", "objects"] = "ignore"
     orientation: Orientation = "stored"
     image_keys: Sequence[str] = ()
@@ -129,7 +131,7 @@ class CocoJson:
             read=partial(read_turned, self.name, path, frame.turn),
             cluster_id=cluster_of(self.cluster, below(path, self.root)),
             ignore=union(crowds, *size) if crowds else None,
-            left_out={**dropped, CROWD: len(crowds)},
+            left_out=dropped | Counter({CROWD: len(crowds)}),
             attributes=_attributes(image, self.image_keys),
             annotated=partial(self._annotated, image, regions, content),
         )
@@ -193,8 +195,8 @@ class CocoJson:
 
     def _instances(
         self, content: CocoFile, regions: list[tuple[dict[str, Any], Region]]
-    ) -> tuple[tuple[Instance, ...], list[Region], dict[str, int]]:
-        instances, crowds, dropped = [], [], {EMPTY: 0, TOO_SHORT: 0}
+    ) -> tuple[tuple[Instance, ...], list[Region], Counter[str]]:
+        instances, crowds, dropped = [], [], Counter[str]()
         for a, region in regions:
             if self._is_crowd(a):
                 crowds.append(region)
@@ -203,7 +205,7 @@ class CocoJson:
                 attributes = _attributes(a, self.annotation_keys) | _attributes(category, self.category_keys)
                 instances.append(Instance(str(a["id"]), region, category=content.category_of(a), attributes=attributes))
             else:
-                dropped[TOO_SHORT if self.skip_short and is_short(a.get("segmentation")) else EMPTY] += 1
+                dropped[why_empty(a.get("segmentation"), a.get("bbox"))] += 1
         return tuple(instances), crowds, dropped
 
     def _region(self, annotation: dict[str, Any], content: CocoFile, size: tuple[int, int]) -> Region:

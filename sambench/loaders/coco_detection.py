@@ -9,8 +9,10 @@ from typing import Any
 from sambench.errors import DataError
 from sambench.loaders import values
 from sambench.loaders.coco_file import FEDERATED, CocoFile, category_name
+from sambench.loaders.coco_masks import why_empty
 from sambench.masks import Region
-from sambench.types import Annotated, Annotation
+from sambench.notes import note
+from sambench.types import NO_MASK, Annotated, Annotation
 
 
 def annotated(
@@ -24,10 +26,12 @@ def annotated(
     """The ground truth of an image: its record, and annotation records with their masks. categories: name by
     id, of all that count. crowds_are_objects: `iscrowd` says nothing.
 
-    `iscrowd` that is absent is 0, `area` and `bbox` that are absent those of the mask. Raises DataError: a category id that is no
-    number or not in the file's list, an area or box that is none, federated lists that are no lists of numbers.
+    `iscrowd` that is absent is 0, `area` and `bbox` that are absent those of the mask, or the box's. Raises DataError: a category
+    id that is no number or not in the file's list, an area or box that is none, federated lists that are no lists of numbers.
     """
     objects = tuple(_annotation(a, region, content, crowds_are_objects) for a, region in regions)
+    if any(why_empty(a.get("segmentation"), a.get("bbox")) == NO_MASK for a, region in regions if not region.area):
+        note("annotations without a mask count as objects that no mask finds; the AP of boxes takes their boxes")
     held = [k for k in FEDERATED if k in image]
     if not held:
         return Annotated(objects, categories)
@@ -48,8 +52,8 @@ def _annotation(record: dict[str, Any], region: Region, content: CocoFile, crowd
     if type(category_id) is not int or category_id not in content.categories:
         raise _wrong(content, name, "category_id, one of the file's categories", repr(category_id))
     with _judging(content, name, "area"):
-        area = values.number(record["area"], "area", "") if record.get("area") is not None else float(region.area)
-        if area < 0:
+        area = values.number(record["area"], "area", "") if record.get("area") is not None else None
+        if area is not None and area < 0:
             raise _wrong(content, name, "area, a number of pixels", f"{area:g}")
     y0, x0, y1, x1 = region.window
     box = [float(v) for v in (x0, y0, x1 - x0, y1 - y0)]
@@ -64,7 +68,7 @@ def _annotation(record: dict[str, Any], region: Region, content: CocoFile, crowd
         frequency=str(category.get("frequency", "")),
         region=region,
         is_crowd=bool(record.get("iscrowd")) and not crowds_are_objects,
-        area=area,
+        area=area if area is not None else float(region.area) or box[2] * box[3],
         box_xywh=(box[0], box[1], box[2], box[3]),
     )
 

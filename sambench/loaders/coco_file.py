@@ -83,8 +83,22 @@ def json_object(path: Path, what: str = "an annotation file") -> dict[str, Any]:
         remedy = "fetch or unpack this file again"
         raise wrong(f"{what} is truncated or not JSON", path, "one JSON object", str(e), remedy) from e
     if not isinstance(raw, dict):
-        raise wrong(f"{what} is in another form", path, "an object", f"a JSON {type(raw).__name__}")
+        raise wrong(f"{what} is in another form", path, "an object", _described(raw), _converting(raw))
     return raw
+
+
+def _described(raw: Any) -> str:
+    first = raw[0] if isinstance(raw, list) and raw else None
+    keys = f" of {len(raw):,} records with the keys {values.shown([*first], 120)}" if isinstance(first, dict) else ""
+    return f"a JSON {type(raw).__name__}{keys}"
+
+
+def _converting(raw: Any) -> str | None:
+    """What to do with lists that other tools keep: detectron2's dataset dicts, and results files."""
+    first = raw[0] if isinstance(raw, list) and raw and isinstance(raw[0], dict) else {}
+    if isinstance(first.get("annotations"), list):
+        return "write these records as an object of images, annotations and categories (detectron2: convert_to_coco_json)"
+    return "these are a detector's results: name the file of the annotations" if "score" in first else None
 
 
 def wrong(message: str, path: Path, expected: str, found: str, remedy: str | None = None) -> DataError:
@@ -128,7 +142,9 @@ def _plain_image(image: Any, where: str, name_key: str) -> dict[str, Any]:
     """The record, its id and sizes plain; a size is None where the file does not know it."""
     if not isinstance(image, dict) or "id" not in image or name_key not in image:
         expected = f"an object with id and {name_key}"
-        raise DataError("an image record lacks a key", where=where, expected=expected, found=values.shown(image, 160))
+        found, named = values.shown(image, 160), isinstance(image, dict) and "id" in image
+        remedy = 'file_name = "KEY" under [options] of the card says which key holds the path' if named else None
+        raise DataError("an image record lacks a key", where=where, expected=expected, found=found, remedy=remedy)
     image["id"] = values.plain_id(image["id"], "id", where)
     values.text(image[name_key], name_key, where)
     for key in ("height", "width"):
@@ -151,7 +167,10 @@ def _plain_annotation(a: Any, where: str) -> tuple[str, str]:
 
 def plain_kind(a: dict[str, Any], where: str) -> None:
     """What an annotation is of: its category's id (None without one) and whether it is a crowd, made plain."""
-    if a.get("category_id") is not None:
+    for key in ("category_id", "segmentation", "bbox", "area"):
+        if values.absent(a.get(key)):
+            a.pop(key, None)
+    if "category_id" in a:
         a["category_id"] = values.plain_id(a["category_id"], "category_id", where)
     if "iscrowd" in a:
         a["iscrowd"] = values.flag(a["iscrowd"], "iscrowd", where)

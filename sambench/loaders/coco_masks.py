@@ -10,32 +10,39 @@ from pycocotools import mask as coco_mask
 
 from sambench.errors import DataError
 from sambench.loaders import values
-from sambench.masks import RLE, Region, check_pixels
+from sambench.masks import RLE, Region, check_pixels, union
+from sambench.types import EMPTY, NO_MASK, TOO_SHORT
 
 MOST_STEPS = 1 << 24  # of one polygon: some 300 MB in pycocotools
 
 
-def region_of(segmentation: Any, height: int, width: int, *, where: str, skip_short: bool = False) -> Region:
-    """The mask of a list of polygons (their union) or of an RLE object, compressed or not; empty for an empty list.
+def region_of(segmentation: Any, height: int, width: int, *, where: str, skip_short: bool = True) -> Region:
+    """The mask of a list of polygons (their union) or of an RLE object, compressed or not; empty where there is none.
 
-    Rasterised as the COCO API does, clipped to the frame. Raises DataError naming `where`: a polygon with an odd or too small
-    number of coordinates or one that is no finite number, an RLE of another size or that does not add up.
-    skip_short: polygons of fewer than three points are left out instead.
+    Rasterised as the COCO API does, clipped to the frame. One polygon that is not in a list (VGG's tool), points as pairs, and RLE
+    objects in a list are taken too. Raises DataError naming `where`: a polygon with an odd number of coordinates or one that is no
+    finite number, an RLE of another size or that does not add up.
+    skip_short: polygons of fewer than three points, which have no area, are left out; else they are errors.
     """
+    if _is_absent(segmentation):
+        return _nothing(height, width)
     if isinstance(segmentation, list):
-        polygons = [p for p in segmentation if not (skip_short and _is_short(p))]
-        return _from_polygons(polygons, height, width, where)
+        parts = _parts(segmentation)
+        regions = [region_of(p, height, width, where=where) for p in parts if isinstance(p, dict)]
+        polygons = [p for p in parts if not (isinstance(p, dict) or (skip_short and _is_short(p)))]
+        drawn = _from_polygons(polygons, height, width, where)
+        return (union([drawn, *regions], height, width) or _nothing(height, width)) if regions else drawn
     if isinstance(segmentation, dict) and "counts" in segmentation:
         return _from_rle(segmentation, height, width, where)
     raise DataError(
         "an annotation has no segmentation",
         where=where,
         expected="a list of polygons, or RLE with size and counts",
-        found="nothing" if segmentation is None else values.shown(segmentation),
+        found=values.shown(segmentation),
     )
 
 
-def has_pixels(segmentation: Any, height: int, width: int, *, where: str, skip_short: bool = False) -> bool:
+def has_pixels(segmentation: Any, height: int, width: int, *, where: str, skip_short: bool = True) -> bool:
     """Whether `region_of` gives a mask that is not empty, without decoding it. Raises DataError as that does, but reads
     an RLE only as far as its first foreground pixel."""
     if isinstance(segmentation, dict) and "counts" in segmentation:
@@ -46,20 +53,56 @@ def has_pixels(segmentation: Any, height: int, width: int, *, where: str, skip_s
         if segmentation.get("size") == [height, width] and type(first) is int and first > 0:
             return True
         return sum(_checked_runs(segmentation, height, width, where)[1::2]) > 0
-    if isinstance(segmentation, list):
-        polygons = [p for p in segmentation if not (skip_short and _is_short(p))]
+    parts = _parts(segmentation) if isinstance(segmentation, list) else []
+    if parts and not any(isinstance(p, dict) for p in parts):
+        polygons = [p for p in parts if not (skip_short and _is_short(p))]
         return bool(polygons) and int(coco_mask.area(_merged(polygons, height, width, where))) > 0
-    return region_of(segmentation, height, width, where=where).area > 0  # which says what is wrong
+    return region_of(segmentation, height, width, where=where, skip_short=skip_short).area > 0  # which says what is wrong
 
 
-def is_short(segmentation: Any) -> bool:
-    """Whether there are polygons, and all of fewer than three points."""
-    return isinstance(segmentation, list) and bool(segmentation) and all(map(_is_short, segmentation))
+def why_empty(segmentation: Any, bbox: Any) -> str:
+    """The kind (`types.NO_MASK`, `TOO_SHORT`, `EMPTY`) of an annotation whose mask is empty. bbox: as it has it, or None.
+
+    An empty list beside a box is how many tools write that there is a box alone; without one it is a mask without pixels.
+    """
+    if _is_absent(segmentation):
+        return EMPTY if segmentation == [] and not bbox else NO_MASK
+    return TOO_SHORT if isinstance(segmentation, list) and all(map(_is_short, _parts(segmentation))) else EMPTY
+
+
+def _is_absent(segmentation: Any) -> bool:
+    """Whether there is no mask at all: null, NaN or an empty list, text or object in place of one, or nothing."""
+    return values.absent(segmentation) or segmentation in ([], {}, "")
+
+
+def _parts(segmentation: list[Any]) -> list[Any]:
+    """The polygons (and RLE objects) of a list, each polygon a flat list of numbers as COCO has it.
+
+    VGG's tool writes the numbers of one polygon without a list around them; others write points as pairs, and contours of OpenCV
+    are lists of points in lists of their own. What is none of these is given as it is.
+    """
+    if segmentation and not any(isinstance(p, list | dict) for p in segmentation):
+        return [segmentation]
+    parts = [[c for point in p for c in point] if _are_points(p) else p for p in segmentation]
+    if len(parts) > 2 and _are_points(parts):
+        return [[c for point in parts for c in point]]
+    return parts
+
+
+def _are_points(given: Any) -> bool:
+    """Whether it is a list of pairs of what may be numbers."""
+    if not isinstance(given, list) or not given or not isinstance(given[0], list):
+        return False
+    return all(isinstance(p, list) and len(p) == 2 and not any(isinstance(c, list | dict) for c in p) for p in given)
+
+
+def _nothing(height: int, width: int) -> Region:
+    return Region(0, 0, np.zeros((0, 0), np.bool_), height, width)
 
 
 def _from_polygons(polygons: list[Any], height: int, width: int, where: str) -> Region:
     if not polygons:
-        return Region(0, 0, np.zeros((0, 0), np.bool_), height, width)
+        return _nothing(height, width)
     return Region.from_rle(_merged(polygons, height, width, where))
 
 
@@ -106,7 +149,7 @@ def _coordinates(polygon: Any, i: int, height: int, width: int, where: str) -> l
 
 
 def _is_short(polygon: Any) -> bool:
-    return isinstance(polygon, list) and len(polygon) in (0, 2, 4)
+    return isinstance(polygon, list) and len(polygon) in (0, 2, 4) and not any(isinstance(c, list | dict) for c in polygon)
 
 
 def _from_rle(rle: dict[str, Any], height: int, width: int, where: str) -> Region:

@@ -1,8 +1,9 @@
 """Where the file is that an annotation file names: the one place where names that other people's tools wrote become paths.
 
-Files travel: a name may have backslashes (Windows), be absolute on the machine where it was written, begin with `../`, or differ
-from the file in letter case. A name that says where a file is, is taken at its word. Else a file is taken if exactly one fits, and
-that is noted; where several do, the error names them. A relative name never leads out of the dataset's folder.
+Files travel: a name may have backslashes (Windows), be absolute on the machine where it was written, begin with `../`, differ
+from the file in letter case, or be an address (Label Studio's `/data/local-files/?d=a%20b.png`). A name that says where a file is,
+is taken at its word. Else a file is taken if exactly one fits, and that is noted; where several do, the error names them. A
+relative name never leads out of the dataset's folder.
 """
 
 from __future__ import annotations
@@ -14,19 +15,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import parse_qs, unquote
 
 from sambench.errors import DataError
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://[^/]*/")
 _DRIVE = re.compile(r"[A-Za-z]:/")
 SLASHES = "backslashes in file names are read as slashes"
 BESIDE = "file names are relative to the folder of the annotation file"
 TAIL = "file names are paths of another place: the files are found by the end of those paths"
+ADDRESS = "file names are addresses: the files are found by the paths in them"
 CASE = "file names differ from the files in letter case"
 
 
 @dataclass(frozen=True)
 class Place:
-    """path: where a named file is, or should be. note: how it was found (SLASHES, BESIDE, TAIL or CASE), "" where the name says it.
+    """path: where a named file is, or should be. note: how it was found, as SLASHES; "" where the name says it.
 
     error: why it cannot be taken, or None.
     """
@@ -72,7 +76,21 @@ def _elsewhere(names: Sequence[tuple[Path, str]], root: Path, beside: Path | Non
         found = [p for p in paths if os.path.isfile(p)]
         if found:
             return found, note
+    plain = [(f, _path_in(n)) for f, n in names]
+    if plain != [*names]:
+        found, _ = _elsewhere(plain, root, beside)
+        if found:
+            return found, ADDRESS
     return list(dict.fromkeys(path for f, p in [*below, *ends] for path in _in_any_case(os.fspath(f), p))), CASE
+
+
+def _path_in(name: str) -> str:
+    """The path in a name that is an address or written as in one; the name itself where it is neither."""
+    path, _, query = name.partition("?")
+    named = parse_qs(query).get("d") or [""]
+    if _SCHEME.match(name):
+        return "/" + unquote(named[0] or _SCHEME.sub("", path, count=1).partition("#")[0])
+    return named[0] or unquote(name)
 
 
 def _parts(name: str) -> list[str]:

@@ -180,7 +180,7 @@ class Pairs:
         for place in self.ids:
             path = self.base / place
             try:
-                lines = path.read_text(encoding="utf-8-sig").splitlines()
+                lines = content.read_bytes(path).decode("utf-8-sig").splitlines()
             except (OSError, UnicodeDecodeError) as e:
                 raise DataError(
                     f"a list of images of {self.dataset} cannot be read",

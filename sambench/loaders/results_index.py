@@ -33,6 +33,7 @@ LONGEST = 64 << 20  # bytes of one entry
 _FORMAT = 3  # 2 had ids as they were written
 _SPACE = re.compile(r"[ \t\n\r]*")
 FARTHEST = 1e9  # pixels
+_MAY_LACK = ("bbox", "segmentation", "category_id")  # null and NaN, as pandas writes what is absent, are as if left out
 _NO_SCORE = "give every detection its score: without scores they have no order, and no precision follows"
 _FORM = 'a list [{"image_id": ..., "category_id": ..., "bbox": [x, y, width, height], "score": ...}, ...]'
 
@@ -177,6 +178,8 @@ class Entry(NamedTuple):
 
 def plain_entry(given: dict[str, Any], n: int, path: Path) -> Entry:
     """Element n of the list. Raises DataError naming what of it cannot be used."""
+    if any(values.absent(given.get(k)) for k in _MAY_LACK):
+        given = {k: v for k, v in given.items() if not (k in _MAY_LACK and values.absent(v))}
 
     def read(key: str, value: Callable[[Any], Any], expected: str) -> Any:
         try:

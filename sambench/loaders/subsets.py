@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sambench.cards import DatasetCard, PaperFacts
+from sambench.content import read_bytes
 from sambench.errors import DataError, UsageError, near_names
 from sambench.left_out import remedies
 from sambench.loaders.survey import known_images, survey
 from sambench.provenance import keyed_order
 from sambench.types import Dataset, ImageRecord
+
+MOST_BYTES = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,9 @@ def _is_paper_size(paper: PaperFacts | None, chosen: Sequence[str], n_masks: int
 
 def _listed(path: Path, known: set[str], dataset: str) -> set[str]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        if path.stat().st_size > MOST_BYTES:
+            raise UsageError("a subset file is too large", where=path, expected=f"up to {MOST_BYTES:,} bytes of image ids")
+        lines = read_bytes(path).decode("utf-8-sig").splitlines()
     except FileNotFoundError as e:
         near = near_names(str(path), ["paper", "full"])
         raise UsageError(
@@ -140,8 +145,9 @@ def _listed(path: Path, known: set[str], dataset: str) -> set[str]:
             found="no such file",
             remedy=f"did you mean {' or '.join(near)}?" if near else None,
         ) from e
-    except (OSError, UnicodeDecodeError) as e:
-        raise UsageError("a subset file cannot be read", where=path, expected="UTF-8 text", found=str(e)) from e
+    except (OSError, ValueError) as e:  # ValueError: other bytes than UTF-8, or a NUL in the name
+        found = (e.strerror if isinstance(e, OSError) else None) or str(e)
+        raise UsageError("a subset file cannot be read", where=f"{path}", expected="a file of UTF-8 text", found=found) from e
     first_line: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
         image_id = "" if line.lstrip().startswith("#") else line.split(" #")[0].strip()

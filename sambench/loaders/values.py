@@ -24,6 +24,11 @@ _LONGEST = 80  # characters of a number that is written as text
 _YES, _NO = ("true", "yes"), ("false", "no", "")
 
 
+def absent(value: Any) -> bool:
+    """Whether a value says that there is none: null, and NaN, which pandas writes for it."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
 def plain_id(value: Any, what: str, where: object) -> int | str:
     """An id as the number or text that it is: 1, 1.0, "1" and "1.0" are all 1, "a7" and "007" stay texts.
 
@@ -104,7 +109,7 @@ def flag(value: Any, what: str, where: object) -> bool:
 def side(value: Any, what: str, where: object) -> int | None:
     """A picture's width or height: 64, 64.0, "64"; None where the file does not know it (absent, 0, -1, NaN, ""), so that the
     picture itself is asked. Raises DataError on what is no number of pixels."""
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+    if absent(value) or value == "":
         return None
     found = whole(value, what, where, low=-1)
     return found if found > 0 else None

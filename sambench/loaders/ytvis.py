@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,14 +18,14 @@ from sambench.errors import DataError
 from sambench.loaders import values
 from sambench.loaders.coco_file import category_name, json_object, naming, plain_categories, plain_kind, wrong
 from sambench.loaders.coco_images import check_crowds, frame_as_said, only_crowds, said_size, say_of
-from sambench.loaders.coco_masks import has_pixels, region_of
+from sambench.loaders.coco_masks import has_pixels, region_of, why_empty
 from sambench.loaders.file_names import Place, locate
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.open import unknown_image
 from sambench.loaders.pieces import Pieces, read_pieces
 from sambench.loaders.turned import Orientation, frame_of, read_turned
 from sambench.masks import union
-from sambench.types import CROWD, EMPTY, ImageRecord, Instance, Sample
+from sambench.types import CROWD, ImageRecord, Instance, Sample
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class YtVis:
             raise unknown_image(self.name, image_id, list(content))
         video, name, objects = content[image_id]
         names = {c["id"]: category_name(c) for c in content.head["categories"]}
-        instances, crowds, dropped = [], [], 0
+        instances, crowds, dropped = [], [], Counter[str]()
         with naming(self.name):
             place = self._place(name, content.path)
             path = place.checked()
@@ -85,7 +86,7 @@ class YtVis:
                     name_of = names.get(category, "" if category is None else str(category))
                     instances.append(Instance(str(annotation["id"]), region, category=name_of))
                 else:
-                    dropped += 1
+                    dropped[why_empty(segmentation, None)] += 1
         say_of(place)
         return Sample(
             dataset=self.name,
@@ -96,7 +97,7 @@ class YtVis:
             read=partial(read_turned, self.name, path, frame.turn),
             cluster_id=_video_name(image_id),
             ignore=union(crowds, *size) if crowds else None,
-            left_out={EMPTY: dropped, CROWD: len(crowds)},
+            left_out=dropped | Counter({CROWD: len(crowds)}),
         )
 
     def annotation_digest(self) -> str:
@@ -201,7 +202,7 @@ def _frame(video: dict[str, Any], k: int, annotations: list[dict[str, Any]]) -> 
     objects = [
         [{key: a[key] for key in ("id", "category_id", "iscrowd") if key in a}, a["segmentations"][k]]
         for a in annotations
-        if a["segmentations"][k] is not None
+        if not values.absent(a["segmentations"][k])
     ]
     return [whole, video["file_names"][k], objects]
 

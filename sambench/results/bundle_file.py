@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import stat
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,11 +52,21 @@ class _Manifest(BaseModel):
 def opened(path: Path) -> zipfile.ZipFile:
     """The bundle's archive. Raises RunError where it cannot be read or is none."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without end
+            raise _no_file(path)
         return zipfile.ZipFile(path)
+    except RunError:
+        raise
     except OSError as e:
         raise unreadable("a bundle cannot be read", path, e) from e
     except Exception as e:  # BadZipFile; and of headers that lie, whatever comes of them
         raise damaged_bundle(path, "the file is cut off, or no bundle at all") from e
+
+
+def _no_file(path: Path) -> RunError:
+    found = "a folder" if path.is_dir() else "neither a file nor a folder"
+    remedy = "give the file itself"
+    return RunError("a bundle cannot be read", where=path, expected="a file", found=found, remedy=remedy)
 
 
 def read_manifest(archive: zipfile.ZipFile, path: Path) -> tuple[bytes, tuple[Entry, ...]]:

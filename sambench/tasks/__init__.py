@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import pkgutil
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from sambench.errors import UsageError, unknown_name
 from sambench.values import FITTING, misfit, short
@@ -88,11 +91,32 @@ def build(name: str, settings: Mapping[str, Any] | None = None, *, protocol: str
         raise UsageError(f"a setting of task {name} does not fit", expected=FITTING, found=wrong)
     frozen = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     try:
-        task: Task = module.TASK(module.SETTINGS(**frozen))
-    except (TypeError, AttributeError) as e:  # a number where a list belongs, and the like
+        settings = module.SETTINGS(**frozen)
+    except (TypeError, ValueError, AttributeError) as e:  # a number where a list belongs, and the like
+        _check_types(name, module.SETTINGS, frozen)
         found = short(given)
         raise UsageError(f"a setting of task {name} is of another kind", expected=str(module.SETTINGS()), found=found) from e
+    _check_types(name, module.SETTINGS, frozen)
+    task: Task = module.TASK(settings)
     return task
+
+
+def _check_types(name: str, settings: type, given: Mapping[str, Any]) -> None:
+    """Raise UsageError where a setting is not of the type that the dataclass says; a whole number is a number too."""
+    hints = get_type_hints(settings)
+    for key, value in given.items():
+        try:
+            TypeAdapter(hints[key]).validate_json(json.dumps(value), strict=True)
+        except ValidationError as e:
+            expected = " or ".join(dict.fromkeys(w["msg"] for w in e.errors()[:3]))
+            default = getattr(settings, key)
+            raise UsageError(
+                f"a setting of task {name} is of another kind",
+                where=f"settings, {key}",
+                expected=expected,
+                found=short(value),
+                remedy=None if default is None else f"give a value like the default, {default!r}",
+            ) from e
 
 
 def notes_on(task: Task, dataset: Dataset) -> list[str]:

@@ -21,9 +21,9 @@ AP_AT = (0.5, 0.75)
 def metric_rows(frame: pd.DataFrame, *, boundary: bool, max_dets: int | None) -> list[dict[str, Any]]:
     """Metric rows of rows (`schema.INSTANCE_COLUMNS`) with status `ok`; none where there is no object.
 
-    `ap` by variant: `mask`, `box` (the boxes of the file), `boundary`; at thresholds .5 and .75, by area (all others at all of
-    .5:.05:.95) and, where annotation is federated, by frequency of the category. `ar`: average recall with at most max_dets
-    detections an image and category. max_dets: as the task's settings have it.
+    `ap` by variant: `mask` (none where no detection came with a mask), `box` (the boxes of the file), `boundary`; at thresholds .5
+    and .75, by area (all others at all of .5:.05:.95) and, where annotation is federated, by frequency of the category. `ar`:
+    average recall with at most max_dets detections an image and category. max_dets: as the task's settings have it.
     """
     objects = frame[(frame["kind"] == "object") & (frame["is_crowd"] == 0)]
     if objects.empty:
@@ -44,10 +44,12 @@ def metric_rows(frame: pd.DataFrame, *, boundary: bool, max_dets: int | None) ->
         "higher_is_better": True,
         "source_kind": "measured",
     }
+    answered = frame.loc[frame["kind"] == "detection", "n_candidates"]
+    masked = answered.empty or answered.notna().any()  # a file of boxes alone says nothing of masks
     by_frequency = {f: set(of["category_id"].astype(int)) for f, of in objects.groupby("frequency")}
     out = []
     for variant, column in (("mask", "ious"), ("boundary", "boundary_ious"), ("box", None)):
-        if variant != "boundary" or boundary:
+        if variant == "box" or (masked and (variant == "mask" or boundary)):
             found = evaluate(groups_of(frame, column, federated=bool(federated)), max_dets=limits)
             rows = _ap_rows(found, {str(f): of for f, of in by_frequency.items()}) + _ar_rows(found)
             out += [{**shared, "variant": variant, "max_dets": limits[-1], **row} for row in rows]

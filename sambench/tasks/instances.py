@@ -21,6 +21,7 @@ from sambench.loaders.coco_results import Detections, ResultsFile, read_results
 from sambench.loaders.results_check import BoxFormat, Extra, as_xyxy, check_boxes, check_ids, outside
 from sambench.metrics.instances import COCO_MAX_DETS, LVIS_MAX_DETS, rle_area
 from sambench.models.detections import OwnMasks
+from sambench.notes import note
 from sambench.schema import INSTANCE_COLUMNS
 from sambench.tasks.instance_rows import Answer, ImageRows
 from sambench.tasks.instance_scores import metric_rows
@@ -251,6 +252,8 @@ def _opened(path: str, sha256: str) -> ResultsFile:
 def _own(found: Detections, sample: Sample) -> dict[int, Answer]:
     """The file's masks; detections without one have none."""
     have = [i for i in range(len(found)) if found.has_mask(i)]
+    if len(have) < len(found):
+        note("detections without a mask count for the AP of boxes alone")
     return {i: Answer(found.rle(i, sample.height, sample.width)) for i in have}
 
 
