@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sambench import content
 from sambench.cards import DatasetCard, PaperFacts
 from sambench.errors import DataError, UsageError, near_names
 from sambench.left_out import remedies
@@ -126,7 +127,7 @@ def _is_paper_size(paper: PaperFacts | None, chosen: Sequence[str], n_masks: int
 
 def _listed(path: Path, known: set[str], dataset: str) -> set[str]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = content.regular_bytes(path).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     except FileNotFoundError as e:
         near = near_names(str(path), ["paper", "full"])
         raise UsageError(
@@ -139,7 +140,9 @@ def _listed(path: Path, known: set[str], dataset: str) -> set[str]:
         raise UsageError("a subset file cannot be read", where=path, expected="UTF-8 text", found=str(e)) from e
     first_line: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
-        image_id = "" if line.lstrip().startswith("#") else line.split(" #")[0].strip()
+        image_id = line.strip()
+        if image_id not in known:  # some ids have a # in them
+            image_id = "" if image_id.startswith("#") else image_id.split(" #")[0].strip()
         if not image_id:
             continue
         if image_id not in known:
