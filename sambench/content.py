@@ -222,7 +222,7 @@ def folder_digest(folder: Path) -> str:
 def read_bytes(path: Path) -> bytes:
     """The bytes of a file; their hash is noted for `reading` and remembered, so that it costs no second reading. Raises OSError."""
     absolute = os.path.abspath(path)
-    _regular(absolute)
+    regular(absolute)
     with open(absolute, "rb") as f:
         before = _stamp(os.fstat(f.fileno()))
         raw = f.read()
@@ -234,6 +234,12 @@ def read_bytes(path: Path) -> bytes:
     if noted is not None:
         noted[absolute] = value
     return raw
+
+
+def regular_bytes(path: Path) -> bytes:
+    """The bytes of a file of ours, not hashed: of what is no file an error, where a pipe would be waited for. Raises OSError."""
+    regular(path)
+    return path.read_bytes()
 
 
 @contextlib.contextmanager
@@ -280,7 +286,7 @@ def _sha256(path: str) -> str:
 def _known_or_read(held: _Memory, folder: str, name: str) -> str:
     """The hash of the file of that name in an absolute folder."""
     path = f"{folder}{os.sep}{name}"
-    known = held.get(folder, name, _stamp(_regular(path)))
+    known = held.get(folder, name, _stamp(regular(path)))
     if known is not None:
         return known
     with open(path, "rb") as f:
@@ -296,8 +302,9 @@ def _stamp(found: os.stat_result) -> Stamp:
     return Stamp(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
-def _regular(path: str) -> os.stat_result:
+def regular(path: Path | str) -> os.stat_result:
+    """The status of a file. Raises OSError, also for a folder or a pipe: opening one would wait without end."""
     found = os.stat(path)
-    if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait without end
-        raise OSError(errno.EINVAL, "not a regular file", path)
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     return found

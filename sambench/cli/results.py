@@ -111,6 +111,8 @@ def rescore(
     """Compute metrics anew from stored rows, without model or dataset; CSV on standard output."""
     import pandas as pd
 
+    from sambench.errors import SambenchError
+    from sambench.results.bundle_check import check_metrics
     from sambench.results.cells import find_cells
     from sambench.results.instance_evaluators import rows_by
     from sambench.results.rescore import check_masks as check
@@ -123,15 +125,21 @@ def rescore(
     if check_masks:
         wrong = False
         for cell in cells:
-            found = check(cell, root=root)
-            at = f", largest {found.largest:.3g} at {found.where}" if found.n_differing else ""
-            echo(f"{cell.dataset}: {found.n_masks:,} stored masks of {found.n_rows:,} rows, {found.n_differing} differ{at}")
-            wrong = wrong or found.n_differing > 0
+            masks = check(cell, root=root)
+            at = f", largest {masks.largest:.3g} at {masks.where}" if masks.n_differing else ""
+            echo(f"{cell.dataset}: {masks.n_masks:,} stored masks of {masks.n_rows:,} rows, {masks.n_differing} differ{at}")
+            wrong = wrong or masks.n_differing > 0
         raise typer.Exit(1 if wrong else 0)
     bootstrap = Bootstrap(n_resamples=resamples, level=level, seed=seed)
     rows = []
     for cell in cells:
-        rows += rows_by(evaluator, cell) if evaluator else score(cell, bootstrap=bootstrap, group_by=group_by)
+        found = rows_by(evaluator, cell) if evaluator else score(cell, bootstrap=bootstrap, group_by=group_by)
+        rows += found
+        if cell.live.status in ("complete", "partial") and not evaluator and group_by is None and bootstrap == Bootstrap():
+            try:
+                check_metrics(cell, found)
+            except SambenchError as e:
+                echo(f"{cell.dataset}, {cell.model}: {e}", err=True)
         if cell.task.whole_sets_only and cell.live.n_done < cell.live.n_wanted:
             reasons = "; ".join(cell.partial_reasons())
             echo(f"{cell.dataset}, {cell.model}: no scores of a part of a set ({reasons})", err=True)

@@ -207,10 +207,10 @@ def _same_run(run_dir: Path, task: tasks.Task, model: ResolvedModel) -> Path | N
     wanted = {**model.identity, "id": None, "name": None}
     for other in sorted(run_dir.parent.glob(f"{task.name}-*-{run_dir.name[-8:]}")):
         try:
-            record = json.loads((other / "model.json").read_text(encoding="utf-8"))
+            record = json.loads(content.regular_bytes(other / "model.json"))
             if {**record["model"], "id": None, "name": None} == wanted:
                 return other
-        except (OSError, ValueError, TypeError, KeyError):  # of another version, or damaged: not the same
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):  # of another version, or damaged: not the same
             continue
     return None
 

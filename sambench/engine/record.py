@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, StringConstraints, ValidationError
 
 from sambench import provenance, tasks
+from sambench.content import regular_bytes
 from sambench.engine.shards import storage_error, unreadable
 from sambench.errors import RunError, SambenchError
 
@@ -167,7 +168,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     """
     file = folder / RECORD
     try:
-        raw = file.read_bytes()
+        raw = regular_bytes(file)
     except OSError as e:
         raise unreadable("a cell's record cannot be read", file, e) from e
     return parse_record(raw, file)
@@ -202,6 +203,8 @@ def parse_record(raw: bytes, file: Path) -> dict[str, Any]:
             raise damaged("a cell's record lacks keys", file, f"without {', '.join(lacking)}") from e
         wrong = [f"{'.'.join(map(str, x['loc']))}: {x['msg']}" for x in errors[:3]]
         raise damaged("a cell's record is damaged", file, "; ".join(wrong)) from e
+    if found.status == "complete" and found.limit is not None:
+        raise damaged("a cell's record is damaged", file, f"complete, and of the first {found.limit} images alone")
     _check_identity(found, record, file)
     _check_settings(found.task, file)
     checked: dict[str, Any] = record
@@ -261,7 +264,7 @@ def read_image_ids(folder: Path) -> tuple[str, ...]:
     """The ids of images.txt, in order. Raises RunError where it cannot be read or is no list of ids."""
     file = folder / IMAGES
     try:
-        raw = file.read_bytes()
+        raw = regular_bytes(file)
     except OSError as e:
         raise unreadable("a cell's list of images cannot be read", file, e) from e
     try:

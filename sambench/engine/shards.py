@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from sambench.content import regular_bytes
 from sambench.engine import shard_file
 from sambench.errors import RunError
 from sambench.schema import arrow_schema
@@ -87,7 +88,7 @@ class ShardStore:
             at = _stamp(path)
             known = self._checked.get(n)
             if known is None or known[0] != at:
-                known = (at, self._states_of(n, shard_file.check(path.read_bytes())))
+                known = (at, self._states_of(n, shard_file.check(regular_bytes(path))))
                 self._checked[n] = known
         except FileNotFoundError:
             return {}
@@ -212,6 +213,7 @@ def unreadable(message: str, path: Path, e: OSError) -> RunError:
     remedies = {
         errno.EACCES: f"allow it: chmod u+r {shlex.quote(str(path))} (and x on the folders above it); nothing of it is lost",
         errno.EISDIR: "that is a folder: move it away, and issue the run's command again",
+        errno.EINVAL: "that is no file: move it away, and issue the run's command again",
         errno.ENOENT: "issue the run's command again: what is stored is kept, and the file is written anew",
     }
     remedy = remedies.get(e.errno or 0, "mend that, and issue the command again; nothing was changed")
@@ -224,8 +226,9 @@ def storage_error(e: OSError, path: Path) -> RunError:
         errno.ENOSPC: "free some space and issue the same command again: finished shards are kept",
         errno.EDQUOT: "free some of your quota and issue the same command again: finished shards are kept",
         errno.EROFS: "choose a writable directory with --out",
-        errno.EEXIST: "that is a file: choose a directory with --out",
-        errno.ENOTDIR: "a part of that path is a file: choose a directory with --out",
+        errno.EEXIST: "that is a file where a folder has to be: move it away, or choose another directory with --out",
+        errno.ENOTDIR: "a part of that path is a file: move it away, or choose another directory with --out",
+        errno.EISDIR: "that is a folder where a file has to be: move it away, and issue the command again",
         errno.EACCES: "choose a writable directory with --out, or mend its permissions",
     }
     return RunError(

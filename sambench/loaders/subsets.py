@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sambench import content
 from sambench.cards import DatasetCard, PaperFacts
-from sambench.content import read_bytes
 from sambench.errors import DataError, UsageError, near_names
 from sambench.left_out import remedies
 from sambench.loaders.survey import known_images, survey
@@ -136,7 +136,7 @@ def _listed(path: Path, known: set[str], dataset: str) -> set[str]:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise UsageError("a subset file is too large", where=path, expected=f"up to {MOST_BYTES:,} bytes of image ids")
-        lines = read_bytes(path).decode("utf-8-sig").splitlines()
+        lines = content.regular_bytes(path).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     except FileNotFoundError as e:
         near = near_names(str(path), ["paper", "full"])
         raise UsageError(
@@ -150,7 +150,9 @@ def _listed(path: Path, known: set[str], dataset: str) -> set[str]:
         raise UsageError("a subset file cannot be read", where=f"{path}", expected="a file of UTF-8 text", found=found) from e
     first_line: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
-        image_id = "" if line.lstrip().startswith("#") else line.split(" #")[0].strip()
+        image_id = line.strip()
+        if image_id not in known:  # some ids have a # in them
+            image_id = "" if image_id.startswith("#") else image_id.split(" #")[0].strip()
         if not image_id:
             continue
         if image_id not in known:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sambench import __version__
+from sambench.content import regular_bytes
 from sambench.engine.record import write_bytes
 from sambench.engine.shards import storage_error, unreadable
 from sambench.errors import RunError, SambenchError, UsageError
@@ -109,9 +110,8 @@ def _files_of(cells: Sequence[CellView]) -> dict[str, tuple[Path, int, str]]:
                 found=f"{live.status}: {live.n_done + live.n_failed} of {live.n_wanted} images",
                 remedy="issue the run's command again, or name other cells",
             )
-        if not cell.vouched:  # nothing else says that its metrics are those of its rows
-            check_cell(cell.path)
         folder = cell.path.resolve()
+        check_cell(folder)  # nobody could import it otherwise
         run = folder.parent
         held = [folder / name for name in FILES if (folder / name).exists()]
         held += [cell.store.path(n) for n in range(len(cell.store)) if cell.store.path(n).exists()]
@@ -133,7 +133,7 @@ def _files_of(cells: Sequence[CellView]) -> dict[str, tuple[Path, int, str]]:
 
 def _read(file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        return regular_bytes(file)
     except OSError as e:
         raise unreadable("a cell's file cannot be read", file, e) from e
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sambench.content import regular_bytes
 from sambench.engine.record import FINISHED, METRIC_FILES
 from sambench.errors import RunError, SambenchError
 from sambench.provenance import digest
@@ -36,8 +37,13 @@ def check_cell(folder: Path) -> None:
         raise
     except Exception as e:  # values that no model gives, in columns of the right types
         raise RunError("its rows give no metrics", where=folder, found=f"{type(e).__name__}: {e}") from e
+    check_metrics(cell, found)
+
+
+def check_metrics(cell: CellView, found: Sequence[Mapping[str, Any]]) -> None:
+    """Raises RunError where the stored metrics are not `found`, those that `rescore` gives."""
     for name, rows in _stored(cell).items():
-        _check_rows(name, rows, found, folder)
+        _check_rows(name, rows, found, cell.path)
 
 
 def _check_folder(cell: CellView) -> None:
@@ -50,7 +56,11 @@ def _check_folder(cell: CellView) -> None:
         hexes = re.search(r"-([0-9a-f]{8})$", path.name)
         if hexes is None or hexes[1] != digest(value)[:8]:
             raise RunError(
-                "it lies in the folder of another identity", where=path, expected=digest(value)[:8], found=f"the folder {path.name}"
+                "it lies in the folder of another identity",
+                where=path,
+                expected=f"a folder whose name ends in -{digest(value)[:8]}",
+                found=f"the folder {path.name}",
+                remedy="give the folder its name back",
             )
 
 
@@ -95,7 +105,7 @@ def _stored(cell: CellView) -> dict[str, list[dict[str, Any]]]:
         if not path.exists():
             continue
         try:
-            raw = io.BytesIO(path.read_bytes())
+            raw = io.BytesIO(regular_bytes(path))
             text = name.endswith(".csv")  # as it stands: a group may be called NA
             frame = pd.read_csv(raw, dtype=str, keep_default_na=False) if text else pd.read_parquet(raw)
         except Exception as e:  # parsers have many of their own
@@ -109,13 +119,18 @@ def _stored(cell: CellView) -> dict[str, list[dict[str, Any]]]:
 def _check_rows(name: str, told: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]], folder: Path) -> None:
     if len(told) != len(found):
         said = f"{len(told)} in {name}, {len(found)} by its rows"
-        raise RunError("its metrics are not those of its rows", where=folder, found=said)
+        raise _other_metrics(folder, said)
     for ours, theirs in zip(found, told, strict=True):
         for column in METRIC_COLUMNS:
             if not _same(ours[column], theirs[column]):
                 what = " ".join(str(ours[k]) for k in ("metric", "variant", "k") if not is_missing(ours[k]))
                 said = f"{what}, {column}: {theirs[column]} in {name}, {ours[column]} by its rows"
-                raise RunError("its metrics are not those of its rows", where=folder, found=said)
+                raise _other_metrics(folder, said)
+
+
+def _other_metrics(folder: Path, found: str) -> RunError:
+    remedy = "`sambench rescore` gives those of its rows; remove metrics.csv and issue the run's command again to have them written"
+    return RunError("its metrics are not those of its rows", where=folder, found=found, remedy=remedy)
 
 
 def _same(a: Any, b: Any) -> bool:

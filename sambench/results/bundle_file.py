@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
-import stat
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from sambench.content import regular
 from sambench.engine.record import IMAGES, METRIC_FILES, RECORD
 from sambench.engine.shards import unreadable
 from sambench.errors import RunError, SambenchError
@@ -52,12 +53,13 @@ class _Manifest(BaseModel):
 def opened(path: Path) -> zipfile.ZipFile:
     """The bundle's archive. Raises RunError where it cannot be read or is none."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without end
-            raise _no_file(path)
+        regular(path)
         return zipfile.ZipFile(path)
-    except RunError:
-        raise
     except OSError as e:
+        if e.errno == errno.EINVAL:
+            remedy = "name the file that `sambench results export` wrote"
+            found = "a folder, a pipe or a device"
+            raise RunError("a bundle cannot be read", where=path, expected="a file", found=found, remedy=remedy) from e
         raise unreadable("a bundle cannot be read", path, e) from e
     except Exception as e:  # BadZipFile; and of headers that lie, whatever comes of them
         raise damaged_bundle(path, "the file is cut off, or no bundle at all") from e

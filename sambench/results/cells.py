@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sambench import paths, tasks
+from sambench.content import regular_bytes
 from sambench.engine.cells import tally
 from sambench.engine.claims import holder
 from sambench.engine.record import FINISHED, IMAGES, RECORD, damaged, read_image_ids, read_record
@@ -145,7 +146,7 @@ class CellView:
         if self.record["counts"]["n_images_done"] != self.live.n_done:  # rows were deleted, or have come since
             return None
         try:
-            raw = path.read_bytes()  # of a path, folders named a=b would become columns
+            raw = regular_bytes(path)  # of a path, folders named a=b would become columns
         except OSError as e:
             raise unreadable("a cell's metrics cannot be read", path, e) from e
         try:
