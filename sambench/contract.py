@@ -160,7 +160,7 @@ _PLAIN = (str, bytes, int, float, complex, list, tuple, set, frozenset)
 def identity_of(model: object, where: object = None) -> dict[str, Any]:
     """The model's own `identity`, a mapping or a method that returns one; {} without. Raises ModelError unless of plain values.
 
-    An attribute of that name that is a thing of another kind, as `nn.Identity()` or an array, is not meant: it is a part of the model.
+    An attribute of that name that is a thing of another kind, as `nn.Identity()` or an array, is a part of the model.
     """
     value = _attribute(model, "identity", None, where)
     if not isinstance(value, (Mapping, *_FUNCTIONS, *_PLAIN)):

@@ -49,12 +49,12 @@ def test_a_models_name_finds_its_run(cli: Cli, runs: Path) -> None:
 
 
 def test_the_advice_for_an_unknown_run_works(cli: Cli, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    code, _, err = cli("gallery", "otsu")
-    assert code == 2
-    assert "--results DIR" in err
-    code, _, err = cli("gallery", "nobody", "--results", str(runs))
-    assert "there are: " in err
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    ended = cli("gallery", "otsu")
+    assert ended.code == 2
+    assert "--results DIR" in ended.err
+    assert "there are: " in cli("gallery", "otsu", "--results", str(runs)).err
 
 
 def test_no_runs_are_no_error(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

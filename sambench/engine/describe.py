@@ -56,8 +56,16 @@ def describe(segmenter: Any, spec: ModelSpec) -> dict[str, Any]:
         "device_kind": found.device_kind,
         **{name: asdict(found.attributes)[name] for name in ("precision", "max_batch", "gives")},
         "logits": found.logits,
-        "notes": list(found.notes),
+        "notes": [*found.notes, *_in_training(found.walk)],
     }
+
+
+def _in_training(walk: Walk) -> list[str]:
+    """Of a factory that forgot `.eval()`: then numbers depend on chance, or on the images that came before."""
+    kinds = {type(m).__name__ for m in walk.modules if m.training}
+    found = sorted(k for k in kinds if "Dropout" in k or "BatchNorm" in k or "DropPath" in k)
+    remedy = "numbers depend on chance or on earlier images; call .eval() in its factory"
+    return [f"it runs in training mode ({', '.join(found[:3])}): {remedy}"] if found else []
 
 
 def describe_object(segmenter: Any, *, probe: bool) -> Described:

@@ -117,7 +117,7 @@ class _Pool:
             w.kill() if stopping or interrupts > 1 else w.stop()
 
     def _bury(self) -> None:
-        """Close processes that told how they ended and do not, or that heed no stop; take leave of dead ones whose pipe stays open."""
+        """Close processes that told how they ended and do not, or heed no stop; take leave of dead ones whose pipe stays open."""
         for w in self.workers:
             if w.ended:
                 continue

@@ -42,16 +42,18 @@ FUNCTIONS = (
 
 
 # Of modules whose other things are no part: what hands on something else.
+_PROXIES: tuple[type, ...] = (weakref.ProxyType, weakref.CallableProxyType)
 _HOLDERS = (
-    weakref.ref, *weakref.ProxyTypes, weakref.WeakValueDictionary, weakref.WeakKeyDictionary, io.BytesIO, io.StringIO,
+    weakref.ref, *_PROXIES, weakref.WeakValueDictionary, weakref.WeakKeyDictionary, io.BytesIO, io.StringIO,
     threading.local,
 )  # fmt: skip
 
 
 def held_by(value: Any) -> tuple[Any, ...] | None:
     """What a weak reference, a buffer or a thread's own values hand on; None for all else."""
-    if isinstance(value, weakref.ProxyTypes):
-        return (value.__repr__.__self__,)
+    if isinstance(value, _PROXIES):
+        bound: Any = value.__repr__  # there is no other way to what a proxy stands for
+        return (bound.__self__,)
     if isinstance(value, weakref.ref):
         return (value(),)
     if isinstance(value, io.BytesIO | io.StringIO):
