@@ -6,9 +6,11 @@ that JSON has no form for, or a property that raises ends with an error before t
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 import traceback
+import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,9 +153,18 @@ def max_batch_of(model: object, where: object = None) -> int:
     return int(value)
 
 
+_FUNCTIONS = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, functools.partial)
+_PLAIN = (str, bytes, int, float, complex, list, tuple, set, frozenset)
+
+
 def identity_of(model: object, where: object = None) -> dict[str, Any]:
-    """The model's own `identity`, a mapping or a method that returns one; {} without. Raises ModelError unless of plain values."""
+    """The model's own `identity`, a mapping or a method that returns one; {} without. Raises ModelError unless of plain values.
+
+    An attribute of that name that is a thing of another kind, as `nn.Identity()` or an array, is a part of the model.
+    """
     value = _attribute(model, "identity", None, where)
+    if not isinstance(value, (Mapping, *_FUNCTIONS, *_PLAIN)):
+        return {}
     try:
         value = value() if callable(value) else value
     except (Exception, SystemExit) as e:

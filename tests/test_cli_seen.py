@@ -48,6 +48,15 @@ def test_a_models_name_finds_its_run(cli: Cli, runs: Path) -> None:
     assert cli("table", "nano").code == 2  # a part of a name is none
 
 
+def test_the_advice_for_an_unknown_run_works(cli: Cli, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    ended = cli("gallery", "otsu")
+    assert ended.code == 2
+    assert "--results DIR" in ended.err
+    assert "there are: " in cli("gallery", "otsu", "--results", str(runs)).err
+
+
 def test_no_runs_are_no_error(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     ended = cli("status")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import io
+import multiprocessing
 import threading
 import warnings
+import weakref
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,8 @@ from torch import nn
 
 import sambench
 from sambench import Prediction
+from sambench.contract import examine
+from sambench.engine.describe import describe_object
 from sambench.engine.fingerprint import Walk, settle
 from sambench.errors import ModelError, UsageError
 
@@ -248,6 +253,99 @@ def test_the_module_runs_in_evaluation_mode_without_gradients_and_is_put_back(fa
 
 def digest(model: Any) -> str:
     return Walk().of(model)
+
+
+class Normalised(nn.Module):
+    """Its statistics move whenever it is called in training mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+
+    def encode(self, image: np.ndarray) -> torch.Tensor:
+        return self.norm(torch.as_tensor(image).permute(2, 0, 1)[None].float())
+
+    def decode(self, state: torch.Tensor, prompts: list[Any]) -> list[Prediction]:
+        return [Prediction(state[0, :1].numpy() > 1, np.ones(1, np.float32)) for _ in prompts]
+
+
+def test_a_look_at_the_model_before_the_run_changes_nothing_of_it() -> None:
+    model = Normalised().train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert describe_object(model, probe=True).logits is False
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert model.training
+    assert model.norm.training
+
+
+def test_tensors_outside_of_modules_have_no_gradients_either(tmp_path: Path) -> None:
+    weight = torch.tensor([CUT], requires_grad=True)
+    assert miou(evaluate(Holds(weight, lambda w: (w * 1.0).numpy()[0]), tmp_path)) == 0.444
+
+
+class Slot:
+    """Somebody's class, with attributes that elsewhere say how a model runs."""
+
+
+def slot(name: str, value: Any) -> Slot:
+    made = Slot()
+    setattr(made, name, value)
+    return made
+
+
+def local(value: float) -> threading.local:
+    made = threading.local()
+    made.cut = value
+    return made
+
+
+def in_buffer(value: float) -> io.BytesIO:
+    return io.BytesIO(np.float64(value).tobytes())
+
+
+HIDDEN: dict[str, tuple[Any, Any]] = {
+    "identity": (lambda v: slot("identity", torch.tensor(v)), lambda h: float(h.identity)),
+    "identity dict": (lambda v: slot("identity", {"cut": v}), lambda h: h.identity["cut"]),
+    "training": (lambda v: slot("training", {"cut": v}), lambda h: h.training["cut"]),
+    "device": (lambda v: slot("device", [v]), lambda h: h.device[0]),
+    "weak": (lambda v: weakref.ref(KEPT.setdefault(v, net_of(v))), lambda h: float(h().weight.detach())),
+    "proxy": (lambda v: weakref.proxy(KEPT.setdefault(v, net_of(v))), lambda h: float(h.weight.detach())),
+    "thread": (local, lambda h: h.cut),
+    "buffer": (in_buffer, lambda h: float(np.frombuffer(h.getvalue())[0])),
+    "process": (lambda v: multiprocessing.Value("d", v), lambda h: h.value),
+}  # fmt: skip
+KEPT: dict[float, nn.Linear] = {}
+
+
+@pytest.mark.parametrize("place", HIDDEN)
+def test_parts_are_found_behind_names_and_types_of_other_things(place: str) -> None:
+    make, read = HIDDEN[place]
+    one, other = (Holds(make(v), read) for v in (CUT, 250.0))
+    assert (read(one.held), read(other.held)) == (CUT, 250.0)
+    a, b = Walk(), Walk()
+    assert a.of(one) != b.of(other) or a.unseen
+
+
+def test_modes_and_devices_are_no_part() -> None:
+    def digest(**named: Any) -> str:
+        made = Slot()
+        vars(made).update(named)
+        return Walk().of(made)
+
+    assert digest(training=True, device="cpu") == digest(training=False, device=torch.device("cpu")) == digest()
+
+
+def test_an_identity_that_is_a_part_of_the_model_is_not_meant(tmp_path: Path) -> None:
+    class Own(nn.Module):
+        def __init__(self, made: Any) -> None:
+            super().__init__()
+            self.identity = made
+
+        encode, decode = Normalised.encode, Normalised.decode
+
+    for made in (nn.Identity(), nn.Parameter(torch.ones(2)), np.ones(2), object(), Slot()):
+        assert examine(Own(made)).identity == {}
+    assert Walk().of(Own(nn.Parameter(torch.ones(2)))) != Walk().of(Own(nn.Parameter(torch.zeros(2))))
 
 
 def test_the_hash_is_the_same_for_the_same_and_needs_no_address() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sambench.engine.describe import describe
+from sambench.engine.models import ModelSpec, build
 from sambench.errors import CheckpointError, ModelError
 from sambench.models.external import check_spec, load_python_model, source_sha256
 from sambench.types import Segmenter
@@ -43,6 +45,22 @@ def with_precision(precision="fp32"):
     model = Whole(True, "cpu")
     model.precision = precision
     return model
+"""
+
+FORGETS = """
+import torch
+
+class Mine(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.drop = torch.nn.Dropout(0.5)
+
+    def encode(self, image): return image
+
+    def decode(self, image, prompts): return []
+
+def forgot(): return Mine()
+def did(): return Mine().eval()
 """
 
 
@@ -211,3 +229,13 @@ def test_objects_without_the_two_methods(write: Callable[..., str]) -> None:
     two = "class M:\n    def encode(self, i): ...\n    def decode(self, s): ...\ndef build():\n    return M()\n"
     assert "expected: decode(state, prompts)" in refused(write(two))
     assert "a class, not an object" in refused(write(GOOD + "\ndef kind():\n    return Whole\n", "kind"))
+
+
+def test_a_factory_that_forgot_eval_is_told(write: Callable[..., str]) -> None:
+    place = write(FORGETS).rpartition(":")[0]
+    notes = {}
+    for name in ("forgot", "did"):
+        spec = ModelSpec(f"{place}:{name}", {}, "cpu", "fp32")
+        notes[name] = " ".join(describe(build(spec), spec)["notes"])
+    assert "training mode (Dropout)" in notes["forgot"]
+    assert notes["did"] == ""

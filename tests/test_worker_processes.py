@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -234,6 +235,22 @@ def test_a_second_signal_ends_a_process_that_does_not_listen(world: Path) -> Non
     _, err = p.communicate(timeout=60)
     assert p.returncode == 130, err
     assert not list((world / "out").rglob("logs"))
+
+
+def test_one_signal_suffices_where_a_model_never_comes_back(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "STOP_GRACE_S", 0.5)
+    begun = world / "begun"
+
+    def signal_me() -> None:
+        wait_until(begun.exists)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=signal_me).start()
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run(world, how="spin", path=str(begun))
+    assert time.monotonic() - start < 60
+    assert not record(world)["counts"]["n_images_failed"]
 
 
 def test_what_somebody_elses_code_raised_has_a_traceback() -> None:

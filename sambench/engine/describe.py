@@ -10,6 +10,7 @@ import numpy as np
 from sambench import content
 from sambench.answers import as_predictions
 from sambench.contract import Attributes, examine
+from sambench.engine.evaluation_mode import evaluation_mode
 from sambench.engine.fingerprint import Walk, differing
 from sambench.engine.models import ModelSpec, build
 from sambench.errors import ModelError
@@ -55,8 +56,16 @@ def describe(segmenter: Any, spec: ModelSpec) -> dict[str, Any]:
         "device_kind": found.device_kind,
         **{name: asdict(found.attributes)[name] for name in ("precision", "max_batch", "gives")},
         "logits": found.logits,
-        "notes": list(found.notes),
+        "notes": [*found.notes, *_in_training(found.walk)],
     }
+
+
+def _in_training(walk: Walk) -> list[str]:
+    """Of a factory that forgot `.eval()`: then numbers depend on chance, or on the images that came before."""
+    kinds = {type(m).__name__ for m in walk.modules if m.training}
+    found = sorted(k for k in kinds if "Dropout" in k or "BatchNorm" in k or "DropPath" in k)
+    remedy = "numbers depend on chance or on earlier images; call .eval() in its factory"
+    return [f"it runs in training mode ({', '.join(found[:3])}): {remedy}"] if found else []
 
 
 def describe_object(segmenter: Any, *, probe: bool) -> Described:
@@ -83,7 +92,7 @@ def _described(segmenter: Any, walk: Walk, probe: bool) -> Described:
     if not hasattr(segmenter, "device_kind") and "cuda" in walk.devices:
         kind = "cuda"
     notes = tuple(f"not looked into, and no part of the model's identity: {what}" for what in list(walk.unseen)[:5])
-    return Described(attributes, identity, kind, notes, walk, logits=gives_logits(segmenter) if probe else None)
+    return Described(attributes, identity, kind, notes, walk, logits=_asked_for_logits(segmenter, walk) if probe else None)
 
 
 def _without_what_differs(segmenter: Any, found: Described, spec: ModelSpec) -> Described:
@@ -103,6 +112,12 @@ def _without_what_differs(segmenter: Any, found: Described, spec: ModelSpec) -> 
         return Described(**{**vars(found), "notes": (*found.notes, note)})
     note = f"no part of the model's identity, for it differs whenever the model is built: {listed}"
     return Described(**{**vars(rest), "notes": (*rest.notes, note), "logits": found.logits})
+
+
+def _asked_for_logits(segmenter: Any, walk: Walk) -> bool | None:
+    """A click is a run: in training mode it would move the statistics of a batch normalisation."""
+    with evaluation_mode(walk.modules):
+        return gives_logits(segmenter)
 
 
 def gives_logits(segmenter: Any) -> bool | None:

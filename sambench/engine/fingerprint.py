@@ -87,6 +87,9 @@ class Walk:
             return self._class(value, at, depth)
         if parts.is_no_part(value):
             return _hashed("no part")
+        held = parts.held_by(value)
+        if held is not None:
+            return _hashed("\n".join(["held", *(self.of(v, at, depth + 1) for v in held)]))
         if isinstance(value, types.ModuleType):
             return _hashed(f"module {value.__name__.rpartition('.')[2]}")
         if isinstance(value, parts.FUNCTIONS):

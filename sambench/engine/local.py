@@ -104,17 +104,20 @@ class _Pool:
         self.workers.append(start(job, device, self.log_dir, self.inbox))
 
     def _heed(self, interrupts: int) -> None:
-        """The first Ctrl-C lets the step at hand end; the second does not, nor does one while the run is stopping anyway."""
+        """The first Ctrl-C lets the step at hand end, within STOP_GRACE_S; the second does not.
+
+        Nor does one while the run is stopping anyway.
+        """
         if interrupts == self.interrupts:
             return
         stopping = self.interrupts > 0 or self.failure is not None
         self.interrupts = interrupts
-        self.on_event({"event": "interrupt", "times": 2 if stopping else interrupts})
+        self.on_event({"event": "interrupt", "times": 2 if stopping else interrupts, "grace_s": processes.STOP_GRACE_S})
         for w in self.workers:
             w.kill() if stopping or interrupts > 1 else w.stop()
 
     def _bury(self) -> None:
-        """Close processes that told how they ended and do not, and take leave of dead ones whose pipe stays open."""
+        """Close processes that told how they ended and do not, or heed no stop; take leave of dead ones whose pipe stays open."""
         for w in self.workers:
             if w.ended:
                 continue
@@ -122,6 +125,10 @@ class _Pool:
                 w.kill()
                 text = f"a worker process had done its work but did not exit within {processes.EXIT_GRACE_S:.0f} s, and was closed"
                 self.on_event({"event": "note", "text": f"{text}: a thread or an exit handler of the model never ends"})
+            if w.stuck():
+                w.kill()
+                text = f"a worker process did not stop within {processes.STOP_GRACE_S:.0f} s, and was closed"
+                self.on_event({"event": "note", "text": f"{text}: its step at hand is lost"})
             if w.silent() and self.inbox.empty():
                 self._ended(w)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 from sambench import tasks
 from sambench.engine import run as engine
 from sambench.engine.describe import describe_object
+from sambench.engine.evaluation_mode import evaluation_mode
 from sambench.engine.fingerprint import settle
 from sambench.engine.plan import wants_logits
 
@@ -27,31 +26,3 @@ def evaluate_object(request: engine.Request, model: Any, name: str) -> engine.Ou
     finally:
         with suppress(Exception):  # an unchanged model would not be known again; nothing else
             settle(model, found.walk)
-
-
-@contextmanager
-def evaluation_mode(modules: Sequence[Any]) -> Iterator[None]:
-    """While it holds the torch modules are in evaluation mode and no gradients are recorded.
-
-    Then every submodule has the training flag that it had, also after an exception. Modules with a `train` of their own are
-    switched by it, since some change more than the flag.
-    """
-    torch = sys.modules.get("torch")
-    if torch is None or not modules:
-        yield
-        return
-    flags = {id(m): (m, m.training) for root in modules for m in root.modules()}
-    inner = {id(m) for root in modules for m in root.modules() if m is not root}
-    roots = [m for m in modules if id(m) not in inner]
-    with torch.no_grad():
-        try:
-            for root in roots:
-                root.eval()
-            yield
-        finally:
-            for root in roots:
-                if flags[id(root)][1]:
-                    with suppress(Exception):  # the flags are put back in any case
-                        root.train()
-            for module, training in flags.values():
-                module.training = training

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import enum
 import functools
+import io
 import sys
+import threading
 import types
+import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePath
@@ -17,14 +20,16 @@ from sambench import content
 from sambench.sources import is_own_code
 
 # Attributes that say where or in which mode a model runs; the device's kind is a part of the identity of its own.
-_MODE = frozenset(("training", "device", "_device", "device_kind", "identity", "__weakref__", "__dict__"))
+_DEVICES = frozenset(("device", "_device", "device_kind"))
+_NO_ATTRIBUTES = frozenset(("__weakref__", "__dict__"))
 # Of a torch module: what it is made of. Its other bookkeeping (hooks of saving and loading, of gradients) changes no prediction.
 _MODULE_PARTS = frozenset(("_parameters", "_buffers", "_modules"))
 # Types, by the beginning of their dotted name, of things that no prediction depends on.
 _NO_PART = (
     "torch.optim.", "torch.utils.data.", "torch.amp.grad_scaler.", "torch.device", "torch.cuda.streams.",
     "lightning.pytorch.trainer.", "pytorch_lightning.trainer.", "wandb.", "tqdm.", "logging.", "threading.", "_thread.", "queue.",
-    "_queue.", "multiprocessing.", "concurrent.futures.", "asyncio.", "_io.", "tempfile.", "weakref", "_weakref", "os._Environ",
+    "_queue.", "multiprocessing.context.", "multiprocessing.pool.", "multiprocessing.synchronize.",
+    "concurrent.futures.", "asyncio.", "_io.", "tempfile.", "weakref", "_weakref", "os._Environ",
 )  # fmt: skip
 _CLASS_NOISE = frozenset(
     ("__module__", "__doc__", "__qualname__", "__annotations__", "__firstlineno__", "__static_attributes__", "__abstractmethods__")
@@ -34,6 +39,26 @@ FUNCTIONS = (
     types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType, functools.partial, property,
     staticmethod, classmethod, type(functools.lru_cache(lambda: None)),
 )  # fmt: skip
+
+
+# Of modules whose other things are no part: what hands on something else.
+_PROXIES: tuple[type, ...] = (weakref.ProxyType, weakref.CallableProxyType)
+_HOLDERS = (
+    weakref.ref, *_PROXIES, weakref.WeakValueDictionary, weakref.WeakKeyDictionary, io.BytesIO, io.StringIO,
+    threading.local,
+)  # fmt: skip
+
+
+def held_by(value: Any) -> tuple[Any, ...] | None:
+    """What a weak reference, a buffer or a thread's own values hand on; None for all else."""
+    if isinstance(value, _PROXIES):
+        bound: Any = value.__repr__  # there is no other way to what a proxy stands for
+        return (bound.__self__,)
+    if isinstance(value, weakref.ref):
+        return (value(),)
+    if isinstance(value, io.BytesIO | io.StringIO):
+        return (value.getvalue(),)
+    return (dict(vars(value)),) if isinstance(value, threading.local) else None
 
 
 def plain(value: Any) -> str | None:
@@ -69,6 +94,8 @@ def _text(text: str, *, path: bool) -> str:
 
 def is_no_part(value: Any) -> bool:
     """Whether no prediction depends on it: locks, loggers, optimizers, data loaders, devices."""
+    if isinstance(value, _HOLDERS):
+        return False
     kinds = type(value).__mro__[:1] if is_own_class(type(value)) else type(value).__mro__
     return any(type_name(kind).startswith(_NO_PART) for kind in kinds)
 
@@ -83,12 +110,23 @@ def attributes(value: Any) -> dict[str, Any]:
             real = f"_{cls.__name__.lstrip('_')}{name}" if name.startswith("__") and not name.endswith("__") else name
             with suppress(AttributeError):
                 held.setdefault(real, object.__getattribute__(value, real))
-    left_out = _MODE
+    left_out = _NO_ATTRIBUTES
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.nn.Module):
         held |= {hooks: list(held.get(hooks, {}).values()) for hooks in ("_forward_hooks", "_forward_pre_hooks")}
-        left_out = _MODE | _bookkeeping(torch)
-    return {name: part for name, part in held.items() if isinstance(name, str) and name not in left_out}
+        left_out = left_out | _bookkeeping(torch)
+    return {k: v for k, v in held.items() if isinstance(k, str) and k not in left_out and not _is_mode(k, v)}
+
+
+def _is_mode(name: str, value: Any) -> bool:
+    """Whether an attribute says where or how its owner runs. Others have such names, too: a `training` that is a dict is a part."""
+    if name == "training":
+        return isinstance(value, bool)
+    if name == "identity":  # it was asked for what it says
+        return isinstance(value, FUNCTIONS)
+    if name not in _DEVICES:
+        return False
+    return value is None or isinstance(value, (str, int, *FUNCTIONS)) or type_name(type(value)) == "torch.device"
 
 
 @functools.cache
@@ -98,8 +136,9 @@ def _bookkeeping(torch: Any) -> frozenset[str]:
 
 def class_parts(cls: type) -> dict[str, Any]:
     """What a class statement made, by name: functions, properties, and values of the class."""
-    own = {k: v for k, v in vars(cls).items() if k not in _CLASS_NOISE and k not in _MODE and not k.startswith("_abc_")}
-    return {k: v for k, v in own.items() if not isinstance(v, types.MemberDescriptorType | types.GetSetDescriptorType)}
+    noise, slots = _CLASS_NOISE | _NO_ATTRIBUTES, types.MemberDescriptorType | types.GetSetDescriptorType
+    own = {k: v for k, v in vars(cls).items() if k not in noise and not k.startswith("_abc_")}
+    return {k: v for k, v in own.items() if not isinstance(v, slots) and not _is_mode(k, v)}
 
 
 def holds_hidden_state(cls: type) -> bool:

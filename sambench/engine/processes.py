@@ -28,6 +28,8 @@ LAST_WORDS = ("done", "described", "stopped", "fatal")
 # A process that has told how it ended may still be held by a thread or an exit handler of the model.
 EXIT_GRACE_S = 10.0
 CLOSE_GRACE_S = 5.0
+# From being asked to stop to the end of the step at hand: C code that never comes back does not see that it was asked.
+STOP_GRACE_S = 30.0
 PIPE_GRACE_S = 1.0  # a dead process's messages, where a child of the model's keeps the pipe open
 # glibc returns large blocks to the system at once and faults them in again for every prompt: 10 % of SAM's decoder.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "1000000000"}
@@ -41,7 +43,8 @@ _numbers = itertools.count()
 class WorkerProcess:
     """at: (cell id, image id) that was begun and is not told of yet. finished: images that it has told of.
 
-    last_word: when it told how it ended; dead_since: when it was first seen to be gone (both by the monotonic clock).
+    last_word: when it told how it ended; asked: when it was told to stop; dead_since: when it was first seen to be gone (all by the
+    monotonic clock).
     """
 
     process: subprocess.Popen[str]
@@ -52,6 +55,7 @@ class WorkerProcess:
     finished: int = 0
     last_image: str = ""
     last_word: float | None = None
+    asked: float | None = None
     dead_since: float | None = None
     ended: bool = False
 
@@ -66,6 +70,7 @@ class WorkerProcess:
         if self.ended:
             return
         if self.ready:
+            self.asked = self.asked or time.monotonic()
             self.send("stop")
         else:
             self.kill()
@@ -81,6 +86,11 @@ class WorkerProcess:
     def overdue(self) -> bool:
         """Whether it has told how it ended, and is still there after the grace."""
         return self.last_word is not None and time.monotonic() - self.last_word > EXIT_GRACE_S and self.process.poll() is None
+
+    def stuck(self) -> bool:
+        """Whether it was asked to stop, has not told that it does, and is still there after the grace."""
+        waits = self.asked is not None and self.last_word is None
+        return waits and time.monotonic() - (self.asked or 0) > STOP_GRACE_S and self.process.poll() is None
 
     def silent(self) -> bool:
         """Whether it is gone and its pipe does not close."""

@@ -309,8 +309,11 @@ def _choose(part: str, folder: Path, kind: str, run: str) -> Path:
         where=folder if folder.is_dir() else f"{folder} (no such directory)",
         expected="a path, the name (or its unambiguous beginning) of a directory there, or the id of a run's model",
         found=repr(run),
-        remedy=f"did you mean {' or '.join(map(repr, near))}?" if near else known or "--out says where results are",
+        remedy=f"did you mean {' or '.join(map(repr, near))}?" if near else known or _WHERE,
     )
+
+
+_WHERE = "give the run's path, or say where results are: --out DIR (of `report` and `gallery`: --results DIR)"
 
 
 def _of_model(model: str, names: Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
+import re
 import shutil
 import signal
 import sys
@@ -59,6 +60,9 @@ def fail(how: str, path: str) -> None:
     elif how == "sleep":
         Path(path).touch()
         time.sleep(600)
+    elif how == "spin":  # in C, with the interpreter's lock: no other thread of the process runs
+        Path(path).touch()
+        re.match(r"(a+)+$", 60 * "a" + "b")
     elif how == "vanish":
         shutil.rmtree(path)
     elif how != "nothing":
