@@ -65,12 +65,6 @@ def opened(path: Path) -> zipfile.ZipFile:
         raise damaged_bundle(path, "the file is cut off, or no bundle at all") from e
 
 
-def _no_file(path: Path) -> RunError:
-    found = "a folder" if path.is_dir() else "neither a file nor a folder"
-    remedy = "give the file itself"
-    return RunError("a bundle cannot be read", where=path, expected="a file", found=found, remedy=remedy)
-
-
 def read_manifest(archive: zipfile.ZipFile, path: Path) -> tuple[bytes, tuple[Entry, ...]]:
     """The list as it stands, and its files. Raises RunError where it is none, names other paths, or more than one can hold."""
     names = archive.namelist()
