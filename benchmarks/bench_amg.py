@@ -16,8 +16,8 @@ import torch
 from pycocotools import mask as coco_mask
 
 from benchmarks.peers import official_vit_b, one_thread, our_vit_b
-from sambench.automatic import AutomaticMask, AutomaticSettings, generate
-from sambench.candidates import LogitMasks
+from sambench.automatic.generate import AutomaticMask, AutomaticSettings, generate
+from sambench.pixels.candidates import LogitMasks
 from sambench.types import Prediction
 from tests.golden_weights import procedural_image
 

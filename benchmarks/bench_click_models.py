@@ -158,7 +158,7 @@ def _disks(clicks: Sequence[Clicks], size: tuple[int, int]) -> np.ndarray[Any, n
 
 
 def _tight(mask: np.ndarray[Any, np.dtype[np.bool_]]) -> Any:
-    from sambench.masks import Region
+    from sambench.pixels.region import Region
 
     region = Region.from_array(mask)
     return region.window if region.area else None

@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sambench.masks import Region
+from sambench.pixels.region import Region
 from sambench.prompts import Click, next_click
 
 HEIGHT, WIDTH = 768, 1024

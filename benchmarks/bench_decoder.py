@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from benchmarks.peers import interleaved_ms, official_vit_b, one_thread, our_vit_b
-from sambench.candidates import Geometry
 from sambench.models.sam.segmenter import SamState
+from sambench.pixels.candidates import Geometry
 from sambench.types import Prompt
 from tests.golden_weights import synthetic_features
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from sambench.masks import Region, boundary, boundary_dilation, boundary_overlap
+from sambench.pixels.region import Region, boundary, boundary_dilation, boundary_overlap
 
 HEIGHT, WIDTH = 4500, 6000
 BAR = 3.0

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from benchmarks.peers import interleaved_ms, official_vit_b, one_thread
-from sambench.candidates import Geometry, LogitMasks
-from sambench.masks import Region
 from sambench.models.sam.segmenter import resized_size
+from sambench.pixels.candidates import Geometry, LogitMasks
+from sambench.pixels.region import Region
 
 PROMPTS = 64
 ROUNDS = 5

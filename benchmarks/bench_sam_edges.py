@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from benchmarks.peers import interleaved_ms, one_thread, our_vit_b
-from sambench.candidates import LogitMasks
-from sambench.mask_edges import Candidates, outline_map
+from sambench.automatic.outlines import Candidates, outline_map
+from sambench.pixels.candidates import LogitMasks
 from sambench.prompts import point_grid
 from sambench.tasks.edge import scaled
 from sambench.types import Prompt

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sambench.engine import run as engine
-from sambench.engine.plan import split_names
 from sambench.errors import RunError, UsageError, unknown_name
+from sambench.sources.datasets import split_names
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sambench.results.cells import CellView
+    from sambench.store.views import CellView
     from sambench.types import EdgeDetector, Segmenter
 
 Names = str | Sequence[str]
@@ -118,15 +118,15 @@ def evaluate(
 
 def load(run: str | Path, out: str | Path = engine.DEFAULT_OUT) -> Results:
     """What a run left on disk, by directory or by name under `out`."""
-    from sambench.results.cells import find_cells
+    from sambench.store.views import find_cells
 
     return Results(tuple(find_cells(str(run), Path(out))))
 
 
 def compare(a: Results | str | Path, b: Results | str | Path, **options: Any) -> pd.DataFrame:
     """Paired comparison of two runs by object: A minus B per dataset with interval and p-value (`results.compare.compare`)."""
+    from sambench.layout import to_frame
     from sambench.results.compare import compare_cells
-    from sambench.results.layout import to_frame
 
     left, right = (x if isinstance(x, Results) else load(x) for x in (a, b))
     return to_frame(compare_cells(left.cells, right.cells, **options).table)
@@ -160,7 +160,7 @@ def _tuples(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _results(outcome: engine.Outcome) -> Results:
-    from sambench.results.cells import find_cells
+    from sambench.store.views import find_cells
 
     if outcome.failure is not None:
         raise outcome.failure

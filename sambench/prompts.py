@@ -1,6 +1,6 @@
 """Prompts made from the ground truth: clicks, boxes and grids. Protocol sections 1, 2, 7 and 11.
 
-Clicks are exact and hold for ever: distances are compared as integers (see :mod:`sambench.depth`), equal ones are
+Clicks are exact and hold for ever: distances are compared as integers (see :mod:`sambench.pixels.depth`), equal ones are
 resolved in row-major order, and random clicks come from a keyed hash, not from a library's generator. Everything
 beyond the image counts as background. Pixels of `ignore` belong to no region and are never clicked.
 """
@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sambench.depth import Deepest, deepest
 from sambench.errors import DataError
-from sambench.masks import Region, intersect
+from sambench.pixels.depth import Deepest, deepest
+from sambench.pixels.region import Region, intersect
 from sambench.types import BoolArray, BoxXYXY, FloatArray, Window
 
 XY = tuple[int, int]

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from sambench.masks import Region
+    from sambench.pixels.region import Region
 
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 UInt8Array: TypeAlias = npt.NDArray[np.uint8]
@@ -214,7 +214,7 @@ class Prompt:
 class Masks(Protocol):
     """The C candidate masks of one prompt, lazy: every method touches only the pixels that it needs.
 
-    `sambench.candidates` has the implementations: dense arrays, and low-resolution logits with their geometry.
+    `sambench.pixels.candidates` has the implementations: dense arrays, and low-resolution logits with their geometry.
     A candidate may be empty. Indices i run over candidates.
     """
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from sambench import tasks
 from sambench.engine import cells as engine_cells
-from sambench.engine.shards import ImageState, Shard, ShardStore
-from sambench.results.cells import CellView, read_cell
+from sambench.store.shards import ImageState, Shard, ShardStore
+from sambench.store.views import CellView, read_cell
 
 Iou = Callable[[int, int, int], float]  # image, object, clicks -> IoU of the mask that the model ranks first
 SIZE = 32

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from sambench.candidates import LogitMasks
 from sambench.models.sam.segmenter import SamSegmenter, SamState
+from sambench.pixels.candidates import LogitMasks
 from sambench.types import Prediction, Prompt
 from tests import golden_weights as rule
 

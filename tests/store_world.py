@@ -17,8 +17,8 @@ from PIL import Image
 import sambench
 from sambench import Prediction
 from sambench.results.bundle_file import MANIFEST
-from sambench.results.cells import CellView, read_cell
 from sambench.results.tables import metric_rows_of
+from sambench.store.views import CellView, read_cell
 from tests.helpers import write_nuclei
 
 N_IMAGES = 6  # two shards

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from sambench import archives
-from sambench.archives import is_archive, unpack
 from sambench.errors import DataError
+from sambench.getting import archives
+from sambench.getting.archives import is_archive, unpack
 
 FILES = {"data/a.txt": b"first", "data/deep/b.bin": bytes(range(256)) * 40, "c d.txt": b"", "data/übung.txt": b"x"}
 Usage = namedtuple("Usage", "total used free")

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from sambench import array_files, fixtures
-from sambench.array_files import read_hdf5, read_mat, read_npy
+from sambench import fixtures
 from sambench.cards import dataset_card
 from sambench.errors import DataError
+from sambench.files import arrays as array_files
+from sambench.files.arrays import read_hdf5, read_mat, read_npy
 from sambench.loaders.bsds500 import read_boundaries
 from sambench.loaders.open import open_dataset
 

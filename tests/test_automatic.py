@@ -16,13 +16,13 @@ import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from sambench.automatic import PRESETS, AutomaticMask, AutomaticSettings, generate, preset, settings_dict
-from sambench.automatic_cleanup import cleaned_as_code, cleaned_as_paper
-from sambench.automatic_crops import crops_of
-from sambench.automatic_held import hold
-from sambench.candidates import DenseMasks, Geometry, LogitMasks
+from sambench.automatic.clean_up import cleaned_as_code, cleaned_as_paper
+from sambench.automatic.crops import crops_of
+from sambench.automatic.generate import PRESETS, AutomaticMask, AutomaticSettings, generate, preset, settings_dict
+from sambench.automatic.held import hold
 from sambench.errors import ModelError, SambenchError, UsageError
-from sambench.masks import Region
+from sambench.pixels.candidates import DenseMasks, Geometry, LogitMasks
+from sambench.pixels.region import Region
 from sambench.types import Prediction
 from tests import helpers
 from tests.stubs import official_sam

@@ -11,15 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from sambench import cards, masks
+from sambench import cards
 from sambench.cli.app import app
 from sambench.engine.run import Request, execute, plan
 from sambench.errors import UsageError
 from sambench.loaders.open import open_dataset
-from sambench.masks import Region
 from sambench.metrics.boundary import boundary_ious
+from sambench.pixels import region as masks
+from sambench.pixels.region import Region
 from sambench.results.boundary import RATIOS, boundary_curve
-from sambench.results.cells import CellView, find_cells
+from sambench.store.views import CellView, find_cells
 
 SHAPES = (40, 57)
 

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from sambench.errors import RunError, SambenchError, UsageError
 from sambench.results.bundle import export, import_bundle, inspect
 from sambench.results.bundle_file import MANIFEST
-from sambench.results.cells import CellView, find_cells, read_cell
 from sambench.results.tables import metric_rows_of
+from sambench.store.views import CellView, find_cells, read_cell
 from tests.report_cells import flat, point_cell
 from tests.store_world import rewritten
 

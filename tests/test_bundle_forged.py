@@ -13,12 +13,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from sambench.engine.record import parse_record
 from sambench.errors import RunError, SambenchError
 from sambench.provenance import digest
 from sambench.results import bundle_file
 from sambench.results.bundle import export, import_bundle, inspect
 from sambench.results.bundle_file import MANIFEST
+from sambench.store.record import parse_record
 from tests import store_world as world
 from tests.report_cells import flat, point_cell
 from tests.store_world import go, rewritten, values_of, view
@@ -252,7 +252,7 @@ def test_other_encodings_of_records_are_read_or_refused(path: Path, tmp_path: Pa
 
 def test_an_interrupted_import_goes_on(path: Path, tmp_path: Path) -> None:
     """What is left aside by a killed one is never taken for results."""
-    from sambench.results.cells import find_cells
+    from sambench.store.views import find_cells
 
     out = tmp_path / "theirs"
     aside = out / ".import-1-x" / "point-a-01234567" / "b-01234567"

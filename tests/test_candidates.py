@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from sambench.candidates import DenseMasks, Geometry, LogitMasks, as_masks
 from sambench.errors import ModelError
-from sambench.masks import Region
+from sambench.pixels.candidates import DenseMasks, Geometry, LogitMasks, as_masks
+from sambench.pixels.region import Region
 from sambench.types import Window
 
 # (low, square, crop, size): SAM's sizes with and without a second resize, one step, odd sizes, shrinking in both steps.

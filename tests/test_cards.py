@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sambench import cards, content, fetch, paths
+from sambench import cards, paths
 from sambench.errors import CardError, UsageError
+from sambench.files import content
+from sambench.getting import weights as fetch
 
 PACKAGED = [(kind, path) for kind in ("datasets", "baselines") for path in sorted(paths.packaged(kind).glob("*.toml"))]
 

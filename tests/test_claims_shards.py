@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from sambench.engine import claims
-from sambench.engine.shards import ImageState, Shard, ShardStore
 from sambench.errors import RunError
+from sambench.store import claims
+from sambench.store.shards import ImageState, Shard, ShardStore
 
 COLUMNS = {"image_id": "string", "k": "int32", "ious": "list<double>", "attributes": "map<string,string>", "shard": "int32"}
 
@@ -119,7 +119,7 @@ def test_a_claim_is_exclusive_and_given_back(tmp_path: Path) -> None:
 
 def test_a_dead_holders_claim_is_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "000000.claim"
-    code = f"from sambench.engine.claims import try_claim; from pathlib import Path; assert try_claim(Path({str(path)!r}))"
+    code = f"from sambench.store.claims import try_claim; from pathlib import Path; assert try_claim(Path({str(path)!r}))"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert path.exists()
     assert claims.holder(path) is None

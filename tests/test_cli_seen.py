@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sambench import cards, fetch
-from sambench.doctor import examine
+from sambench import cards, layout
+from sambench.conformance.doctor import examine
 from sambench.errors import DataError
+from sambench.getting import weights as fetch
 from sambench.models.sam.segmenter import resized_size
-from sambench.results import layout
-from sambench.results.ratings import read_ratings
+from sambench.rating.statistics import read_ratings
 from tests.helpers.inprocess import Cli
 from tests.report_cells import edge_cell, flat, point_cell
 

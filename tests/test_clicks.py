@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sambench.candidates import as_masks
 from sambench.errors import CheckpointError, ModelError, UsageError
-from sambench.masks import Region
 from sambench.models.clicks.coding import Clicks, disk_maps
 from sambench.models.clicks.probs import ProbMap, ProbMasks
 from sambench.models.clicks.segmenter import ClickSegmenter
@@ -18,6 +16,8 @@ from sambench.models.clicks.session import Memory
 from sambench.models.clicks.weights import parse_config, read
 from sambench.models.clicks.zoom import ZoomIn, similarity
 from sambench.models.focalclick.segmenter import ZOOM as FOCAL_ZOOM
+from sambench.pixels.candidates import as_masks
+from sambench.pixels.region import Region
 from sambench.types import Prediction, Prompt, Window
 
 TABLES = np.load(Path(__file__).parent / "golden" / "clicks" / "tables.npz")

@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from sambench.boxes import boxes_file
 from sambench.errors import DataError, UsageError
+from sambench.getting.boxes import boxes_file
 from sambench.loaders import results_index
 from sambench.loaders.coco_results import NO_CATEGORY, read_results
 from sambench.loaders.results_check import as_xyxy, beyond, check_boxes, check_ids, looks_like_corners, outside
-from sambench.proposal_file import ProposalFile
+from sambench.sources.proposals import ProposalFile
 
 SIZE = (40, 60)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sambench import content
+from sambench.files import content
 
 
 def sha(data: bytes) -> str:

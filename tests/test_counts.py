@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sambench import tasks
-from sambench.automatic import AutomaticSettings
+from sambench.automatic.generate import AutomaticSettings
 from sambench.errors import UsageError
 from sambench.prompts import MAX_GRID
 from sambench.tasks.edge import MAX_THRESHOLDS

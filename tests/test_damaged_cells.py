@@ -16,10 +16,10 @@ import pytest
 from typer.testing import CliRunner
 
 from sambench.cli.app import app
-from sambench.engine.record import write_record
-from sambench.engine.shards import ImageState, Shard, ShardStore
 from sambench.errors import RunError, SambenchError
-from sambench.results.cells import CellView, read_cell
+from sambench.store.record import write_record
+from sambench.store.shards import ImageState, Shard, ShardStore
+from sambench.store.views import CellView, read_cell
 from tests import store_world as world
 from tests.store_world import cell_of, go, values_of, view
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sambench import cards, data
-from sambench.contact_sheet import draw_sample
+from sambench import cards
 from sambench.errors import DataError, DataMissingError, UsageError
+from sambench.getting import data
 from sambench.loaders.open import find_root, open_dataset, roots_file
-from sambench.masks import Region
+from sambench.pixels.contact_sheet import draw_sample
+from sambench.pixels.region import Region
 from sambench.types import Instance, Sample
 
 CARD = cards.dataset_card("bbbc038v1")
@@ -106,7 +107,7 @@ def test_damaged_record_is_named(text: str) -> None:
 def test_unwritable_home_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     root = nuclei(tmp_path / "nuclei")
-    monkeypatch.setattr("sambench.data.roots_file", lambda: tmp_path / "file" / "roots.json")
+    monkeypatch.setattr("sambench.getting.data.roots_file", lambda: tmp_path / "file" / "roots.json")
     with pytest.raises(DataError, match="SAMBENCH_HOME"):
         data.adopt("bbbc038v1", root)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from sambench import cards, fixtures, paths
-from sambench.dataset_table import markdown
-from sambench.engine.plan import find_targets
 from sambench.errors import UsageError
+from sambench.getting.dataset_table import markdown
+from sambench.sources.datasets import find_targets
 from tests.helpers import ROOT, TOY_MODEL, sambench
 
 SA23 = cards.suite_cards()["sa23"].members

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from sambench import cards, doctor, fetch, paths
-from sambench.doctor import Check, examine
+from sambench import cards, paths
+from sambench.conformance import doctor
+from sambench.conformance.doctor import Check, examine
+from sambench.getting import weights as fetch
 
 Usage = namedtuple("Usage", "total used free")
 

@@ -440,7 +440,7 @@ def test_numba_loads_only_when_something_is_counted() -> None:
 def test_kernels_compile_where_nothing_beside_them_can_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from numba.core import caching
 
-    from sambench import jit as _jit
+    from sambench.pixels import jit as _jit
 
     def three(x: int) -> int:
         return 3 * x

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from sambench.edge_maps import canny_nms, dollar_nms, ridge_direction
 from sambench.errors import DataError
+from sambench.pixels.edge_maps import canny_nms, dollar_nms, ridge_direction
 
 
 def sample(e: np.ndarray, y: float, x: float) -> float:

@@ -15,7 +15,6 @@ from skimage.segmentation import felzenszwalb
 
 import sambench
 from sambench import cards, tasks
-from sambench.edge_maps import canny_nms, seg2bdry
 from sambench.errors import DataError, ModelError, RunError, UsageError
 from sambench.loaders.open import open_dataset
 from sambench.loaders.subsets import choose_subset
@@ -24,8 +23,9 @@ from sambench.metrics.edges import edge_counts, edge_counts_of_maps, edge_interv
 from sambench.models.edges.felz_hutt import felz_hutt, segmentations
 from sambench.models.edges.folder import EdgeFolder
 from sambench.models.edges.gradients import canny, gradient, sobel, surviving_threshold
-from sambench.results.cells import find_cells
+from sambench.pixels.edge_maps import canny_nms, seg2bdry
 from sambench.results.rescore import rescore
+from sambench.store.views import find_cells
 from sambench.tasks.edge import EdgeSettings, EdgeTask, map_of
 from sambench.tasks.prompted import Context
 from sambench.tasks.summary import Bootstrap

@@ -15,13 +15,13 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from sambench import efficiency
 from sambench.cli.app import app
-from sambench.efficiency import Cost, Workload, cost_of, measure, parameters, picture
-from sambench.engine.models import ModelSpec, resolve
+from sambench.conformance import efficiency
+from sambench.conformance.efficiency import Cost, Workload, cost_of, measure, parameters, picture
 from sambench.errors import ModelError, SambenchError, UsageError
+from sambench.layout import render
 from sambench.report.speed import Accuracy, cost_table, plot_speed
-from sambench.results.layout import render
+from sambench.sources.models import ModelSpec, resolve
 
 FAST = Workload(height=64, width=80, objects=3, rounds=3, warm_up=1, seconds=10.0)
 

@@ -20,10 +20,10 @@ from torch import nn
 
 import sambench
 from sambench import Prediction
-from sambench.contract import examine
-from sambench.engine.describe import describe_object
-from sambench.engine.fingerprint import Walk, settle
 from sambench.errors import ModelError, UsageError
+from sambench.models.contract import examine
+from sambench.sources.describe import describe_object
+from sambench.sources.fingerprint import Walk, settle
 
 CASE = Path(__file__).parent / "cases" / "18-evaluate-stale-epoch"
 CUT = 128.0

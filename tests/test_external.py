@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sambench.engine.describe import describe
-from sambench.engine.models import ModelSpec, build
 from sambench.errors import CheckpointError, ModelError
-from sambench.models.external import check_spec, load_python_model, source_sha256
+from sambench.sources.describe import describe
+from sambench.sources.models import ModelSpec, build
+from sambench.sources.python import check_spec, load_python_model, source_sha256
 from sambench.types import Segmenter
 
 GOOD = """

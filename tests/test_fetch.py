@@ -24,9 +24,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from sambench import fetch, part_file, paths, transfer
+from sambench import paths
 from sambench.cards import ModelCard
 from sambench.errors import CardError, CheckpointError, DownloadError
+from sambench.getting import part_file, transfer
+from sambench.getting import weights as fetch
 
 BODY = random.Random(0).randbytes(3_000_000)
 SHA = hashlib.sha256(BODY).hexdigest()
@@ -450,7 +452,7 @@ def test_ctrl_c_keeps_the_part(server: Server, tmp_path: Path) -> None:
 PROCESS = """
 import sys
 from pathlib import Path
-from sambench import fetch
+from sambench.getting import weights as fetch
 url, dest, sha = sys.argv[1:]
 fetch.download(url, Path(dest), sha256=sha, n_bytes=None, progress=lambda done, total: print(done, flush=True))
 """

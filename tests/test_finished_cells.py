@@ -16,8 +16,8 @@ import pytest
 
 from sambench.errors import RunError, SambenchError, UsageError
 from sambench.results.bundle import export, import_bundle
-from sambench.results.cells import find_cell_paths, find_cells, read_cell
 from sambench.results.rescore import rescore
+from sambench.store.views import find_cell_paths, find_cells, read_cell
 from tests import store_world as world
 from tests.store_world import cell_of, go, killed_at, metrics_of, picture, replace_picture, steps, values_of, view
 
@@ -175,7 +175,8 @@ def test_a_cell_under_work_says_so_before_its_first_new_row(data: Path, tmp_path
 
 
 def test_a_full_disk_while_finishing(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sambench.engine import cells, record
+    from sambench.engine import cells
+    from sambench.store import record
 
     right = values_of(go(tmp_path / "whole"))
 
@@ -317,7 +318,7 @@ def test_fresh_where_folders_cannot_be_exchanged(data: Path, tmp_path: Path, mon
 
 
 def test_two_commands_do_not_compute_anew_at_once(data: Path, tmp_path: Path) -> None:
-    from sambench.engine.claims import try_claim
+    from sambench.store.claims import try_claim
 
     go(tmp_path / "out")
     cell = cell_of(tmp_path / "out")

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sambench import api, cards, data, fixtures
+from sambench import api, cards, fixtures
 from sambench.cards import load_entry
-from sambench.content import tree_digest
+from sambench.files.content import tree_digest
+from sambench.getting import data
 from sambench.loaders.open import open_dataset
 from sambench.types import Dataset, Prediction, Prompt, Sample
 

@@ -13,7 +13,6 @@ from golden_clicks import CLICKS, golden_state_dict, manifest_digest, procedural
 
 from sambench import cards
 from sambench.errors import CheckpointError, UsageError
-from sambench.masks import Region
 from sambench.models.clicks.coding import disk_maps
 from sambench.models.clicks.probs import resize
 from sambench.models.focalclick import segmenter as segmenter_module
@@ -22,6 +21,7 @@ from sambench.models.focalclick.focus import focus_window, merged
 from sambench.models.focalclick.network import FocalNetwork
 from sambench.models.focalclick.refiner import roi_sample
 from sambench.models.focalclick.segmenter import FocalSegmenter
+from sambench.pixels.region import Region
 from sambench.types import Window
 
 TABLES = np.load(GOLDEN / "tables.npz")

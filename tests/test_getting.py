@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 
-from sambench import archives, cards, fixtures, getting, paths, transfer
+from sambench import cards, fixtures, paths
 from sambench.cards import DatasetCard
 from sambench.errors import DataError, DataMissingError, DownloadError, UsageError
+from sambench.getting import archives, transfer
+from sambench.getting import datasets as getting
 from sambench.loaders.open import open_dataset
 from tests.helpers import sambench
 from tests.test_fetch import Server, pauses, server  # noqa: F401 - fixtures
@@ -314,7 +316,7 @@ def test_brought_files_save_a_download(server: Server, tmp_path: Path, archive: 
 
 
 def test_an_adopted_copy_needs_nothing(tmp_path: Path) -> None:
-    from sambench import data
+    from sambench.getting import data
 
     write_card(state="form")
     fixtures.write("bbbc038v1", tmp_path / "mine")

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from sambench.errors import ModelError
-from sambench.masks import Region
 from sambench.models.grabcut import grabcut
 from sambench.models.otsu import otsu
+from sambench.pixels.region import Region
+from sambench.pixels.region_masks import RegionMasks
 from sambench.prompts import box_prompt, center_click, next_click
-from sambench.region_masks import RegionMasks
 from sambench.types import Prompt, Segmenter, Window
 
 HEIGHT, WIDTH = 160, 200

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from sambench import archives
-from sambench.archives import unpack
 from sambench.errors import DataError
+from sambench.getting import archives
+from sambench.getting.archives import unpack
 
 FILES = {f"data/{i:02d}/a file {i}.bin": random.Random(i).randbytes(40 * i) + b"text " * i for i in range(12)}
 FILES["data/" + "n" * 150 + ".txt"] = b"a long name"  # a header of its own in a tar

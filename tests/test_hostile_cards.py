@@ -14,8 +14,9 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from sambench import cards, getting
+from sambench import cards
 from sambench.errors import CardError, DataError, UsageError, said, shown
+from sambench.getting import datasets as getting
 from sambench.values import toml_file
 
 EXAMPLES: dict[str, dict[str, Any]] = {
@@ -30,7 +31,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "state": "auto",
             "steps": ["one"],
             "files": [{"url": "https://x.org/a", "file": "a.zip", "unpack_to": "in/it", "members": ["*.png"], "inner": "in/b.rar"}],
-            "fetcher": "sambench.hypersim_frames:fetch",
+            "fetcher": "sambench.getting.hypersim_frames:fetch",
         },
         "paper": {"name": "M", "split": "val", "images": 3, "masks": 5, "subsampled": True},
         "full": {"images": 3, "masks": 5},

@@ -16,8 +16,9 @@ import pytest
 from sambench.errors import DataError, SambenchError, UsageError
 from sambench.metrics import bootstrap
 from sambench.metrics.mixed import mixed_difference
-from sambench.results import rating_tables, ratings_file
-from sambench.results.ratings import read_ratings
+from sambench.rating import file as ratings_file
+from sambench.rating import tables as rating_tables
+from sambench.rating.statistics import read_ratings
 from sambench.tasks.summary import Bootstrap
 
 HEAD = "rater,model,dataset,item,score,seconds,is_control,comment"

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from sambench import fetch, part_file, remote_zip, transfer, web
 from sambench.errors import DataError, DownloadError
+from sambench.getting import part_file, remote_zip, transfer, web
+from sambench.getting import weights as fetch
 
 BODY = random.Random(0).randbytes(300_000)
 SHA = hashlib.sha256(BODY).hexdigest()
@@ -333,7 +334,7 @@ def test_a_directory_of_gigabytes_is_not_held(server: Server) -> None:
 
 
 def test_a_member_that_unpacks_to_far_more_is_refused(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sambench import archives
+    from sambench.getting import archives
 
     monkeypatch.setattr(archives, "_MOST_AT_LEAST", 100_000)
     server.script = ranges_of(zipped(bomb=bytes(3_000_000), small=b"x"))

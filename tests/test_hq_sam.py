@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from sambench.engine import models
 from sambench.errors import CheckpointError, ModelError, UsageError
 from sambench.models.hq_sam.build import build_hq_sam, build_hq_sam_model, vit_b
 from sambench.models.sam.build import build_sam, build_sam_model, vit_encoder
 from sambench.models.sam.segmenter import SamSegmenter
+from sambench.sources import models
 from sambench.types import Prompt
 from tests import golden_weights as rule
 from tests import sam_family as family

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sambench import api, cards, content, fixtures
+from sambench import api, cards, fixtures
 from sambench.engine.run import Request, execute, plan
 from sambench.errors import SambenchError
+from sambench.files import content
 from sambench.loaders.open import open_dataset
 from sambench.types import Dataset
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from sambench import cards, provenance
-from sambench.engine.describe import describe
-from sambench.engine.models import ResolvedModel, build, described, resolve
 from sambench.engine.run import Request, plan
 from sambench.errors import ModelError, UsageError
+from sambench.sources.describe import describe
+from sambench.sources.models import ResolvedModel, build, described, resolve
 from tests.helpers import sambench
 
 CASE = Path(__file__).parent / "cases" / "19-python-model-stale-weights"

@@ -10,8 +10,8 @@ import matplotlib.figure
 import pytest
 
 from sambench.report.edges import write_pr_curve
-from sambench.results.cells import CellView
 from sambench.results.image_sets import labelled, set_names
+from sambench.store.views import CellView
 from tests.report_cells import edge_cell, flat, point_cell
 
 

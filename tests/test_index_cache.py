@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sambench import paths
-from sambench.content import telling
+from sambench.files.content import telling
 from sambench.loaders import index_cache
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.types import ImageRecord

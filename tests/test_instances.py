@@ -16,18 +16,19 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 import sambench
-from sambench import boxes, cards, fixtures, tasks
+from sambench import cards, fixtures, tasks
 from sambench.errors import DataError, DataMissingError, RunError, UsageError
+from sambench.getting import boxes
+from sambench.layout import render
 from sambench.loaders.open import open_dataset
 from sambench.metrics.instances import Evaluation, Group, box_ious, evaluate, mask_ious
 from sambench.models.detections import OwnMasks
-from sambench.results.cells import CellView, find_cells
 from sambench.results.coco_file import write_results
 from sambench.results.compare import compare_cells
 from sambench.results.instance_evaluators import rows_by
-from sambench.results.layout import render
 from sambench.results.rescore import rescore
 from sambench.results.tables import result_table
+from sambench.store.views import CellView, find_cells
 from sambench.tasks.instances import InstanceSettings, InstanceTask
 from sambench.tasks.prompted import Context
 from sambench.tasks.summary import Bootstrap

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from sambench import erosion, masks
-from sambench.masks import Region
 from sambench.models.otsu import otsu
+from sambench.pixels import erosion
+from sambench.pixels import region as masks
+from sambench.pixels.region import Region
 from sambench.tasks.point import PointSettings, PointTask
 from sambench.tasks.prompted import Context
 from sambench.types import Instance, Prompt, Sample

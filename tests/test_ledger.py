@@ -8,10 +8,10 @@ import pytest
 
 from sambench import cards
 from sambench.errors import CardError, UsageError
-from sambench.results.claims import Verdict, claims, judge
-from sambench.results.evidence import Evidence
-from sambench.results.ledger import STATES, Entry, ledger, ledger_tables
-from sambench.results.published import published
+from sambench.paper.claims import Verdict, claims, judge
+from sambench.paper.evidence import Evidence
+from sambench.paper.ledger import STATES, Entry, ledger, ledger_tables
+from sambench.paper.published import published
 from sambench.tasks.summary import Bootstrap
 from tests.report_cells import edge_cell, flat, point_cell
 

@@ -13,15 +13,16 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import sambench
-from sambench import cards, data, tasks
+from sambench import cards, tasks
 from sambench.cli.app import app
 from sambench.errors import DataError, RunError
+from sambench.getting import data
 from sambench.left_out import sentences
 from sambench.loaders.open import open_dataset
 from sambench.loaders.subsets import choose_subset
-from sambench.masks import Region
 from sambench.models.otsu import otsu
 from sambench.notes import note, noting
+from sambench.pixels.region import Region
 from sambench.tasks.prompted import Context
 from sambench.types import CROWD, EMPTY, IGNORED, NO_AREA, TOO_SHORT, Dataset, Instance, Sample
 from tests.helpers import sambench as command_line

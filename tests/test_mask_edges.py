@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from sambench.automatic import box_nms
-from sambench.candidates import DenseMasks, LogitMasks
-from sambench.edge_maps import canny_nms, dollar_nms
-from sambench.interpolation import Geometry
-from sambench.mask_edges import Candidates, mask_outline, outline_map
+from sambench.automatic.generate import box_nms
+from sambench.automatic.outlines import Candidates, mask_outline, outline_map
+from sambench.pixels.candidates import DenseMasks, LogitMasks
+from sambench.pixels.edge_maps import canny_nms, dollar_nms
+from sambench.pixels.interpolation import Geometry
 from sambench.tasks.edge import EdgeSettings, EdgeTask, scaled
 from sambench.tasks.prompted import Context
 from sambench.types import Prediction, Prompt, Sample

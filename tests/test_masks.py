@@ -15,7 +15,7 @@ from pycocotools import mask as coco
 from scipy import ndimage
 
 from sambench.errors import DataError
-from sambench.masks import (
+from sambench.pixels.region import (
     Region,
     boundary,
     boundary_dilation,

@@ -11,11 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sambench.engine import models
 from sambench.errors import CheckpointError
 from sambench.models.mobile_sam.build import build_mobile_sam, build_mobile_sam_model, mobile_sam
 from sambench.models.mobile_sam.tiny_vit import Attention, TinyViT
 from sambench.models.sam.segmenter import preprocess_squashed, squashed_boxes
+from sambench.sources import models
 from tests import golden_weights as rule
 from tests import sam_family as family
 

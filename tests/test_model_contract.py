@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch import nn
 
-from sambench.answers import as_predictions
 from sambench.conformance import check_model
-from sambench.contract import examine, max_batch_of
-from sambench.engine.models import build, resolve
 from sambench.errors import CardError, CheckpointError, ModelError, SambenchError, UsageError
+from sambench.models.answers import as_predictions
 from sambench.models.checkpoints import load_into, load_state_dict
+from sambench.models.contract import examine, max_batch_of
 from sambench.models.otsu import Otsu
 from sambench.models.sam.build import SIGNATURES, build_sam
+from sambench.sources.models import build, resolve
 from sambench.tasks import build as task_of
 from sambench.types import Prediction, Prompt
 from tests.golden_weights import manifest

@@ -19,7 +19,7 @@ from PIL import Image
 from sambench.errors import DataError
 from sambench.loaders.coco_masks import MOST_STEPS, has_pixels, region_of
 from sambench.loaders.polygons import MOST_CROSSING, fill_even_odd
-from sambench.masks import MAX_PIXELS, check_pixels
+from sambench.pixels.region import MAX_PIXELS, check_pixels
 
 MEMORY = 1 << 30
 SQUARE = [[2, 2, 10, 2, 10, 8, 2, 8]]

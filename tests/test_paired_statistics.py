@@ -14,6 +14,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
+from sambench.layout import render_rich, to_frame
 from sambench.metrics.paired import (
     bca_interval,
     bootstrap_draws,
@@ -27,7 +28,6 @@ from sambench.metrics.paired import (
     wilcoxon,
 )
 from sambench.results.compare import compare_cells
-from sambench.results.layout import render_rich, to_frame
 from sambench.tasks.summary import Bootstrap
 from tests.test_results import Maker
 

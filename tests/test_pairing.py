@@ -10,11 +10,11 @@ import pytest
 
 from sambench.errors import DataError, UsageError
 from sambench.loaders.bbbc038v1 import BBBC038v1
-from sambench.results.cells import CellView, read_cell
+from sambench.paper.evidence import Entry, paired
 from sambench.results.compare import compare_cells
-from sambench.results.evidence import Entry, paired
 from sambench.results.pairing import unlike
 from sambench.results.stored_masks import stored_rows
+from sambench.store.views import CellView, read_cell
 from sambench.tasks.summary import Bootstrap
 from tests import store_world as world
 from tests.report_cells import flat, point_cell

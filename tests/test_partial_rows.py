@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 import sambench
-from sambench.engine import partial
-from sambench.engine.partial import PartialRows, forget
-from sambench.engine.shards import ShardStore
 from sambench.errors import RunError
+from sambench.store import partial
+from sambench.store.partial import PartialRows, forget
+from sambench.store.shards import ShardStore
 from tests.helpers import ROOT, write_nuclei
 from tests.test_claims_shards import row, store
 from tests.test_run import wait_until
@@ -61,7 +61,7 @@ def test_batches_come_back_exactly(tmp_path: Path) -> None:
     assert [r["k"] for r in back.get(5) or ()] == [3]
     assert back.get(2) is None
     assert not back.changed()
-    s.write(1, sambench.engine.shards.Shard({}, {}))
+    s.write(1, sambench.store.shards.Shard({}, {}))
     assert kept(s, image_id="i3").get(0) is None
     forget(s, 1, ["i2"])
     assert kept(s).get(0) is None
@@ -111,7 +111,7 @@ def test_a_killed_run_goes_on_within_the_image(tmp_path: Path, monkeypatch: pyte
     args = ["run", "box", "-d", "bbbc038v1", "-m", f"python:{model}:Slow", "-o", str(tmp_path / "out"), "--workers", "1"]
     # The worker writes after every batch; so does one of the other command, which has nothing left to keep.
     (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text("import sambench.engine.partial as p\np.FLUSH_S = 0.0\n")
+    (tmp_path / "site" / "sitecustomize.py").write_text("import sambench.store.partial as p\np.FLUSH_S = 0.0\n")
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")])}
     p = subprocess.Popen([sys.executable, "-m", "sambench", *args], cwd=ROOT, env=env, stderr=subprocess.DEVNULL)
     assert wait_until(lambda: log.exists() and len(log.read_text().split()) == 3)

@@ -21,6 +21,8 @@ from PIL import Image
 
 from sambench import cards
 from sambench.errors import CardError, DataError, UsageError
+from sambench.files.opening import cannot_open
+from sambench.files.picture import MAX_PIXELS, VARIABLE
 from sambench.loaders import images
 from sambench.loaders.bbbc038v1 import BBBC038v1
 from sambench.loaders.eight_bit import depth_is
@@ -29,8 +31,6 @@ from sambench.loaders.mask_png import MaskPng
 from sambench.loaders.open import open_dataset
 from sambench.models.otsu import otsu
 from sambench.notes import noting
-from sambench.opening import cannot_open
-from sambench.picture_file import MAX_PIXELS, VARIABLE
 from sambench.types import Prompt
 
 RNG = np.random.default_rng(3)

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sambench.masks import Region
+from sambench.pixels.region import Region
 from sambench.tasks.point import PointSettings, PointTask
 from sambench.tasks.prompted import Context
 from sambench.types import Instance, Prompt, Sample

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from sambench import depth
 from sambench.errors import DataError
-from sambench.masks import Region
+from sambench.pixels import depth
+from sambench.pixels.region import Region
 from sambench.prompts import Click, box_prompt, center_click, next_click, point_grid, random_click
 
 KEYS = {"seed": 0, "dataset": "demo", "image_id": "scene_00", "object_id": "3"}

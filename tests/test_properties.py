@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from skimage.morphology import convex_hull_image
 
-from sambench.masks import Region
 from sambench.metrics.properties import (
     center_heat_map,
     center_xy,
@@ -21,6 +20,7 @@ from sambench.metrics.properties import (
     size_histogram,
     stratum_weights,
 )
+from sambench.pixels.region import Region
 
 
 def _disc(radius: int) -> np.ndarray:

@@ -21,16 +21,16 @@ from typer.testing import CliRunner
 import sambench
 from sambench import tasks
 from sambench.cli.app import app
-from sambench.engine.cells import scalar_columns
 from sambench.errors import DataError, ModelError, UsageError
-from sambench.masks import Region
 from sambench.metrics.proposals import SETS, AverageRecall, mask_ious, match_ranks, recalled, reference_sets
-from sambench.proposal_file import ProposalFile
-from sambench.results.cells import find_cells
+from sambench.pixels.region import Region
 from sambench.results.compare import compare_cells
 from sambench.results.measures import object_values
 from sambench.results.rescore import rescore
 from sambench.results.tables import result_table
+from sambench.sources.proposals import ProposalFile
+from sambench.store.metric_rows import scalar_columns
+from sambench.store.views import find_cells
 from sambench.tasks.prompted import Context
 from sambench.tasks.proposals import PRESETS, ProposalSettings, ProposalTask, preset
 from sambench.tasks.summary import Bootstrap
@@ -165,7 +165,7 @@ class Discs:
         return image.shape[:2]
 
     def decode(self, state: tuple[int, int], prompts: list[Any]) -> list[Prediction]:
-        from sambench.candidates import Geometry, LogitMasks
+        from sambench.pixels.candidates import Geometry, LogitMasks
 
         height, width = state
         y, x = np.mgrid[:height, :width].astype(np.float32)

@@ -10,9 +10,9 @@ import pytest
 
 from sambench import cards
 from sambench.errors import CardError, UsageError
-from sambench.results.compare_paper import compare_values, paper_tables
-from sambench.results.evidence import Evidence, subset_of
-from sambench.results.published import best_known, everything, of, on_cards, published
+from sambench.paper.compare import compare_values, paper_tables
+from sambench.paper.evidence import Evidence, subset_of
+from sambench.paper.published import best_known, everything, of, on_cards, published
 from sambench.tasks.summary import Bootstrap
 from tests.report_cells import edge_cell, flat, point_cell
 

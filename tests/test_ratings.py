@@ -17,11 +17,11 @@ from scipy import stats
 from statsmodels.regression.mixed_linear_model import MixedLM
 
 from sambench.errors import DataError, UsageError
+from sambench.layout import to_frame
 from sambench.metrics.mixed import MixedDifference, mixed_difference
 from sambench.metrics.ratings import histogram, krippendorff_alpha, mean_rating, rating_difference, spread
-from sambench.results import rating_tables
-from sambench.results.layout import to_frame
-from sambench.results.ratings import read_ratings
+from sambench.rating import tables as rating_tables
+from sambench.rating.statistics import read_ratings
 from tests.helpers import sambench
 
 _ = np.nan

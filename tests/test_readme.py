@@ -12,7 +12,7 @@ import typer.main
 import sambench
 from sambench.cards import DatasetCard, ModelCard
 from sambench.cli.app import app
-from sambench.models.external import load_python_model
+from sambench.sources.python import load_python_model
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

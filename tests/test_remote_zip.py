@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from sambench import cards, fixtures, getting, paths, remote_zip
+from sambench import cards, fixtures, paths
 from sambench.errors import DataError, DownloadError
+from sambench.getting import datasets as getting
+from sambench.getting import remote_zip
 from sambench.loaders.open import open_dataset
 from sambench.loaders.subsets import choose_subset
 from tests.helpers import sambench

@@ -18,17 +18,18 @@ from typer.testing import CliRunner
 from sambench import cards
 from sambench.cards import SuiteCard
 from sambench.errors import CardError, UsageError
-from sambench.report import csvs, document, gallery, latex, style, table_picture
+from sambench.paper.evidence import Evidence
+from sambench.report import document, gallery, style
 from sambench.report.definitions import definition, definitions, parts_of, read
 from sambench.report.document import Column, Document, Row, Table, Value, cell_of, footnotes, mean_of, text_in
-from sambench.report.html import to_html
+from sambench.report.forms import csvs, latex, table_picture
+from sambench.report.forms.html import to_html
+from sambench.report.forms.markdown import table_to_markdown, to_markdown
 from sambench.report.inputs import Inputs
 from sambench.report.make import make
-from sambench.report.markdown import table_to_markdown, to_markdown
 from sambench.report.methods import bibtex, paragraphs
 from sambench.report.write import FORMS, write
-from sambench.results.cells import CellView
-from sambench.results.evidence import Evidence
+from sambench.store.views import CellView
 from sambench.tasks.summary import Bootstrap
 from tests.report_cells import edge_cell, flat, point_cell
 
@@ -528,7 +529,7 @@ def demo_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_the_gallery_shows_the_worst_first(demo_runs: Path, tmp_path: Path) -> None:
-    from sambench.results.cells import find_cells
+    from sambench.store.views import find_cells
 
     otsu, nano = (find_cells(f"point-{m}", demo_runs) for m in ("otsu", "sam_nano"))
     made = gallery.gallery(nano, otsu, by=gallery.KINDS, n=4)

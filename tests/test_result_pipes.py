@@ -12,11 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from sambench.cli.app import app
-from sambench.engine.record import write_record
 from sambench.errors import RunError, UsageError
 from sambench.loaders.subsets import _listed
 from sambench.results.bundle import export, inspect
-from sambench.results.cells import find_cells
+from sambench.store.record import write_record
+from sambench.store.views import find_cells
 from tests import store_world as world
 from tests.store_world import cell_of, go, values_of, view
 

@@ -16,20 +16,19 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from sambench import tasks
+from sambench import layout, tasks
 from sambench.cards import SuiteCard
 from sambench.engine import cells as engine_cells
-from sambench.engine.claims import try_claim
-from sambench.engine.shards import ImageState, Shard, ShardStore
 from sambench.errors import DataError, RunError, SambenchError, UsageError
-from sambench.masks import Region
 from sambench.metrics.bootstrap import mean_intervals
-from sambench.results import layout
-from sambench.results.cells import CellView, find_cells, read_cell
+from sambench.pixels.region import Region
 from sambench.results.compare import compare_cells
 from sambench.results.rescore import check_masks, rescore
 from sambench.results.tables import box_table, metrics_frame, point_table, result_table, suite_interval, tables
 from sambench.schema import METRIC_COLUMNS
+from sambench.store.claims import try_claim
+from sambench.store.shards import ImageState, Shard, ShardStore
+from sambench.store.views import CellView, find_cells, read_cell
 from sambench.tasks.summary import Bootstrap
 
 QUICK = Bootstrap(n_resamples=200)
@@ -736,7 +735,7 @@ def test_rescore_refuses_groups_that_are_not_there(make: Maker) -> None:
 
 READER = '''
 import numpy as np
-from sambench.masks import Region
+from sambench.pixels.region import Region
 from sambench.types import ImageRecord, Instance, Sample
 
 class Squares:

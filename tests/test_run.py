@@ -151,7 +151,7 @@ def test_two_commands_share_one_cell(world: Path) -> None:
 
 
 def test_a_worker_begins_the_next_dataset_while_another_holds_the_last_images(world: Path) -> None:
-    from sambench.engine.claims import try_claim
+    from sambench.store.claims import try_claim
 
     args = ["run", "point", "-d", "bbbc038v1,demo", "-m", TOY_MODEL, "-o", str(world / "out"), "--limit", "2", "--workers", "1"]
     assert sambench(*args).returncode == 0

@@ -18,9 +18,9 @@ import pytest
 import torch
 from PIL import Image
 
-from sambench.candidates import LogitMasks
 from sambench.models.sam.build import build_sam, build_sam_model
 from sambench.models.sam.segmenter import SamState, preprocess, resized_size
+from sambench.pixels.candidates import LogitMasks
 from sambench.types import Prediction, Prompt
 from tests import golden_weights as rule
 

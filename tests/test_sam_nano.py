@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from sambench.engine.models import resolve
 from sambench.errors import CheckpointError, UsageError
 from sambench.loaders.demo import Demo
 from sambench.models.sam import nano
+from sambench.sources.models import resolve
 from sambench.tasks.box import BoxTask
 from sambench.tasks.point import PointSettings, PointTask
 from sambench.tasks.prompted import Context

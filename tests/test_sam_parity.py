@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from sambench.candidates import LogitMasks
 from sambench.errors import ModelError
 from sambench.models.sam.build import build_sam_model
 from sambench.models.sam.image_encoder import ImageEncoderViT
@@ -18,6 +17,7 @@ from sambench.models.sam.mask_decoder import MaskDecoder
 from sambench.models.sam.model import Sam
 from sambench.models.sam.prompt_encoder import PromptEncoder
 from sambench.models.sam.segmenter import SamSegmenter
+from sambench.pixels.candidates import LogitMasks
 from sambench.types import Prompt
 from tests.stubs import official_sam
 

@@ -13,12 +13,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from sambench import layout
 from sambench.cards import dataset_card
 from sambench.report import style
 from sambench.report.document import Column, Document, Picture, Row, Section, Table, Value
-from sambench.report.markdown import to_markdown
+from sambench.report.forms.markdown import to_markdown
 from sambench.report.write import write
-from sambench.results import layout
 from sambench.text import csv_cell, csv_frame, csv_text, markdown, printable
 from tests.helpers.inprocess import Cli
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 import sambench
 from sambench import cards, tasks
-from sambench.content import read_bytes
 from sambench.errors import DataError, RunError, SambenchError, UsageError
+from sambench.files.content import read_bytes
 from sambench.left_out import sentences
 from sambench.loaders.coco_masks import has_pixels, region_of
 from sambench.loaders.file_names import ADDRESS, locate

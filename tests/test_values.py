@@ -13,9 +13,9 @@ from PIL import Image
 import sambench
 from sambench import tasks
 from sambench.cards import dataset_cards
-from sambench.engine.models import parse_options, resolve
 from sambench.errors import CardError, UsageError
 from sambench.loaders.open import _check_options, load_entry
+from sambench.sources.models import parse_options, resolve
 from sambench.values import MAX_DEPTH, misfit, read_toml
 from tests.helpers.inprocess import Cli
 

@@ -19,8 +19,9 @@ import pytest
 from PIL import Image
 
 import sambench
-from sambench.efficiency import Workload
-from sambench.engine import failures, local, processes
+from sambench.conformance.efficiency import Workload
+from sambench.engine import failures
+from sambench.engine.backends import local, processes
 from sambench.errors import DataError, DataMissingError, ModelError, RunError, SambenchError
 from tests.helpers import ROOT
 from tests.helpers.bad_model import bad
@@ -264,7 +265,7 @@ def test_what_somebody_elses_code_raised_has_a_traceback() -> None:
 def test_a_process_that_measured_a_model_leaves_at_once(tmp_path: Path) -> None:
     job = {"name": MODEL, "options": {"at_exit": "thread"}, "device": "cpu", "precision": "fp32"}
     text = json.dumps({"model": job, "workload": asdict(Workload(rounds=1, warm_up=0)), "uses_torch": False})
-    command = [sys.executable, "-m", "sambench.efficiency"]
+    command = [sys.executable, "-m", "sambench.conformance.efficiency"]
     done = subprocess.run(command, input=text, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert json.loads(done.stdout.splitlines()[-1])["encode_ms"], done.stdout
 

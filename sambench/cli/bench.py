@@ -13,7 +13,7 @@ from sambench.cli.results import Out
 from sambench.cli.running import Devices, Options
 
 if TYPE_CHECKING:
-    from sambench.results.layout import Table
+    from sambench.layout import Table
 
 
 def bench(
@@ -36,12 +36,12 @@ def bench(
     """Parameters, milliseconds to encode and to answer clicks, peak memory; each model alone in a fresh process."""
     from sambench.cli.console import err
     from sambench.cli.running import options_for
-    from sambench.efficiency import Workload, measure
-    from sambench.engine.models import resolve
-    from sambench.engine.plan import split_names
+    from sambench.conformance.efficiency import Workload, measure
     from sambench.errors import UsageError
     from sambench.report.speed import accuracies, cost_table, picture_form, plot_speed
-    from sambench.results.cells import find_cells
+    from sambench.sources.datasets import split_names
+    from sambench.sources.models import resolve
+    from sambench.store.views import find_cells
 
     height, width = _size(size)
     workload = Workload(height, width, objects, rounds, warm_up, seconds, threads)
@@ -78,8 +78,8 @@ def bench(
 
 def _show(table: Table, save: list[Path]) -> None:
     from sambench.cli.console import out
-    from sambench.report.files import write_aside
-    from sambench.results.layout import render, render_rich
+    from sambench.files.writing import write_aside
+    from sambench.layout import render, render_rich
 
     out().print(render_rich(table))
     for path in save:

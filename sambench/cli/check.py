@@ -26,8 +26,8 @@ def model(
 ) -> None:
     """Try a model on synthetic shapes: coordinates, colours, sizes, scores, batches, determinism, use of clicks."""
     from sambench.conformance import check_model, summary
-    from sambench.engine.models import build, parse_options, resolve
     from sambench.errors import UsageError
+    from sambench.sources.models import build, parse_options, resolve
 
     if precision not in ("fp32", "bf16"):
         raise UsageError("an unknown precision", where="--precision", expected="fp32 or bf16", found=repr(precision))

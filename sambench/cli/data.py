@@ -27,8 +27,8 @@ def get(
     from sambench import cards
     from sambench.cli.console import print_error
     from sambench.cli.getting import get_one
-    from sambench.engine.plan import split_names
     from sambench.errors import SambenchError
+    from sambench.sources.datasets import split_names
 
     asked: dict[str, None] = {}
     for name in split_names([names]):
@@ -54,7 +54,7 @@ def get(
 @app.command()
 def where(name: Name) -> None:
     """Print the folder of a dataset, or where it was looked for."""
-    from sambench import data
+    from sambench.getting import data
 
     found = data.where(name)
     echo(f"{found.path}  ({found.how})")
@@ -63,7 +63,7 @@ def where(name: Name) -> None:
 @app.command()
 def adopt(name: Name, path: Annotated[Path, typer.Argument(help="The folder in which its files lie.")]) -> None:
     """Use a folder that is already on disk; nothing is copied."""
-    from sambench import data
+    from sambench.getting import data
 
     adopted = data.adopt(name, path)
     echo(f"{name} is read from {adopted} from now on; `sambench data verify {quoted(name)}` reads all of it once")
@@ -74,8 +74,8 @@ def verify(name: Name, root: Annotated[Path | None, typer.Option("--root", help=
     """Read every image and mask, and compare the counts with the release and the paper."""
     import sys
 
-    from sambench import data
     from sambench.cli.console import err
+    from sambench.getting import data
 
     if sys.stderr.isatty():
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -99,7 +99,8 @@ def preview(
     root: Annotated[Path | None, typer.Option("--root", help="Look here.")] = None,
 ) -> None:
     """Write a sheet of images with their masks."""
-    from sambench import cards, data
+    from sambench import cards
+    from sambench.getting import data
 
     source, variant = cards.split_variant(name)
     stem = "-".join([cards.dataset_card(source).id, *([variant] if variant else [])])

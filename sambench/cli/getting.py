@@ -11,11 +11,13 @@ from typing import Any
 
 import typer
 
-from sambench import boxes, cards, getting
+from sambench import cards
 from sambench.cards import BoxesCard
 from sambench.cli.console import echo, quoted
 from sambench.errors import UsageError
-from sambench.part_file import human_bytes
+from sambench.getting import boxes
+from sambench.getting import datasets as getting
+from sambench.getting.part_file import human_bytes
 
 PLAIN_EVERY_S = 10.0
 

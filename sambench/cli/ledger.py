@@ -22,11 +22,11 @@ def reproduce(
 ) -> None:
     """Every published number and claim with its state; without --runs, all runs of --out count, if there are any."""
     from sambench.cli.results import show_all
-    from sambench.engine.plan import split_names
     from sambench.errors import unknown_name
-    from sambench.results.cells import all_cell_paths, find_cells
-    from sambench.results.evidence import Evidence
-    from sambench.results.ledger import STATES, ledger, ledger_tables
+    from sambench.paper.evidence import Evidence
+    from sambench.paper.ledger import STATES, ledger, ledger_tables
+    from sambench.sources.datasets import split_names
+    from sambench.store.views import all_cell_paths, find_cells
 
     wanted = split_names([state])
     for name in wanted:

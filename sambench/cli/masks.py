@@ -12,8 +12,8 @@ from sambench.cli.console import echo
 from sambench.cli.running import Devices, Options, Precision, Quiet
 
 if TYPE_CHECKING:
-    from sambench.automatic import AutomaticSettings
-    from sambench.engine.models import ResolvedModel
+    from sambench.automatic.generate import AutomaticSettings
+    from sambench.sources.models import ResolvedModel
 
 SUFFIX = "_masks"
 _PRESET = "code: the released generator's defaults; paper: appendix B (crops, full-image filter, clean-up)."
@@ -55,7 +55,7 @@ def masks(
     quiet: Quiet = False,
 ) -> None:
     """Masks of everything in a picture: COCO RLE in JSON, and a coloured overlay as PNG, for each image."""
-    from sambench.automatic import preset as preset_of
+    from sambench.automatic.generate import preset as preset_of
     from sambench.engine.plan import prepare_out
 
     flags = locals()
@@ -97,9 +97,9 @@ def _checked(images: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
 
 
 def _resolve(model: str, option: Sequence[str], devices: str, precision: str, quiet: bool) -> ResolvedModel:
-    from sambench.engine.models import gives_of, parse_options, resolve
     from sambench.engine.run import DEFAULT_MODEL
     from sambench.errors import UsageError, unknown_name
+    from sambench.sources.models import gives_of, parse_options, resolve
 
     if precision not in ("fp32", "bf16"):
         raise unknown_name("precision", precision, ("fp32", "bf16"), where="--precision")
@@ -125,8 +125,8 @@ def _run(
 ) -> int:
     """Picture by picture; returns how many failed. A failing picture is told and leaves no file."""
     from sambench.engine.failures import describe_error
-    from sambench.engine.models import build
     from sambench.errors import ModelError, RunError
+    from sambench.sources.models import build
 
     segmenter = build(model.spec)
     failed = 0
@@ -156,8 +156,8 @@ def _one(
     preset: str,
     on_points: Callable[[int, int], None],
 ) -> int:
-    from sambench.automatic import generate, settings_dict
-    from sambench.content import file_sha256
+    from sambench.automatic.generate import generate, settings_dict
+    from sambench.files.content import file_sha256
     from sambench.loaders.images import read_rgb
     from sambench.report.masks import masks_json, overlay, write_masks
 

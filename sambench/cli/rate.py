@@ -13,8 +13,8 @@ from sambench.cli.running import Datasets, Devices, Models, Options, Precision, 
 
 if TYPE_CHECKING:
     from sambench.cli.progress import Reporter
-    from sambench.report.rating_jobs import Made
-    from sambench.results.layout import Table
+    from sambench.layout import Table
+    from sambench.rating.jobs import Made
 
 app = typer.Typer(help="A rating study: masks for people to judge, and statistics of their ratings.", no_args_is_help=True,
                   rich_markup_mode=None)  # fmt: skip
@@ -40,11 +40,11 @@ def stats(
     form: Annotated[str, typer.Option("--format", "-f", help="table, csv, json, md or latex.")] = "table",
 ) -> None:
     """Means with 95 % intervals, A - B with t-test, 99 % bootstrap interval and mixed model, histograms, agreement, raters."""
-    from sambench.engine.plan import split_names
     from sambench.errors import UsageError, unknown_name
-    from sambench.results import rating_tables
-    from sambench.results.layout import FORMATS
-    from sambench.results.ratings import read_ratings
+    from sambench.layout import FORMATS
+    from sambench.rating import tables as rating_tables
+    from sambench.rating.statistics import read_ratings
+    from sambench.sources.datasets import split_names
 
     if form not in ("table", "text", *FORMATS):
         raise unknown_name("format", form, ["table", *FORMATS], where="--format")
@@ -71,7 +71,7 @@ def _print(tables: dict[str, Table], form: str) -> None:
     from dataclasses import replace
 
     from sambench.cli.console import out
-    from sambench.results.layout import render, render_all, render_rich
+    from sambench.layout import render, render_all, render_rich
 
     said: set[str] = set()
     for name, table in tables.items():
@@ -118,11 +118,12 @@ def make(
     """Draw objects, predict them with every model, and write shuffled, blinded jobs with five views each. Resumable."""
     from sambench.cli.console import err
     from sambench.cli.progress import Reporter
-    from sambench.engine.plan import split_names
+    from sambench.engine.run import run_cell
     from sambench.errors import UsageError, unknown_name
-    from sambench.report.rating_items import Drawing
-    from sambench.report.rating_jobs import HALVES, Study
-    from sambench.report.rating_jobs import make as make_study
+    from sambench.rating.items import Drawing
+    from sambench.rating.jobs import HALVES, Study
+    from sambench.rating.jobs import make as make_study
+    from sambench.sources.datasets import split_names
 
     for flag, value, known in (
         ("--half", half, (None, *HALVES)),
@@ -164,7 +165,7 @@ def make(
     )
     try:
         with Reporter(quiet=quiet) as reporter:
-            made = make_study(study, reporter.on_event, _Progress(reporter).step)
+            made = make_study(study, run_cell, reporter.on_event, _Progress(reporter).step)
     except KeyboardInterrupt:
         err().print("interrupted: what is done is kept; issue the same command again to go on")
         raise typer.Exit(130) from None

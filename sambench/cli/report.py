@@ -39,14 +39,14 @@ def report(
 ) -> None:
     """Tables and figures of runs beside the published ones; what was not measured is a dash with its reason."""
     from sambench.cli.console import err
-    from sambench.engine.plan import split_names
     from sambench.errors import UsageError, unknown_name
+    from sambench.paper.evidence import Evidence
     from sambench.report.definitions import definition
     from sambench.report.inputs import Inputs, suite_of
     from sambench.report.make import make
     from sambench.report.write import FORMS, write
-    from sambench.results.cells import find_cells
-    from sambench.results.evidence import Evidence
+    from sambench.sources.datasets import split_names
+    from sambench.store.views import find_cells
 
     found = definition(name)
     forms = split_names([form])
@@ -107,12 +107,12 @@ def gallery(
     from typing import cast
 
     from sambench.cli.console import err
-    from sambench.engine.plan import split_names
     from sambench.errors import unknown_name
     from sambench.report.gallery import KINDS, By
     from sambench.report.gallery import gallery as make
     from sambench.report.write import FORMS, write
-    from sambench.results.cells import find_cells
+    from sambench.sources.datasets import split_names
+    from sambench.store.views import find_cells
 
     kinds = split_names([by]) or ["worst", "oracle_gap", *(["disagreement"] if other else [])]
     for kind in kinds:

@@ -14,8 +14,8 @@ MAX_RESAMPLES = 1_000_000  # a bootstrap of more takes hours, and gives no digit
 PAPER = "paper"  # what `compare` takes for the published numbers
 
 if TYPE_CHECKING:
-    from sambench.results.cells import CellView
-    from sambench.results.layout import Table
+    from sambench.layout import Table
+    from sambench.store.views import CellView
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's directory, or its name under --out.")]
 Out = Annotated[Path, typer.Option("--out", "-o", envvar="SAMBENCH_OUT", help="Where results are.")]
@@ -32,7 +32,7 @@ def status(
     from sambench.cli.console import err
     from sambench.cli.console import out as console
     from sambench.errors import SambenchError
-    from sambench.results.cells import all_cell_paths, find_cell_paths, read_cell
+    from sambench.store.views import all_cell_paths, find_cell_paths, read_cell
 
     table = RichTable(box=None, pad_edge=False)
     for name in ("run", "dataset", "status", "images", "failed", "objects", "computed by"):
@@ -77,8 +77,8 @@ def table(
     """The table of one or several runs, as text, CSV, Markdown, LaTeX or JSON."""
     from sambench import cards
     from sambench.errors import UsageError, unknown_name
-    from sambench.results.cells import find_cells
     from sambench.results.tables import metrics_frame, tables
+    from sambench.store.views import find_cells
     from sambench.text import csv_frame
 
     cells = [cell for run in runs for cell in find_cells(run, out)]
@@ -113,11 +113,11 @@ def rescore(
 
     from sambench.errors import SambenchError
     from sambench.results.bundle_check import check_metrics
-    from sambench.results.cells import find_cells
     from sambench.results.instance_evaluators import rows_by
     from sambench.results.rescore import check_masks as check
     from sambench.results.rescore import rescore as score
     from sambench.schema import METRIC_COLUMNS
+    from sambench.store.views import find_cells
     from sambench.tasks.summary import Bootstrap
     from sambench.text import csv_frame
 
@@ -155,9 +155,9 @@ def compare(
     out: Out = Path("runs"),
 ) -> None:
     """Two runs paired by object, by dataset: the difference with its interval and tests; or a run against the published numbers."""
-    from sambench.results.cells import find_cells
     from sambench.results.compare import compare_cells
     from sambench.results.measures import default_metric
+    from sambench.store.views import find_cells
 
     if b == PAPER:
         compare_with_paper(find_cells(a, out), form, metric=metric, k=k)
@@ -169,7 +169,7 @@ def compare(
 def compare_with_paper(cells: list[CellView], form: str, *, metric: str, k: int | None) -> None:
     """Print the tables of runs against published numbers. Raises UsageError for options that have no meaning there."""
     from sambench.errors import UsageError
-    from sambench.results.compare_paper import paper_tables
+    from sambench.paper.compare import paper_tables
 
     if metric or k is not None:
         raise UsageError(
@@ -197,7 +197,7 @@ def plot(
     Box and point runs: boundary IoU over the boundary's width, from the stored masks and the dataset's files.
     """
     from sambench.errors import UsageError
-    from sambench.results.cells import find_cells
+    from sambench.store.views import find_cells
 
     drawn = {"edge": _edge_pictures, "proposals": _proposal_pictures, "box": _mask_pictures, "point": _mask_pictures}
     cells = [cell for run in runs for cell in find_cells(run, out)]
@@ -281,7 +281,7 @@ def show_run(
 
     from sambench.errors import unknown_name
     from sambench.results import identity
-    from sambench.results.cells import find_cells
+    from sambench.store.views import find_cells
 
     if form not in ("text", "json"):
         raise unknown_name("format", form, ["text", "json"], where="--format")
@@ -307,7 +307,7 @@ def show(found: Table, form: str) -> None:
 def show_all(tables: Sequence[tuple[str, Table]], form: str) -> None:
     """Print tables, with the names that tell them apart, in one of their forms: one document, whatever their number."""
     from sambench.cli.console import out
-    from sambench.results.layout import render_all, render_rich
+    from sambench.layout import render_all, render_rich
 
     if form == "text":
         for _, table in tables:

@@ -96,10 +96,10 @@ def instances(
 
 def _check(datasets: tuple[str, ...], models: list[str], boxes: str, results: Path | None) -> None:
     """What can be said before anything is planned."""
-    from sambench.boxes import boxes_file
-    from sambench.engine.plan import split_names
     from sambench.errors import UsageError
+    from sambench.getting.boxes import boxes_file
     from sambench.loaders.coco_results import read_results
+    from sambench.sources.datasets import split_names
 
     named = split_names(models)
     if results is not None and (len(named) > 1 or len(datasets) > 1):
@@ -118,8 +118,8 @@ def _check(datasets: tuple[str, ...], models: list[str], boxes: str, results: Pa
 def _write(outcome: Outcome, path: Path) -> None:
     """The masks of a run's one cell as a results file, and what must be said of it."""
     from sambench.cli.console import err
-    from sambench.results.cells import read_cell
     from sambench.results.coco_file import write_results
+    from sambench.store.views import read_cell
 
     for cell_dir in outcome.records:
         cell = read_cell(cell_dir)

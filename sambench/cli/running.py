@@ -88,9 +88,9 @@ Config = Annotated[
 
 
 def request_of(task: str, flags: Mapping[str, Any], settings: Mapping[str, Any]) -> Request:
-    from sambench.engine.plan import split_names
     from sambench.engine.run import DEFAULT_DATASET, DEFAULT_MODEL, Request
     from sambench.errors import UsageError, unknown_name
+    from sambench.sources.datasets import split_names
 
     for flag, known in (("save_masks", ("scored", "none")), ("on_error", ("record", "stop"))):
         if flags[flag] not in known:
@@ -119,8 +119,8 @@ def request_of(task: str, flags: Mapping[str, Any], settings: Mapping[str, Any])
 
 def options_for(model: str, models: list[str], pairs: list[str]) -> dict[str, Any]:
     """The -M options of one model: all of them if it is alone, else those that name it."""
-    from sambench.engine.models import parse_options
     from sambench.errors import UsageError
+    from sambench.sources.models import parse_options
 
     if len(models) == 1:
         return parse_options([p.removeprefix(f"{model}.") for p in pairs])
@@ -195,9 +195,9 @@ def _print_plan(planned: Plan) -> None:
 
 def _print_outcome(outcome: Outcome) -> None:
     from sambench.cli.console import err, out, quoted
-    from sambench.results.cells import find_cells
-    from sambench.results.layout import render_rich
+    from sambench.layout import render_rich
     from sambench.results.tables import result_table
+    from sambench.store.views import find_cells
 
     cells = [c for path in outcome.records for c in find_cells(str(path), Path(outcome.plan.request.out))]
     console = out()
@@ -255,7 +255,7 @@ def _left_out(planned: Plan) -> list[str]:
 def _missing(planned: Plan) -> list[str]:
     """Members of a suite that are not here, a line for each way of getting them."""
     from sambench.errors import SambenchError
-    from sambench.getting import offer
+    from sambench.getting.datasets import offer
 
     ways: dict[str, list[str]] = {}
     for missing in planned.missing:

@@ -52,8 +52,8 @@ def list_datasets(
 
 def _markdown(form: str, suite_name: str) -> str:
     from sambench import cards
-    from sambench.dataset_table import markdown
     from sambench.errors import unknown_name
+    from sambench.getting.dataset_table import markdown
 
     if form != "markdown":
         raise unknown_name("format", form, ["text", "markdown"], where="--format")
@@ -66,7 +66,8 @@ def _markdown(form: str, suite_name: str) -> str:
 @list_app.command("models")
 def list_models() -> None:
     """Models with their weights' state."""
-    from sambench import cards, fetch
+    from sambench import cards
+    from sambench.getting import weights as fetch
 
     rows = []
     for card in cards.model_cards().values():
@@ -165,7 +166,7 @@ def _fields(fields: dict[str, Any]) -> None:
 
 def doctor() -> None:
     """Check this machine: libraries, devices, folders, cards, data and weights."""
-    from sambench.doctor import examine
+    from sambench.conformance.doctor import examine
 
     checks = examine()
     for check in checks:

@@ -13,9 +13,9 @@ from typing import Any
 from sambench.conformance.edges import EDGE_CHECKS
 from sambench.conformance.findings import Finding, Probe, Status, run_check
 from sambench.conformance.masks import MASK_CHECKS
-from sambench.contract import check_methods
 from sambench.engine.worker import single_threaded
 from sambench.errors import ModelError
+from sambench.models.contract import check_methods
 
 __all__ = ["Finding", "check_model", "summary"]
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from sambench.conformance import scenes
 from sambench.conformance.findings import Check, Finding, Probe
-from sambench.contract import examine
+from sambench.models.contract import examine
 from sambench.types import Sample
 
 SIZES = ((8, 8), (3, 60), (97, 31))

@@ -10,8 +10,8 @@ import numpy as np
 
 from sambench.conformance import scenes
 from sambench.conformance.findings import Check, Finding, Probe, run_check
-from sambench.contract import examine, max_batch_of
 from sambench.errors import ModelError
+from sambench.models.contract import examine, max_batch_of
 from sambench.prompts import box_prompt, center_click
 from sambench.tasks.point import PointSettings, PointTask
 from sambench.tasks.prompted import Context, encode

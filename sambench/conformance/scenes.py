@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sambench.masks import Region
+from sambench.pixels.region import Region
 from sambench.types import BoolArray, Instance, Sample, UInt8Array
 
 RGB = tuple[int, int, int]

@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sambench import content, provenance, tasks
-from sambench.engine.claims import holder
+from sambench import provenance, tasks
 from sambench.engine.plan import SHARD_SIZE, CellSpec
-from sambench.engine.record import (
-    FINISHED,
-    IMAGES,
-    METRIC_FILES,
-    RECORD,
-    SCHEMA_VERSION,
-    read_record,
-    write_bytes,
-    write_json,
-    write_record,
-    write_text,
-)
-from sambench.engine.shards import ImageState, ShardStore, storage_error
-from sambench.engine.vouching import misfits, shard_digests, vouch
 from sambench.errors import DataError, RunError, SambenchError, UsageError
-from sambench.left_out import Tally
+from sambench.files import content
+from sambench.files.writing import storage_error, write_bytes, write_json, write_text
 from sambench.schema import METRIC_COLUMNS
-from sambench.tasks.summary import Bootstrap
+from sambench.store.claims import holder
+from sambench.store.metric_rows import cell_columns, metric_rows, reduced_rows, scalar_columns
+from sambench.store.record import FINISHED, IMAGES, METRIC_FILES, RECORD, SCHEMA_VERSION, read_record, write_record
+from sambench.store.shards import ImageState, ShardStore
+from sambench.store.tally import tally
+from sambench.store.vouching import misfits, shard_digests, vouch
 from sambench.text import csv_frame
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 MAX_LISTED_FAILURES = 200
 
@@ -137,61 +128,9 @@ def record(
     }
 
 
-def tally(states: Iterable[ImageState]) -> Tally:
-    """What was left out of the images, and what was said of their files."""
-    found = Tally()
-    for state in states:
-        found.add(state.left_out, state.notes)
-    return found
-
-
 def now() -> str:
     """UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def scalar_columns(task: tasks.Task) -> list[str]:
-    """The columns that metrics may need: all but masks and maps."""
-    return [name for name, kind in task.columns.items() if "binary" not in kind]
-
-
-def reduced_rows(task: tasks.Task) -> tuple[str, str] | None:
-    """(column, value) of the rows that the task's metrics are made of; None: of all. Others are never loaded for that."""
-    found: tuple[str, str] | None = getattr(task, "reduces", None)
-    return found
-
-
-def metric_rows(
-    task: tasks.Task,
-    frame: pd.DataFrame,
-    cell_columns: Mapping[str, Any],
-    bootstrap: Bootstrap = Bootstrap(),  # noqa: B008 - frozen
-) -> list[dict[str, Any]]:
-    """Metric rows of a frame of rows (failed ones are dropped here), each completed with the cell's own columns.
-
-    None where images failed and the task scores whole sets only.
-    """
-    if task.whole_sets_only and cell_columns["n_failed"]:
-        return []
-    rows = task.reduce(frame[frame["status"] == "ok"], bootstrap)
-    return [{**dict.fromkeys(METRIC_COLUMNS), **cell_columns, **row} for row in rows]
-
-
-def cell_columns(rec: Mapping[str, Any]) -> dict[str, Any]:
-    """The metric columns that a cell's record gives."""
-    return {
-        "cell_id": rec["cell_id"],
-        "task": rec["task"]["name"],
-        "protocol": rec["task"]["protocol"],
-        "model": rec["model"]["id"],
-        "dataset": rec["dataset"]["id"],
-        "dataset_variant": rec["dataset"]["variant"],
-        "subset": rec["subset"]["name"],
-        "subset_digest": rec["subset"]["digest"],
-        "prompt": rec["task"]["settings"].get("prompt", rec["task"]["name"]),
-        "n_failed": rec["counts"]["n_images_failed"],
-        "partial": rec["status"] != "complete",
-    }
 
 
 def write_metrics(cell_dir: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -15,11 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sambench.engine.claims import holder, try_claim
 from sambench.engine.plan import CellSpec
-from sambench.engine.record import read_record
-from sambench.engine.shards import storage_error
 from sambench.errors import RunError, SambenchError, UsageError
+from sambench.files.writing import storage_error
+from sambench.store.claims import holder, try_claim
+from sambench.store.record import read_record
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 

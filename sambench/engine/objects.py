@@ -7,10 +7,10 @@ from typing import Any
 
 from sambench import tasks
 from sambench.engine import run as engine
-from sambench.engine.describe import describe_object
-from sambench.engine.evaluation_mode import evaluation_mode
-from sambench.engine.fingerprint import settle
 from sambench.engine.plan import wants_logits
+from sambench.sources.describe import describe_object
+from sambench.sources.evaluation_mode import evaluation_mode
+from sambench.sources.fingerprint import settle
 
 
 def evaluate_object(request: engine.Request, model: Any, name: str) -> engine.Outcome:

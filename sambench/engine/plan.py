@@ -5,53 +5,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sambench import cards, content, fixtures, provenance, tasks
-from sambench.engine.models import ResolvedModel, build
-from sambench.engine.shards import storage_error
-from sambench.errors import DataMissingError, RunError, UsageError
-from sambench.loaders.open import open_dataset
-from sambench.loaders.subsets import Subset, choose_subset
-from sambench.types import Dataset
+from sambench import cards, provenance, tasks
+from sambench.errors import RunError, UsageError
+from sambench.files import content
+from sambench.files.writing import storage_error
+from sambench.sources.datasets import Target
+from sambench.sources.models import ResolvedModel, build
 
 SHARD_SIZE = 4  # images; fixed, so that shards are the same whatever the number of workers
 MIN_FREE_BYTES = 64 << 20
-
-
-@dataclass(frozen=True)
-class Target:
-    """A dataset that is here: its card, reader and chosen images."""
-
-    card: cards.DatasetCard
-    source: str  # card id, or the absolute path of a card file
-    variant: str
-    root: str | None  # absolute
-    dataset: Dataset
-    subset: Subset
-
-    def identity(self) -> dict[str, Any]:
-        """All of the dataset that can change a number."""
-        return {
-            "id": self.card.id,
-            "revision": self.card.revision,
-            "reader": cards.entry_identity(self.card.reader, where=f"the card of dataset {self.card.id!r}"),
-            "variant": self.variant,
-            "options": content.by_content(self.card.options_of(self.variant), absolute=True),
-            "annotation_digest": self.dataset.annotation_digest(),
-            "subset_digest": self.subset.digest,
-        }
-
-
-@dataclass(frozen=True)
-class Missing:
-    """A member of a suite that cannot run here, and why."""
-
-    name: str
-    why: str
 
 
 @dataclass(frozen=True)
@@ -71,59 +37,6 @@ class CellSpec:
     def wanted(self) -> tuple[str, ...]:
         """The images that this command asks for, in keyed-hash order."""
         return self.target.subset.image_ids[: self.limit]
-
-
-def split_names(values: Sequence[str]) -> list[str]:
-    """Comma-separated and repeated options as one list, without repeats, in order."""
-    names = [n.strip() for v in values for n in v.split(",")]
-    return list(dict.fromkeys(n for n in names if n))
-
-
-def find_targets(
-    names: Sequence[str], *, subset: str, root: str | None = None, every_image: bool = False
-) -> tuple[list[Target], list[Missing], list[cards.SuiteCard]]:
-    """Open every dataset named (`id`, `id:variant`, a card's path, or a suite). A suite's absent members are listed, not raised.
-
-    Members of a generated suite are read from tiny synthetic copies, all of each; their cells can never be taken for the real ones.
-    every_image: images without masks too, as far as the dataset's index has them.
-    """
-    targets: list[Target] = []
-    missing: list[Missing] = []
-    suites: list[cards.SuiteCard] = []
-    for name in names:
-        suite = cards.suite_card(name)
-        if suite is None:
-            targets.append(_open(name, subset, root, every_image))
-            continue
-        suites.append(suite)
-        for member in suite.members:
-            try:
-                targets.append(_generated(member, every_image) if suite.generated else _open(member, subset, None, every_image))
-            except DataMissingError as e:
-                missing.append(Missing(member, e.message))
-            except UsageError:
-                missing.append(Missing(member, "has no card in this version"))
-    unique = {(t.card.id, t.variant): t for t in targets}
-    if root is not None and len(unique) > 1:
-        raise UsageError(
-            "one root for several datasets", where="--root", remedy="give --root with one dataset, or `sambench data adopt`"
-        )
-    return list(unique.values()), missing, suites
-
-
-def _open(name: str, subset: str, root: str | None, every_image: bool) -> Target:
-    source, variant = cards.split_variant(name)
-    card = cards.dataset_card(source)
-    folder = Path(root).expanduser().absolute() if root else None
-    dataset = open_dataset(card, variant=variant, root=folder)
-    chosen = choose_subset(dataset, card, subset, every_image=every_image)
-    return Target(card, cards.absolute(source), variant or "default", str(folder) if folder else None, dataset, chosen)
-
-
-def _generated(name: str, every_image: bool) -> Target:
-    target = _open(name, "full", str(fixtures.cached(name)), every_image)
-    note = "a tiny generated copy, not the dataset: numbers say nothing of the model"
-    return replace(target, subset=replace(target.subset, name="generated", is_paper_size=False, note=note))
 
 
 def check_model(task: tasks.Task, name: str, gives: str | None) -> None:
@@ -176,7 +89,7 @@ def fit_task(task: tasks.Task, model: ResolvedModel) -> tuple[tasks.Task, str]:
         return task, ""
     logits = model.logits
     if logits is None and model.card is not None and model.card.weights is None and not model.card.uses_torch:
-        from sambench.engine.describe import gives_logits
+        from sambench.sources.describe import gives_logits
 
         logits = gives_logits(build(model.spec))
     if logits is not False:

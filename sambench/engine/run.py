@@ -13,28 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sambench import cards, tasks
-from sambench.content import telling
-from sambench.engine import cells, fresh, local
-from sambench.engine.models import ModelSpec, ResolvedModel, gives_of, notes_on, resolve
-from sambench.engine.plan import (
-    CellSpec,
-    Missing,
-    Target,
-    check_model,
-    check_target,
-    find_targets,
-    fit_task,
-    plan_cell,
-    prepare_out,
-    wants_logits,
-)
-from sambench.engine.shards import storage_error
+from sambench.engine import cells, fresh
+from sambench.engine.backends import local
+from sambench.engine.plan import CellSpec, check_model, check_target, fit_task, plan_cell, prepare_out, wants_logits
 from sambench.engine.worker import CellJob, Job, single_threaded, work
 from sambench.errors import DataMissingError, RunError, UsageError
+from sambench.files.content import telling
+from sambench.files.writing import storage_error
 from sambench.left_out import remedies, sentences
+from sambench.sources.datasets import Missing, Target, find_targets
+from sambench.sources.models import ModelSpec, ResolvedModel, gives_of, notes_on, resolve
 
 if TYPE_CHECKING:
-    from sambench.engine.describe import Described
+    from sambench.sources.describe import Described
 
 DEFAULT_OUT = "runs"
 DEFAULT_MODEL = "sam_nano"
@@ -319,6 +310,18 @@ def _placement(model: ResolvedModel, request: Request) -> list[str]:
     return named * (request.workers or 1)
 
 
+def run_cell(on_event: OnEvent, **request: Any) -> Path:
+    """Plan and run a request of one dataset and one model; gives its cell's directory.
+
+    request: fields of `Request`. Raises what `plan` and `execute` raise, and KeyboardInterrupt where it was interrupted.
+    """
+    outcome = execute(plan(Request(**request), on_event), on_event)
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    (cell,) = outcome.plan.cells
+    return cell.cell_dir
+
+
 def execute_in_process(planned: Plan, segmenter: Any, on_event: OnEvent = _ignore) -> Outcome:
     """As `execute`, for a model that is already built, in this process (`sambench.evaluate`)."""
     prepare_out(Path(planned.request.out))
@@ -335,7 +338,7 @@ def execute_in_process(planned: Plan, segmenter: Any, on_event: OnEvent = _ignor
 
 def plan_object(request: Request, segmenter: Any, name: str, found: Described) -> Plan:
     """The plan for a model object. name: its label; what it is made of, and nothing else, identifies it."""
-    from sambench.engine.models import label_of
+    from sambench.sources.models import label_of
 
     spec = ModelSpec(f"object:{name}", {}, found.device_kind, found.attributes.precision)
     identity = {"object": found.identity, "max_batch": found.attributes.max_batch, "precision": found.attributes.precision}

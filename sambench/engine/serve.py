@@ -1,4 +1,4 @@
-"""A worker process, `python -m sambench.engine.serve`: the other end of `sambench.engine.processes`.
+"""A worker process, `python -m sambench.engine.serve`: the other end of `sambench.engine.backends.processes`.
 
 It reads its job as one line of JSON from standard input, answers with one JSON object a line, and ends when that input says `stop`
 or closes: killing the parent ends its workers. Before an image is begun it says which, so that one on which the process dies is
@@ -16,9 +16,9 @@ from collections.abc import Callable
 from typing import Any
 
 from sambench.engine import failures
-from sambench.engine.models import build
 from sambench.engine.worker import Emit, Job, single_threaded, work
 from sambench.errors import SambenchError
+from sambench.sources.models import build
 from sambench.tasks.prompted import Interrupted
 
 PARTS = ("message", "expected", "found", "where", "remedy")  # of a SambenchError
@@ -92,7 +92,7 @@ def _last_word(e: BaseException) -> dict[str, Any]:
 def _serve(job: Job, emit: Emit, check_stop: Callable[[], None]) -> None:
     segmenter = build(job.model)
     if not job.cells:
-        from sambench.engine.describe import describe
+        from sambench.sources.describe import describe
 
         emit({"event": "described", **describe(segmenter, job.model)})
         return

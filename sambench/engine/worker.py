@@ -13,15 +13,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sambench import cards, content, tasks
-from sambench.engine import cells, failures, partial
-from sambench.engine.claims import Watch, try_claim
-from sambench.engine.models import ModelSpec
+from sambench import cards, tasks
+from sambench.engine import cells, failures
 from sambench.engine.plan import SHARD_SIZE
-from sambench.engine.record import read_image_ids
-from sambench.engine.shards import ImageState, Shard, ShardStore, storage_error
 from sambench.errors import DataError, DataMissingError, ModelError, RunError, SambenchError
+from sambench.files import content
+from sambench.files.writing import storage_error
 from sambench.notes import noting
+from sambench.sources.models import ModelSpec
+from sambench.store import partial
+from sambench.store.claims import Watch, try_claim
+from sambench.store.record import read_image_ids
+from sambench.store.shards import ImageState, Shard, ShardStore
 from sambench.tasks.prompted import Context, Interrupted
 from sambench.types import CROWD, IGNORED, Dataset, Sample
 

@@ -19,16 +19,17 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from sambench import content, paths
+from sambench import paths
 from sambench.errors import DataError
+from sambench.files import content
+from sambench.files.opening import cannot_open, check_file
 from sambench.loaders import images
 from sambench.loaders.coco_file import naming, read_picture, wrong
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.label_maps import regions_of
 from sambench.loaders.pairs import Pairs, count_or_one, find_pairs, place_of
 from sambench.loaders.values import plain_id
-from sambench.masks import Region
-from sambench.opening import cannot_open, check_file
+from sambench.pixels.region import Region
 from sambench.types import BELOW_THRESHOLD, EMPTY, ImageRecord, Instance, Sample
 
 _VISIBLE = 255  # 128 is the part of an object that others hide

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from sambench import content
 from sambench.errors import DataError
+from sambench.files import content
 from sambench.loaders import images
 from sambench.loaders.file_patterns import candidates
 from sambench.loaders.open import unknown_image
-from sambench.masks import Region
+from sambench.pixels.region import Region
 from sambench.types import EMPTY, ImageRecord, Instance, Sample
 
 _PEEKED = 200  # folders that `fits` looks into before it gives up

@@ -21,12 +21,12 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from sambench import content
-from sambench.array_files import read_mat
 from sambench.errors import DataError, unknown_name
+from sambench.files import content
+from sambench.files.arrays import read_mat
+from sambench.files.opening import check_file
 from sambench.loaders import images
 from sambench.loaders.open import unknown_image
-from sambench.opening import check_file
 from sambench.types import BoolArray, ImageRecord, Sample
 
 _TREES = (".", "data", "BSDS500/data", "BSR/BSDS500/data")

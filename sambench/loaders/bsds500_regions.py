@@ -19,7 +19,7 @@ from sambench.errors import DataError
 from sambench.loaders import images
 from sambench.loaders.bsds500 import BSDS500, read_field
 from sambench.loaders.index_cache import Progress, cached_index
-from sambench.masks import Region
+from sambench.pixels.region import Region
 from sambench.types import ImageRecord, Instance, Sample
 
 

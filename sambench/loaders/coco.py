@@ -20,8 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from sambench.content import file_sha256
 from sambench.errors import DataError, unknown_name
+from sambench.files.content import file_sha256
 from sambench.loaders import values
 from sambench.loaders.clusters import Cluster, cluster_of
 from sambench.loaders.coco_detection import annotated
@@ -32,7 +32,7 @@ from sambench.loaders.file_names import Place, locate
 from sambench.loaders.index_cache import cached_index
 from sambench.loaders.open import unknown_image
 from sambench.loaders.turned import Orientation, frame_of, read_turned
-from sambench.masks import Region, union
+from sambench.pixels.region import Region, union
 from sambench.types import CROWD, Annotated, ImageRecord, Instance, Sample
 
 

@@ -10,8 +10,8 @@ from sambench.errors import DataError
 from sambench.loaders import values
 from sambench.loaders.coco_file import FEDERATED, CocoFile, category_name
 from sambench.loaders.coco_masks import why_empty
-from sambench.masks import Region
 from sambench.notes import note
+from sambench.pixels.region import Region
 from sambench.types import NO_MASK, Annotated, Annotation
 
 

@@ -10,7 +10,7 @@ from pycocotools import mask as coco_mask
 
 from sambench.errors import DataError
 from sambench.loaders import values
-from sambench.masks import RLE, Region, check_pixels, union
+from sambench.pixels.region import RLE, Region, check_pixels, union
 from sambench.types import EMPTY, NO_MASK, TOO_SHORT
 
 MOST_STEPS = 1 << 24  # of one polygon: some 300 MB in pycocotools

@@ -25,11 +25,11 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
-from sambench.content import file_sha256
 from sambench.errors import DataError
+from sambench.files.content import file_sha256
 from sambench.loaders.coco_masks import region_of
 from sambench.loaders.results_index import Entry, Index, plain_entry, read_index
-from sambench.masks import RLE, Region, rle_pixels
+from sambench.pixels.region import RLE, Region, rle_pixels
 
 GAP = 1 << 16  # bytes between two entries that are read along rather than sought over
 NO_CATEGORY = -1

@@ -10,8 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sambench.content import file_sha256
 from sambench.errors import DataError
+from sambench.files.content import file_sha256
 from sambench.loaders.clusters import Cluster
 from sambench.loaders.coco import CocoJson
 from sambench.loaders.coco_file import read_coco

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import TiffImagePlugin
 
-from sambench import content
+from sambench.files import content
+from sambench.files.picture import UnknownTiffError, check_pixels, check_planes
 from sambench.loaders import orientation
-from sambench.picture_file import UnknownTiffError, check_pixels, check_planes
 
 _WIDTH, _HEIGHT, _BITS, _CHANNELS, _PLANAR, _FORMAT = 256, 257, 258, 277, 284, 339  # TIFF 6.0
 _KINDS = {1: "", 2: " signed", 3: " float"}

@@ -23,11 +23,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from sambench import content
 from sambench.errors import DataError
+from sambench.files import content
+from sambench.files.picture import BROKEN, broken, decode, describe, is_inverted, is_signed
 from sambench.loaders import orientation
 from sambench.notes import note
-from sambench.picture_file import BROKEN, broken, decode, describe, is_inverted, is_signed
 from sambench.types import UInt8Array
 
 Depth = Literal["auto", "full", "window"]

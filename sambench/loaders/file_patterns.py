@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from sambench.opening import cannot_open
+from sambench.files.opening import cannot_open
 
 SUFFIXES = (".jpg", ".png", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jp2", ".ppm", ".pgm", ".avif", ".jfif")
 PLACEHOLDERS = {"{id}": "([^/]+)", "{path}": "(.+)"}

@@ -22,9 +22,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from sambench import content, paths
-from sambench.array_files import read_hdf5
+from sambench import paths
 from sambench.errors import DataError
+from sambench.files import content
+from sambench.files.arrays import read_hdf5
 from sambench.loaders.coco_file import naming, read_picture
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.label_maps import regions_of

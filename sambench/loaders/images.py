@@ -16,10 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from sambench.errors import DataError
-from sambench.loaders import deep_tiff, orientation
-from sambench.loaders.eight_bit import depth_is, eight_bit_rgb, shown
-from sambench.notes import note, noting
-from sambench.picture_file import (
+from sambench.files.picture import (
     UnknownTiffError,
     bit_depth,
     decode,
@@ -30,6 +27,9 @@ from sambench.picture_file import (
     lossy_format,
     opened,
 )
+from sambench.loaders import deep_tiff, orientation
+from sambench.loaders.eight_bit import depth_is, eight_bit_rgb, shown
+from sambench.notes import note, noting
 from sambench.types import BoolArray, UInt8Array
 
 _SEVERAL = "the file holds several pictures (pages or frames): the first was taken"

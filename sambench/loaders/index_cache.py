@@ -21,7 +21,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sambench import __version__, content, paths
+from sambench import __version__, paths
+from sambench.files import content
 from sambench.types import ImageRecord
 
 Progress = Callable[[int, int], None]  # (done, in all)

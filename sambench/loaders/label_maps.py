@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sambench.masks import Region
+from sambench.pixels.region import Region
 
 _DENSE = 1 << 17  # a range of values up to this is counted directly, a wider one is sorted
 

@@ -27,7 +27,7 @@ from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.label_maps import regions_of, values_of
 from sambench.loaders.pairs import Pairs, count_or_one, find_pairs, place_of
 from sambench.loaders.turned import Orientation, frame_of, read_turned
-from sambench.masks import Region, components, union
+from sambench.pixels.region import Region, components, union
 from sambench.types import ImageRecord, Instance, Sample
 
 

@@ -26,8 +26,8 @@ from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.pairs import Pairs, find_pairs, place_of
 from sambench.loaders.turned import Frame, Orientation, frame_of, read_turned
 from sambench.loaders.values import numbers, plain_id, shown, side
-from sambench.masks import Region
 from sambench.notes import note
+from sambench.pixels.region import Region
 from sambench.types import NO_AREA, TOO_SHORT, ImageRecord, Instance, Sample
 
 # Of the tool and its offspring; what has four corners or more is an outline like any other.

@@ -26,7 +26,7 @@ from sambench.loaders.coco_file import naming
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.pairs import Pairs, count_or_one, find_pairs, place_of
 from sambench.loaders.turned import Orientation, frame_of, read_turned
-from sambench.masks import Region
+from sambench.pixels.region import Region
 from sambench.types import EMPTY, BoolArray, ImageRecord, Instance, Sample, UInt8Array
 
 

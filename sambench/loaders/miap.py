@@ -19,15 +19,15 @@ from typing import Any, Literal, NamedTuple
 import cv2
 import numpy as np
 
-from sambench import content
 from sambench.errors import DataError, unknown_name
+from sambench.files import content
 from sambench.loaders import images as image_files
 from sambench.loaders import values
 from sambench.loaders.coco_file import json_object, naming, read_picture, wrong
 from sambench.loaders.file_names import Place, locate
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.open import unknown_image
-from sambench.masks import Region
+from sambench.pixels.region import Region
 from sambench.types import EMPTY, ImageRecord, Instance, Sample
 
 _PEOPLE = {"/m/01g317": "Person", "/m/04yx4": "Man", "/m/03bt1vf": "Woman", "/m/01bl7v": "Boy", "/m/05r655": "Girl"}

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sambench import content
 from sambench.errors import CardError, DataError
+from sambench.files import content
 from sambench.loaders.file_names import CASE
 from sambench.loaders.file_patterns import PLACEHOLDERS, candidates, fill, folder_of, matches, why_absent, without_suffix
 from sambench.loaders.open import unknown_image

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from sambench import __version__, paths
-from sambench.content import file_sha256
 from sambench.errors import DataError
+from sambench.files.content import file_sha256
 from sambench.provenance import canonical_json
 
 # (file, key) -> (head, (image id, piece) ...), all of them values that JSON has

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sambench.errors import DataError
-from sambench.masks import Region, check_pixels
+from sambench.pixels.region import Region, check_pixels
 
 MOST_CROSSING = 8192  # edges
 Polygon = npt.NDArray[np.int32]  # [N, 2], x and y of pixels

@@ -23,7 +23,7 @@ from sambench import cards
 from sambench.errors import DataError
 from sambench.loaders import values
 from sambench.loaders.open import open_dataset, unknown_image
-from sambench.masks import Region
+from sambench.pixels.region import Region
 from sambench.provenance import canonical_json
 from sambench.types import EMPTY, Dataset, ImageRecord, Sample, UInt8Array
 

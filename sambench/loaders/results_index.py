@@ -22,8 +22,9 @@ from typing import Any, BinaryIO, NamedTuple, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from sambench import __version__, content, paths
+from sambench import __version__, paths
 from sambench.errors import DataError
+from sambench.files import content
 from sambench.loaders import values
 from sambench.provenance import canonical_json
 

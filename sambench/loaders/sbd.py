@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sambench.array_files import read_mat
 from sambench.errors import DataError
+from sambench.files.arrays import read_mat
 from sambench.loaders import images
 from sambench.loaders.coco_file import naming, read_picture, wrong
 from sambench.loaders.index_cache import Progress, cached_index

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from sambench.errors import DataError
+from sambench.files.picture import decode, opened_bytes
 from sambench.loaders.coco_masks import region_of
-from sambench.masks import Region, union
-from sambench.picture_file import decode, opened_bytes
+from sambench.pixels.region import Region, union
 
 
 def polygon(points_xy: Sequence[Sequence[float]], size: tuple[int, int], where: str) -> Region:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sambench import content
 from sambench.cards import DatasetCard, PaperFacts
 from sambench.errors import DataError, UsageError, near_names
+from sambench.files import content
 from sambench.left_out import remedies
 from sambench.loaders.survey import known_images, survey
 from sambench.provenance import keyed_order

@@ -14,8 +14,8 @@ from typing import Literal, NamedTuple
 from sambench.errors import CardError, DataError
 from sambench.loaders import images
 from sambench.loaders.coco_file import naming
-from sambench.masks import check_pixels
 from sambench.notes import note
+from sambench.pixels.region import check_pixels
 from sambench.types import UInt8Array
 
 Orientation = Literal["stored", "shown", "fitting"]

@@ -23,8 +23,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 from urllib.parse import unquote
 
-from sambench import content
 from sambench.errors import DataError
+from sambench.files import content
 from sambench.loaders import shapes
 from sambench.loaders.coco_file import json_object, naming, wrong
 from sambench.loaders.coco_images import say_of
@@ -33,7 +33,7 @@ from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.open import unknown_image
 from sambench.loaders.turned import Frame, Orientation, frame_of, read_turned
 from sambench.loaders.values import number, numbers, shown
-from sambench.masks import Region
+from sambench.pixels.region import Region
 from sambench.types import NO_AREA, TOO_SHORT, ImageRecord, Instance, Sample
 
 _NO_AREA = ("point",)

@@ -17,16 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from sambench import content
 from sambench.errors import DataError
+from sambench.files import content
+from sambench.files.picture import decode, opened_bytes
 from sambench.loaders import images as image_files
 from sambench.loaders import values
 from sambench.loaders.coco_file import json_object, naming, read_picture, wrong
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.open import unknown_image
 from sambench.loaders.polygons import fill_even_odd, integer_points
-from sambench.masks import Region
-from sambench.picture_file import decode, opened_bytes
+from sambench.pixels.region import Region
 from sambench.types import EMPTY, ImageRecord, Instance, Sample, UInt8Array
 
 _INNER = "GroundTruth-SparseAnnotations"

@@ -22,7 +22,7 @@ from sambench.loaders.pairs import Pairs, count_or_one, find_pairs, place_of
 from sambench.loaders.polygons import Polygon, fill_even_odd, integer_points
 from sambench.loaders.turned import Orientation, frame_of, read_turned
 from sambench.loaders.values import number, numbers, plain_id, shown, whole
-from sambench.masks import Region
+from sambench.pixels.region import Region
 from sambench.types import ImageRecord, Instance, Sample
 
 _LAYOUTS = [

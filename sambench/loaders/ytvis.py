@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from sambench.content import file_sha256
 from sambench.errors import DataError
+from sambench.files.content import file_sha256
 from sambench.loaders import values
 from sambench.loaders.coco_file import category_name, json_object, naming, plain_categories, plain_kind, wrong
 from sambench.loaders.coco_images import check_crowds, frame_as_said, only_crowds, said_size, say_of
@@ -24,7 +24,7 @@ from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.open import unknown_image
 from sambench.loaders.pieces import Pieces, read_pieces
 from sambench.loaders.turned import Orientation, frame_of, read_turned
-from sambench.masks import union
+from sambench.pixels.region import union
 from sambench.types import CROWD, ImageRecord, Instance, Sample
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sambench.masks import Region, boundary_dilation, cover
+from sambench.pixels.region import Region, boundary_dilation, cover
 from sambench.types import Window
 
 

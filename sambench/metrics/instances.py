@@ -25,7 +25,7 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 from pycocotools.cocoeval import COCOeval
 
-from sambench.masks import RLE
+from sambench.pixels.region import RLE
 
 Floats = npt.NDArray[np.float64]
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sambench.masks import Region
+from sambench.pixels.region import Region
 from sambench.types import BoolArray
 
 Float64Array = npt.NDArray[np.float64]

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
-from sambench.masks import RLE
+from sambench.pixels.region import RLE
 from sambench.types import BoolArray
 
 Ranks = npt.NDArray[np.int32]

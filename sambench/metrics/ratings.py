@@ -1,7 +1,7 @@
 """Numbers of a rating study: means, differences, spread and agreement of scores from 1 to 10 (protocol section 6).
 
 Arrays in, numbers out; scores are float64 [n], one rating (or one job's mean rating) a row. What the arrays hold, and whether
-they may, is `sambench.results.ratings`'s business.
+they may, is `sambench.rating.statistics`'s business.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sambench.errors import ModelError
-from sambench.masks import Region
-from sambench.region_masks import RegionMasks
+from sambench.pixels.region import Region
+from sambench.pixels.region_masks import RegionMasks
 from sambench.types import BoolArray, BoxXYXY, Prediction, Prompt, UInt8Array, Window
 
 _CORE = 0.5  # axes of the ellipse that is certainly object, relative to the box's

@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sambench.errors import ModelError
-from sambench.masks import Region
-from sambench.region_masks import RegionMasks
+from sambench.pixels.region import Region
+from sambench.pixels.region_masks import RegionMasks
 from sambench.types import BoolArray, Prediction, Prompt, UInt8Array, Window
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from sambench import layout
 from sambench.errors import UsageError
+from sambench.paper.claims import claims, judge
+from sambench.paper.compare import paper_tables
+from sambench.paper.ledger import STATES
 from sambench.report.definitions import Definition
 from sambench.report.document import Column, Row, Section, Table, Value
 from sambench.report.inputs import Inputs, runs_of
-from sambench.results import layout
-from sambench.results.claims import claims, judge
-from sambench.results.compare_paper import paper_tables
-from sambench.results.ledger import STATES
 
 _FIRST = ("dataset", "quantity", "light")
 

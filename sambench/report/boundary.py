@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from sambench.files.writing import write_aside, write_csv
 from sambench.report import style
-from sambench.report.files import write_aside, write_csv
 from sambench.results.boundary import RATIOS, BoundaryCurve, boundary_curve
-from sambench.results.cells import CellView
 from sambench.results.image_sets import labelled, set_names
+from sambench.store.views import CellView
 
 HEADER = ("model", "run", "dataset", "k", "ratio", "mean_boundary_iou", "ci_low", "ci_high", "n_objects", "n_images", "partial")
 

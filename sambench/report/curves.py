@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sambench.metrics.bootstrap import resampled_means
+from sambench.paper.evidence import Entry, System, paired
+from sambench.paper.published import PublishedValue, published
 from sambench.report import style
 from sambench.report.definitions import Definition
 from sambench.report.document import Picture, Section
 from sambench.report.inputs import Inputs, runs_of, shown_name
-from sambench.results.evidence import Entry, System, paired
 from sambench.results.image_sets import labelled, set_names
-from sambench.results.published import PublishedValue, published
 from sambench.tasks.summary import Bootstrap
 
 if TYPE_CHECKING:

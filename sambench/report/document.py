@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from sambench.errors import UsageError
-from sambench.results.layout import Kind, is_missing, text_of
+from sambench.layout import Kind, is_missing, text_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

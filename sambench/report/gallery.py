@@ -11,10 +11,10 @@ import numpy as np
 
 from sambench import __version__
 from sambench.errors import SambenchError, UsageError
+from sambench.paper.evidence import Entry
 from sambench.report import overlays
 from sambench.report.document import Document, Picture, Section
-from sambench.results.cells import CellView
-from sambench.results.evidence import Entry
+from sambench.store.views import CellView
 from sambench.types import Sample
 
 if TYPE_CHECKING:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sambench.paper.published import PublishedValue, published
 from sambench.report import style
 from sambench.report.definitions import Definition
 from sambench.report.document import Column, Picture, Row, Section, Table, Value
 from sambench.report.inputs import Inputs, shown_name
-from sambench.results.published import PublishedValue, published
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from sambench.results.ratings import Ratings
+    from sambench.rating.statistics import Ratings
 
 NO_RATINGS = "no ratings given (--ratings FILE)"
 NOT_RATED = "not among the ratings given"
@@ -28,7 +28,7 @@ GROUND_TRUTH = "ground_truth"
 
 def _ratings(inputs: Inputs) -> list[Ratings]:
     """The files, each read and checked once a report."""
-    from sambench.results.ratings import read_ratings
+    from sambench.rating.statistics import read_ratings
 
     if "ratings" not in inputs.cache:
         inputs.cache["ratings"] = [read_ratings(path, key=inputs.key) for path in inputs.ratings]
@@ -98,7 +98,7 @@ def _row(dataset: str, held: Sequence[PublishedValue], measured: dict[str, dict[
 def _differences(inputs: Inputs, a: str, b: str) -> tuple[dict[str, Any], str]:
     """`metrics.ratings.RatingDifference` by dataset over all files, or why there is none."""
     from sambench.errors import UsageError
-    from sambench.results.rating_tables import differences
+    from sambench.rating.tables import differences
 
     out: dict[str, Any] = {}
     why = ""

@@ -10,9 +10,9 @@ from typing import Any
 from sambench import cards
 from sambench.cards import SuiteCard
 from sambench.errors import unknown_name
+from sambench.layout import is_missing
+from sambench.paper.evidence import GENERATED, Entry, Evidence, System
 from sambench.report.document import Value
-from sambench.results.evidence import GENERATED, Entry, Evidence, System
-from sambench.results.layout import is_missing
 from sambench.tasks.summary import Bootstrap
 
 PAPER_SUITE = "sa23"
@@ -129,7 +129,7 @@ def unknown_training(systems: Iterable[System]) -> list[str]:
 
 def few_cluster_notes(entries: Sequence[Entry]) -> list[str]:
     """Which datasets have too few independent images for an interval to be trusted."""
-    from sambench.results.cells import cluster_notes
+    from sambench.store.views import cluster_notes
 
     counts = {(e.dataset, max((int(r["n_clusters"] or 0) for r in e.rows), default=0)) for e in entries}
     return cluster_notes(sorted(counts))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sambench import __version__, cards
+from sambench.paper.published import title as published_title
 from sambench.report.definitions import Definition, parts_of
 from sambench.report.document import Column, Document, Row, Section, Table, Value, unique_ids
 from sambench.report.inputs import Inputs
 from sambench.report.methods import DEVIATIONS, bibtex, paragraphs
-from sambench.results.published import title as published_title
 
 
 def make(definition: Definition, inputs: Inputs) -> Document:

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 
 from sambench import __version__
-from sambench.automatic import AutomaticMask
-from sambench.masks import Region
-from sambench.report.files import write_aside
+from sambench.automatic.generate import AutomaticMask
+from sambench.files.writing import write_aside
+from sambench.pixels.region import Region
 from sambench.types import UInt8Array
 
 _GOLDEN = 0.618033988749895  # hues by its multiples: neighbours in the list are far apart

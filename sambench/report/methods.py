@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sambench import cards
-from sambench.results.cells import CellView
-from sambench.results.evidence import changed_settings, subset_of
+from sambench.paper.evidence import changed_settings, subset_of
+from sambench.store.views import CellView
 
 PAPER = """@inproceedings{kirillov2023segment,
   author    = {Kirillov, Alexander and Mintun, Eric and Ravi, Nikhila and Mao, Hanzi and Rolland, Chloe and Gustafson, Laura

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from sambench import cards
 from sambench.loaders.open import open_dataset
-from sambench.masks import Region
+from sambench.pixels.region import Region
 from sambench.report import style
-from sambench.results.cells import CellView
+from sambench.store.views import CellView
 from sambench.types import Dataset, Instance, Sample, UInt8Array, Window
 
 if TYPE_CHECKING:

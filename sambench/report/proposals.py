@@ -12,15 +12,15 @@ import numpy.typing as npt
 
 from sambench import cards
 from sambench.errors import RunError, UsageError
+from sambench.files.writing import write_aside, write_csv
 from sambench.loaders.open import open_dataset
 from sambench.metrics.proposals import ALL, AREA_SETS, FREQUENCY_SETS, SETS, recalled
 from sambench.report import style
 from sambench.report.edges import COLOURS
-from sambench.report.files import write_aside, write_csv
 from sambench.report.masks import overlay
-from sambench.results.cells import CellView
 from sambench.results.image_sets import labelled, set_names
 from sambench.results.tables import metric_rows_of
+from sambench.store.views import CellView
 from sambench.types import UInt8Array
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def write_sheet(cell: CellView, folder: Path, *, n: int = N_SHOWN, root: Path | 
 
 
 def _blank(height: int, width: int) -> dict[str, Any]:
-    from sambench.masks import Region
+    from sambench.pixels.region import Region
 
     return Region(0, 0, np.zeros((0, 0), np.bool_), height, width).rle()
 

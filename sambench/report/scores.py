@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sambench.errors import UsageError
+from sambench.paper.evidence import Entry, System
+from sambench.paper.published import PublishedValue, published
 from sambench.report.definitions import Definition
 from sambench.report.document import Column, Row, Section, Table, Value
 from sambench.report.inputs import NOT_GIVEN, Inputs, few_cluster_notes, from_row, runs_of, shown_name, unknown_training
-from sambench.results.evidence import Entry, System
-from sambench.results.published import PublishedValue, published
 
 Systems = Mapping[System, Mapping[str, Entry]]
 

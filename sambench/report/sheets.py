@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sambench.errors import SambenchError
+from sambench.paper.evidence import Entry, System
 from sambench.provenance import keyed_order
 from sambench.report import edges, overlays
 from sambench.report.definitions import Definition
 from sambench.report.document import Picture, Section
 from sambench.report.inputs import Inputs, runs_of
-from sambench.results.evidence import Entry, System
 from sambench.types import Sample
 
 if TYPE_CHECKING:

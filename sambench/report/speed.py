@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sambench.errors import UsageError
+from sambench.files.writing import write_aside
+from sambench.layout import Column, Row, Table
 from sambench.report import style
-from sambench.report.files import write_aside
-from sambench.results.cells import CellView
-from sambench.results.layout import Column, Row, Table
 from sambench.results.tables import metric_rows_of
+from sambench.store.views import CellView
 
 if TYPE_CHECKING:
-    from sambench.efficiency import Cost, Workload
+    from sambench.conformance.efficiency import Cost, Workload
 
 TIMES = (("encode_ms", "encode ms"), ("click_ms", "click ms"), ("next_ms", "2nd click ms"), ("batch_ms", "ms each in a batch"))
 PRECISION_MARKS = {"fp32": "o", "bf16": "s"}

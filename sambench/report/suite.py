@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sambench import cards
+from sambench.paper.evidence import GENERATED, Entry, System, subset_of
 from sambench.report.definitions import Definition
 from sambench.report.document import Column, Row, Section, Table, Value, mean_of
 from sambench.report.inputs import NOT_GIVEN, Inputs, few_cluster_notes, runs_of, shown_name, unknown_training, value_of
-from sambench.results.evidence import GENERATED, Entry, System, subset_of
 
 Systems = Mapping[System, Mapping[str, Entry]]
 Cells = dict[str, Value | str | None]

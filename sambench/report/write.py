@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sambench.errors import unknown_name
-from sambench.report import csvs, style, table_picture
+from sambench.files.writing import write_aside
+from sambench.report import style
 from sambench.report.document import Document
-from sambench.report.files import write_aside
-from sambench.report.html import to_html
-from sambench.report.latex import table_to_latex, to_latex
-from sambench.report.markdown import to_markdown
+from sambench.report.forms import csvs, table_picture
+from sambench.report.forms.html import to_html
+from sambench.report.forms.latex import table_to_latex, to_latex
+from sambench.report.forms.markdown import to_markdown
 from sambench.text import mapped, printable
 
 FORMS = ("html", "tex", "md", "csv", "png", "pdf")

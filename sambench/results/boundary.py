@@ -15,9 +15,9 @@ import numpy.typing as npt
 from sambench.errors import UsageError
 from sambench.metrics.bootstrap import mean_intervals
 from sambench.metrics.boundary import boundary_ious
-from sambench.results.cells import CellView
 from sambench.results.rescore import DEFAULT_BOOTSTRAP
 from sambench.results.stored_masks import stored_rows
+from sambench.store.views import CellView
 from sambench.tasks.summary import Bootstrap
 from sambench.types import Dataset
 

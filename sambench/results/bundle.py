@@ -20,10 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sambench import __version__
-from sambench.content import regular_bytes
-from sambench.engine.record import write_bytes
-from sambench.engine.shards import storage_error, unreadable
 from sambench.errors import RunError, SambenchError, UsageError
+from sambench.files.content import regular_bytes
+from sambench.files.writing import storage_error, unreadable, write_bytes
 from sambench.provenance import canonical_json
 from sambench.results.bundle_check import check_cell
 from sambench.results.bundle_file import (
@@ -39,7 +38,7 @@ from sambench.results.bundle_file import (
     opened,
     read_manifest,
 )
-from sambench.results.cells import CellView
+from sambench.store.views import CellView
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # zip's earliest date: equal cells give equal bytes
 

@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sambench.content import regular_bytes
-from sambench.engine.record import FINISHED, METRIC_FILES
 from sambench.errors import RunError, SambenchError
+from sambench.files.content import regular_bytes
+from sambench.layout import is_missing
 from sambench.provenance import digest
-from sambench.results.cells import CellView, read_cell
-from sambench.results.layout import is_missing
 from sambench.results.rescore import rescore
 from sambench.schema import METRIC_COLUMNS
+from sambench.store.record import FINISHED, METRIC_FILES
+from sambench.store.views import CellView, read_cell
 from sambench.text import csv_cell
 
 MAX_SHARD_BYTES = 2 << 30  # unpacked

@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from sambench.content import regular
-from sambench.engine.record import IMAGES, METRIC_FILES, RECORD
-from sambench.engine.shards import unreadable
 from sambench.errors import RunError, SambenchError
+from sambench.files.content import regular
+from sambench.files.writing import unreadable
+from sambench.store.record import IMAGES, METRIC_FILES, RECORD
 
 FORMAT = 1
 MANIFEST = "bundle.json"

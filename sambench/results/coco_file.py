@@ -8,9 +8,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from sambench.engine.shards import storage_error
 from sambench.errors import RunError, UsageError
-from sambench.results.cells import CellView
+from sambench.files.writing import storage_error
+from sambench.store.views import CellView
 
 
 def write_results(cell: CellView, path: Path) -> int:

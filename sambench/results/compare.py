@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sambench.errors import UsageError
+from sambench.layout import Column, Kind, Row, Table
 from sambench.metrics.bootstrap import Float64Array, PairedDifference, resampled_means
 from sambench.metrics.paired import ALPHA, POWER, PairedTests, holm, paired_tests
-from sambench.results.cells import CellView, cluster_notes, partial_notes
-from sambench.results.layout import Column, Kind, Row, Table
 from sambench.results.measures import NOC, PAIR, object_values
 from sambench.results.pairing import unlike
+from sambench.store.views import CellView, cluster_notes, partial_notes
 from sambench.tasks.summary import Bootstrap
 
 if TYPE_CHECKING:

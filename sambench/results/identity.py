@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sambench.errors import UsageError
-from sambench.results.cells import CellView
+from sambench.store.views import CellView
 
 NOT_IN_IT = (
     "workers, devices of one kind, host, order of work and interruptions; folders and names of files; --limit and --save-masks; "

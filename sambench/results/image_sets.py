@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sambench.results.cells import CellView
+from sambench.store.views import CellView
 
 _MOST_NAMED = 3  # datasets of one line
 

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sambench.engine.cells import cell_columns
 from sambench.errors import UsageError, unknown_name
 from sambench.metrics.instances import AREAS, COCO_MAX_DETS, LVIS_MAX_DETS
-from sambench.results.cells import CellView
 from sambench.results.coco_file import sized_by_boxes
 from sambench.results.rescore import rescore
 from sambench.schema import METRIC_COLUMNS
+from sambench.store.metric_rows import cell_columns
+from sambench.store.views import CellView
 from sambench.tasks.instance_scores import AP_AT, FREQUENCIES, in_order
 
 EVALUATORS = ("pycocotools", "hotcoco")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
-from sambench.results.cells import CellView, by_dataset
+from sambench.store.views import CellView, by_dataset
 
 COUNTS = {
     "n_cut": "beyond the number that counts were left out, those of lowest score",

@@ -10,7 +10,7 @@ import numpy as np
 
 from sambench.errors import UsageError, unknown_name
 from sambench.metrics.proposals import recalled
-from sambench.results.cells import CellView
+from sambench.store.views import CellView
 from sambench.tasks.summary import oracle_at
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sambench.results.cells import CellView
+from sambench.store.views import CellView
 
 # Of a dataset's record: its names and places, which change no number. Other subsets share images, and those can be paired.
 _NO_FACTS = {"name", "source", "root", "subset_digest"}

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sambench.engine.cells import cell_columns, metric_rows, reduced_rows, scalar_columns
 from sambench.errors import UsageError, unknown_name
-from sambench.results.cells import CellView
 from sambench.results.stored_masks import stored_rows
+from sambench.store.metric_rows import cell_columns, metric_rows, reduced_rows, scalar_columns
+from sambench.store.views import CellView
 from sambench.tasks.summary import Bootstrap
 from sambench.types import Dataset
 

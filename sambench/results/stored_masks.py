@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from sambench import cards, content
+from sambench import cards
 from sambench.errors import DataError, UsageError
+from sambench.files import content
 from sambench.loaders.open import open_dataset
-from sambench.masks import Region
-from sambench.results.cells import CellView
+from sambench.pixels.region import Region
+from sambench.store.views import CellView
 from sambench.types import Dataset, Sample
 
 COLUMNS = ("image_id", "cluster_id", "object_id", "k", "height", "width", "top_index", "ious", "mask_rles")

@@ -15,15 +15,15 @@ import numpy as np
 
 from sambench.cards import SuiteCard, suite_card, suite_cards
 from sambench.errors import UsageError, unknown_name
+from sambench.layout import FORMATS, Column, Kind, Row, Table, is_missing, render, render_rich, to_frame
 from sambench.left_out import image_notes, sentences
 from sambench.metrics.bootstrap import resampled_means
 from sambench.provenance import digest
-from sambench.results.cells import CellView, by_dataset, cluster_notes, partial_notes, subset_notes
 from sambench.results.instance_measures import count_notes, instance_settings
-from sambench.results.layout import FORMATS, Column, Kind, Row, Table, is_missing, render, render_rich, to_frame
 from sambench.results.proposal_measures import groups, numbers_of, settings_note
 from sambench.results.rescore import DEFAULT_BOOTSTRAP, rescore
 from sambench.schema import METRIC_COLUMNS
+from sambench.store.views import CellView, by_dataset, cluster_notes, partial_notes, subset_notes
 from sambench.tasks.point import PAPER_CLICKS
 from sambench.tasks.summary import Bootstrap
 

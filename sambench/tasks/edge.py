@@ -1,8 +1,8 @@
 """The edge task: edge maps against every annotator's boundaries (Segment Anything, section 7.2 and D.2; protocol edge@1).
 
 A detector's map is taken as it is. A segmenter's is made of its masks: a grid of points on the whole image, all candidates of
-each, no filter by score, box suppression, and the outlines of what stays (`sambench.mask_edges`), scaled to [0, 1] and thinned.
-Either is scored by the boundary benchmark (`sambench.metrics.edges`). The rows hold counts, of which every score is made.
+each, no filter by score, box suppression, and the outlines of what stays (`sambench.automatic.outlines`), scaled to [0, 1] and
+thinned. Either is scored by the boundary benchmark (`sambench.metrics.edges`). The rows hold counts, of which every score is made.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sambench import prompts
-from sambench.edge_maps import canny_nms, dollar_nms
+from sambench.automatic.outlines import Candidates, outline_map
 from sambench.errors import DataError, ModelError, RunError, UsageError, unknown_name
-from sambench.mask_edges import Candidates, outline_map
 from sambench.metrics.edges import edge_counts, edge_counts_of_maps, edge_intervals, edge_scores, threshold_values
 from sambench.metrics.edges.counts import EdgeCounts
+from sambench.pixels.edge_maps import canny_nms, dollar_nms
 from sambench.prompts import MAX_GRID
 from sambench.schema import EDGE_COLUMNS
 from sambench.tasks.prompted import Context, encode

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from sambench import masks
 from sambench.loaders.coco_results import Detections
-from sambench.masks import RLE, Region
 from sambench.metrics.instances import mask_ious, rle_area
+from sambench.pixels import region as masks
+from sambench.pixels.region import RLE, Region
 from sambench.types import Annotated, Annotation, Sample
 
 BOUNDARY_RATIO = 0.02  # of the image's diagonal (Cheng et al. 2021)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from sambench.boxes import boxes_file
 from sambench.errors import DataError, UsageError, unknown_name
+from sambench.getting.boxes import boxes_file
 from sambench.loaders.coco_results import Detections, ResultsFile, read_results
 from sambench.loaders.results_check import BoxFormat, Extra, as_xyxy, check_boxes, check_ids, outside
 from sambench.metrics.instances import COCO_MAX_DETS, LVIS_MAX_DETS, rle_area

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from sambench import masks
-from sambench.answers import as_predictions
-from sambench.contract import max_batch_of
+from sambench.models.answers import as_predictions
+from sambench.models.contract import max_batch_of
+from sambench.pixels import region as masks
 from sambench.types import Instance, Prediction, Prompt, Sample, Segmenter
 
 SaveMasks = Literal["scored", "none"]

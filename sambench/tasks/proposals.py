@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from sambench.automatic import AutomaticMask, AutomaticSettings, Decode, automatic_masks
-from sambench.automatic_crops import Crop
-from sambench.contract import max_batch_of
+from sambench.automatic.crops import Crop
+from sambench.automatic.generate import AutomaticMask, AutomaticSettings, Decode, automatic_masks
 from sambench.errors import UsageError, unknown_name
 from sambench.metrics import proposals as metric
 from sambench.metrics.bootstrap import mean_intervals
+from sambench.models.contract import max_batch_of
 from sambench.provenance import keyed_hash
 from sambench.schema import PROPOSAL_COLUMNS
 from sambench.tasks.prompted import Context, encode
@@ -137,7 +137,7 @@ class ProposalTask:
             raise UsageError(
                 f"model {model!r} gives masks without logits, which have no stability to filter by",
                 where="--stability",
-                expected="0, or a model that returns logits (sambench.candidates.LogitMasks)",
+                expected="0, or a model that returns logits (sambench.pixels.candidates.LogitMasks)",
                 found=self.settings.stability,
                 remedy="leave the flag out",
             )

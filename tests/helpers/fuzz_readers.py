@@ -25,7 +25,7 @@ from sambench.errors import SambenchError
 from sambench.loaders.coco_results import read_results
 from sambench.loaders.open import open_dataset
 from sambench.loaders.results_check import check_boxes, check_ids
-from sambench.proposal_file import ProposalFile
+from sambench.sources.proposals import ProposalFile
 from tests.helpers.mutate import mutated
 
 SECONDS = 20  # of one mutated dataset, from opening it to its last mask

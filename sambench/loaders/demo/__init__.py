@@ -19,7 +19,7 @@ from typing import Any
 
 from sambench.errors import DataError
 from sambench.loaders.coco import CocoJson
-from sambench.masks import Region
+from sambench.pixels.region import Region
 from sambench.provenance import canonical_json
 from sambench.types import ImageRecord, Sample
 

@@ -6,7 +6,7 @@ loaded at the first count, not at import.
 
 from __future__ import annotations
 
-from sambench.edge_maps import seg2bdry
+from sambench.pixels.edge_maps import seg2bdry
 
 from .boundaries import BSDS_MAX_DIST, N_THRESHOLDS, NYUD_MAX_DIST, max_distance_px, threshold_values
 from .counts import EdgeCounts, edge_counts, edge_counts_of_maps

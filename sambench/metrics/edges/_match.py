@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sambench.jit import jit
+from sambench.pixels.jit import jit
 from sambench.types import BoolArray
 
 Int32Array = npt.NDArray[np.int32]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sambench.jit import jit
+from sambench.pixels.jit import jit
 from sambench.types import UInt8Array
 
 INTERIOR = 255  # all eight neighbours set: never deletable

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sambench.masks import Region, intersect
-from sambench.region_masks import RegionMasks
+from sambench.pixels.region import Region, intersect
+from sambench.pixels.region_masks import RegionMasks
 from sambench.types import FloatArray, Window
 
 

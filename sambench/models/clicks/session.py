@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from sambench.errors import ModelError
-from sambench.masks import Region
 from sambench.models.clicks.coding import Clicks, disk_maps
 from sambench.models.clicks.probs import ProbMap, resize
 from sambench.models.clicks.zoom import View, limited
+from sambench.pixels.region import Region
 from sambench.types import Prompt, UInt8Array, Window
 
 
@@ -74,7 +74,7 @@ def memory_of(prompt: Prompt, image: ClickImage, *, model: str) -> Memory | None
         return carry
     raise ModelError(
         f"{model} can't read a prompt's carry",
-        expected="an entry of its own Prediction.carry, or an initial mask (a sambench.masks.Region), of this image",
+        expected="an entry of its own Prediction.carry, or an initial mask (a sambench.pixels.region.Region), of this image",
         found=type(carry).__name__,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sambench.jit import jit
+from sambench.pixels.jit import jit
 
 Int32Array = npt.NDArray[np.int32]
 

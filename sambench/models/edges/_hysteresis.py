@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sambench.jit import jit
+from sambench.pixels.jit import jit
 
 
 @jit

@@ -14,9 +14,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from sambench.edge_maps import seg2bdry
 from sambench.errors import UsageError, unknown_name
 from sambench.models.edges.gradients import check_plain
+from sambench.pixels.edge_maps import seg2bdry
 from sambench.types import EdgeOutput, UInt8Array
 
 Combine = Literal["family", "mean"]

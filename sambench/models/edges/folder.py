@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sambench import content
-from sambench.array_files import read_mat, read_npy
-from sambench.edge_maps import seg2bdry
 from sambench.errors import DataError, ModelError, UsageError, near_names
+from sambench.files import content
+from sambench.files.arrays import read_mat, read_npy
+from sambench.files.opening import cannot_open, check_file
+from sambench.files.picture import bit_depth, decode, gray_of, opened
 from sambench.models.edges._scale import Scales
-from sambench.opening import cannot_open, check_file
-from sambench.picture_file import bit_depth, decode, gray_of, opened
+from sambench.pixels.edge_maps import seg2bdry
 from sambench.types import EdgeOutput
 
 PREFIX = "edges:"

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sambench.edge_maps import canny_nms
 from sambench.errors import ModelError, UsageError
+from sambench.pixels.edge_maps import canny_nms
 from sambench.types import FloatArray, UInt8Array
 
 _FLAT = 1e-4  # largest magnitude of an image without edges: rounding, far below a step of one grey level

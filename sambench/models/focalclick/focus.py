@@ -10,7 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from sambench.masks import Region, cover
+from sambench.pixels.region import Region, cover
 from sambench.types import BoolArray, Window
 
 _FEWEST_PX = 10  # a mask of fewer pixels counts as "anywhere"

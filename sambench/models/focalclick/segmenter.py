@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from sambench.errors import unknown_name
-from sambench.masks import Region, cover
 from sambench.models.clicks.coding import Clicks
 from sambench.models.clicks.probs import ProbMap, ProbMasks, resize
 from sambench.models.clicks.segmenter import PRECISIONS
@@ -20,6 +19,7 @@ from sambench.models.clicks.zoom import View, ZoomIn
 from sambench.models.focalclick.focus import focus_window, merged
 from sambench.models.focalclick.network import FocalNetwork
 from sambench.models.focalclick.refiner import CoarseOutput
+from sambench.pixels.region import Region, cover
 from sambench.types import Prediction, Prompt, UInt8Array, Window
 
 # The crop keeps its own size: the network's input is squashed afterwards, whatever its shape. A new window at every click.

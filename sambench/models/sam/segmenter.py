@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from sambench.candidates import Geometry, LogitMasks
 from sambench.errors import ModelError, unknown_name
 from sambench.models.sam.mask_decoder import DecoderInput
 from sambench.models.sam.model import Sam
+from sambench.pixels.candidates import Geometry, LogitMasks
 from sambench.types import Prediction, Prompt, UInt8Array
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)  # RGB, of values 0..255

@@ -1,0 +1,325 @@
+"""Automatic masks of any segmenter that scores several masks (Segment Anything, appendix B; protocol section 5). Numpy.
+
+A grid of points on the image, and on overlapping crops of it; every mask is filtered by its predicted IoU, its stability and the
+share of the image that it covers, then suppressed by box, in its crop and across crops, and small regions are cleaned up.
+
+Filters come before interpolation: a mask that fails by its predicted IoU is never brought to the image, and what passes is held as
+the low-resolution logits that it depends on (`sambench.automatic.held`) until suppression has chosen. Empty masks are dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from sambench.automatic.clean_up import cleaned_as_code, cleaned_as_paper
+from sambench.automatic.crops import Crop, boxes_of, crops_of, touches_crop
+from sambench.automatic.held import Held, check_logits, hold
+from sambench.errors import UsageError, unknown_name
+from sambench.models.answers import as_predictions
+from sambench.models.contract import max_batch_of
+from sambench.pixels.region import RLE, Region
+from sambench.prompts import MAX_GRID, point_grid
+from sambench.types import Prediction, Prompt, Segmenter, UInt8Array
+
+Decode = Callable[[list[Prompt]], Sequence[Prediction]]
+CLEANUPS = ("paper", "code")
+
+
+@dataclass(frozen=True)
+class AutomaticSettings:
+    """How masks are made. The defaults are those of the released generator (`PRESETS["code"]`).
+
+    grid: points a side on the whole image; of crop layer i, grid / crop_grid_divisor ** i. multimask: all candidates of a point, or
+    the model's single output.
+    Filters: pred_iou, above which a predicted IoU must lie, and stability, which the IoU of the masks at logits of plus and minus
+    `stability_offset` must reach; 0 turns one off. max_image_share: masks that cover as much of the image, or more, go; None: none.
+    nms_iou, crop_nms_iou: box suppression within a crop, best predicted IoU first, and across crops, smallest crop first.
+    crop_layers: layer i adds (2 ** i) ** 2 crops, which overlap by `crop_overlap` of the short side (half by layer).
+    min_area_px: components and holes below it are cleaned up; 0: nothing is. cleanup: `paper` removes small components (the mask,
+    if it has no other) and then fills small holes; `code` fills holes, removes small components but the largest, and suppresses
+    again.
+    """
+
+    grid: int = 32
+    multimask: bool = True
+    pred_iou: float = 0.88
+    stability: float = 0.95
+    stability_offset: float = 1.0
+    max_image_share: float | None = None
+    nms_iou: float = 0.7
+    crop_layers: int = 0
+    crop_nms_iou: float = 0.7
+    crop_overlap: float = 512 / 1500
+    crop_grid_divisor: int = 1
+    min_area_px: int = 0
+    cleanup: Literal["paper", "code"] = "code"
+
+    def __post_init__(self) -> None:
+        if self.cleanup not in CLEANUPS:
+            raise unknown_name("clean-up", self.cleanup, CLEANUPS, where="--cleanup")
+        share = self.max_image_share
+        for name, fits, expected in (
+            ("grid", 1 <= self.grid <= MAX_GRID, f"a number of points a side from 1 on, {MAX_GRID} at most"),
+            ("pred_iou", self.pred_iou >= 0, "a number from 0 on; 0 turns the filter off"),
+            ("stability", 0 <= self.stability <= 1, "an IoU from 0 to 1; 0 turns the filter off"),
+            ("stability_offset", self.stability_offset > 0, "a logit above 0"),
+            ("max_image_share", share is None or 0 < share <= 1, "a share of the image, above 0 and up to 1"),
+            ("nms_iou", 0 <= self.nms_iou <= 1, "an IoU from 0 to 1"),
+            ("crop_layers", 0 <= self.crop_layers <= 4, "a number from 0 to 4"),
+            ("crop_nms_iou", 0 <= self.crop_nms_iou <= 1, "an IoU from 0 to 1"),
+            ("crop_overlap", 0 <= self.crop_overlap < 1, "a share of the short side from 0 to below 1"),
+            ("crop_grid_divisor", self.crop_grid_divisor >= 1, "a number from 1 on"),
+            ("min_area_px", self.min_area_px >= 0, "a number of pixels from 0 on"),
+            ("crop_grid_divisor", self.grid_of(self.crop_layers) >= 1, "a divisor that leaves a point for every crop"),
+        ):
+            if not fits:
+                where = "--" + name.replace("_", "-")
+                raise UsageError("a setting does not fit", where=where, expected=expected, found=getattr(self, name))
+
+    def grid_of(self, layer: int) -> int:
+        """Points a side on a crop of that layer; 0 is the whole image."""
+        return int(self.grid / self.crop_grid_divisor**layer)
+
+
+_CODE = AutomaticSettings()
+# The paper's are its settings, not its generator: that had a decoder of three layers, which was never released.
+PRESETS: dict[str, AutomaticSettings] = {
+    "code": _CODE,
+    "paper": replace(_CODE, max_image_share=0.95, crop_layers=2, crop_grid_divisor=2, min_area_px=100, cleanup="paper"),
+}
+
+
+def preset(name: str, **changes: Any) -> AutomaticSettings:
+    """The settings of that name, with changes by field. Raises UsageError with near names."""
+    if name not in PRESETS:
+        raise unknown_name("preset", name, PRESETS, where="--preset")
+    return replace(PRESETS[name], **changes)
+
+
+@dataclass(frozen=True)
+class AutomaticMask:
+    """One mask of an image. rle: COCO's compressed form of the whole frame. box_xyxy: inclusive pixels.
+
+    stability: NaN where the model has no logits. point_xy: the click, in pixels. crop_xyxy: half-open; the whole image or a crop.
+    """
+
+    rle: RLE
+    area_px: int
+    box_xyxy: tuple[int, int, int, int]
+    predicted_iou: float
+    stability: float
+    point_xy: tuple[float, float]
+    crop_xyxy: tuple[int, int, int, int]
+
+
+@dataclass
+class _Candidate:
+    """A mask in its crop's frame; box in the image's."""
+
+    held: Held
+    crop: Crop
+    box_xyxy: tuple[int, int, int, int]
+    predicted_iou: float
+    stability: float | None
+    point_xy: tuple[float, float]
+
+
+def generate(
+    segmenter: Segmenter,
+    image: UInt8Array,
+    settings: AutomaticSettings = _CODE,
+    *,
+    with_stability: bool = True,
+    on_points: Callable[[int, int], object] = lambda done, total: None,
+) -> list[AutomaticMask]:
+    """Masks of one image, uint8 [H, W, 3] RGB, as `automatic_masks` gives them. on_points: told of points (answered, in all).
+
+    Raises ModelError where the model breaks its contract.
+    """
+    done, total = 0, sum(settings.grid_of(layer) ** 2 * 4**layer for layer in range(settings.crop_layers + 1))
+
+    def look(crop: Crop) -> Decode:
+        state = segmenter.encode(np.ascontiguousarray(image[crop.y0 : crop.y1, crop.x0 : crop.x1]))
+
+        def decode(asked: list[Prompt]) -> list[Prediction]:
+            nonlocal done
+            answers = segmenter.decode(state, asked)
+            found = as_predictions(answers, len(asked), crop.height, crop.width, where=f"a crop of {crop.height} x {crop.width}")
+            done += len(asked)
+            on_points(done, total)
+            return found
+
+        return decode
+
+    batch = max_batch_of(segmenter)
+    return automatic_masks(image.shape[:2], look, settings, max_batch=batch, with_stability=with_stability)
+
+
+def automatic_masks(
+    size: Sequence[int],
+    look: Callable[[Crop], Decode],
+    settings: AutomaticSettings,
+    *,
+    max_batch: int = 64,
+    rng: np.random.Generator | None = None,
+    with_stability: bool = True,
+) -> list[AutomaticMask]:
+    """The masks of an image of (height, width), as suppression orders them: best predicted IoU first, small crops before large.
+
+    look: encodes a crop and returns what decodes prompts in its pixels; called once a crop, when the one before is done.
+    rng: suppression in random order instead, for models that rank nothing. with_stability: measure it also where no filter needs it
+    (ModelError for a model without logits).
+    """
+    height, width = (int(n) for n in size)
+    crops = crops_of(height, width, settings.crop_layers, settings.crop_overlap)
+    found: list[_Candidate] = []
+    for crop in crops:
+        decode = look(crop)
+        if crop is crops[0] and (with_stability or settings.stability > 0):
+            decode = _first_with_logits(decode)
+        found += _in_crop(crop, decode, (height, width), settings, max_batch, rng)
+    if len(crops) > 1:
+        smallest_first = np.array([1 / (c.crop.width * c.crop.height) for c in found], np.float32)
+        found = [found[k] for k in box_nms(boxes_of(found), smallest_first, settings.crop_nms_iou)]
+    masks = [_finished(c, (height, width), settings, with_stability) for c in found]
+    if not settings.min_area_px:
+        return masks
+    if settings.cleanup == "paper":
+        cleaned = [(m, cleaned_as_paper(Region.from_rle(m.rle), settings.min_area_px)) for m in masks]
+        return [_changed(mask, region) for mask, (region, _) in cleaned if region.area]
+    return _cleaned_and_suppressed(masks, settings)
+
+
+def _first_with_logits(decode: Decode) -> Decode:
+    """`decode`, whose first answer must have logits: told before thousands of points are asked for, not after."""
+    looked = False
+
+    def looking(asked: list[Prompt]) -> Sequence[Prediction]:
+        nonlocal looked
+        answers = decode(asked)
+        if not looked and answers:
+            check_logits(answers[0].masks)
+        looked = True
+        return answers
+
+    return looking
+
+
+def _in_crop(
+    crop: Crop,
+    decode: Decode,
+    size: tuple[int, int],
+    settings: AutomaticSettings,
+    max_batch: int,
+    rng: np.random.Generator | None,
+) -> list[_Candidate]:
+    """What the filters and suppression leave of one crop's masks, best first."""
+    points = point_grid(settings.grid_of(crop.layer), crop.height, crop.width)
+    found: list[_Candidate] = []
+    for first in range(0, len(points), max_batch):
+        batch = points[first : first + max_batch]
+        asked = [Prompt(p[None], np.ones(1, np.int8), multimask=settings.multimask) for p in batch]
+        for point, prediction in zip(batch, decode(asked), strict=True):
+            at = (float(point[0]) + crop.x0, float(point[1]) + crop.y0)
+            found += _passing(prediction, at, crop, size, settings)
+    scores = rng.random(len(found)) if rng else np.array([c.predicted_iou for c in found])
+    return [found[k] for k in box_nms(boxes_of(found), scores, settings.nms_iou)]
+
+
+def _passing(
+    prediction: Prediction, point_xy: tuple[float, float], crop: Crop, size: tuple[int, int], settings: AutomaticSettings
+) -> list[_Candidate]:
+    """The candidates of one point that pass every filter."""
+    out = []
+    height, width = size
+    for i, score in enumerate(np.asarray(prediction.scores, np.float32)):
+        if settings.pred_iou > 0 and not score > np.float32(settings.pred_iou):
+            continue
+        held = hold(prediction.masks, i, settings.stability_offset)
+        if settings.stability > 0 or settings.max_image_share is not None:
+            measured = held.measure(with_stability=settings.stability > 0)
+            box, area, stability = measured.region.box_xyxy, measured.region.area, measured.stability
+        else:
+            box, stability = held.box_xyxy(), None
+            area = 1 if any(box) else held.measure(with_stability=False).region.area
+        if not area or (settings.stability > 0 and not np.float32(stability) >= np.float32(settings.stability)):
+            continue
+        if settings.max_image_share is not None and area >= settings.max_image_share * height * width:
+            continue
+        x0, y0, x1, y1 = box
+        box = (x0 + crop.x0, y0 + crop.y0, x1 + crop.x0, y1 + crop.y0)
+        if not touches_crop(box, crop, height, width):
+            out.append(_Candidate(held, crop, box, float(score), stability, point_xy))
+    return out
+
+
+def _finished(c: _Candidate, size: tuple[int, int], settings: AutomaticSettings, with_stability: bool) -> AutomaticMask:
+    measured = c.held.measure(with_stability=with_stability and c.stability is None)
+    stability = c.stability if c.stability is not None else measured.stability
+    r = measured.region
+    whole = Region(r.y0 + c.crop.y0, r.x0 + c.crop.x0, r.array, *size)
+    box = (c.crop.x0, c.crop.y0, c.crop.x1, c.crop.y1)
+    return AutomaticMask(
+        whole.rle(), r.area, whole.box_xyxy, c.predicted_iou, float("nan") if stability is None else stability, c.point_xy, box
+    )
+
+
+def _cleaned_and_suppressed(masks: Sequence[AutomaticMask], settings: AutomaticSettings) -> list[AutomaticMask]:
+    """Holes and islands as the released code treats them: a mask that it changed gives way to one that it did not."""
+    if not masks:
+        return []
+    cleaned = [cleaned_as_code(Region.from_rle(m.rle), settings.min_area_px) for m in masks]
+    boxes = np.array([region.box_xyxy for region, _ in cleaned])
+    unchanged = np.array([not changed for _, changed in cleaned], np.float32)
+    kept = box_nms(boxes, unchanged, max(settings.nms_iou, settings.crop_nms_iou))
+    return [_changed(masks[k], cleaned[k][0]) if cleaned[k][1] else masks[k] for k in kept]
+
+
+def _changed(mask: AutomaticMask, region: Region) -> AutomaticMask:
+    return replace(mask, rle=region.rle(), area_px=region.area, box_xyxy=region.box_xyxy)
+
+
+def settings_dict(settings: AutomaticSettings) -> dict[str, Any]:
+    """Settings as plain values, those that have no effect left out."""
+    out = asdict(settings)
+    if not settings.crop_layers:
+        for name in ("crop_nms_iou", "crop_overlap", "crop_grid_divisor"):
+            out.pop(name)
+    if not settings.min_area_px:
+        out.pop("cleanup")
+    return out
+
+
+def box_nms(boxes_xyxy: npt.NDArray[Any], scores: npt.NDArray[Any], iou_threshold: float) -> npt.NDArray[np.int64]:
+    """Indices of the boxes that stay, best first: greedy suppression by intersection over union.
+
+    boxes_xyxy: [N, 4], (x_min, y_min, x_max, y_max); scores: [N], higher is better. A box goes if its IoU with a better one that
+    stays is *above* `iou_threshold`. Of equal scores the earlier box is the better; NaN scores come last. Areas are
+    (x_max - x_min) * (y_max - y_min): with boxes of inclusive pixels, one less each way than their pixels, as SAM's generator
+    computes it (torchvision's `nms` on `masks_to_boxes`). In float32, for the same decisions at the threshold. Boxes without
+    area neither suppress nor are suppressed.
+    """
+    boxes = np.asarray(boxes_xyxy, np.float32).reshape(-1, 4)
+    scores = np.asarray(scores, np.float32)
+    if len(scores) != len(boxes):
+        raise ValueError(f"{len(boxes)} boxes and {len(scores)} scores")
+    order = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
+    x0, y0, x1, y1 = np.ascontiguousarray(boxes[order].T)
+    area = (x1 - x0) * (y1 - y0)
+    left = np.arange(len(order))
+    kept = []
+    while len(left):
+        best, left = left[0], left[1:]
+        kept.append(best)
+        across = np.minimum(x1[best], x1[left]) - np.maximum(x0[best], x0[left])
+        down = np.minimum(y1[best], y1[left]) - np.maximum(y0[best], y0[left])
+        shared = np.maximum(across, 0) * np.maximum(down, 0)
+        union = area[best] + area[left] - shared
+        iou = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+        left = left[iou <= np.float32(iou_threshold)]
+    return np.asarray(order[kept], np.int64)

@@ -1,0 +1,91 @@
+"""Files of results: written aside and renamed, so that a reader sees the old one or the new one, and what is said if not."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shlex
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from sambench.errors import RunError
+from sambench.text import csv_text
+
+
+def unreadable(message: str, path: Path, e: OSError) -> RunError:
+    """The error for a file of results that is there and cannot be read: it may be whole, so nobody is told to delete it."""
+    remedies = {
+        errno.EACCES: f"allow it: chmod u+r {shlex.quote(str(path))} (and x on the folders above it); nothing of it is lost",
+        errno.EISDIR: "that is a folder: move it away, and issue the run's command again",
+        errno.EINVAL: "that is no file: move it away, and issue the run's command again",
+        errno.ENOENT: "issue the run's command again: what is stored is kept, and the file is written anew",
+    }
+    remedy = remedies.get(e.errno or 0, "mend that, and issue the command again; nothing was changed")
+    return RunError(message, where=path, found=(e.strerror or repr(e)).lower(), remedy=remedy)
+
+
+def storage_error(e: OSError, path: Path) -> RunError:
+    """The error for a run directory that cannot be written."""
+    remedies = {
+        errno.ENOSPC: "free some space and issue the same command again: finished shards are kept",
+        errno.EDQUOT: "free some of your quota and issue the same command again: finished shards are kept",
+        errno.EROFS: "choose a writable directory with --out",
+        errno.EEXIST: "that is a file where a folder has to be: move it away, or choose another directory with --out",
+        errno.ENOTDIR: "a part of that path is a file: move it away, or choose another directory with --out",
+        errno.EISDIR: "that is a folder where a file has to be: move it away, and issue the command again",
+        errno.EACCES: "choose a writable directory with --out, or mend its permissions",
+    }
+    return RunError(
+        "results cannot be written",
+        where=path,
+        found=e.strerror or repr(e),
+        remedy=remedies.get(e.errno or 0, "mend that, or choose another directory with --out"),
+    )
+
+def write_text(path: Path, text: str) -> None:
+    """Write aside and rename: a reader sees the old file or the new one. Raises RunError if that is impossible."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """As `write_text`."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("wb") as f:
+            f.write(content)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(aside, path)
+    except OSError as e:
+        aside.unlink(missing_ok=True)
+        raise storage_error(e, path) from e
+
+
+def write_json(path: Path, value: Any) -> None:
+    """As `write_text`, indented."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+def write_aside(path: Path, write: Callable[[Path], object]) -> Path:
+    """Let `write` fill a file beside `path`, and rename it; returns `path`. Raises RunError where that cannot be done."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(aside)
+        os.replace(aside, path)
+    except OSError as e:
+        raise storage_error(e, path) from e
+    finally:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+    return path
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[object]]) -> Path:
+    """A CSV file of these columns; returns `path`. Raises RunError where that cannot be done."""
+    return write_aside(path, lambda aside: aside.write_bytes(csv_text(header, rows).encode()))
+

@@ -1,0 +1,218 @@
+"""The results of several runs, asked for by task, system and dataset; and whether a cell's set is the one of the paper."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+from sambench import cards
+from sambench.layout import is_missing
+from sambench.metrics.bootstrap import PairedDifference, paired_difference
+from sambench.paper.published import PublishedValue
+from sambench.provenance import digest
+from sambench.results.measures import PAIR, object_values
+from sambench.results.pairing import unlike
+from sambench.results.rescore import DEFAULT_BOOTSTRAP, rescore
+from sambench.results.tables import metric_rows_of
+from sambench.store.views import CellView
+from sambench.tasks.summary import Bootstrap
+
+# paper: the paper's very images. redrawn: as many masks, drawn anew, for the paper's list is unpublished. other: neither.
+SubsetKind = Literal["paper", "redrawn", "other"]
+# Settings that say how long a run looks, or by what random numbers, but not what it measures.
+_NEUTRAL = {"clicks", "noc", "seed", "prompt"}
+GENERATED = " (generated)"
+
+
+class System(NamedTuple):
+    """A model with its options and changed settings: what has one column or row. label: the model's id, made unique."""
+
+    key: str
+    model: str
+    label: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A cell with its metric rows."""
+
+    cell: CellView
+    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        return metric_rows_of(self.cell, self.bootstrap)
+
+    @cached_property
+    def dataset(self) -> str:
+        """The dataset's id and variant; a generated copy says so, and is never taken for the dataset."""
+        return self.cell.dataset + (GENERATED if self.generated else "")
+
+    @property
+    def generated(self) -> bool:
+        return bool(self.cell.record["subset"]["name"] == "generated")
+
+    @property
+    def model(self) -> str:
+        return self.cell.model
+
+    @cached_property
+    def partial(self) -> str:
+        """Why the numbers are not those of the whole subset; empty where they are."""
+        return "; ".join(self.cell.partial_reasons())
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether the model's card says that it was trained on data that this dataset shares."""
+        card = cards.model_cards().get(self.model)
+        return card is not None and not self.generated and self.cell.record["dataset"]["id"] in card.overlaps
+
+    def row(self, metric: str, **wanted: Any) -> dict[str, Any] | None:
+        """The metric row of these columns; those not named must be empty where they set rows apart (group, max_dets)."""
+        free = {"group_by": None, "group": None} | wanted
+        for row in self.rows:
+            if row["metric"] == metric and all(_same(row[k], v) for k, v in free.items()):
+                return row
+        return None
+
+    def value(self, metric: str, **wanted: Any) -> float | None:
+        """As `row`, its value alone."""
+        found = self.row(metric, **wanted)
+        return None if found is None or is_missing(found["value"]) else float(found["value"])
+
+    def groups(self, group_by: str) -> list[dict[str, Any]]:
+        """Metric rows of every group of objects. Raises UsageError where the rows have no such groups."""
+        return rescore(self.cell, bootstrap=self.bootstrap, group_by=group_by)
+
+    def fitting(self, value: PublishedValue) -> dict[str, Any] | None:
+        """The metric row that measures what a published number says, or None. Generated copies measure nothing of the paper."""
+        return next((row for row in self.rows if value.fits(row)), None)
+
+
+def _same(found: Any, wanted: Any) -> bool:
+    if wanted is None:
+        return is_missing(found) or found == ""
+    return bool(found == wanted)
+
+
+class Evidence:
+    """Cells of any tasks, models and datasets, found by what they measure. Holds no results of its own."""
+
+    def __init__(self, cells: Iterable[CellView], bootstrap: Bootstrap = DEFAULT_BOOTSTRAP) -> None:
+        self.entries = tuple(Entry(cell, bootstrap) for cell in cells)
+        self.bootstrap = bootstrap
+
+    def of(self, task: str, **settings: Any) -> dict[System, dict[str, Entry]]:
+        """Entries of a task by system and dataset, in the order of the cells. settings: that must be as given (prompt="center").
+
+        Of several cells of one system on one dataset the most complete counts.
+        """
+        found: dict[tuple[str, str], dict[str, Entry]] = {}
+        for entry in self.entries:
+            cell = entry.cell
+            if cell.task.name != task or any(getattr(cell.task.settings, k, None) != v for k, v in settings.items()):  # type: ignore[attr-defined]
+                continue
+            system = (cell.model, _system_key(cell))
+            held = found.get(system, {}).get(entry.dataset)
+            if held is not None and _unsaid(held.cell) != _unsaid(cell):  # two detectors' boxes on one dataset
+                system = (cell.model, digest([system[1], _unsaid(cell)]))
+            by_dataset = found.setdefault(system, {})
+            held = by_dataset.get(entry.dataset)
+            if held is None or _rank(entry) > _rank(held):
+                by_dataset[entry.dataset] = entry
+        out: dict[System, dict[str, Entry]] = {}
+        for (model, key), by_dataset in found.items():
+            cell = next(iter(by_dataset.values())).cell
+            changed = changed_settings(cell)
+            alike = [k for m, k in found if m == model]
+            label = f"{model} ({changed})" if changed else model
+            if sum(_label_of(found[m, k], m) == label for m, k in found) > 1:
+                label += f" #{alike.index(key) + 1}"
+            out[System(key, model, label, str(cell.record["model"]["name"]))] = by_dataset
+        return out
+
+    def runs(self) -> tuple[str, ...]:
+        """Names of the runs, in order."""
+        return tuple(dict.fromkeys(e.cell.run_name for e in self.entries))
+
+
+def _label_of(by_dataset: Mapping[str, Entry], model: str) -> str:
+    changed = changed_settings(next(iter(by_dataset.values())).cell)
+    return f"{model} ({changed})" if changed else model
+
+
+def changed_settings(cell: CellView) -> str:
+    """Settings that are not the protocol's own, as `key = value; ...`; those that change no definition are left out."""
+    task = cell.task
+    fields = dataclasses.fields(task.settings)  # type: ignore[attr-defined]
+    values = {f.name: (f.default, getattr(task.settings, f.name)) for f in fields}  # type: ignore[attr-defined]
+    unsaid = (*_NEUTRAL, *getattr(task, "unsaid", ()))
+    return "; ".join(f"{k} = {v}" for k, (default, v) in values.items() if v != default and k not in unsaid)
+
+
+def _unsaid(cell: CellView) -> str:
+    """What is another for each dataset and names no system: a detector's file of boxes."""
+    return str(getattr(cell.task.settings, "boxes_sha256", ""))  # type: ignore[attr-defined]
+
+
+def _system_key(cell: CellView) -> str:
+    identity = {k: v for k, v in cell.record["model"].items() if k != "name"}
+    return digest([identity, changed_settings(cell)])
+
+
+def _rank(entry: Entry) -> tuple[bool, int]:
+    return not entry.partial, entry.cell.live.n_done
+
+
+class Subset(NamedTuple):
+    """kind: of the cell's set of images, against the paper's. why: in words, empty where it is the paper's."""
+
+    kind: SubsetKind
+    why: str
+
+
+def subset_of(cell: CellView, n_images: int | None = None) -> Subset:
+    """Whether the cell's images are the paper's. n_images: the paper's number where the dataset's card has none."""
+    live, record = cell.live, cell.record
+    if record["subset"]["name"] == "generated":
+        return Subset("other", "a generated copy, not the dataset")
+    reasons = cell.partial_reasons()
+    if reasons:
+        return Subset("other", "; ".join(reasons))
+    card = cards.dataset_cards().get(record["dataset"]["id"])
+    paper = card.paper if card else None
+    if paper is None:
+        if n_images is None:
+            return Subset("other", "the paper has no counts of this set")
+        same = live.n_done == n_images
+        return Subset("paper", "") if same else Subset("other", f"{live.n_done:,} images; the paper's set has {n_images:,}")
+    counts = f"{live.n_done:,} images and {live.n_objects:,} masks; the paper's set has {paper.images:,} and {paper.masks:,}"
+    if paper.subsampled:
+        if record["subset"].get("is_paper_size"):
+            return Subset("redrawn", "as many masks as the paper's draw, whose list is unpublished")
+        return Subset("other", counts)
+    return Subset("paper", "") if (live.n_done, live.n_objects) == (paper.images, paper.masks) else Subset("other", counts)
+
+
+def paired(a: Entry, b: Entry, *, k: int, bootstrap: Bootstrap, metric: str = "iou_top") -> tuple[PairedDifference | None, str]:
+    """a minus b over the objects that both measured at k clicks; or None, and why not."""
+    found = unlike(a.cell, b.cell)
+    if found:
+        return None, f"the two runs differ in {', '.join(found)}"
+    left, right = (object_values(e.cell, metric, k) for e in (a, b))
+    both = left.merge(right, on=PAIR, suffixes=("_a", "_b"), validate="one_to_one")
+    if both.empty:
+        return None, f"no object in common at {k} clicks"
+    va, vb = (both[c].to_numpy() for c in ("value_a", "value_b"))
+    clusters = both["cluster_id_a"].to_numpy()
+    options: dict[str, Any] = {"n_resamples": bootstrap.n_resamples, "level": bootstrap.level, "seed": bootstrap.seed}
+    return paired_difference(va, vb, clusters, **options), ""
+
+
+def clean(entries: Sequence[Entry]) -> list[Entry]:
+    """Those without training overlap."""
+    return [e for e in entries if not e.overlaps]

@@ -1,0 +1,72 @@
+"""The files that a model is made of: weights, options that name files or folders, the file of a `python:` model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sambench import provenance
+from sambench.errors import ModelError, UsageError, said, shown
+from sambench.files import content
+from sambench.sources import python as external
+
+
+def weights_file(given: Any) -> Path | None:
+    """The value of the option `weights`. Raises UsageError unless it is the path of a file."""
+    if given is None:
+        return None
+    if not isinstance(given, str | Path) or not str(given):
+        expected = "the path of a checkpoint file"
+        raise UsageError("the option weights is not a file", where="-M weights", expected=expected, found=shown(repr(given)))
+    return Path(given)
+
+
+def by_content(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as the identity has them: a file or folder by what it holds. Raises UsageError where one cannot be read."""
+    out = {}
+    for key, value in options.items():
+        try:
+            out[key] = content.by_content(value)
+        except OSError as e:
+            where, found = f"-M {key}={shown(value)}", e.strerror or said(e)
+            raise UsageError("a file or folder that an option names cannot be read", where=where, found=found) from e
+    return out
+
+
+def contents_of(name: str, options: Mapping[str, Any], weights: str | None) -> dict[str, str]:
+    """What the files of a model hold now, as digests by what names them; options that name none are no part of it."""
+    held = {f"-M {key}": value for key, value in by_content(options).items() if value != options[key]}
+    if weights is not None:
+        held["weights"] = content.file_sha256(Path(weights))
+    if name.startswith(external.PREFIX):
+        held["its file"] = external.source_sha256(name)
+    return {key: provenance.digest(value) for key, value in held.items()}
+
+
+def check_contents(began: Mapping[str, str], name: str, options: Mapping[str, Any], weights: str | None) -> None:
+    """Raise ModelError where a file of the model is another than when the command began: its numbers would bear another's name."""
+    now = contents_of(name, options, weights) if began else {}
+    for what, held in began.items():
+        if now.get(what) != held:
+            raise ModelError(
+                "a file of the model changed while the command ran",
+                where=f"{name}, {what}",
+                expected="the content that it had when the command began",
+                found="another content",
+                remedy="issue the command again, when nothing writes to that file: it is another model, with results of its own",
+            )
+
+
+def place_of(name: str, prefix: str) -> Path:
+    """The absolute path after a prefix. Raises ModelError where it is none."""
+    text = name.removeprefix(prefix)
+    try:
+        path = Path(text).expanduser().resolve()
+        path.exists()
+    except (OSError, ValueError, RuntimeError) as e:  # longer than a file system takes, a NUL, an unknown ~user
+        found = (e.strerror if isinstance(e, OSError) else None) or str(e)
+        raise ModelError(f"what follows {prefix} cannot be read", where=shown(name), expected="a path", found=found) from e
+    if not text:
+        raise ModelError(f"nothing follows {prefix}", where=name, expected=f"{prefix}PATH", remedy="name the folder or file")
+    return path

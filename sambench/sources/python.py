@@ -1,0 +1,217 @@
+"""Models that are not sambench's: `python:path/to/file.py:factory`, or `python:package.module:factory`.
+
+The factory is called with the options of the command line (`-M key=value`) as keyword arguments, and with `device` and
+`precision` if it has parameters of these names. It returns any object with `encode(image)` and `decode(state,
+prompts)`, or for the edge task with `edges(image)`; see :class:`sambench.types.Segmenter` and `EdgeDetector` for these
+and for the optional attributes. The file's folder is put at the end of `sys.path`, so that it can import what lies
+beside it.
+
+Identity: sha256 of the file that holds the factory and of what it imports from its own folder or package (`sambench.code_files`), a
+hash of the object that it builds (`engine.fingerprint`), and whatever the object's own `identity` says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import keyword
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from sambench.code_files import local_sources
+from sambench.errors import ModelError, SambenchError, near_names, shown
+from sambench.models.contract import construct, went_wrong
+
+PREFIX = "python:"
+_FORM = "python:path/to/file.py:factory or python:package.module:factory"
+
+
+class Spec(NamedTuple):
+    """file: the .py file, or None for a module of that dotted name. factory: the name of a callable in it."""
+
+    text: str
+    file: Path | None
+    module: str
+    factory: str
+
+
+def parse_spec(spec: str) -> Spec:
+    """Take a spec apart. Raises ModelError if it has another form, or its file does not exist (naming near ones)."""
+    target, colon, factory = spec.removeprefix(PREFIX).rpartition(":")
+    named = bool(colon and target and factory.isidentifier()) and not keyword.iskeyword(factory)
+    if not spec.startswith(PREFIX) or not named:
+        raise ModelError(
+            "a model's place is not readable",
+            where=spec,
+            expected=_FORM,
+            remedy="name the function that returns the model after the last colon",
+        )
+    if not target.endswith(".py") and "/" not in target and "\\" not in target:
+        if not all(part.isidentifier() for part in target.split(".")):
+            raise ModelError("a model's place is not readable", where=spec, expected=_FORM, found=f"module {target!r}")
+        return Spec(spec, None, target, factory)
+    try:
+        file = Path(target).expanduser()
+        there, found = file.is_file(), "a folder" if file.is_dir() else "no such file"
+    except (OSError, ValueError, RuntimeError) as e:  # longer than a file system takes, a NUL, an unknown ~user
+        reason = (e.strerror if isinstance(e, OSError) else None) or str(e)
+        raise ModelError("a model's file cannot be read", where=shown(target), expected="a Python file", found=reason) from e
+    if not there:
+        beside = [p.name for p in file.parent.glob("*.py")] if file.parent.is_dir() else []
+        near = [str(file.parent / name) for name in near_names(file.name, beside)]
+        remedy = f"did you mean {' or '.join(near)}?" if near else "check the path"
+        raise ModelError("a model's file cannot be read", where=file, expected="a Python file", found=found, remedy=remedy)
+    return Spec(spec, file.resolve(), file.stem, factory)
+
+
+def check_spec(spec: str) -> str:
+    """A short name for the model that `spec` stands for, without importing it. Raises ModelError as parse_spec does."""
+    parsed = parse_spec(spec)
+    return f"{parsed.module.rpartition('.')[2]}_{parsed.factory}"
+
+
+def source_sha256(spec: str) -> str:
+    """sha256 hex of the file that holds the factory. Raises ModelError if there is no such file."""
+    file = _file_of(parse_spec(spec))
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as e:
+        raise ModelError("a model's file cannot be read", where=file, found=e.strerror or repr(e)) from e
+
+
+def imported_sources(spec: str) -> dict[str, Path]:
+    """Files that the factory's file imports from its own folder or package, by name in it. Best asked once the model is built."""
+    parsed = parse_spec(spec)
+    return local_sources(_file_of(parsed), parsed.module if parsed.file is None else "")
+
+
+def load_python_model(
+    spec: str, *, options: Mapping[str, Any], device: str = "auto", precision: str = "fp32"
+) -> object:
+    """Import, call the factory, and check what it returns: an object with `encode` and `decode`.
+
+    device: 'auto' leaves the choice of a device to a factory with a default for it. Raises ModelError that says what
+    went wrong and on which line; errors of sambench's own that the factory raises pass unchanged.
+    """
+    parsed = parse_spec(spec)
+    module = _import(parsed)
+    factory = _factory(parsed, module)
+    arguments = _arguments(parsed, factory, dict(options), device, precision)
+    return construct(factory, arguments, where=spec, file=parsed.file)
+
+
+def _import(spec: Spec) -> ModuleType:
+    try:
+        if spec.file is None:
+            return importlib.import_module(spec.module)
+        # One name a file and content: a file edited in between is read again, an unchanged one keeps its classes.
+        name = f"_sambench_model_{hashlib.sha256(bytes(spec.file) + spec.file.read_bytes()).hexdigest()[:16]}"
+        if name in sys.modules:
+            return sys.modules[name]
+        return _execute(name, spec.file)
+    except (Exception, SystemExit) as e:
+        raise _went_wrong("a model's module cannot be imported", spec, e) from e
+
+
+def _execute(name: str, file: Path) -> ModuleType:
+    found = importlib.util.spec_from_file_location(name, file)
+    if found is None or found.loader is None:
+        raise ImportError(f"{file} has no loader", path=str(file))
+    if str(file.parent) not in sys.path:
+        sys.path.append(str(file.parent))  # at the end: a neighbour must not hide an installed package
+    module = importlib.util.module_from_spec(found)
+    sys.modules[name] = module  # dataclasses and pickle look their module up while it is executed
+    try:
+        found.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _factory(spec: Spec, module: ModuleType) -> Callable[..., Any]:
+    factory = getattr(module, spec.factory, None)
+    if callable(factory):
+        return factory  # type: ignore[no-any-return]  # callable() narrows to Callable[..., object]
+    names = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+    near = near_names(spec.factory, names)
+    choice = f"did you mean {' or '.join(map(repr, near))}?" if near else None
+    raise ModelError(
+        f"a model's module has no factory {spec.factory!r}",
+        where=spec.file or spec.module,
+        expected="a function that returns the model",
+        found=f"{spec.factory} = {shown(repr(factory))}" if factory is not None else f"functions: {', '.join(sorted(names))}",
+        remedy=choice or "name one of its functions after the last colon",
+    )
+
+
+def _arguments(
+    spec: Spec, factory: Callable[..., Any], options: dict[str, Any], device: str, precision: str
+) -> dict[str, Any]:
+    """The factory's keyword arguments. Raises ModelError if it can't be called with them."""
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):  # some builtins have none: the call itself will tell
+        return options
+    parameters = signature.parameters
+    named = {n: p for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    arguments = dict(options)
+    if "device" in named and "device" not in arguments and not (device == "auto" and _optional(named["device"])):
+        arguments["device"] = device if device != "auto" else _first_device()
+    if "precision" in named:
+        arguments.setdefault("precision", precision)
+    elif precision != "fp32" and "precision" not in arguments:
+        raise ModelError(
+            "a model's factory has no parameter for the precision asked for",
+            where=spec.text,
+            expected="a parameter `precision`",
+            found=f"{spec.factory}{signature}",
+            remedy="add one, or leave the flag out",
+        )
+    try:
+        signature.bind(**arguments)
+    except TypeError as e:
+        unknown = [k for k in options if k not in named]
+        near = near_names(unknown[0], named) if unknown else []
+        raise ModelError(
+            f"a model's factory cannot be called with these options: {e}",
+            where=spec.text,
+            expected=f"options that fit {spec.factory}{signature}",
+            found=", ".join(f"{k}={v!r}" for k, v in arguments.items()) or "no options",
+            remedy=f"did you mean {' or '.join(map(repr, near))}?" if near else "give its parameters as -M key=value",
+        ) from e
+    return arguments
+
+
+def _optional(parameter: inspect.Parameter) -> bool:
+    return parameter.default is not inspect.Parameter.empty
+
+
+def _first_device() -> str:
+    """For a factory that must be told: the first CUDA device if torch is loaded and has one, else the CPU."""
+    torch = sys.modules.get("torch")
+    return "cuda:0" if torch is not None and torch.cuda.is_available() else "cpu"
+
+
+def _file_of(spec: Spec) -> Path:
+    if spec.file is not None:
+        return spec.file
+    try:
+        found = importlib.util.find_spec(spec.module)
+    except (Exception, SystemExit) as e:  # of a package that it lies in
+        raise _went_wrong("a model's module cannot be imported", spec, e) from e
+    if found is None or not found.origin or not Path(found.origin).is_file():
+        raise ModelError("a model's module has no file", where=spec.text, found=f"module {spec.module!r}")
+    return Path(found.origin)
+
+
+def _went_wrong(message: str, spec: Spec, error: BaseException) -> SambenchError:
+    remedy = None
+    if isinstance(error, ModuleNotFoundError) and spec.file is None and f"{spec.module}.".startswith(f"{error.name}."):
+        remedy = "check the module's name and PYTHONPATH"
+    return went_wrong(message, error, where=spec.text, file=spec.file, remedy=remedy)

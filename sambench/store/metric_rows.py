@@ -1,0 +1,59 @@
+"""Metric rows of a cell, made of its stored rows: by the engine when it is finished, by the results when it is scored anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from sambench import tasks
+from sambench.schema import METRIC_COLUMNS
+from sambench.tasks.summary import Bootstrap
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+
+def scalar_columns(task: tasks.Task) -> list[str]:
+    """The columns that metrics may need: all but masks and maps."""
+    return [name for name, kind in task.columns.items() if "binary" not in kind]
+
+
+def reduced_rows(task: tasks.Task) -> tuple[str, str] | None:
+    """(column, value) of the rows that the task's metrics are made of; None: of all. Others are never loaded for that."""
+    found: tuple[str, str] | None = getattr(task, "reduces", None)
+    return found
+
+
+def metric_rows(
+    task: tasks.Task,
+    frame: pd.DataFrame,
+    cell_columns: Mapping[str, Any],
+    bootstrap: Bootstrap = Bootstrap(),  # noqa: B008 - frozen
+) -> list[dict[str, Any]]:
+    """Metric rows of a frame of rows (failed ones are dropped here), each completed with the cell's own columns.
+
+    None where images failed and the task scores whole sets only.
+    """
+    if task.whole_sets_only and cell_columns["n_failed"]:
+        return []
+    rows = task.reduce(frame[frame["status"] == "ok"], bootstrap)
+    return [{**dict.fromkeys(METRIC_COLUMNS), **cell_columns, **row} for row in rows]
+
+
+def cell_columns(rec: Mapping[str, Any]) -> dict[str, Any]:
+    """The metric columns that a cell's record gives."""
+    return {
+        "cell_id": rec["cell_id"],
+        "task": rec["task"]["name"],
+        "protocol": rec["task"]["protocol"],
+        "model": rec["model"]["id"],
+        "dataset": rec["dataset"]["id"],
+        "dataset_variant": rec["dataset"]["variant"],
+        "subset": rec["subset"]["name"],
+        "subset_digest": rec["subset"]["digest"],
+        "prompt": rec["task"]["settings"].get("prompt", rec["task"]["name"]),
+        "n_failed": rec["counts"]["n_images_failed"],
+        "partial": rec["status"] != "complete",
+    }
+
