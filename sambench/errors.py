@@ -78,6 +78,10 @@ class ModelError(SambenchError):
     """A model that cannot be built, or breaks the Segmenter contract."""
 
 
+class TaskError(SambenchError):
+    """A plug-in's task that cannot be used."""
+
+
 class CheckpointError(ModelError):
     """A weights file that is absent, damaged, refused, or of another architecture."""
 

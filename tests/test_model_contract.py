@@ -261,7 +261,7 @@ def test_models_without_logits_are_ranked_by_iou_and_it_is_said(tmp_path: Path) 
 
 def test_only_the_ranking_changes() -> None:
     task = task_of("proposals", {"grid": 3})
-    fitted, _ = task.without_logits("x")  # type: ignore[attr-defined]
+    fitted, _ = task.without_logits("x")
     assert fitted.identity() == task_of("proposals", {"grid": 3, "rank": "iou"}).identity()
     assert not fitted.wants_logits
 

@@ -92,7 +92,7 @@ class Maker:
         ids = [f"im{i:03}" for i in range(n_images)]
         (folder / "images.txt").write_text("".join(f"{i}\n" for i in ids))
         store = ShardStore(folder, ids, 8, built.columns)
-        clicks = getattr(built.settings, "clicks", (0,))  # type: ignore[attr-defined]
+        clicks = getattr(built.settings, "clicks", (0,))
         wanted = n_images if limit is None else limit
         for n in range(len(store)):
             shard = Shard({}, {})

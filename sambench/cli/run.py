@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from sambench.cli import task_commands
 from sambench.cli.running import (
     Config,
     Datasets,
@@ -30,7 +31,12 @@ from sambench.cli.running import (
 
 EDGE_DATASET, EDGE_MODEL = "bsds500", "canny"
 
-app = typer.Typer(help="Evaluate models on datasets. Re-issue a command to resume it.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    cls=task_commands.Group,
+    help="Evaluate models on datasets. Re-issue a command to resume it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 @app.command()

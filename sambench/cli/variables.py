@@ -27,10 +27,9 @@ def named_for(*words: str) -> str:
     return PREFIX + "_".join(w.lstrip("-").replace("-", "_").upper() for w in words)
 
 
-def flags_of(root: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """(path of the command, option) of every flag in the tree of commands, but --help and --version."""
-
-    for path, param in _params_of(root):
+def flags_of(root: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """(path of the command, option) of every flag in the tree of commands below `at`, but --help and --version."""
+    for path, param in _params_of(root, at):
         if path and param.param_type_name == "option" and not {"--help", "--version"} & set(param.opts):
             yield path, param
 
@@ -41,9 +40,9 @@ def _params_of(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple
     yield from ((path, param) for param in command.params)
 
 
-def give(root: Any) -> None:
-    """Every flag gets its variables, those for one command alone first."""
-    for path, option in flags_of(root):
+def give(root: Any, at: tuple[str, ...] = ()) -> None:
+    """Every flag gets its variables, those for one command alone first. at: the path of `root` in the whole tree."""
+    for path, option in flags_of(root, at):
         given = [option.envvar] if isinstance(option.envvar, str) else list(option.envvar or ())
         flag = next((o for o in option.opts if o.startswith("--")), option.opts[0])
         if path[0] in SHORT:
@@ -117,8 +116,17 @@ def warn_of_unknown(root: Any) -> None:
     """Name the SAMBENCH_ variables that nothing reads, with the nearest ones: a misspelt one would be ignored in silence."""
     from sambench.errors import near_names
 
-    known = [*OTHERS, *(name for _, option in flags_of(root) for name in option.envvar)]
+    known = _known(root)
+    if any(n.startswith(PREFIX) and n not in known for n in os.environ):
+        for group in root.commands.values():  # it may belong to a command that was not made yet
+            if hasattr(group, "complete"):
+                group.complete()
+        known = _known(root)
     for name in sorted(n for n in os.environ if n.startswith(PREFIX) and n not in known):
         near = near_names(name, known, n=1)
         hint = f"did you mean {' or '.join(near)}?" if near else "`sambench --help` says how they are named"
         sys.stderr.write(f"note: nothing reads the variable {name}; {hint}\n")
+
+
+def _known(root: Any) -> list[str]:
+    return [*OTHERS, *(name for _, option in flags_of(root) for name in option.envvar)]

@@ -7,7 +7,6 @@ from typing import Any
 
 from sambench import tasks
 from sambench.engine import run as engine
-from sambench.engine.plan import wants_logits
 from sambench.sources.describe import describe_object
 from sambench.sources.evaluation_mode import evaluation_mode
 from sambench.sources.fingerprint import settle
@@ -18,7 +17,7 @@ def evaluate_object(request: engine.Request, model: Any, name: str) -> engine.Ou
 
     Raises ModelError where the object is no model, and what a run raises.
     """
-    found = describe_object(model, probe=wants_logits(tasks.build(request.task, request.settings)))
+    found = describe_object(model, probe=tasks.build(request.task, request.settings).wants_logits)
     planned = engine.plan_object(request, model, name, found)
     try:
         with evaluation_mode(found.walk.modules):

@@ -75,17 +75,12 @@ def check_target(task: tasks.Task, target: Target) -> None:
         )
 
 
-def wants_logits(task: tasks.Task) -> bool:
-    """Whether the task as it is set asks for more than boolean masks."""
-    return bool(getattr(task, "wants_logits", False))
-
-
 def fit_task(task: tasks.Task, model: ResolvedModel) -> tuple[tasks.Task, str]:
     """The task as it can be put to this model, and what must be said of it. Raises UsageError where it cannot be put to it.
 
     A model of which nothing is known, and which has no weights to load, is built and tried.
     """
-    if not wants_logits(task):
+    if not task.wants_logits:
         return task, ""
     logits = model.logits
     if logits is None and model.card is not None and model.card.weights is None and not model.card.uses_torch:
@@ -94,8 +89,7 @@ def fit_task(task: tasks.Task, model: ResolvedModel) -> tuple[tasks.Task, str]:
         logits = gives_logits(build(model.spec))
     if logits is not False:
         return task, ""
-    fitted: tuple[tasks.Task, str] = task.without_logits(model.id)  # type: ignore[attr-defined]
-    return fitted
+    return task.without_logits(model.id)
 
 
 def plan_cell(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sambench import cards, tasks
 from sambench.engine import cells, fresh
 from sambench.engine.backends import local
-from sambench.engine.plan import CellSpec, check_model, check_target, fit_task, plan_cell, prepare_out, wants_logits
+from sambench.engine.plan import CellSpec, check_model, check_target, fit_task, plan_cell, prepare_out
 from sambench.engine.worker import CellJob, Job, single_threaded, work
 from sambench.errors import DataMissingError, RunError, UsageError
 from sambench.files.content import telling
@@ -149,7 +149,7 @@ def plan(request: Request, on_event: OnEvent = _ignore) -> Plan:
 def _find(task: tasks.Task, request: Request) -> tuple[list[Target], list[Missing], list[cards.SuiteCard]]:
     """The datasets of a request, fit for the task. Raises DataMissingError where none is here, UsageError."""
     targets, missing, suites = find_targets(
-        request.datasets, subset=request.subset, root=request.root, every_image=getattr(task, "every_image", False)
+        request.datasets, subset=request.subset, root=request.root, every_image=task.every_image
     )
     if not targets:
         names = ", ".join(m.name for m in missing)
@@ -171,7 +171,7 @@ def _resolve(name: str, options: Mapping[str, Any], request: Request, on_event: 
     if model.identity:
         return model
     task = tasks.build(request.task, request.settings)
-    model = replace(model, spec=replace(model.spec, probe=wants_logits(task)))
+    model = replace(model, spec=replace(model.spec, probe=task.wants_logits))
     prepare_out(Path(request.out))
     try:
         return local.describe(model, Path(request.out) / ".logs")
@@ -364,7 +364,7 @@ def _planned(
     out, planned = Path(request.out), []
     notes = [n for m in models for n in m.notes]
     notes += [n for m in models for t in targets for n in notes_on(m, t.dataset, t.subset.image_ids[: request.limit])]
-    notes += [f"{t.card.id}: {n}" for t in targets for n in tasks.notes_on(task, t.dataset)]
+    notes += [f"{t.card.id}: {n}" for t in targets for n in task.check_dataset(t.dataset)]
     for model in models:
         fitted, note = fit_task(task, model)
         notes += [f"{model.id}: {note}"] if note else []

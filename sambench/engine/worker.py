@@ -302,7 +302,7 @@ def _done(
     encode_ms = float(rows[0].get("encode_ms") or 0.0) if rows else 0.0
     n_objects = len(sample.instances) + len(sample.boundaries)
     kinds = dict(sample.left_out)
-    if getattr(task, "scores_annotated", False):  # to its evaluator an object in an ignore region is one like any other
+    if task.scores_annotated:  # to its evaluator an object in an ignore region is one like any other
         n_objects += kinds.pop(IGNORED, 0)
     n_dropped = sum(n for kind, n in kinds.items() if kind != CROWD)
     return ImageState("ok", n_objects, n_dropped, picture, encode_ms, seconds, "", invocation, kinds, tuple(said))

@@ -114,7 +114,7 @@ class Evidence:
         found: dict[tuple[str, str], dict[str, Entry]] = {}
         for entry in self.entries:
             cell = entry.cell
-            if cell.task.name != task or any(getattr(cell.task.settings, k, None) != v for k, v in settings.items()):  # type: ignore[attr-defined]
+            if cell.task.name != task or any(getattr(cell.task.settings, k, None) != v for k, v in settings.items()):
                 continue
             system = (cell.model, _system_key(cell))
             held = found.get(system, {}).get(entry.dataset)
@@ -148,15 +148,15 @@ def _label_of(by_dataset: Mapping[str, Entry], model: str) -> str:
 def changed_settings(cell: CellView) -> str:
     """Settings that are not the protocol's own, as `key = value; ...`; those that change no definition are left out."""
     task = cell.task
-    fields = dataclasses.fields(task.settings)  # type: ignore[attr-defined]
-    values = {f.name: (f.default, getattr(task.settings, f.name)) for f in fields}  # type: ignore[attr-defined]
-    unsaid = (*_NEUTRAL, *getattr(task, "unsaid", ()))
+    fields = dataclasses.fields(task.settings)
+    values = {f.name: (f.default, getattr(task.settings, f.name)) for f in fields}
+    unsaid = (*_NEUTRAL, *task.unsaid)
     return "; ".join(f"{k} = {v}" for k, (default, v) in values.items() if v != default and k not in unsaid)
 
 
 def _unsaid(cell: CellView) -> str:
     """What is another for each dataset and names no system: a detector's file of boxes."""
-    return str(getattr(cell.task.settings, "boxes_sha256", ""))  # type: ignore[attr-defined]
+    return str(getattr(cell.task.settings, "boxes_sha256", ""))
 
 
 def _system_key(cell: CellView) -> str:

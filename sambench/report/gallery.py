@@ -115,7 +115,7 @@ _NOTES = {
 def _clicks(cell: CellView, k: int | None) -> int:
     if k is not None:
         return k
-    return int(getattr(cell.task.settings, "clicks", (0,))[0])  # type: ignore[attr-defined]
+    return int(getattr(cell.task.settings, "clicks", (0,))[0])
 
 
 def _ranked(cell: CellView, partner: CellView | None, kind: By, k: int) -> pd.DataFrame:

@@ -38,7 +38,7 @@ def recall_curve(cell: CellView) -> dict[str, tuple[npt.NDArray[np.int64], npt.N
 
     Raises RunError where nothing is computed.
     """
-    reported = cell.task.settings.max_dets  # type: ignore[attr-defined]
+    reported = cell.task.settings.max_dets
     at = np.unique([*np.geomspace(1, max(reported), N_POINTS).round().astype(np.int64), *reported])
     frame = _objects(cell)
     out = {}
@@ -61,7 +61,7 @@ def write_recall_curve(cells: Sequence[CellView], folder: Path) -> list[Path]:
         n, recall = found[ALL]
         label = f"{_label(cell, images)}  AR@{n[-1]} {100 * recall[-1]:.1f}"
         axes.step(n, 100 * recall, where="post", color=COLOURS[i % len(COLOURS)], lw=1.8, label=label)
-        reported = cell.task.settings.max_dets  # type: ignore[attr-defined]
+        reported = cell.task.settings.max_dets
         axes.plot(reported, [100 * recall[n == k][0] for k in reported], "o", color=COLOURS[i % len(COLOURS)], ms=4)
     axes.set_xscale("log")
     axes.set(ylim=(0, None), xlabel="proposals an image", ylabel="average recall, IoU .50 to .95, in %")
@@ -103,7 +103,7 @@ def write_groups(cells: Sequence[CellView], folder: Path) -> Path:
     axes.set_xticks(range(len(groups)), [f"{g}\n{n:,}" for g, n in zip(groups, counts, strict=True)], fontsize=9)
     for edge in _borders(groups):
         axes.axvline(edge, color="#d9d9d9", lw=0.8, zorder=0)
-    most = max(max(c.task.settings.max_dets) for c in cells)  # type: ignore[attr-defined]
+    most = max(max(c.task.settings.max_dets) for c in cells)
     axes.set(ylim=(0, None), ylabel=f"AR@{most} in %, with 95 % intervals")
     axes.set_title(
         f"{', '.join(dict.fromkeys(c.dataset for c in cells))}, number of objects below each group", loc="left", fontsize=10
@@ -124,7 +124,7 @@ def _borders(groups: Sequence[str]) -> list[float]:
 
 def _by_group(cell: CellView) -> dict[str, tuple[float, float, float, int]]:
     """(value, low, high, objects) at the largest number of proposals, by set."""
-    most = max(cell.task.settings.max_dets)  # type: ignore[attr-defined]
+    most = max(cell.task.settings.max_dets)
     rows = [r for r in metric_rows_of(cell) if r["metric"] == "ar" and r["max_dets"] == most]
     if not rows:
         raise _nothing(cell)
@@ -140,7 +140,7 @@ def write_sheet(cell: CellView, folder: Path, *, n: int = N_SHOWN, root: Path | 
     Needs the dataset's files and stored masks. Raises UsageError where the run kept none, DataMissingError.
     """
     frame = _objects(cell)
-    most = max(cell.task.settings.max_dets)  # type: ignore[attr-defined]
+    most = max(cell.task.settings.max_dets)
     frame["recall"] = recalled(np.stack(frame["ranks_all"].to_list()).T, most)
     by_image = frame.groupby("image_id")["recall"].mean().sort_values(ascending=False, kind="stable")
     chosen = [by_image.index[i] for i in np.unique(np.linspace(0, len(by_image) - 1, min(n, len(by_image))).round().astype(int))]

@@ -84,7 +84,7 @@ class _Written:
 
     def __init__(self, cell: CellView) -> None:
         self.cell = cell
-        self.max_dets: int | None = cell.task.settings.max_dets  # type: ignore[attr-defined]
+        self.max_dets: int | None = cell.task.settings.max_dets
         self.boxed = sized_by_boxes(cell)
         self.federated = False
         self.n_objects = 0

@@ -25,7 +25,7 @@ _VARIANTS = {
 
 def instance_settings(cells: Sequence[CellView]) -> list[str]:
     """The settings that move the numbers, as sentences. cells: of one protocol and settings."""
-    settings: Any = cells[0].task.settings  # type: ignore[attr-defined]
+    settings: Any = cells[0].task.settings
     limit = settings.max_dets if settings.max_dets is not None else "100 (300 where annotation is federated)"
     name = PurePath(settings.boxes).name
     prompted = [c for c in cells if c.record["model"]["id"] != _OWN]

@@ -77,13 +77,13 @@ def object_values(cell: CellView, metric: str, k: int | None = None) -> pd.DataF
 def default_metric(cells: Sequence[CellView]) -> str:
     """What is compared where nobody says what."""
     if cells and cells[0].task.name == "proposals":
-        return f"{RECALL}{max(cells[0].task.settings.max_dets)}"  # type: ignore[attr-defined]
+        return f"{RECALL}{max(cells[0].task.settings.max_dets)}"
     return IOU_BEST if cells and "iou_best" in cells[0].store.columns else "iou_top"
 
 
 def _recall_rows(cell: CellView, metric: str) -> pd.DataFrame:
     """As `_rows`, one row an object of the proposal task: the share of IoU thresholds at which it is among the first n; k is 0."""
-    numbers = {f"{RECALL}{n}": n for n in cell.task.settings.max_dets}  # type: ignore[attr-defined]
+    numbers = {f"{RECALL}{n}": n for n in cell.task.settings.max_dets}
     if metric not in numbers:
         raise unknown_name("metric", metric, numbers, where="--metric")
     frame = cell.scored(["image_id", "object_id", "cluster_id", "area_px", "ranks_all"], ("kind", "object"))
@@ -101,12 +101,12 @@ def _best_rows(cell: CellView) -> pd.DataFrame:
 
 def noc_targets(cell: CellView) -> dict[str, float]:
     """NoC metrics by name (`noc@80`) and their IoUs, as the run's settings have them."""
-    return {f"{NOC}{100 * t:.0f}": float(t) for t in getattr(cell.task.settings, "noc", ())}  # type: ignore[attr-defined]
+    return {f"{NOC}{100 * t:.0f}": float(t) for t in getattr(cell.task.settings, "noc", ())}
 
 
 def _rows(cell: CellView, metric: str, k: int | None) -> pd.DataFrame:
     """PAIR, cluster_id, area_px and `value` of every object and count."""
-    if getattr(cell.task.settings, "until_iou", None) is not None:  # type: ignore[attr-defined]
+    if getattr(cell.task.settings, "until_iou", None) is not None:
         raise UsageError(
             f"objects leave that run on reaching an IoU, so {metric} at a click count compares only the hard ones",
             where=cell.path,
@@ -129,7 +129,7 @@ def _rows(cell: CellView, metric: str, k: int | None) -> pd.DataFrame:
 def _noc_rows(cell: CellView, target: float) -> pd.DataFrame:
     """As `_rows`, one row an object: clicks to reach `target`, the last count for those that never do; k is that count."""
     frame = cell.scored([*PAIR, "cluster_id", "area_px", "iou_top"])
-    last = max(cell.task.settings.clicks)  # type: ignore[attr-defined]
+    last = max(cell.task.settings.clicks)
     key = ["image_id", "object_id"]
     objects = frame.groupby(key, sort=False)[["prompt", "cluster_id", "area_px"]].first()
     reached = frame[frame["iou_top"] >= target].groupby(key)["k"].min()

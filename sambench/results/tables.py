@@ -221,7 +221,7 @@ def proposal_table(
         measures = [*measures[:2], *by_group, *measures[2:]]
     found = _table(entries, measures, suites, bootstrap)
     said = [n.replace("IoUs in percent", "Recall in percent, over IoU thresholds .50 to .95") for n in found.notes]
-    return dataclasses.replace(found, notes=(*said, settings_note(cells[0].task.settings, [c.record for c in cells])))  # type: ignore[attr-defined]
+    return dataclasses.replace(found, notes=(*said, settings_note(cells[0].task.settings, [c.record for c in cells])))
 
 
 def instance_table(
@@ -331,8 +331,8 @@ def _columns(cells: Sequence[CellView], measures: Sequence[Measure], rows: Seque
 def _title(cells: Sequence[CellView]) -> str:
     task = cells[0].task
     given = cells[0].record["task"]["settings"]
-    settings = {f.name: (f.default, getattr(task.settings, f.name)) for f in dataclasses.fields(task.settings)}  # type: ignore[attr-defined]
-    unsaid = getattr(task, "unsaid", ())
+    settings = {f.name: (f.default, getattr(task.settings, f.name)) for f in dataclasses.fields(task.settings)}
+    unsaid = task.unsaid
     changed = [f"{k} = {_plain(v)}" for k, (default, v) in settings.items() if v != default and k in given and k not in unsaid]
     models = list(dict.fromkeys(str(c.record["model"]["name"]) for c in cells))
     of = f", {models[0]}" if len(models) == 1 else ""

@@ -21,8 +21,7 @@ def scalar_columns(task: tasks.Task) -> list[str]:
 
 def reduced_rows(task: tasks.Task) -> tuple[str, str] | None:
     """(column, value) of the rows that the task's metrics are made of; None: of all. Others are never loaded for that."""
-    found: tuple[str, str] | None = getattr(task, "reduces", None)
-    return found
+    return task.reduces
 
 
 def metric_rows(

@@ -226,7 +226,7 @@ def _check_settings(task: TaskRecord, file: Path) -> None:
     from pydantic import TypeAdapter
 
     try:
-        TypeAdapter(type(built.settings)).validate_json(json.dumps(task.settings), strict=True)  # type: ignore[attr-defined]
+        TypeAdapter(type(built.settings)).validate_json(json.dumps(task.settings), strict=True)
     except ValidationError as e:
         first = e.errors(include_url=False, include_input=False)[0]
         found = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -1,4 +1,9 @@
-"""Task runners, one module each. A task is found by its module's name; nothing is listed by hand."""
+"""Task runners, one module each, and those of installed packages. A task is found by its place; nothing is listed by hand.
+
+A module here is a task if it assigns TASK. A package brings tasks by the entry point group `sambench.tasks`: `name = module`. The
+module has TASK, a frozen class built from one of SETTINGS, a plain dataclass; OLDER, if settings were added under a new protocol;
+and `command`, if `sambench run NAME` is to have other flags than SETTINGS' fields.
+"""
 
 from __future__ import annotations
 
@@ -6,69 +11,73 @@ import dataclasses
 import importlib
 import json
 import pkgutil
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, get_type_hints
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from sambench.errors import UsageError, unknown_name
+from sambench.errors import TaskError, UsageError, said, unknown_name
+from sambench.tasks.task import Task
 from sambench.values import FITTING, misfit, short
 
-if TYPE_CHECKING:
-    import pandas as pd
+__all__ = ["GROUP", "Task", "build", "module_of", "names", "settings_of"]
 
-    from sambench.tasks.prompted import Context
-    from sambench.tasks.summary import Bootstrap
-    from sambench.types import Dataset, Sample
+GROUP = "sambench.tasks"
+_ASSIGNS = re.compile(r"^TASK\b[^\n=]*=", re.MULTILINE)
 
 
-class Task(Protocol):
-    """What the engine needs of a task. Frozen and picklable."""
+@lru_cache(maxsize=1)
+def _own() -> tuple[str, ...]:
+    """Modules of this package that assign TASK, by their text: looking does not import them."""
+    folders = [Path(p) for p in __path__]
+    found = []
+    for m in pkgutil.iter_modules(__path__):
+        files = [f for d in folders for f in (d / f"{m.name}.py", d / m.name / "__init__.py") if f.is_file()]
+        if any(_ASSIGNS.search(f.read_text(encoding="utf-8")) for f in files):
+            found.append(m.name)
+    return tuple(found)
 
-    @property
-    def name(self) -> str: ...
 
-    @property
-    def protocol(self) -> str:
-        """Name and version, as in `point@1`."""
-        ...
-
-    @property
-    def takes(self) -> tuple[str, ...]:
-        """What a model must give (`cards.ModelCard.gives`): any one of these."""
-        ...
-
-    @property
-    def needs(self) -> str:
-        """What a dataset must hold: `masks`, or `boundaries` (mask_kind `boundary`)."""
-        ...
-
-    @property
-    def whole_sets_only(self) -> bool:
-        """Whether a score says nothing where images are missing or failed: there is none then."""
-        ...
-
-    @property
-    def columns(self) -> dict[str, str]:
-        """Row schema: column -> type, as `schema.arrow_schema` reads it."""
-        ...
-
-    def identity(self) -> dict[str, Any]: ...
-
-    def rows(self, sample: Sample, model: Any, context: Context, /) -> list[dict[str, Any]]:
-        """All rows of one image. An exception is recorded as the image's failure."""
-        ...
-
-    def running(self, rows: Sequence[dict[str, Any]]) -> dict[str, tuple[float, int]]:
-        """Name -> (sum, count) of one image's rows, for running means on screen; they go into no result."""
-        ...
-
-    def reduce(self, frame: pd.DataFrame, bootstrap: Bootstrap) -> list[dict[str, Any]]: ...
+@lru_cache(maxsize=1)
+def _plugins() -> Mapping[str, metadata.EntryPoint]:
+    """Tasks of installed packages, by name. Raises TaskError for a name that cannot be one, or that two have."""
+    out: dict[str, metadata.EntryPoint] = {}
+    for entry in metadata.entry_points(group=GROUP):
+        if not entry.name.isidentifier():
+            raise TaskError("a plug-in's task has no fit name", where=entry.value, expected="a Python name", found=repr(entry.name))
+        if entry.name in _own() or out.get(entry.name, entry).value != entry.value:
+            other = out[entry.name].value if entry.name in out else f"{__name__}.{entry.name}"
+            raise TaskError("two tasks have one name", where=entry.name, found=f"{other} and {entry.value}", remedy="remove one")
+        out[entry.name] = entry
+    return out
 
 
 def names() -> list[str]:
-    """The tasks there are: modules of this package that define TASK and SETTINGS."""
-    return [m.name for m in pkgutil.iter_modules(__path__) if hasattr(importlib.import_module(f"{__name__}.{m.name}"), "TASK")]
+    """The tasks there are. None is imported."""
+    return [*_own(), *_plugins()]
+
+
+def module_of(name: str) -> ModuleType:
+    """The module of a task. Raises UsageError on unknown names, TaskError where a plug-in's does not give a task."""
+    if name in _own():
+        return importlib.import_module(f"{__name__}.{name}")
+    if name not in _plugins():
+        raise unknown_name("task", name, names())
+    entry = _plugins()[name]
+    try:
+        module: ModuleType = entry.load()
+    except (Exception, SystemExit) as e:  # the module is anyone's, and may do anything while it is imported
+        raise TaskError(f"the plug-in's task {name!r} cannot be imported", where=entry.value, found=said(e)) from e
+    task, settings = getattr(module, "TASK", None), getattr(module, "SETTINGS", None)
+    if not dataclasses.is_dataclass(settings) or Task not in getattr(task, "__mro__", ()):
+        expected = "a module with SETTINGS, a dataclass, and TASK, a class whose base is sambench.tasks.Task"
+        raise TaskError(f"plug-in {name!r} is not a task", where=entry.value, expected=expected, found=f"{settings!r}, {task!r}")
+    return module
 
 
 def build(name: str, settings: Mapping[str, Any] | None = None, *, protocol: str = "") -> Task:
@@ -76,11 +85,7 @@ def build(name: str, settings: Mapping[str, Any] | None = None, *, protocol: str
 
     protocol: of a stored cell; a module's `OLDER` has the settings that cells of an earlier one do not write out.
     """
-    if not name.isidentifier() or not any(m.name == name for m in pkgutil.iter_modules(__path__)):
-        raise unknown_name("task", name, names())
-    module = importlib.import_module(f"{__name__}.{name}")
-    if not hasattr(module, "TASK"):
-        raise unknown_name("task", name, names())
+    module = module_of(name)
     known = {f.name for f in dataclasses.fields(module.SETTINGS)}
     given = {**getattr(module, "OLDER", {}).get(protocol, {}), **(settings or {})}
     for key in given:
@@ -119,12 +124,6 @@ def _check_types(name: str, settings: type, given: Mapping[str, Any]) -> None:
             ) from e
 
 
-def notes_on(task: Task, dataset: Dataset) -> list[str]:
-    """What a task that brings files of its own (boxes) must say of them beside a dataset. Raises DataError if they do not fit."""
-    check = getattr(task, "check_dataset", None)
-    return check(dataset) if check else []
-
-
 def settings_of(task: Task) -> dict[str, Any]:
     """The settings of a task as plain values, for `build`."""
-    return dataclasses.asdict(task.settings)  # type: ignore[attr-defined]
+    return dataclasses.asdict(task.settings)

@@ -14,6 +14,7 @@ from sambench import prompts
 from sambench.schema import PROMPTED_COLUMNS
 from sambench.tasks import summary
 from sambench.tasks.prompted import Context, Encoded, Target, counts_of, encode, rows_by_batch, running_miou
+from sambench.tasks.task import Task
 from sambench.types import Prompt, Sample, Segmenter
 
 if TYPE_CHECKING:
@@ -28,16 +29,12 @@ class BoxSettings:
 
 
 @dataclass(frozen=True)
-class BoxTask:
+class BoxTask(Task):
     """See the module. Rows: `schema.PROMPTED_COLUMNS` with prompt `box`, k = 0 and no clicks."""
 
     settings: BoxSettings = BoxSettings()
     name: str = "box"
     version: int = 1
-
-    takes = ("masks", "single_mask")
-    needs = "masks"
-    whole_sets_only = False
 
     @property
     def protocol(self) -> str:

@@ -26,6 +26,7 @@ from sambench.prompts import MAX_GRID
 from sambench.schema import EDGE_COLUMNS
 from sambench.tasks.prompted import Context, encode
 from sambench.tasks.summary import Bootstrap
+from sambench.tasks.task import Task
 from sambench.types import EdgeDetector, EdgeMapSource, EdgeOutput, FloatArray, Prompt, Sample, Segmenter
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class EdgePrediction:
 
 
 @dataclass(frozen=True)
-class EdgeTask:
+class EdgeTask(Task):
     """See the module. Rows: `schema.EDGE_COLUMNS`, one a threshold."""
 
     settings: EdgeSettings = EdgeSettings()

@@ -27,6 +27,7 @@ from sambench.tasks.instance_rows import Answer, ImageRows
 from sambench.tasks.instance_scores import metric_rows
 from sambench.tasks.prompted import Context, Encoded, batches, encode
 from sambench.tasks.summary import Bootstrap
+from sambench.tasks.task import Task
 from sambench.types import Annotated, Dataset, Prediction, Prompt, Sample, Segmenter
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class InstanceSettings:
 
 
 @dataclass(frozen=True)
-class InstanceTask:
+class InstanceTask(Task):
     """See the module. Rows: `schema.INSTANCE_COLUMNS`; the image's first."""
 
     settings: InstanceSettings = InstanceSettings()
@@ -85,8 +86,6 @@ class InstanceTask:
     version: int = 2
 
     takes = ("masks", "single_mask", "detections")
-    needs = "masks"
-    whole_sets_only = False
     unsaid = ("boxes", "boxes_sha256", "areas", "extra")  # settings that no title names
     scores_annotated = True  # every annotation of the file as its evaluator counts it, not `Sample.instances`
     every_image = True  # false positives count on images without objects too

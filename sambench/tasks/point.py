@@ -18,6 +18,7 @@ from sambench.errors import UsageError
 from sambench.schema import PROMPTED_COLUMNS
 from sambench.tasks import summary
 from sambench.tasks.prompted import Context, Encoded, Target, counts_of, encode, rows_by_batch, running_miou
+from sambench.tasks.task import Task
 from sambench.types import Prediction, Prompt, Sample, Segmenter
 
 if TYPE_CHECKING:
@@ -61,16 +62,12 @@ class PointSettings:
 
 
 @dataclass(frozen=True)
-class PointTask:
+class PointTask(Task):
     """See the module. Rows: `schema.PROMPTED_COLUMNS`."""
 
     settings: PointSettings = PointSettings()
     name: str = "point"
     version: int = 1
-
-    takes = ("masks", "single_mask")
-    needs = "masks"
-    whole_sets_only = False
 
     @property
     def protocol(self) -> str:

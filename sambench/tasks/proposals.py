@@ -23,6 +23,7 @@ from sambench.provenance import keyed_hash
 from sambench.schema import PROPOSAL_COLUMNS
 from sambench.tasks.prompted import Context, encode
 from sambench.tasks.summary import Bootstrap
+from sambench.tasks.task import Task
 from sambench.types import Prediction, Prompt, ProposalSource, Sample, Segmenter
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Ranked:
 
 
 @dataclass(frozen=True)
-class ProposalTask:
+class ProposalTask(Task):
     """See the module. Rows: `schema.PROPOSAL_COLUMNS`."""
 
     settings: ProposalSettings = ProposalSettings()
@@ -104,8 +105,6 @@ class ProposalTask:
     version: int = 1
 
     takes = ("masks", "single_mask", "proposals")
-    needs = "masks"
-    whole_sets_only = False
     # LVIS has 18 million proposals: metrics are made of the objects' rows, and the others are never read for them.
     reduces = ("kind", OBJECT)
 

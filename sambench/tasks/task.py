@@ -1,0 +1,110 @@
+"""What a task is to the engine, the results and the command line. Members with a body are what most tasks want of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sambench.tasks.object_measures import ObjectMeasure, columns_as_measures
+from sambench.tasks.table_columns import Measure, measures_of_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sambench.tasks.prompted import Context
+    from sambench.tasks.summary import Bootstrap
+    from sambench.types import Dataset, Sample
+
+
+class Task(Protocol):
+    """A task with its settings. Frozen and picklable; a task's class names this one as its base, for what has a body here."""
+
+    @property
+    def settings(self) -> Any:
+        """The dataclass that it was built from."""
+        ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def protocol(self) -> str:
+        """Name and version, as in `point@1`."""
+        ...
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """What a model must give (`cards.ModelCard.gives`): any one of these."""
+        return ("masks", "single_mask")
+
+    @property
+    def needs(self) -> str:
+        """What a dataset must hold: `masks`, or `boundaries` (mask_kind `boundary`)."""
+        return "masks"
+
+    @property
+    def whole_sets_only(self) -> bool:
+        """Whether a score says nothing where images are missing or failed: there is none then."""
+        return False
+
+    @property
+    def every_image(self) -> bool:
+        """Whether images without an object are evaluated too."""
+        return False
+
+    @property
+    def scores_annotated(self) -> bool:
+        """Whether it scores all that is annotated, objects in an ignore region too, rather than `Sample.instances`."""
+        return False
+
+    @property
+    def reduces(self) -> tuple[str, str] | None:
+        """(column, value) of the rows that the metrics are made of; None: of all. Others are never loaded for that."""
+        return None
+
+    @property
+    def unsaid(self) -> tuple[str, ...]:
+        """Settings that no title names."""
+        return ()
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Row schema: column -> type, as `schema.arrow_schema` reads it."""
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """Everything of the protocol that can change a number."""
+        ...
+
+    @property
+    def wants_logits(self) -> bool:
+        """Whether the task as it is set asks for more than boolean masks."""
+        return False
+
+    def without_logits(self, model: str, /) -> tuple[Task, str]:
+        """The task for a model whose masks have no logits, and what must be said of it. Raises UsageError where there is none."""
+        return self, ""
+
+    def check_dataset(self, dataset: Dataset, /) -> list[str]:
+        """What must be said of the task's own files (boxes) beside a dataset. Raises DataError if they do not fit."""
+        return []
+
+    def rows(self, sample: Sample, model: Any, context: Context, /) -> list[dict[str, Any]]:
+        """All rows of one image. An exception is recorded as the image's failure."""
+        ...
+
+    def running(self, rows: Sequence[dict[str, Any]], /) -> dict[str, tuple[float, int]]:
+        """Name -> (sum, count) of one image's rows, for running means on screen; they go into no result."""
+        return {}
+
+    def reduce(self, frame: pd.DataFrame, bootstrap: Bootstrap, /) -> list[dict[str, Any]]:
+        """Metric rows (`schema.METRIC_COLUMNS`, less those of the cell) of a frame of rows with status `ok`."""
+        ...
+
+    def measures(self, rows: Sequence[Mapping[str, Any]], /) -> list[Measure]:
+        """The columns of numbers of its table, given the metric rows of all its cells: here one for every kind of metric row."""
+        return measures_of_rows(rows)
+
+    def object_measures(self) -> Mapping[str, ObjectMeasure]:
+        """What two runs are compared by, object by object, the default first: here every column of the type `double`."""
+        return columns_as_measures(self.columns)
