@@ -9,9 +9,11 @@ A note is a sentence about the kind of thing that was met, without the image's n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+
+MANY = 3  # datasets of one note from which their number is said as well
 
 _said: ContextVar[dict[str, None] | None] = ContextVar("notes_said", default=None)
 
@@ -32,3 +34,11 @@ def noting() -> Iterator[dict[str, None]]:
         yield said
     finally:
         _said.reset(token)
+
+
+def by_dataset(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """(dataset, what is to be said of it) as lines, one for each thing that is said: `a, b: text`; of many the number as well."""
+    said: dict[str, dict[str, None]] = {}
+    for dataset, text in pairs:
+        said.setdefault(text, {})[dataset] = None
+    return [f"{', '.join(names)}{f' ({len(names)})' if len(names) > MANY else ''}: {text}" for text, names in said.items()]

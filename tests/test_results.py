@@ -24,7 +24,7 @@ from sambench.metrics.bootstrap import mean_intervals
 from sambench.pixels.region import Region
 from sambench.results.compare import compare_cells
 from sambench.results.rescore import check_masks, rescore
-from sambench.results.tables import box_table, metrics_frame, point_table, result_table, suite_interval, tables
+from sambench.results.tables import metrics_frame, result_table, suite_interval, table_of, tables
 from sambench.schema import METRIC_COLUMNS
 from sambench.store.claims import try_claim
 from sambench.store.shards import ImageState, Shard, ShardStore
@@ -264,9 +264,9 @@ def test_live_state_counts_shards_and_sees_who_works(make: Maker) -> None:
 # --- tables
 
 
-def test_point_table_holds_the_means_and_intervals_of_the_rows(make: Maker) -> None:
+def test_table_of_holds_the_means_and_intervals_of_the_rows(make: Maker) -> None:
     cell = make.cell(clusters=7)
-    table = point_table([cell])
+    table = table_of([cell])
     row, rows = _by(table), cell.rows()
     for k in CLICKS:
         assert row[f"miou@{k}"] == pytest.approx(rows.loc[rows["k"] == k, "iou_top"].mean(), abs=1e-12)
@@ -286,15 +286,15 @@ def test_point_table_holds_the_means_and_intervals_of_the_rows(make: Maker) -> N
 
 
 def test_one_candidate_has_no_oracle_and_more_than_three_have_oracle_of_three(make: Maker) -> None:
-    one = point_table([make.cell("a", candidates=1)])
+    one = table_of([make.cell("a", candidates=1)])
     assert not any("oracle" in c.key for c in one.columns)
     cell = make.cell("b", candidates=5)
-    row = _by(point_table([cell]))
+    row = _by(table_of([cell]))
     assert row["oracle@1"][1] == 5
     assert row["miou@1"] < row["oracle3@1"] < row["oracle@1"][0]
 
 
-def test_box_table_has_both_boundary_measures(make: Maker) -> None:
+def test_table_of_has_both_boundary_measures(make: Maker) -> None:
     cell = make.cell(run="box-grabcut-0a1b2c3d", task="box", candidates=1)
     table = result_table([cell])
     row, rows = _by(table), cell.rows()
@@ -303,13 +303,13 @@ def test_box_table_has_both_boundary_measures(make: Maker) -> None:
     assert row["mbiou_1pct"] == pytest.approx(0.8 * row["miou"], abs=1e-12)
     assert row["miou_ci"][0] < row["miou"] < row["miou_ci"][1]
     assert [c.key for c in table.shown][:5] == ["dataset", "miou", "miou_ci", "mbiou_2pct", "mbiou_1pct"]
-    assert table == box_table([cell])
+    assert table == table_of([cell])
 
 
 def test_noc_columns_stand_where_the_run_has_them(make: Maker) -> None:
     clicks = list(range(1, 21))
     noc = make.cell("a", settings={"clicks": clicks, "noc": [0.8, 0.95]}, bonus=-0.1)
-    table = point_table([noc], bootstrap=QUICK)
+    table = table_of([noc], bootstrap=QUICK)
     rows = noc.rows()
     reached = rows[rows["iou_top"] >= 0.8].groupby(["image_id", "object_id"])["k"].min()
     n = rows.groupby(["image_id", "object_id"]).ngroups
@@ -321,7 +321,7 @@ def test_noc_columns_stand_where_the_run_has_them(make: Maker) -> None:
     ]
     assert "noc = 0.8,0.95" in table.title
     until = make.cell("b", settings={"clicks": clicks, "noc": [0.9], "until_iou": 0.9})
-    keys = {c.key for c in point_table([until]).columns}
+    keys = {c.key for c in table_of([until]).columns}
     assert "noc@90" in keys
     assert not any(k.startswith(("miou", "oracle", "biou")) for k in keys)
 
@@ -329,11 +329,11 @@ def test_noc_columns_stand_where_the_run_has_them(make: Maker) -> None:
 def test_several_models_and_equal_names_are_told_apart(make: Maker) -> None:
     a = make.cell()
     b = make.cell(run="point-otsu-11112222", model="otsu")
-    assert [c.key for c in point_table([a, b]).shown][:2] == ["dataset", "model"]
+    assert [c.key for c in table_of([a, b]).shown][:2] == ["dataset", "model"]
     c = make.cell(run="point-grabcut-99999999")
-    assert [c.key for c in point_table([a, c]).shown][:2] == ["dataset", "run"]
+    assert [c.key for c in table_of([a, c]).shown][:2] == ["dataset", "run"]
     variant = make.cell("ade20k", variant="stuff")
-    assert _by(point_table([variant]))["dataset"] == "ade20k:stuff"
+    assert _by(table_of([variant]))["dataset"] == "ade20k:stuff"
 
 
 @pytest.mark.parametrize(
@@ -345,7 +345,7 @@ def test_several_models_and_equal_names_are_told_apart(make: Maker) -> None:
     ],
 )
 def test_partial_is_said_in_every_form(make: Maker, given: dict[str, Any], words: str) -> None:
-    table = point_table([make.cell(**given)], bootstrap=QUICK)
+    table = table_of([make.cell(**given)], bootstrap=QUICK)
     assert f"PARTIAL: demo, grabcut: {words}" in table.notes
     assert "status" in {c.key for c in table.shown}
     for form in layout.FORMATS:
@@ -357,7 +357,7 @@ def test_interrupted_cells_are_scored_from_their_rows(make: Maker) -> None:
     cell = make.cell(absent=range(9, 20))
     assert cell.metrics() is None
     rows = cell.rows()
-    row = _by(point_table([cell], bootstrap=QUICK))
+    row = _by(table_of([cell], bootstrap=QUICK))
     assert row["miou@9"] == pytest.approx(rows.loc[rows["k"] == 9, "iou_top"].mean(), abs=1e-12)
     assert (row["n_images"], row["n_objects"]) == (9, 27)
     frame = metrics_frame([cell], QUICK)
@@ -366,8 +366,8 @@ def test_interrupted_cells_are_scored_from_their_rows(make: Maker) -> None:
     begun = _edit(failing, counts={"n_images_failed": 0})  # as a killed run leaves it: written before anything failed
     assert set(metrics_frame([begun], QUICK)["n_failed"]) == {1}
     nothing = make.cell("empty", absent=range(20))
-    assert _by(point_table([nothing]))["n_images"] == 0
-    assert layout.DASH in _terminal(point_table([cell, nothing], bootstrap=QUICK))
+    assert _by(table_of([nothing]))["n_images"] == 0
+    assert layout.DASH in _terminal(table_of([cell, nothing], bootstrap=QUICK))
 
 
 def test_metrics_of_another_state_are_not_shown(make: Maker) -> None:
@@ -378,21 +378,21 @@ def test_metrics_of_another_state_are_not_shown(make: Maker) -> None:
 
 
 def test_the_subsets_note_is_printed(make: Maker) -> None:
-    table = point_table([make.cell(note="not the paper's subset (redrawn)")])
+    table = table_of([make.cell(note="not the paper's subset (redrawn)")])
     assert "demo: not the paper's subset (redrawn)" in table.notes
     assert "not the paper's subset (redrawn)" in layout.to_csv(table)
 
 
 def test_few_clusters_are_said_and_the_level_is_the_columns_name(make: Maker) -> None:
     few, many = make.cell("few", clusters=19), make.cell("many", clusters=20)
-    table = point_table([few, many])
+    table = table_of([few, many])
     warned = [n for n in table.notes if "too narrow" in n]
     assert warned == ["few: 19 independent images or scenes only; intervals are likely too narrow"]
     assert "95 % CI" in [c.label for c in table.shown]
     other = make.cell("few", run="q-otsu-1", clusters=19)
     assert warned[0] in compare_cells([few], [other], k=1, bootstrap=QUICK).notes
     bare = make.cell("bare", finish=False)
-    assert "90 % CI" in [c.label for c in point_table([bare], bootstrap=Bootstrap(200, 0.9)).shown]
+    assert "90 % CI" in [c.label for c in table_of([bare], bootstrap=Bootstrap(200, 0.9)).shown]
 
 
 def test_metrics_frame_has_the_schemas_columns(make: Maker) -> None:
@@ -405,7 +405,7 @@ def test_metrics_frame_has_the_schemas_columns(make: Maker) -> None:
 def test_a_suite_mean_needs_every_member_complete(make: Maker) -> None:
     a, b = make.cell("aa", seed=1), make.cell("bb", seed=2, n_images=5, bonus=0.1)
     other = make.cell("demo", seed=3)
-    table = point_table([a, b, other], suites=[_suite("aa", "bb")])
+    table = table_of([a, b, other], suites=[_suite("aa", "bb")])
     mean = _by(table, dataset="mean of duo")
     assert table.rows[-1].summary
     values = [_by(table, dataset=d) for d in ("aa", "bb")]
@@ -419,7 +419,7 @@ def test_a_suite_mean_needs_every_member_complete(make: Maker) -> None:
 @pytest.mark.parametrize("given", [{"limit": 10}, {"failed": [1]}, {"absent": [19]}])
 def test_a_suite_with_a_partial_member_is_not_comparable(make: Maker, given: dict[str, Any]) -> None:
     a, b = make.cell("aa"), make.cell("bb", **given)
-    table = point_table([a, b], suites=[_suite("aa", "bb", "cc")], bootstrap=QUICK)
+    table = table_of([a, b], suites=[_suite("aa", "bb", "cc")], bootstrap=QUICK)
     assert not any(r.values["dataset"] == "mean of duo" for r in table.rows)
     mean = _by(table, dataset="mean of 1 of 3 in duo")
     assert mean["status"] == "1 of 3, not comparable"
@@ -430,7 +430,7 @@ def test_a_suite_with_a_partial_member_is_not_comparable(make: Maker, given: dic
 
 
 def test_a_suite_without_a_complete_member_has_no_mean_row(make: Maker) -> None:
-    table = point_table([make.cell("aa", limit=2)], suites=[_suite("aa", "bb")])
+    table = table_of([make.cell("aa", limit=2)], suites=[_suite("aa", "bb")])
     assert len(table.rows) == 1
     assert any("0 of 2 members complete, not comparable" in n for n in table.notes)
 
@@ -438,7 +438,7 @@ def test_a_suite_without_a_complete_member_has_no_mean_row(make: Maker) -> None:
 def test_every_run_has_a_suite_mean_of_its_own(make: Maker) -> None:
     cells = [make.cell(d, run=r, model=m, seed=i) for i, (r, m) in enumerate((("p-a-00000000", "a"), ("p-b-00000000", "b")))
              for d in ("aa", "bb")]  # fmt: skip
-    table = point_table(cells, suites=[_suite("aa", "bb")])
+    table = table_of(cells, suites=[_suite("aa", "bb")])
     means = [r.values for r in table.rows if r.summary]
     assert [m["model"] for m in means] == ["a", "b"]
     assert means[0]["miou@1"] != means[1]["miou@1"]
@@ -834,6 +834,6 @@ def test_masks_are_not_checked_against_other_files(make: Maker, squares: Path) -
 
 def test_a_moved_run_directory_reads_the_same(make: Maker, tmp_path: Path) -> None:
     cell = make.cell()
-    before = layout.to_json(point_table([cell]))
+    before = layout.to_json(table_of([cell]))
     shutil.move(make.out, tmp_path / "elsewhere")
-    assert layout.to_json(point_table(find_cells(str(tmp_path / "elsewhere" / RUN)))) == before
+    assert layout.to_json(table_of(find_cells(str(tmp_path / "elsewhere" / RUN)))) == before

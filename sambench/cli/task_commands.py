@@ -113,7 +113,8 @@ class _Flag:
     @classmethod
     def of(cls, task: str, field: dataclasses.Field[Any], hint: Any) -> _Flag:
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-        optional, choices = False, ()
+        optional = False
+        choices: tuple[Any, ...] = ()
         if get_origin(hint) in (Union, types.UnionType) and len(left := [a for a in get_args(hint) if a is not type(None)]) == 1:
             optional, hint = True, left[0]
         listed = get_origin(hint) is tuple and get_args(hint)[1:] == (Ellipsis,)

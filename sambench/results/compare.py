@@ -13,9 +13,10 @@ from sambench.errors import UsageError
 from sambench.layout import Column, Kind, Row, Table
 from sambench.metrics.bootstrap import Float64Array, PairedDifference, resampled_means
 from sambench.metrics.paired import ALPHA, POWER, PairedTests, holm, paired_tests
-from sambench.results.measures import NOC, PAIR, object_values
+from sambench.results.measures import PAIR, object_values
 from sambench.results.pairing import unlike
 from sambench.store.views import CellView, cluster_notes, partial_notes
+from sambench.tasks.prompted_measures import NOC
 from sambench.tasks.summary import Bootstrap
 
 if TYPE_CHECKING:
@@ -141,10 +142,10 @@ def compare_cells(
 ) -> ComparisonTable:
     """A minus B on every dataset that both have, paired by (dataset, image, object, k, prompt).
 
-    metric: one of `measures.METRICS`, or `noc@80` (clicks to an IoU, of runs whose settings have that target). k: one click count;
-    None for all that both have. Means are over the paired objects alone; those in one run only are counted. p is that of
-    `paired.t_test`, two-sided, alone and with Holm's correction over datasets. Partial runs and other subsets are said in
-    the notes. Raises UsageError where the runs cannot be compared: another protocol or settings, other annotations,
+    metric: one of the task's `object_measures`, as iou_top, or `noc@80` (clicks to an IoU, of runs whose settings have that
+    target). k: one click count; None for all that both have. Means are over the paired objects alone; those in one run only are
+    counted. p is that of `paired.t_test`, two-sided, alone and with Holm's correction over datasets. Partial runs and other
+    subsets are said in the notes. Raises UsageError where the runs cannot be compared: another protocol or settings, other annotations,
     another ground truth, no dataset or object in common, several cells for one dataset, an unknown metric or k.
     """
     pairs = _pair_cells(a, b)

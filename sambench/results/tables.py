@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +15,16 @@ import numpy as np
 
 from sambench.cards import SuiteCard, suite_card, suite_cards
 from sambench.errors import UsageError, unknown_name
-from sambench.layout import FORMATS, Column, Kind, Row, Table, is_missing, render, render_rich, to_frame
+from sambench.layout import FORMATS, Column, Row, Table, is_missing, render, render_rich, to_frame
 from sambench.left_out import image_notes, sentences
 from sambench.metrics.bootstrap import resampled_means
+from sambench.notes import by_dataset
 from sambench.provenance import digest
-from sambench.results.instance_measures import count_notes, instance_settings
-from sambench.results.proposal_measures import groups, numbers_of, settings_note
 from sambench.results.rescore import DEFAULT_BOOTSTRAP, rescore
 from sambench.schema import METRIC_COLUMNS
-from sambench.store.views import CellView, by_dataset, cluster_notes, partial_notes, subset_notes
-from sambench.tasks.point import PAPER_CLICKS
+from sambench.store.views import CellView, cluster_notes, partial_notes, subset_notes
 from sambench.tasks.summary import Bootstrap
+from sambench.tasks.table_columns import Measure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,61 +32,17 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMATS",
     "Table",
-    "box_table",
-    "edge_table",
-    "instance_table",
     "metrics_frame",
-    "point_table",
-    "proposal_table",
     "render",
     "render_rich",
     "result_table",
+    "table_of",
     "tables",
     "to_frame",
 ]
 
-MAX_CLICK_COLUMNS = 9
-BOUNDARY_2PCT, BOUNDARY_1PCT = 0.02, 0.01
 NOT_COMPARABLE = "not comparable"
 _CAUSES = {"partial": "--limit", "incomplete": "failures"}
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A column of numbers, and which metric row of a cell fills it (its value, or its interval, by `kind`)."""
-
-    key: str
-    label: str
-    kind: Kind
-    metric: str
-    variant: str = "top"
-    k: int | None = None
-    threshold: float | None = None
-    max_dets: int | None = None
-    group: str = ""
-
-    def fits(self, row: Mapping[str, Any]) -> bool:
-        """Whether this metric row holds the value."""
-        threshold = None if is_missing(row["threshold"]) else row["threshold"]
-        return bool(
-            (row["metric"], row["variant"], threshold) == (self.metric, self.variant, self.threshold)
-            and (self.k is None or row["k"] == self.k)
-            and (self.max_dets is None or row["max_dets"] == self.max_dets)
-            and ("" if is_missing(row["group_by"]) else row["group"]) == self.group
-        )
-
-    def value(self, rows: Iterable[Mapping[str, Any]]) -> Any:
-        """The value in one cell's metric rows, in the form of this column's kind; None if it is not there."""
-        row = next((r for r in rows if self.fits(r)), None)
-        if row is None:
-            return None
-        if self.kind in ("interval", "score_interval"):
-            return float(row["ci_low"]), float(row["ci_high"])
-        if self.kind == "of":
-            return float(row["value"]), int(row["n_candidates"])
-        if self.kind == "count":
-            return int(row["value"])
-        return float(row["value"])
 
 
 @dataclass(frozen=True)
@@ -123,15 +78,12 @@ def tables(
 ) -> list[Table]:
     """One table for every protocol with its settings among the cells: numbers of different protocols never share one.
 
-    suites: each adds its mean, a row for each run. Raises UsageError for a task without a table.
+    suites: each adds its mean, a row for each run.
     """
     groups: dict[str, list[CellView]] = {}
     for cell in cells:
-        if cell.task.name not in _TABLES:
-            known = ", ".join(_TABLES)
-            raise UsageError("no table for this task", where=cell.path, expected=known, found=repr(cell.task.name))
         groups.setdefault(digest(cell.task.identity()), []).append(cell)
-    return [_TABLES[group[0].task.name](group, suites=suites, bootstrap=bootstrap) for group in groups.values()]
+    return [table_of(group, suites=suites, bootstrap=bootstrap) for group in groups.values()]
 
 
 def result_table(
@@ -158,119 +110,26 @@ def result_table(
     return found[0]
 
 
-def point_table(
+def table_of(
     cells: Sequence[CellView], *, suites: Sequence[SuiteCard] = (), bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
 ) -> Table:
-    """mIoU by clicks, its interval at the first count, the oracle with its number of candidates, bIoU, NoC, and counts.
+    """The table of cells of one protocol and its settings: what their task says of columns and notes, counts, suites' means.
 
-    cells: of one protocol. Fractions in [0, 1]; `layout` shows percent. Where a run has more than nine counts, those of
-    the paper stand in the table.
+    Fractions in [0, 1]; `layout` shows percent.
     """
-    entries = [_Entry(c, metric_rows_of(c, bootstrap)) for c in cells]
-    return _table(entries, _point_measures(entries), suites, bootstrap)
-
-
-def box_table(
-    cells: Sequence[CellView], *, suites: Sequence[SuiteCard] = (), bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
-) -> Table:
-    """mIoU with its interval, and mean boundary IoU at 2 % and 1 % of the diagonal; the oracle where there are candidates."""
-    entries = [_Entry(c, metric_rows_of(c, bootstrap)) for c in cells]
-    measures = [
-        Measure("miou", "mIoU", "percent", "miou"),
-        Measure("miou_ci", "CI", "interval", "miou"),
-        Measure("oracle", "oracle (of)", "of", "miou", "oracle"),
-        Measure("mbiou_2pct", "mBIoU 2 %", "percent", "mbiou", threshold=BOUNDARY_2PCT),
-        Measure("mbiou_1pct", "mBIoU 1 %", "percent", "mbiou", threshold=BOUNDARY_1PCT),
-    ]
-    return _table(entries, measures, suites, bootstrap)
-
-
-def edge_table(
-    cells: Sequence[CellView], *, suites: Sequence[SuiteCard] = (), bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
-) -> Table:
-    """ODS, OIS, AP and R50 in [0, 1] with their intervals; none where images are missing or failed."""
-    entries = [_Entry(c, metric_rows_of(c, bootstrap)) for c in cells]
-    kinds: tuple[tuple[str, Kind], ...] = (("", "score"), ("_ci", "score_interval"))
-    measures = [
-        Measure(name + suffix, name.upper() if not suffix else "CI", kind, name, "")
-        for name in ("ods", "ois", "ap", "r50")
-        for suffix, kind in kinds
-    ]
-    found = _table(entries, measures, suites, bootstrap)
-    notes = [
-        f"{e.cell.dataset}, {e.cell.model}: no scores, for the benchmark says nothing of a part of a set; mend what is missing and "
-        "issue the command again, or choose the part with --limit or --subset"
-        for e in entries
-        if not e.metrics
-    ]
-    scored = ["Intervals by a bootstrap over images."] if len(notes) < len(entries) else []
-    return dataclasses.replace(found, notes=(*found.notes, *notes, *scored))
-
-
-def proposal_table(
-    cells: Sequence[CellView], *, suites: Sequence[SuiteCard] = (), bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
-) -> Table:
-    """Average recall by number of proposals, its interval at the largest, and there by the objects' area and frequency."""
-    entries = [_Entry(c, metric_rows_of(c, bootstrap)) for c in cells]
-    numbers = numbers_of(r for e in entries for r in e.metrics)
-    measures = [Measure(f"ar@{n}", f"AR@{n}", "percent", "ar", "", max_dets=n) for n in reversed(numbers)]
-    if numbers:
-        most = numbers[-1]
-        measures.insert(1, Measure(f"ar@{most}_ci", "CI", "interval", "ar", "", max_dets=most))
-        by_group = [Measure(f"ar@{most}_{g}", g, "percent", "ar", "", max_dets=most, group=g) for g in groups()]
-        measures = [*measures[:2], *by_group, *measures[2:]]
-    found = _table(entries, measures, suites, bootstrap)
-    said = [n.replace("IoUs in percent", "Recall in percent, over IoU thresholds .50 to .95") for n in found.notes]
-    return dataclasses.replace(found, notes=(*said, settings_note(cells[0].task.settings, [c.record for c in cells])))
-
-
-def instance_table(
-    cells: Sequence[CellView], *, suites: Sequence[SuiteCard] = (), bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
-) -> Table:
-    """Mask AP, at IoU .5 and .75, by area and (federated datasets) by frequency; boundary AP where asked for; AP of the boxes."""
-    entries = [_Entry(c, metric_rows_of(c, bootstrap)) for c in cells]
-    measures = [
-        Measure("ap", "AP", "percent", "ap", "mask"),
-        *(Measure(f"ap{100 * t:.0f}", f"AP{100 * t:.0f}", "percent", "ap", "mask", threshold=t) for t in (0.5, 0.75)),
-        *(Measure(f"ap_{g}", f"AP {g}", "percent", "ap", "mask", group=g) for g in groups()),
-        Measure("boundary_ap", "boundary AP", "percent", "ap", "boundary"),
-        Measure("box_ap", "box AP", "percent", "ap", "box"),
-    ]
-    found = _table(entries, measures, suites, bootstrap)
-    notes = [n for n in found.notes if not n.startswith("IoUs in percent")]
-    notes = [n for n in notes if not n.endswith("intervals are likely too narrow")]  # there are none
-    return dataclasses.replace(found, notes=(*notes, *count_notes(cells), *instance_settings(cells)))
-
-
-_TABLES: dict[str, Callable[..., Table]] = {
-    "point": point_table,
-    "box": box_table,
-    "edge": edge_table,
-    "proposals": proposal_table,
-    "instances": instance_table,
-}
-
-
-def _point_measures(entries: Sequence[_Entry]) -> list[Measure]:
-    rows = [r for e in entries for r in e.metrics]
-    counts = sorted({int(r["k"]) for r in rows if r["metric"] == "miou"})
-    if len(counts) > MAX_CLICK_COLUMNS:
-        counts = [k for k in counts if k in PAPER_CLICKS]
-    out = [Measure(f"miou@{k}", f"mIoU@{k}", "percent", "miou", k=k) for k in counts]
-    if counts:
-        first = counts[0]
-        out.insert(1, Measure(f"miou@{first}_ci", "CI", "interval", "miou", k=first))
-        out.append(Measure(f"oracle@{first}", f"oracle@{first} (of)", "of", "miou", "oracle", first))
-        if any(r["n_candidates"] > 3 for r in rows):
-            out.append(Measure(f"oracle3@{first}", f"oracle of 3@{first}", "percent", "miou", "oracle@3", first))
-        out.append(Measure(f"biou@{first}", f"bIoU@{first}", "percent", "mbiou", k=first, threshold=BOUNDARY_2PCT))
-    limits = {float(r["threshold"]): int(r["k"]) for r in rows if r["metric"] == "noc"}
-    for target in sorted(limits):
-        name = f"{100 * target:.0f}"
-        out.append(Measure(f"noc@{name}", f"NoC@{name}", "number", "noc", threshold=target))
-        out.append(Measure(f"noc_at_limit@{name}", f">={limits[target]}@{name}", "count", "noc_at_limit", threshold=target))
-        out.append(Measure(f"noc_failures@{name}", f"never {name}", "percent", "noc_failures", threshold=target))
-    return out
+    entries, task = [_Entry(c, metric_rows_of(c, bootstrap)) for c in cells], cells[0].task
+    found = _table(entries, task.measures([r for e in entries for r in e.metrics]), suites, bootstrap)
+    notes = [*found.notes, *task.table_notes(cells)]
+    if task.whole_sets_only:
+        notes += [
+            f"{e.cell.dataset}, {e.cell.model}: no scores, for the benchmark says nothing of a part of a set; mend what is missing "
+            "and issue the command again, or choose the part with --limit or --subset"
+            for e in entries
+            if not e.metrics
+        ]
+    if any(c.kind == "score_interval" for c in found.columns):
+        notes.append("Intervals by a bootstrap over images.")
+    return dataclasses.replace(found, notes=tuple(notes))
 
 
 def _table(entries: Sequence[_Entry], measures: list[Measure], suites: Sequence[SuiteCard], bootstrap: Bootstrap) -> Table:
@@ -282,14 +141,17 @@ def _table(entries: Sequence[_Entry], measures: list[Measure], suites: Sequence[
     cells = [e.cell for e in entries]
     rows = [Row({m.key: m.value(e.metrics) for m in filled} | _description(e.cell)) for e in entries]
     clusters = [(e.cell.dataset, max((int(r["n_clusters"]) for r in e.metrics), default=0)) for e in entries]
-    notes = partial_notes(cells) + subset_notes(cells) + dropped_notes(cells) + cluster_notes(clusters)
+    notes = partial_notes(cells) + subset_notes(cells) + dropped_notes(cells)
+    if any("interval" in m.kind for m in filled):
+        notes += cluster_notes(clusters)
     for suite in suites:
         for run in dict.fromkeys(c.run_name for c in cells):
             mean, note = _suite_mean(suite, [e for e in entries if e.cell.run_name == run], filled, bootstrap)
             rows += mean
             notes += note
-    if any(m.kind == "percent" for m in filled):
-        notes.append("IoUs in percent; intervals by a bootstrap over clusters.")
+    in_percent = cells[0].task.in_percent
+    if in_percent and any(m.kind == "percent" for m in filled):
+        notes.append(f"{in_percent}; intervals by a bootstrap over clusters.")
     return Table(_title(cells), _columns(cells, filled, rows), tuple(rows), tuple(notes))
 
 
@@ -373,7 +235,7 @@ def _mean_over_datasets(measure: Measure, entries: Sequence[_Entry], bootstrap: 
     values = [measure.value(e.metrics) for e in entries]
     if any(is_missing(v) for v in values):
         return None
-    if measure.kind == "count" or (measure.kind == "interval" and measure.metric != "miou"):
+    if measure.kind == "count" or ("interval" in measure.kind and measure.metric != "miou"):
         return None
     if measure.kind == "interval":
         return suite_interval([e.cell for e in entries], measure.k, bootstrap)

@@ -17,6 +17,7 @@ from sambench import paths, tasks
 from sambench.errors import RunError, UsageError, near_names, system_error, unknown_name
 from sambench.files.content import regular_bytes
 from sambench.files.writing import unreadable
+from sambench.notes import by_dataset
 from sambench.schema import METRIC_COLUMNS
 from sambench.store.claims import holder
 from sambench.store.record import FINISHED, IMAGES, RECORD, damaged, read_image_ids, read_record
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 # Resampling and cluster-robust errors understate the spread of few clusters (Cameron and Miller 2015, section VI).
 FEW_CLUSTERS = 20
-MANY = 3  # datasets of one note from which their number is said as well
 _HASH = re.compile(r"-[0-9a-f]{8}$")
 class LiveState(NamedTuple):
     """How far a cell is, counted from its shards at this moment.
@@ -352,11 +352,3 @@ def _independent(n: int) -> str:
 def subset_notes(cells: Iterable[CellView]) -> list[str]:
     """What the records say of the datasets' subsets (such as: not the paper's)."""
     return by_dataset((c.dataset, str(c.record["subset"]["note"])) for c in cells if c.record["subset"].get("note"))
-
-
-def by_dataset(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    """(dataset, what is to be said of it) as lines, one for each thing that is said: `a, b: text`; of many the number as well."""
-    said: dict[str, dict[str, None]] = {}
-    for dataset, text in pairs:
-        said.setdefault(text, {})[dataset] = None
-    return [f"{', '.join(names)}{f' ({len(names)})' if len(names) > MANY else ''}: {text}" for text, names in said.items()]

@@ -6,14 +6,18 @@ single output, as HQ-SAM's authors ran SAM; `multimask` asks for all candidates,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from sambench import prompts
 from sambench.schema import PROMPTED_COLUMNS
 from sambench.tasks import summary
+from sambench.tasks.object_measures import ObjectMeasure
 from sambench.tasks.prompted import Context, Encoded, Target, counts_of, encode, rows_by_batch, running_miou
+from sambench.tasks.prompted_measures import OVERLAPS
+from sambench.tasks.prompted_table import box_measures
+from sambench.tasks.table_columns import Measure
 from sambench.tasks.task import Task
 from sambench.types import Prompt, Sample, Segmenter
 
@@ -35,6 +39,8 @@ class BoxTask(Task):
     settings: BoxSettings = BoxSettings()
     name: str = "box"
     version: int = 1
+
+    in_percent = "IoUs in percent"
 
     @property
     def protocol(self) -> str:
@@ -75,6 +81,14 @@ class BoxTask(Task):
     def reduce(self, frame: pd.DataFrame, bootstrap: summary.Bootstrap) -> list[dict[str, Any]]:
         """Metric rows of a frame of rows with status `ok`: mIoU and boundary mIoU."""
         return summary.reduce_prompted(frame, bootstrap)
+
+    def measures(self, rows: Sequence[Mapping[str, Any]], /) -> list[Measure]:
+        """The columns of its table."""
+        return box_measures()
+
+    def object_measures(self) -> Mapping[str, ObjectMeasure]:
+        """What two runs are compared by."""
+        return OVERLAPS
 
 
 TASK, SETTINGS = BoxTask, BoxSettings

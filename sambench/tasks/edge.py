@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from sambench import prompts
 from sambench.automatic.outlines import Candidates, outline_map
 from sambench.errors import DataError, ModelError, RunError, UsageError, unknown_name
+from sambench.layout import Kind
 from sambench.metrics.edges import edge_counts, edge_counts_of_maps, edge_intervals, edge_scores, threshold_values
 from sambench.metrics.edges.counts import EdgeCounts
 from sambench.pixels.edge_maps import canny_nms, dollar_nms
@@ -26,6 +27,7 @@ from sambench.prompts import MAX_GRID
 from sambench.schema import EDGE_COLUMNS
 from sambench.tasks.prompted import Context, encode
 from sambench.tasks.summary import Bootstrap
+from sambench.tasks.table_columns import Measure
 from sambench.tasks.task import Task
 from sambench.types import EdgeDetector, EdgeMapSource, EdgeOutput, FloatArray, Prompt, Sample, Segmenter
 
@@ -217,6 +219,11 @@ class EdgeTask(Task):
             "ois_precision": scores.ois_p,
         }
         return rows + [{**shared, "metric": m, "value": v} for m, v in beside.items()]
+
+    def measures(self, rows: Sequence[Mapping[str, Any]], /) -> list[Measure]:
+        """The columns of its table: scores in [0, 1], each with its interval."""
+        kinds: tuple[tuple[str, Kind], ...] = (("", "score"), ("_ci", "score_interval"))
+        return [Measure(m + end, "CI" if end else m.upper(), kind, m, "") for m in SCORES for end, kind in kinds]
 
 
 def counts_of(frame: pd.DataFrame) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], list[str]]:

@@ -7,7 +7,7 @@ The rows hold every detection with its IoUs, so that AP is computed anew without
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,13 +25,18 @@ from sambench.notes import note
 from sambench.schema import INSTANCE_COLUMNS
 from sambench.tasks.instance_rows import Answer, ImageRows
 from sambench.tasks.instance_scores import metric_rows
+from sambench.tasks.instance_table import BEST, IOU_BEST, count_notes, instance_measures, instance_settings
+from sambench.tasks.object_measures import ObjectMeasure
 from sambench.tasks.prompted import Context, Encoded, batches, encode
 from sambench.tasks.summary import Bootstrap
+from sambench.tasks.table_columns import Measure
 from sambench.tasks.task import Task
 from sambench.types import Annotated, Dataset, Prediction, Prompt, Sample, Segmenter
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from sambench.store.views import CellView
 
 VARIANTS = ("refine", "no_refine", "single")
 BOX_FORMATS = ("auto", "xywh", "xyxy")
@@ -84,6 +89,8 @@ class InstanceTask(Task):
     settings: InstanceSettings = InstanceSettings()
     name: str = "instances"
     version: int = 2
+
+    in_percent = ""
 
     takes = ("masks", "single_mask", "detections")
     unsaid = ("boxes", "boxes_sha256", "areas", "extra")  # settings that no title names
@@ -232,6 +239,18 @@ class InstanceTask(Task):
     def reduce(self, frame: pd.DataFrame, bootstrap: Bootstrap) -> list[dict[str, Any]]:
         """Metric rows of a frame of rows with status `ok`: AP and AR of masks, boxes and (where they were asked for) boundaries."""
         return metric_rows(frame, boundary=self.settings.boundary, max_dets=self.settings.max_dets)
+
+    def measures(self, rows: Sequence[Mapping[str, Any]], /) -> list[Measure]:
+        """The columns of its table."""
+        return instance_measures()
+
+    def table_notes(self, cells: Sequence[CellView], /) -> list[str]:
+        """What was counted of the detections, and the settings that move the numbers."""
+        return [*count_notes(cells), *instance_settings(self.settings, cells)]
+
+    def object_measures(self) -> Mapping[str, ObjectMeasure]:
+        """What two runs are compared by."""
+        return {IOU_BEST: BEST}
 
 
 @lru_cache(maxsize=2)

@@ -12,21 +12,36 @@ if TYPE_CHECKING:
 DESCRIBING = ("area",)  # numbers of the annotation, not of a model
 
 
+def _as_read(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame
+
+
 @dataclass(frozen=True)
 class ObjectMeasure:
-    """columns: what must be read; values: float64 [n] of n rows, in [0, 1]."""
+    """columns: what must be read; values: float64 [n] of n rows, in [0, 1] (clicks, for a number of clicks).
+
+    only: (column, value) of the rows that are of objects, where others are stored too. objects: the rows that count, made of those
+    that were read. by_k: a row a click count, of which one can be asked for. refused: why the settings of the run allow no
+    comparison by it, and instead: by what they do.
+    """
 
     columns: tuple[str, ...]
     values: Callable[[pd.DataFrame], Any]
+    only: tuple[str, str] | None = None
+    objects: Callable[[pd.DataFrame], pd.DataFrame] = _as_read
+    by_k: bool = False
+    refused: str = ""
+    instead: str = ""
 
 
-def of_column(name: str) -> ObjectMeasure:
-    """The column itself."""
-    return ObjectMeasure((name,), lambda frame: frame[name].to_numpy("float64"))
+def column(name: str) -> Callable[[pd.DataFrame], Any]:
+    """The values of a column."""
+    return lambda frame: frame[name].to_numpy("float64")
 
 
 def columns_as_measures(columns: Mapping[str, str]) -> dict[str, ObjectMeasure]:
     """A measure for every column of the type `double`, in their order; none where the rows are not of objects."""
     if "object_id" not in columns:
         return {}
-    return {name: of_column(name) for name, kind in columns.items() if kind == "double" and name not in DESCRIBING}
+    names = [name for name, kind in columns.items() if kind == "double" and name not in DESCRIBING]
+    return {name: ObjectMeasure((name,), column(name), by_k="k" in columns) for name in names}

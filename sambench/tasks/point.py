@@ -7,7 +7,7 @@ ground truth. From the second click on it answers with its single output, and is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +17,11 @@ from sambench import prompts
 from sambench.errors import UsageError
 from sambench.schema import PROMPTED_COLUMNS
 from sambench.tasks import summary
+from sambench.tasks.object_measures import ObjectMeasure
 from sambench.tasks.prompted import Context, Encoded, Target, counts_of, encode, rows_by_batch, running_miou
+from sambench.tasks.prompted_measures import click_measures
+from sambench.tasks.prompted_table import point_measures
+from sambench.tasks.table_columns import Measure
 from sambench.tasks.task import Task
 from sambench.types import Prediction, Prompt, Sample, Segmenter
 
@@ -68,6 +72,8 @@ class PointTask(Task):
     settings: PointSettings = PointSettings()
     name: str = "point"
     version: int = 1
+
+    in_percent = "IoUs in percent"
 
     @property
     def protocol(self) -> str:
@@ -120,6 +126,14 @@ class PointTask(Task):
         return summary.reduce_prompted(
             frame, bootstrap, noc=self.settings.noc, max_clicks=max(self.settings.clicks), until=self.settings.until_iou
         )
+
+    def measures(self, rows: Sequence[Mapping[str, Any]], /) -> list[Measure]:
+        """The columns of its table."""
+        return point_measures(rows, PAPER_CLICKS)
+
+    def object_measures(self) -> Mapping[str, ObjectMeasure]:
+        """What two runs are compared by."""
+        return click_measures(self.settings.noc, max(self.settings.clicks), self.settings.until_iou)
 
 
 @dataclass

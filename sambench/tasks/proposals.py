@@ -7,7 +7,7 @@ Objects are matched in each reference set by itself (`sambench.metrics.proposals
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,13 +21,18 @@ from sambench.metrics.bootstrap import mean_intervals
 from sambench.models.contract import max_batch_of
 from sambench.provenance import keyed_hash
 from sambench.schema import PROPOSAL_COLUMNS
+from sambench.tasks.object_measures import ObjectMeasure
 from sambench.tasks.prompted import Context, encode
+from sambench.tasks.proposal_table import proposal_measures, recall_measures, settings_note
 from sambench.tasks.summary import Bootstrap
+from sambench.tasks.table_columns import Measure
 from sambench.tasks.task import Task
 from sambench.types import Prediction, Prompt, ProposalSource, Sample, Segmenter
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from sambench.store.views import CellView
 
 RANKINGS = ("mean", "iou", "random")
 PROPOSAL, OBJECT = "proposal", "object"
@@ -103,6 +108,8 @@ class ProposalTask(Task):
     settings: ProposalSettings = ProposalSettings()
     name: str = "proposals"
     version: int = 1
+
+    in_percent = "Recall in percent, over IoU thresholds .50 to .95"
 
     takes = ("masks", "single_mask", "proposals")
     # LVIS has 18 million proposals: metrics are made of the objects' rows, and the others are never read for them.
@@ -246,6 +253,18 @@ class ProposalTask(Task):
         """
         objects = frame[frame["kind"] == OBJECT]
         return [row for name in metric.SETS for row in _recall_rows(objects, name, self.settings.max_dets, bootstrap)]
+
+    def measures(self, rows: Sequence[Mapping[str, Any]], /) -> list[Measure]:
+        """The columns of its table."""
+        return proposal_measures(rows)
+
+    def table_notes(self, cells: Sequence[CellView], /) -> list[str]:
+        """All that moves the numbers."""
+        return [settings_note(self.settings, [c.record for c in cells])]
+
+    def object_measures(self) -> Mapping[str, ObjectMeasure]:
+        """What two runs are compared by."""
+        return recall_measures(self.settings.max_dets)
 
 
 def _recall_rows(objects: pd.DataFrame, name: str, max_dets: Sequence[int], bootstrap: Bootstrap) -> Iterator[dict[str, Any]]:

@@ -39,7 +39,7 @@ class Measure:
         row = next((r for r in rows if self.fits(r)), None)
         if row is None:
             return None
-        if self.kind in ("interval", "score_interval"):
+        if self.kind in ("interval", "score_interval", "number_interval"):
             return float(row["ci_low"]), float(row["ci_high"])
         if self.kind == "of":
             return float(row["value"]), int(row["n_candidates"])
@@ -65,5 +65,5 @@ def measures_of_rows(rows: Sequence[Mapping[str, Any]]) -> list[Measure]:
         of_row = (str(row["metric"]), variant, k, threshold, most, group)
         out[key] = Measure(key, key.replace("_", " "), "percent" if percent else "number", *of_row)
         if len(out) == 1 and not is_missing(row["ci_low"]):
-            out[f"{key}_ci"] = Measure(f"{key}_ci", "CI", "interval" if percent else "score_interval", *of_row)
+            out[f"{key}_ci"] = Measure(f"{key}_ci", "CI", "interval" if percent else "number_interval", *of_row)
     return list(out.values())

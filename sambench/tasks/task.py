@@ -11,6 +11,7 @@ from sambench.tasks.table_columns import Measure, measures_of_rows
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sambench.store.views import CellView
     from sambench.tasks.prompted import Context
     from sambench.tasks.summary import Bootstrap
     from sambench.types import Dataset, Sample
@@ -104,6 +105,15 @@ class Task(Protocol):
     def measures(self, rows: Sequence[Mapping[str, Any]], /) -> list[Measure]:
         """The columns of numbers of its table, given the metric rows of all its cells: here one for every kind of metric row."""
         return measures_of_rows(rows)
+
+    @property
+    def in_percent(self) -> str:
+        """What the percentages of its table are, as the note's beginning; empty where `table_notes` say it."""
+        return "Fractions in percent"
+
+    def table_notes(self, cells: Sequence[CellView], /) -> list[str]:
+        """What its table must say beside the numbers. cells: of one protocol and settings."""
+        return []
 
     def object_measures(self) -> Mapping[str, ObjectMeasure]:
         """What two runs are compared by, object by object, the default first: here every column of the type `double`."""

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING
 
-from sambench.store.views import CellView, by_dataset
+from sambench.notes import by_dataset
+from sambench.tasks.object_measures import ObjectMeasure, column
+from sambench.tasks.proposal_table import REFERENCE_SETS
+from sambench.tasks.table_columns import Measure
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sambench.store.views import CellView
+    from sambench.tasks.instances import InstanceSettings
 
 COUNTS = {
     "n_cut": "beyond the number that counts were left out, those of lowest score",
@@ -23,9 +32,28 @@ _VARIANTS = {
 }
 
 
-def instance_settings(cells: Sequence[CellView]) -> list[str]:
-    """The settings that move the numbers, as sentences. cells: of one protocol and settings."""
-    settings: Any = cells[0].task.settings
+def _countable(frame: pd.DataFrame) -> pd.DataFrame:
+    """Objects that are no crowds, whose area is the annotation's."""
+    return frame[frame["is_crowd"] == 0].rename(columns={"area": "area_px"})
+
+
+IOU_BEST = "iou_best"  # the best IoU of a detection of the object's category, 0 without one
+BEST = ObjectMeasure(("area", "is_crowd", IOU_BEST), column(IOU_BEST), only=("kind", "object"), objects=_countable)
+
+
+def instance_measures() -> list[Measure]:
+    """Mask AP, at IoU .5 and .75, by area and (federated datasets) by frequency; boundary AP where asked for; AP of the boxes."""
+    return [
+        Measure("ap", "AP", "percent", "ap", "mask"),
+        *(Measure(f"ap{100 * t:.0f}", f"AP{100 * t:.0f}", "percent", "ap", "mask", threshold=t) for t in (0.5, 0.75)),
+        *(Measure(f"ap_{g}", f"AP {g}", "percent", "ap", "mask", group=g) for g in REFERENCE_SETS),
+        Measure("boundary_ap", "boundary AP", "percent", "ap", "boundary"),
+        Measure("box_ap", "box AP", "percent", "ap", "box"),
+    ]
+
+
+def instance_settings(settings: InstanceSettings, cells: Sequence[CellView]) -> list[str]:
+    """The settings that move the numbers, as sentences. cells: of these settings."""
     limit = settings.max_dets if settings.max_dets is not None else "100 (300 where annotation is federated)"
     name = PurePath(settings.boxes).name
     prompted = [c for c in cells if c.record["model"]["id"] != _OWN]
@@ -44,9 +72,9 @@ def count_notes(cells: Sequence[CellView]) -> list[str]:
     for cell in cells:
         table = cell.store.table(cell.wanted, ["n_detections", *COUNTS], ("kind", "image"))
         n = sum(v or 0 for v in table["n_detections"].to_pylist())
-        for column, text in COUNTS.items():
-            count = sum(v or 0 for v in table[column].to_pylist())
+        for counted, text in COUNTS.items():
+            count = sum(v or 0 for v in table[counted].to_pylist())
             if count:
-                name = f"{cell.dataset} ({cell.model})" if column == "n_empty" else cell.dataset
+                name = f"{cell.dataset} ({cell.model})" if counted == "n_empty" else cell.dataset
                 pairs.append((name, f"{count:,} of {n:,} detections {text}"))
     return by_dataset(dict.fromkeys(pairs))

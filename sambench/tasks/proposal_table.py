@@ -1,14 +1,23 @@
-"""What a table of proposal runs shows: recall by number of proposals, and by reference set at the largest number."""
+"""What a table of proposal runs shows: recall by number of proposals, by reference set; and what they are compared by."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sambench.metrics.proposals import AREA_SETS, FREQUENCY_SETS
+import numpy as np
+
+from sambench.metrics.proposals import AREA_SETS, FREQUENCY_SETS, recalled
+from sambench.tasks.object_measures import ObjectMeasure
+from sambench.tasks.table_columns import Measure
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from sambench.tasks.proposals import ProposalSettings
+
+
+REFERENCE_SETS = (*AREA_SETS, *FREQUENCY_SETS)  # beside all objects, in the table's order
 
 
 def numbers_of(rows: Iterable[Mapping[str, Any]]) -> list[int]:
@@ -16,9 +25,29 @@ def numbers_of(rows: Iterable[Mapping[str, Any]]) -> list[int]:
     return sorted({int(r["max_dets"]) for r in rows if r["metric"] == "ar"})
 
 
-def groups() -> Sequence[str]:
-    """Reference sets beside all objects, in the table's order."""
-    return (*AREA_SETS, *FREQUENCY_SETS)
+def proposal_measures(rows: Sequence[Mapping[str, Any]]) -> list[Measure]:
+    """Average recall by number of proposals, its interval at the largest, and there by the objects' area and frequency."""
+    numbers = numbers_of(rows)
+    measures = [Measure(f"ar@{n}", f"AR@{n}", "percent", "ar", "", max_dets=n) for n in reversed(numbers)]
+    if not numbers:
+        return measures
+    most = numbers[-1]
+    interval = Measure(f"ar@{most}_ci", "CI", "interval", "ar", "", max_dets=most)
+    by_group = [Measure(f"ar@{most}_{g}", g, "percent", "ar", "", max_dets=most, group=g) for g in REFERENCE_SETS]
+    return [measures[0], interval, *by_group, *measures[1:]]
+
+
+def recall_measures(max_dets: Sequence[int]) -> dict[str, ObjectMeasure]:
+    """The share of IoU thresholds at which an object is among the first n, as `ar@1000`; the largest n first."""
+    return {f"ar@{n}": _recall_at(n) for n in reversed(max_dets)}
+
+
+def _recall_at(n: int) -> ObjectMeasure:
+    def values(frame: pd.DataFrame) -> Any:
+        ranks = np.array(frame["ranks_all"].to_list(), np.int32).reshape(len(frame), -1).T
+        return recalled(ranks, n) if len(frame) else np.zeros(0)
+
+    return ObjectMeasure(("ranks_all",), values, only=("kind", "object"))
 
 
 def settings_note(settings: ProposalSettings, records: Sequence[Mapping[str, Any]]) -> str:
