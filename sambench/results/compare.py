@@ -145,8 +145,8 @@ def compare_cells(
     metric: one of the task's `object_measures`, as iou_top, or `noc@80` (clicks to an IoU, of runs whose settings have that
     target). k: one click count; None for all that both have. Means are over the paired objects alone; those in one run only are
     counted. p is that of `paired.t_test`, two-sided, alone and with Holm's correction over datasets. Partial runs and other
-    subsets are said in the notes. Raises UsageError where the runs cannot be compared: another protocol or settings, other annotations,
-    another ground truth, no dataset or object in common, several cells for one dataset, an unknown metric or k.
+    subsets are said in the notes. Raises UsageError where the runs cannot be compared: another protocol or settings, other
+    annotations, another ground truth, no dataset or object in common, several cells for one dataset, an unknown metric or k.
     """
     pairs = _pair_cells(a, b)
     differences: list[Difference] = []
