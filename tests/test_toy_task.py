@@ -108,8 +108,8 @@ def runs(world: Path, sambench: Run) -> dict[str, str]:
 
 def test_its_flags_are_made_of_its_settings(sambench: Run) -> None:
     text = sambench("run", "toy", "--help").stdout
-    own = ("Toy: the share", "--share X", "Of the width", "--steps N,N,...", "[default: 1,2]", "--exact / --no-exact", "--limit-px N")
-    assert [part for part in (*own, "--on-error NAME") if part not in text] == []
+    own = ("Toy: the share", "--share X", "Of the width", "--steps N,N,...", "[default: 1,2]", "--exact / --no-exact")
+    assert [part for part in (*own, "--limit-px N", "--on-error NAME") if part not in text] == []
     assert "toy" in sambench("run", "--help").stdout
     plan = sambench("run", "toy", "-m", "otsu", "--dry-run", "--steps", "3", "--exact", SAMBENCH_RUN_TOY_WAY="down")
     assert [part for part in ('"exact":true', '"steps":[3]', '"way":"down"') if part not in plan.stdout] == []
