@@ -92,7 +92,7 @@ def command_of(name: str) -> Callable[..., None]:
     flags = _BEFORE | {key: flag.declared() for key, flag in fields.items()} | _AFTER
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [inspect.Parameter(k, keyword, default=default, annotation=kind) for k, (kind, default) in flags.items()]
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    vars(command)["__signature__"] = inspect.Signature(parameters)  # what typer reads the flags from
     command.__annotations__ = {k: kind for k, (kind, _) in flags.items()}
     command.__doc__ = (module.__doc__ or module.TASK.__doc__ or name).strip().splitlines()[0]
     return command
