@@ -27,11 +27,11 @@ def model(
     """Try a model on synthetic shapes: coordinates, colours, sizes, scores, batches, determinism, use of clicks."""
     from sambench.conformance import check_model, summary
     from sambench.errors import UsageError
-    from sambench.sources.models import build, parse_options, resolve
+    from sambench.sources.models import build, parse_options, resolve, source_of
 
     if precision not in ("fp32", "bf16"):
         raise UsageError("an unknown precision", where="--precision", expected="fp32 or bf16", found=repr(precision))
-    if name.startswith(("edges:", "proposals:")):
+    if source_of(name).stored:
         raise UsageError("a folder or file of results is no model to be tried", where=name, remedy="name a model")
     resolved = resolve(name, parse_options(option), device=devices, precision=precision)
     echo(f"{resolved.title} ({resolved.id}), {resolved.spec.device}, {precision}")

@@ -68,6 +68,7 @@ def list_models() -> None:
     """Models with their weights' state."""
     from sambench import cards
     from sambench.getting import weights as fetch
+    from sambench.sources.models import sources
 
     rows = []
     for card in cards.model_cards().values():
@@ -81,7 +82,10 @@ def list_models() -> None:
             weights = f"{card.weights.file}, {size}{got}"
         rows.append([card.id, card.name, weights, card.licence])
     _table("models", ["id", "name", "weights", "licence"], rows)
-    echo("your own: python:path/to/file.py:factory (see README.md)")
+    known = sources()
+    echo(f"your own: {known.pop('python').form} (see README.md)")
+    for source in known.values():
+        echo(f"{'results made elsewhere' if source.stored else 'also'}: {source.form}")
 
 
 @list_app.command("tasks")

@@ -22,7 +22,7 @@ from sambench.files.content import telling
 from sambench.files.writing import storage_error
 from sambench.left_out import remedies, sentences
 from sambench.sources.datasets import Missing, Target, find_targets
-from sambench.sources.models import ModelSpec, ResolvedModel, gives_of, notes_on, resolve
+from sambench.sources.models import ResolvedModel, gives_of, notes_on, resolve
 
 if TYPE_CHECKING:
     from sambench.sources.describe import Described
@@ -338,15 +338,9 @@ def execute_in_process(planned: Plan, segmenter: Any, on_event: OnEvent = _ignor
 
 def plan_object(request: Request, segmenter: Any, name: str, found: Described) -> Plan:
     """The plan for a model object. name: its label; what it is made of, and nothing else, identifies it."""
-    from sambench.sources.models import label_of
+    from sambench.sources.object import resolved_object
 
-    spec = ModelSpec(f"object:{name}", {}, found.device_kind, found.attributes.precision)
-    identity = {"object": found.identity, "max_batch": found.attributes.max_batch, "precision": found.attributes.precision}
-    identity["device_kind"] = found.device_kind
-    if not found.reusable:
-        identity["once"] = uuid.uuid4().hex
-    gives, notes = found.attributes.gives, tuple(f"{name}: {n}" for n in found.notes)
-    model = ResolvedModel(spec, label_of(name), name, identity, True, gives=gives, logits=found.logits, notes=notes)
+    model = resolved_object(name, found)
     task = tasks.build(request.task, request.settings)
     check_model(task, name, model.gives)
     targets, missing, suites = _find(task, request)

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from sambench.errors import ModelError
-from sambench.files import content
 from sambench.models.answers import as_predictions
 from sambench.models.contract import Attributes, examine
+from sambench.sources.base import ModelSpec
 from sambench.sources.evaluation_mode import evaluation_mode
 from sambench.sources.fingerprint import Walk, differing
-from sambench.sources.models import ModelSpec, build
+from sambench.sources.models import build, code_of
 from sambench.types import Prompt
 
 _SMALL_BYTES = 1 << 28  # a model of fewer bytes of weights is built twice to be described
@@ -37,21 +37,15 @@ class Described:
 
 
 def describe(segmenter: Any, spec: ModelSpec) -> dict[str, Any]:
-    """A `python:` model's identity, device, device_kind, precision, max_batch, what it gives and notes, as plain values.
+    """Of a model of a `LateSource`: identity, device, device_kind, precision, max_batch, what it gives and notes, as plain values.
 
     A small model is built once more: what then differs (a time, the name of a temporary folder) is no part of what it is.
     """
-    from sambench.sources.python import imported_sources, source_sha256
-
     found = _described(segmenter, Walk(with_code=False), spec.probe)
     if found.walk.n_bytes < _SMALL_BYTES and "cuda" not in found.walk.devices:
         found = _without_what_differs(segmenter, found, spec)
-    identity = {**found.identity, "source_sha256": source_sha256(spec.name)}
-    imported = imported_sources(spec.name)
-    if imported:
-        identity["imports_sha256"] = content.files_digest(imported)
     return {
-        "identity": identity,
+        "identity": {**found.identity, **code_of(spec)},
         "device": spec.device if spec.device != "auto" else found.device_kind,
         "device_kind": found.device_kind,
         **{name: asdict(found.attributes)[name] for name in ("precision", "max_batch", "gives")},

@@ -1,15 +1,15 @@
-"""The files that a model is made of: weights, options that name files or folders, the file of a `python:` model."""
+"""The files that a model is made of: weights, options that name files or folders, the file of code that makes it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from sambench import provenance
 from sambench.errors import ModelError, UsageError, said, shown
 from sambench.files import content
-from sambench.sources import python as external
+from sambench.sources.base import ModelSpec
 
 
 def weights_file(given: Any) -> Path | None:
@@ -34,24 +34,29 @@ def by_content(options: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def contents_of(name: str, options: Mapping[str, Any], weights: str | None) -> dict[str, str]:
-    """What the files of a model hold now, as digests by what names them; options that name none are no part of it."""
+def contents_of(
+    options: Mapping[str, Any], weights: str | None = None, code: Callable[[], str] | None = None
+) -> dict[str, str]:
+    """What the files of a model hold now, as digests by what names them; options that name none are no part of it.
+
+    code: gives the sha256 of the file of code that makes the model, where that is the user's.
+    """
     held = {f"-M {key}": value for key, value in by_content(options).items() if value != options[key]}
     if weights is not None:
         held["weights"] = content.file_sha256(Path(weights))
-    if name.startswith(external.PREFIX):
-        held["its file"] = external.source_sha256(name)
+    if code is not None:
+        held["its file"] = code()
     return {key: provenance.digest(value) for key, value in held.items()}
 
 
-def check_contents(began: Mapping[str, str], name: str, options: Mapping[str, Any], weights: str | None) -> None:
+def check_contents(spec: ModelSpec, code: Callable[[], str] | None = None) -> None:
     """Raise ModelError where a file of the model is another than when the command began: its numbers would bear another's name."""
-    now = contents_of(name, options, weights) if began else {}
-    for what, held in began.items():
+    now = contents_of(spec.options, spec.weights, code) if spec.contents else {}
+    for what, held in spec.contents.items():
         if now.get(what) != held:
             raise ModelError(
                 "a file of the model changed while the command ran",
-                where=f"{name}, {what}",
+                where=f"{spec.name}, {what}",
                 expected="the content that it had when the command began",
                 found="another content",
                 remedy="issue the command again, when nothing writes to that file: it is another model, with results of its own",

@@ -1,68 +1,201 @@
-"""From a name on the command line to a model: cards, user factories, options, weights, and what of them is identity."""
+"""What a model's name means: of `prefix:...` the source of that prefix, of any other name the source of cards.
+
+A source is found by its place: `sambench/sources/<prefix>.py`, or the module that an installed package names under the entry-point
+group `sambench.model_sources`, as `prefix = package.module`. Either has a `SOURCE`, a `ModelSource`. Only here is a source chosen.
+"""
 
 from __future__ import annotations
 
-import inspect
+import importlib
 import os
+import pkgutil
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, time
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from sambench import cards
-from sambench.errors import ModelError, UsageError, said, unknown_name
-from sambench.files import content
-from sambench.getting import weights as fetch
-from sambench.models.contract import construct, examine
-from sambench.sources.inputs import by_content, check_contents, contents_of, place_of, weights_file
+from sambench.errors import ModelError, UsageError, near_names, said, unknown_name
+from sambench.models.contract import identity_of, went_wrong
+from sambench.sources import card
+from sambench.sources.base import LateSource, ModelSource, ModelSpec, Progress, ResolvedModel, label_of
 from sambench.types import Dataset
 from sambench.values import FITTING, misfit, short
 
-PYTHON = "python:"
-EDGES = "edges:"
-PROPOSALS = "proposals:"
-Progress = Callable[[int, int | None], None]
+__all__ = [
+    "ModelSpec",
+    "ResolvedModel",
+    "build",
+    "code_of",
+    "described",
+    "gives_of",
+    "notes_on",
+    "parse_options",
+    "resolve",
+    "source_of",
+    "sources",
+]
+
+GROUP = "sambench.model_sources"
 
 
-@dataclass(frozen=True)
-class ModelSpec:
-    """What a worker needs to build a model; plain values, so that it travels as JSON.
-
-    name: card id, path of a card, `python:path.py:factory`, `edges:folder`, or `proposals:file`.
-    weights: the checkpoint file, already on this machine. contents: what its files held when the command began, by what names them
-    (`build` compares). probe: when it is described, look whether its masks have logits.
-    """
-
-    name: str
-    options: dict[str, Any]
-    device: str
-    precision: str
-    weights: str | None = None
-    contents: dict[str, Any] = field(default_factory=dict)
-    probe: bool = False
+def source_of(name: str) -> ModelSource:
+    """The source that a model's whole name leads to. Raises UsageError: none does; ModelError: a plug-in that gives no source."""
+    prefix, colon, _ = name.partition(":")
+    source = _by_prefix(prefix) if colon else None
+    if source is not None:
+        return source
+    if not cards.is_path(name) and name not in cards.model_cards():
+        raise _unknown(name)
+    return card.SOURCE
 
 
-@dataclass(frozen=True)
-class ResolvedModel:
-    """A model before it is built. id: short name for directories and tables; identity: all of it that can change a number.
+def sources() -> dict[str, ModelSource]:
+    """The sources whose names have a prefix, by it, sorted; sambench's own and those of plug-ins."""
+    names = {m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)])}
+    names |= {e.name for e in metadata.entry_points(group=GROUP)}
+    found = {name: source for name in sorted(names) if (source := _by_prefix(name)) is not None}
+    return {name: source for name, source in found.items() if source.form}
 
-    gives: `masks` or `edges`, as in its card, or `proposals`; known of a `python:` model once it is described. logits: whether its
-    masks have logits, where that is known. notes: what must be said of it.
-    """
 
-    spec: ModelSpec
-    id: str
-    title: str
-    identity: dict[str, Any]
-    uses_torch: bool = True
-    weights_bytes: int = 0
-    card: cards.ModelCard | None = field(default=None, compare=False)
-    gives: str = "masks"
-    logits: bool | None = None
-    notes: tuple[str, ...] = ()
+def _by_prefix(prefix: str) -> ModelSource | None:
+    own = _own(prefix)
+    entries = {e.value: e for e in metadata.entry_points(group=GROUP) if e.name == prefix}  # one installed twice is one
+    if len(entries) + (own is not None) > 1:
+        where = " and ".join([*([f"sambench/sources/{prefix}.py"] if own else []), *entries])
+        raise ModelError(f"two sources of models have the prefix {prefix!r}", where=where, remedy="uninstall one of them")
+    return own or next(map(_plugged, entries.values()), None)
+
+
+@cache
+def _own(prefix: str) -> ModelSource | None:
+    if re.fullmatch(r"[a-z]\w*", prefix, re.ASCII) is None or not (Path(__file__).parent / f"{prefix}.py").is_file():
+        return None
+    source: ModelSource | None = getattr(importlib.import_module(f"{__package__}.{prefix}"), "SOURCE", None)
+    return None if source is card.SOURCE else source
+
+
+def _plugged(entry: metadata.EntryPoint) -> ModelSource:
+    try:
+        source = entry.load().SOURCE
+    except (Exception, SystemExit) as e:  # the module is anyone's
+        raise ModelError(f"the plug-in {entry.name!r} gives no source of models", where=entry.value, found=said(e)) from e
+    if not isinstance(source, ModelSource):
+        raise ModelError(
+            f"the plug-in {entry.name!r} gives no source of models",
+            where=f"{entry.value}, SOURCE",
+            expected="form, stored, gives, resolve, build and check",
+            found=f"a {type(source).__name__}",
+            remedy="see sambench.sources.base.ModelSource",
+        )
+    return source
+
+
+def _unknown(name: str) -> UsageError:
+    error, known = unknown_name("model", name, cards.model_cards()), sources()
+    error.expected = ", ".join([str(error.expected), "a card's path", *(source.form for source in known.values())])
+    prefix, colon, rest = name.partition(":")
+    near = near_names(prefix, known, 1) if prefix and colon else []
+    if near:
+        error.remedy = f"did you mean {f'{near[0]}:{rest}'!r}?"
+    return error
+
+
+@contextmanager
+def _at_work(source: ModelSource, name: str, what: str) -> Iterator[None]:
+    """Within it a source works. What one of others raises, also an exit, is an error of it, and no end of sambench."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except (Exception, SystemExit) as e:
+        if _is_own(source):
+            raise
+        raise went_wrong(f"the source of a model failed to {what} it", e, where=name) from e
+
+
+def _is_own(source: ModelSource) -> bool:
+    return type(source).__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
+def gives_of(name: str) -> str | None:
+    """What the model of that name gives, as far as is known before it is built."""
+    source = source_of(name)
+    with _at_work(source, name, "describe"):
+        return source.gives(name)
+
+
+def resolve(
+    name: str, options: Mapping[str, Any], *, device: str, precision: str, progress: Progress | None = None
+) -> ResolvedModel:
+    """Find the model, check its options, and get its weights (downloading them if the card says where from)."""
+    options = {key: str(value) if isinstance(value, os.PathLike) else value for key, value in options.items()}
+    wrong = misfit(options)
+    if wrong:
+        raise UsageError(f"an option of model {name!r} does not fit", where="-M", expected=FITTING, found=wrong)
+    if not isinstance(options.get("weights", ""), str):
+        found = short(options["weights"])
+        raise UsageError("weights are named by their file", where="-M weights", expected="the path of a checkpoint", found=found)
+    source = source_of(name)
+    with _at_work(source, name, "find"):
+        model = source.resolve(name, options, device=device, precision=precision, progress=progress)
+    return model if _is_own(source) else _checked(model, name, late=isinstance(source, LateSource))
+
+
+def _checked(model: ResolvedModel, name: str, *, late: bool) -> ResolvedModel:
+    """What a source of others made of a name, fit for folders and records. Raises ModelError where it is not."""
+    if not isinstance(model, ResolvedModel):
+        raise _unfit("what it makes of a name", name, "a sambench.sources.base.ResolvedModel", f"a {type(model).__name__}")
+    identity = identity_of(model, name)
+    missing = [key for key in ("precision", "device_kind") if not isinstance(identity.get(key), str)]
+    if missing and (identity or not late):
+        raise _unfit("a model's identity", name, "texts as 'precision' and 'device_kind'", f"none as {' and '.join(missing)}")
+    wrong = misfit(model.spec.options)
+    if wrong:
+        raise _unfit("options of a model", name, FITTING, wrong)
+    return replace(model, id=label_of(model.id), identity=identity)
+
+
+def _unfit(what: str, name: str, expected: str, found: str) -> ModelError:
+    remedy = "mend the source: see sambench.sources.base.ModelSource"
+    return ModelError(f"a source of models: {what} does not fit", where=name, expected=expected, found=found, remedy=remedy)
+
+
+def notes_on(model: ResolvedModel, dataset: Dataset, image_ids: Sequence[str]) -> list[str]:
+    """What must be said of a model beside a dataset of which these images run. Raises DataError where they do not fit."""
+    source = source_of(model.spec.name)
+    with _at_work(source, model.spec.name, "check"):
+        return source.check(model.spec, dataset, image_ids)
+
+
+def code_of(spec: ModelSpec) -> dict[str, str]:
+    """Digests of the code that makes a model of a `LateSource`, by name."""
+    return _late(spec).code(spec)
+
+
+def described(model: ResolvedModel, found: Mapping[str, Any]) -> ResolvedModel:
+    """A model of a `LateSource` with the identity that a worker found, and the device that it chose."""
+    return _late(model.spec).described(model, found)
+
+
+def _late(spec: ModelSpec) -> LateSource:
+    source = source_of(spec.name)
+    if not isinstance(source, LateSource):
+        raise _unfit("a model's identity", spec.name, "all that can change a number", "nothing")
+    return source
+
+
+def build(spec: ModelSpec) -> Any:
+    """The model itself. Raises ModelError, CheckpointError; also where one of its files changed since it was resolved."""
+    source = source_of(spec.name)
+    with _at_work(source, spec.name, "build"):
+        return source.build(spec)
 
 
 def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
@@ -90,218 +223,3 @@ def _value(pair: str, text: str) -> Any:
     # To TOML the rest of `3#4` is a comment, and a second line a second value; to whoever wrote it they are a part of this one.
     cut = len(found) > 1 or ("#" in text and "#" not in repr(value))
     return text if cut or isinstance(value, date | time) else value
-
-
-def pick_device(requested: str, uses_torch: bool) -> str:
-    """'auto' is the first CUDA device if the model uses torch and there is one, else the CPU."""
-    if requested != "auto":
-        kind = requested.partition(":")[0]
-        if kind not in ("cpu", "cuda"):
-            raise UsageError("an unknown device", where="--devices", expected="auto, cpu, cuda or cuda:N", found=repr(requested))
-        if kind == "cuda" and uses_torch:
-            _check_cuda(requested)
-        return requested if uses_torch else "cpu"
-    if not uses_torch or not any(Path("/dev").glob("nvidia[0-9]*")):
-        return "cpu"
-    import torch
-
-    return "cuda:0" if torch.cuda.is_available() else "cpu"
-
-
-def _check_cuda(device: str) -> None:
-    import torch
-
-    n = torch.cuda.device_count()
-    index = device.partition(":")[2] or "0"
-    if not index.isdigit() or int(index) >= n:
-        raise UsageError(
-            f"there is no device {device!r}",
-            where="--devices",
-            expected="cpu" if n == 0 else f"cpu or cuda:0 to cuda:{n - 1}",
-            found=f"{n} CUDA devices that torch {torch.__version__} can use",
-        )
-
-
-def resolve(
-    name: str, options: Mapping[str, Any], *, device: str, precision: str, progress: Progress | None = None
-) -> ResolvedModel:
-    """Find the model, check its options, and get its weights (downloading them if the card says where from)."""
-    options = {key: str(value) if isinstance(value, os.PathLike) else value for key, value in options.items()}
-    wrong = misfit(options)
-    if wrong:
-        raise UsageError(f"an option of model {name!r} does not fit", where="-M", expected=FITTING, found=wrong)
-    if not isinstance(options.get("weights", ""), str):
-        found = short(options["weights"])
-        raise UsageError("weights are named by their file", where="-M weights", expected="the path of a checkpoint", found=found)
-    if name.startswith(PYTHON):
-        return _resolve_python(name, options, device=device, precision=precision)
-    if name.startswith(EDGES):
-        return _resolve_edges(name, options, precision=precision)
-    if name.startswith(PROPOSALS):
-        return _resolve_proposals(name, options, precision=precision)
-    card = cards.model_card(name)
-    if card.state == "unavailable":
-        raise ModelError(f"model {card.id!r} was never released", where=f"card {card.id}", remedy=card.notes or None)
-    factory = cards.load_entry(card.factory, where=f"card {card.id}")
-    given = {**card.options, **options}
-    explicit = given.pop("weights", None)
-    _check_options(card, factory, given)
-    path = fetch.weights_path(card, explicit=weights_file(explicit), download_ok=True, progress=progress)
-    sha = content.file_sha256(path) if path else None
-    wanted, device = device, pick_device(device, card.uses_torch)
-    identity = {
-        "id": card.id,
-        "revision": card.revision,
-        "factory": cards.entry_identity(card.factory, where=f"card {card.id}"),
-        "max_batch": card.max_batch,
-        "options": by_content(given),
-        "weights_sha256": sha,
-        "precision": precision,
-        "device_kind": device.partition(":")[0],
-    }
-    own = path is not None and card.weights is not None and sha != card.weights.sha256
-    slug = f"{card.id}-{_slug(path.stem)}" if own and path is not None else card.id
-    spec = ModelSpec(cards.absolute(name), given, device, precision, str(path) if path else None)
-    spec = replace(spec, contents=contents_of(spec.name, spec.options, spec.weights))
-    size, notes = path.stat().st_size if path else 0, _notes_on_device(card.id, wanted, device)
-    return ResolvedModel(spec, slug, card.name, identity, card.uses_torch, size, card, card.gives, notes=notes)
-
-
-def _resolve_python(name: str, options: Mapping[str, Any], *, device: str, precision: str) -> ResolvedModel:
-    from sambench.sources.python import check_spec
-
-    label = check_spec(name)
-    spec = ModelSpec(name, dict(options), pick_device(device, True) if device != "auto" else "auto", precision)
-    spec = replace(spec, contents=contents_of(spec.name, spec.options, spec.weights))
-    # Only the built object knows its weights; the engine asks a worker to describe it (see local.describe).
-    return ResolvedModel(spec, _slug(label), label, {}, True)
-
-
-def _notes_on_device(model: str, wanted: str, device: str) -> tuple[str, ...]:
-    if wanted.partition(":")[0] == "cuda" and device.partition(":")[0] != "cuda":
-        return (f"{model} does not use torch: it runs on the CPU, not on {wanted}",)
-    return ()
-
-
-def _resolve_edges(name: str, options: Mapping[str, Any], *, precision: str) -> ResolvedModel:
-    from sambench.models.edges.folder import EdgeFolder
-
-    for key in options:
-        if key not in ("key", "scale"):
-            raise unknown_name("option of a folder of edge maps", key, ["key", "scale"], where="-M")
-    folder = place_of(name, EDGES)
-    label = f"edges_{_slug(folder.name)}"
-    maps = dict(EdgeFolder(folder, **options).identity)
-    identity = {"edges": maps, "precision": "fp32", "device_kind": "cpu"}
-    if precision != "fp32":
-        raise UsageError("edge maps from a folder have no precision", where="--precision", found=precision, remedy="leave it out")
-    spec = ModelSpec(f"{EDGES}{folder}", dict(options), "cpu", "fp32")
-    return ResolvedModel(spec, label, folder.name, identity, False, gives="edges")
-
-
-def _resolve_proposals(name: str, options: Mapping[str, Any], *, precision: str) -> ResolvedModel:
-    from sambench.sources.proposals import ProposalFile
-
-    for key in options:
-        raise UsageError("a file of proposals has no options", where="-M", found=key, remedy="leave it out")
-    if precision != "fp32":
-        raise UsageError("proposals from a file have no precision", where="--precision", found=precision, remedy="leave it out")
-    path = place_of(name, PROPOSALS)
-    label = f"proposals_{_slug(path.stem)}"
-    identity = {"proposals": dict(ProposalFile(path).identity), "precision": "fp32", "device_kind": "cpu"}
-    spec = ModelSpec(f"{PROPOSALS}{path}", {}, "cpu", "fp32")
-    return ResolvedModel(spec, label, path.stem, identity, False, gives="proposals")
-
-
-def notes_on(model: ResolvedModel, dataset: Dataset, image_ids: Sequence[str]) -> list[str]:
-    """What must be said of a model that is a file, beside a dataset of which these images run. Raises DataError."""
-    if not model.spec.name.startswith(PROPOSALS):
-        return []
-    from sambench.sources.proposals import ProposalFile
-
-    return ProposalFile(Path(model.spec.name.removeprefix(PROPOSALS))).check(dataset, image_ids)
-
-
-def gives_of(name: str) -> str | None:
-    """What the model of that name gives, as far as is known before it is built."""
-    if name.startswith(PYTHON):
-        return None
-    if name.startswith(PROPOSALS):
-        return "proposals"
-    return "edges" if name.startswith(EDGES) else cards.model_card(name).gives
-
-
-def described(model: ResolvedModel, found: Mapping[str, Any]) -> ResolvedModel:
-    """A `python:` model with the identity that a worker found, and the device that it chose."""
-    kind = str(found["device_kind"])
-    spec = replace(model.spec, device=str(found["device"]), probe=False)
-    factory = model.spec.name.rpartition(":")[2]
-    identity = {"factory": factory, "python": dict(found["identity"]), "options": by_content(model.spec.options)}
-    identity |= {"max_batch": found["max_batch"], "precision": found["precision"], "device_kind": kind}
-    notes = tuple(f"{model.id}: {note}" for note in found.get("notes", ()))
-    if model.spec.device.startswith("cuda") and kind == "cpu":
-        notes += (f"{model.id} runs on the CPU, not on {model.spec.device}: it says device_kind = 'cpu'",)
-    return replace(model, spec=spec, identity=identity, gives=str(found["gives"]), logits=found.get("logits"), notes=notes)
-
-
-def build(spec: ModelSpec) -> Any:
-    """The model itself. Raises ModelError, CheckpointError; also where one of its files changed since it was resolved."""
-    if spec.name.startswith(EDGES):
-        from sambench.models.edges.folder import EdgeFolder
-
-        return EdgeFolder(Path(spec.name.removeprefix(EDGES)), **spec.options)
-    if spec.name.startswith(PROPOSALS):
-        from sambench.sources.proposals import ProposalFile
-
-        return ProposalFile(Path(spec.name.removeprefix(PROPOSALS)))
-    if spec.name.startswith(PYTHON):
-        from sambench.sources.python import load_python_model
-
-        segmenter: Any = load_python_model(spec.name, options=spec.options, device=spec.device, precision=spec.precision)
-        examine(segmenter, spec.name)
-    else:
-        segmenter = _build_card(cards.model_card(spec.name), spec)
-    check_contents(spec.contents, spec.name, spec.options, spec.weights)
-    return segmenter
-
-
-def _build_card(card: cards.ModelCard, spec: ModelSpec) -> Any:
-    where = f"card {card.id}, factory {card.factory}"
-    factory = cards.load_entry(card.factory, where=where)
-    arguments = {"weights": Path(spec.weights) if spec.weights else None, "device": spec.device, "precision": spec.precision}
-    if card.gives == "detections":  # no model: the instance task reads a file
-        return factory(**arguments, **spec.options)
-    segmenter = construct(factory, {**arguments, **spec.options}, where=where)
-    try:
-        segmenter.max_batch = card.max_batch
-    except Exception as e:  # it may have slots, or be frozen
-        if getattr(segmenter, "max_batch", None) != card.max_batch:
-            expected = f"an object that can be told max_batch = {card.max_batch}"
-            raise ModelError("a card's model has no place for its batch size", where=where, expected=expected, found=said(e)) from e
-    gives = examine(segmenter, where).gives
-    if (gives == "edges") != (card.gives == "edges"):
-        raise ModelError("a card's model gives something else than the card says", where=where, expected=card.gives, found=gives)
-    return segmenter
-
-
-def _check_options(card: cards.ModelCard, factory: Callable[..., Any], options: Mapping[str, Any]) -> None:
-    try:
-        parameters = inspect.signature(factory).parameters
-    except (TypeError, ValueError):  # some builtins have none: the call itself will tell
-        return
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return
-    known = [n for n in parameters if n not in ("weights", "device", "precision")]
-    for key in options:
-        if key not in known:
-            raise unknown_name(f"option of model {card.id}", key, ["weights", *known], where="-M")
-
-
-def label_of(name: str) -> str:
-    """A model's name as it can stand in the name of a folder."""
-    fits = re.fullmatch(r"[\w][\w .+=-]{0,79}", name) is not None and name == name.strip(" .")
-    return name if fits else _slug(name)
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_]+", "_", text).strip("_").lower()[:80] or "model"  # part of a folder's name

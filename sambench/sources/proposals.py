@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from sambench.errors import DataError
+from sambench.errors import DataError, UsageError
 from sambench.loaders.coco_results import read_results
 from sambench.loaders.results_check import check_ids
+from sambench.sources.base import ModelSpec, Progress, ResolvedModel, slug
+from sambench.sources.inputs import place_of
 from sambench.types import Dataset, Proposals
 
 PREFIX = "proposals:"
@@ -81,3 +83,35 @@ class ProposalFile:
                 f"{duplicates:,} {of} stand there twice; each takes a place of its own"
             )
         return [f"{self.path.name}: {note}" for note in notes]
+
+
+class ProposalFiles:
+    """A `ModelSource`: each model is one file, known by its content."""
+
+    form = f"{PREFIX}FILE"
+    stored = True
+
+    def gives(self, name: str) -> str | None:
+        return "proposals"
+
+    def resolve(
+        self, name: str, options: Mapping[str, Any], *, device: str, precision: str, progress: Progress | None = None
+    ) -> ResolvedModel:
+        for key in options:
+            raise UsageError("a file of proposals has no options", where="-M", found=key, remedy="leave it out")
+        if precision != "fp32":
+            raise UsageError("proposals from a file have no precision", where="--precision", found=precision, remedy="leave it out")
+        path = place_of(name, PREFIX)
+        label = f"proposals_{slug(path.stem)}"
+        identity = {"proposals": dict(ProposalFile(path).identity), "precision": "fp32", "device_kind": "cpu"}
+        spec = ModelSpec(f"{PREFIX}{path}", {}, "cpu", "fp32")
+        return ResolvedModel(spec, label, path.stem, identity, False, gives="proposals")
+
+    def build(self, spec: ModelSpec) -> ProposalFile:
+        return ProposalFile(place_of(spec.name, PREFIX))
+
+    def check(self, spec: ModelSpec, dataset: Dataset, image_ids: Sequence[str]) -> list[str]:
+        return self.build(spec).check(dataset, image_ids)
+
+
+SOURCE = ProposalFiles()

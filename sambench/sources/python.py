@@ -18,14 +18,19 @@ import importlib.util
 import inspect
 import keyword
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from sambench.code_files import local_sources
 from sambench.errors import ModelError, SambenchError, near_names, shown
-from sambench.models.contract import construct, went_wrong
+from sambench.files import content
+from sambench.models.contract import construct, examine, went_wrong
+from sambench.sources.base import ModelSpec, Progress, ResolvedModel, pick_device, slug
+from sambench.sources.inputs import by_content, check_contents, contents_of
+from sambench.types import Dataset
 
 PREFIX = "python:"
 _FORM = "python:path/to/file.py:factory or python:package.module:factory"
@@ -215,3 +220,49 @@ def _went_wrong(message: str, spec: Spec, error: BaseException) -> SambenchError
     if isinstance(error, ModuleNotFoundError) and spec.file is None and f"{spec.module}.".startswith(f"{error.name}."):
         remedy = "check the module's name and PYTHONPATH"
     return went_wrong(message, error, where=spec.text, file=spec.file, remedy=remedy)
+
+
+class PythonSource:
+    """A `LateSource`: only the built object knows its weights."""
+
+    form = "python:path/to/file.py:factory"
+    stored = False
+
+    def gives(self, name: str) -> str | None:
+        return None
+
+    def resolve(
+        self, name: str, options: Mapping[str, Any], *, device: str, precision: str, progress: Progress | None = None
+    ) -> ResolvedModel:
+        label = check_spec(name)
+        spec = ModelSpec(name, dict(options), pick_device(device, True) if device != "auto" else "auto", precision)
+        spec = replace(spec, contents=contents_of(spec.options, code=lambda: source_sha256(name)))
+        return ResolvedModel(spec, slug(label), label, {}, True)
+
+    def build(self, spec: ModelSpec) -> Any:
+        model: Any = load_python_model(spec.name, options=spec.options, device=spec.device, precision=spec.precision)
+        examine(model, spec.name)
+        check_contents(spec, lambda: source_sha256(spec.name))
+        return model
+
+    def check(self, spec: ModelSpec, dataset: Dataset, image_ids: Sequence[str]) -> list[str]:
+        return []
+
+    def code(self, spec: ModelSpec) -> dict[str, str]:
+        out = {"source_sha256": source_sha256(spec.name)}
+        imported = imported_sources(spec.name)
+        return {**out, "imports_sha256": content.files_digest(imported)} if imported else out
+
+    def described(self, model: ResolvedModel, found: Mapping[str, Any]) -> ResolvedModel:
+        kind = str(found["device_kind"])
+        spec = replace(model.spec, device=str(found["device"]), probe=False)
+        identity = {"factory": parse_spec(spec.name).factory, "python": dict(found["identity"])}
+        identity["options"] = by_content(spec.options)
+        identity |= {"max_batch": found["max_batch"], "precision": found["precision"], "device_kind": kind}
+        notes = tuple(f"{model.id}: {note}" for note in found.get("notes", ()))
+        if model.spec.device.startswith("cuda") and kind == "cpu":
+            notes += (f"{model.id} runs on the CPU, not on {model.spec.device}: it says device_kind = 'cpu'",)
+        return replace(model, spec=spec, identity=identity, gives=str(found["gives"]), logits=found.get("logits"), notes=notes)
+
+
+SOURCE = PythonSource()

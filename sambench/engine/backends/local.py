@@ -49,7 +49,7 @@ def _available_memory() -> int | None:
 
 
 def describe(model: ResolvedModel, log_dir: Path) -> ResolvedModel:
-    """Complete the identity of a `python:` model by building it once, in a process of its own. Raises KeyboardInterrupt."""
+    """Complete the identity of a model of a `LateSource`: build it in a process of its own. Raises KeyboardInterrupt."""
     found: dict[str, Any] = {}
 
     def on_event(event: dict[str, Any]) -> None:

@@ -28,7 +28,6 @@ from sambench.models.edges._scale import Scales
 from sambench.pixels.edge_maps import seg2bdry
 from sambench.types import EdgeOutput
 
-PREFIX = "edges:"
 SUFFIXES = (".png", ".npy", ".mat")
 _WHAT = "an edge map"
 _AGAIN = "write that map again"

@@ -1,0 +1,108 @@
+"""Models that have a card: named by its id, or by the path of its file. The source of every name without a prefix."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sambench import cards
+from sambench.errors import ModelError, said, unknown_name
+from sambench.files import content
+from sambench.getting import weights as fetch
+from sambench.models.contract import construct, examine
+from sambench.sources.base import ModelSpec, Progress, ResolvedModel, pick_device, slug
+from sambench.sources.inputs import by_content, check_contents, contents_of, weights_file
+from sambench.types import Dataset
+
+
+class CardSource:
+    """A `ModelSource`."""
+
+    form = ""
+    stored = False
+
+    def gives(self, name: str) -> str | None:
+        return cards.model_card(name).gives
+
+    def resolve(
+        self, name: str, options: Mapping[str, Any], *, device: str, precision: str, progress: Progress | None = None
+    ) -> ResolvedModel:
+        """Check the options, and get the weights (downloading them if the card says where from)."""
+        card = cards.model_card(name)
+        if card.state == "unavailable":
+            raise ModelError(f"model {card.id!r} was never released", where=f"card {card.id}", remedy=card.notes or None)
+        factory = cards.load_entry(card.factory, where=f"card {card.id}")
+        given = {**card.options, **options}
+        explicit = given.pop("weights", None)
+        _check_options(card, factory, given)
+        path = fetch.weights_path(card, explicit=weights_file(explicit), download_ok=True, progress=progress)
+        sha = content.file_sha256(path) if path else None
+        wanted, device = device, pick_device(device, card.uses_torch)
+        identity = {
+            "id": card.id,
+            "revision": card.revision,
+            "factory": cards.entry_identity(card.factory, where=f"card {card.id}"),
+            "max_batch": card.max_batch,
+            "options": by_content(given),
+            "weights_sha256": sha,
+            "precision": precision,
+            "device_kind": device.partition(":")[0],
+        }
+        own = path is not None and card.weights is not None and sha != card.weights.sha256
+        label = f"{card.id}-{slug(path.stem)}" if own and path is not None else card.id
+        spec = ModelSpec(cards.absolute(name), given, device, precision, str(path) if path else None)
+        spec = replace(spec, contents=contents_of(spec.options, spec.weights))
+        size, notes = path.stat().st_size if path else 0, _notes_on_device(card.id, wanted, device)
+        return ResolvedModel(spec, label, card.name, identity, card.uses_torch, size, card, card.gives, notes=notes)
+
+    def build(self, spec: ModelSpec) -> Any:
+        segmenter = _build_card(cards.model_card(spec.name), spec)
+        check_contents(spec)
+        return segmenter
+
+    def check(self, spec: ModelSpec, dataset: Dataset, image_ids: Sequence[str]) -> list[str]:
+        return []
+
+
+SOURCE = CardSource()
+
+
+def _notes_on_device(model: str, wanted: str, device: str) -> tuple[str, ...]:
+    if wanted.partition(":")[0] == "cuda" and device.partition(":")[0] != "cuda":
+        return (f"{model} does not use torch: it runs on the CPU, not on {wanted}",)
+    return ()
+
+
+def _build_card(card: cards.ModelCard, spec: ModelSpec) -> Any:
+    where = f"card {card.id}, factory {card.factory}"
+    factory = cards.load_entry(card.factory, where=where)
+    arguments = {"weights": Path(spec.weights) if spec.weights else None, "device": spec.device, "precision": spec.precision}
+    if card.gives == "detections":  # no model: the instance task reads a file
+        return factory(**arguments, **spec.options)
+    segmenter = construct(factory, {**arguments, **spec.options}, where=where)
+    try:
+        segmenter.max_batch = card.max_batch
+    except Exception as e:  # it may have slots, or be frozen
+        if getattr(segmenter, "max_batch", None) != card.max_batch:
+            expected = f"an object that can be told max_batch = {card.max_batch}"
+            raise ModelError("a card's model has no place for its batch size", where=where, expected=expected, found=said(e)) from e
+    gives = examine(segmenter, where).gives
+    if (gives == "edges") != (card.gives == "edges"):
+        raise ModelError("a card's model gives something else than the card says", where=where, expected=card.gives, found=gives)
+    return segmenter
+
+
+def _check_options(card: cards.ModelCard, factory: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    try:
+        parameters = inspect.signature(factory).parameters
+    except (TypeError, ValueError):  # some builtins have none: the call itself will tell
+        return
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    known = [n for n in parameters if n not in ("weights", "device", "precision")]
+    for key in options:
+        if key not in known:
+            raise unknown_name(f"option of model {card.id}", key, ["weights", *known], where="-M")
