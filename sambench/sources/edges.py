@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sambench.errors import UsageError, unknown_name
-from sambench.models.edges.folder import EdgeFolder
 from sambench.sources.base import ModelSpec, Progress, ResolvedModel, slug
 from sambench.sources.inputs import place_of
 from sambench.types import Dataset
+
+if TYPE_CHECKING:
+    from sambench.models.edges.folder import EdgeFolder
 
 PREFIX = "edges:"
 
@@ -26,6 +28,8 @@ class EdgeFolders:
     def resolve(
         self, name: str, options: Mapping[str, Any], *, device: str, precision: str, progress: Progress | None = None
     ) -> ResolvedModel:
+        from sambench.models.edges.folder import EdgeFolder
+
         for key in options:
             if key not in ("key", "scale"):
                 raise unknown_name("option of a folder of edge maps", key, ["key", "scale"], where="-M")
@@ -41,6 +45,8 @@ class EdgeFolders:
         return ResolvedModel(spec, label, folder.name, identity, False, gives="edges")
 
     def build(self, spec: ModelSpec) -> EdgeFolder:
+        from sambench.models.edges.folder import EdgeFolder
+
         return EdgeFolder(place_of(spec.name, PREFIX), **spec.options)
 
     def check(self, spec: ModelSpec, dataset: Dataset, image_ids: Sequence[str]) -> list[str]:
