@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -192,6 +193,54 @@ class Dataset(Protocol):
     def load(self, image_id: str) -> Sample: ...
 
     def annotation_digest(self) -> str: ...
+
+
+@runtime_checkable
+class ListsImages(Protocol):
+    """A reader that can load images that its index leaves out, for they hold no objects."""
+
+    def all_image_ids(self) -> list[str]:
+        """Every image, in dataset order."""
+        ...
+
+
+@runtime_checkable
+class ForDetection(ListsImages, Protocol):
+    """A reader with what average precision needs beside masks."""
+
+    def category_names(self) -> dict[int, str]:
+        """Names of the categories by their ids."""
+        ...
+
+    def image_size(self, image_id: str) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        ...
+
+
+@runtime_checkable
+class Holds(Protocol):
+    """A reader that says itself what ground truth it gives, whatever its card's `mask_kind`: "masks" or "boundaries"."""
+
+    holds: str
+
+
+@runtime_checkable
+class InFolder(Protocol):
+    """A reader of the files below one folder."""
+
+    root: Path
+
+
+@runtime_checkable
+class Wrapper(Protocol):
+    """A dataset that stands before a reader, `inner`."""
+
+    inner: Dataset
+
+
+def reader_of(dataset: Dataset) -> Dataset:
+    """The reader itself, to be asked by isinstance for what it offers beyond `Dataset`."""
+    return dataset.inner if isinstance(dataset, Wrapper) else dataset
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 from sambench import cards, fixtures, paths
 from sambench.errors import UsageError
 from sambench.getting.dataset_table import markdown
+from sambench.loaders.open import open_dataset
 from sambench.sources.datasets import find_targets
+from sambench.types import ForDetection, ListsImages, reader_of
 from tests.helpers import ROOT, TOY_MODEL, sambench
 
 SA23 = cards.suite_cards()["sa23"].members
@@ -121,3 +124,15 @@ def test_all_23_run_from_their_native_layouts(tmp_path: Path) -> None:
     for record in records:
         assert record["counts"]["n_images_failed"] == 0
         assert record["counts"]["n_objects"] > 0
+
+
+def test_what_a_reader_offers_is_asked_of_itself(tmp_path: Path) -> None:
+    fixtures.write("coco_2017_val", tmp_path)
+    dataset = open_dataset(cards.dataset_card("coco_2017_val"), root=tmp_path)
+    reader = reader_of(dataset)
+    assert isinstance(reader, ForDetection)
+    assert isinstance(reader, ListsImages)
+    assert reader_of(reader) is reader
+    assert not hasattr(dataset, "category_names")  # it forwards nothing
+    assert not isinstance(reader_of(open_dataset(cards.dataset_card("demo"))), ListsImages)
+    assert isinstance(reader_of(pickle.loads(pickle.dumps(dataset))), ForDetection)

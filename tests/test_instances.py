@@ -677,7 +677,8 @@ def test_packaged_cards_serve(name: str, tmp_path: Path) -> None:
     dataset: Any = open_dataset(cards.dataset_card(name), root=tmp_path)
     federated = name != "coco_2017_val"
     found = []
-    for image_id in dataset.all_image_ids():
+    image_ids = dataset.inner.all_image_ids()
+    for image_id in image_ids:
         truth = dataset.load(image_id).annotated()
         assert (truth.negative_ids is not None) == federated
         found += [
@@ -689,7 +690,7 @@ def test_packaged_cards_serve(name: str, tmp_path: Path) -> None:
     (tmp_path / "found.json").write_text(json.dumps(found))
     task = InstanceTask(InstanceSettings(boxes=str(tmp_path / "found.json")))
     task.check_dataset(dataset)
-    assert len(dataset.index()) == len(dataset.all_image_ids())
+    assert len(dataset.index()) == len(image_ids)
     rows = [row for r in dataset.index() for row in task.rows(dataset.load(r.image_id), OwnMasks(), Context())]
     scores = task.reduce(pd.DataFrame(rows, columns=list(task.columns)), Bootstrap())
     assert value_of(scores, "mask", TWELVE[0]) == pytest.approx(1)

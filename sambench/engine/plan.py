@@ -15,6 +15,7 @@ from sambench.files import content
 from sambench.files.writing import storage_error
 from sambench.sources.datasets import Target
 from sambench.sources.models import ResolvedModel, build
+from sambench.types import Holds, reader_of
 
 SHARD_SIZE = 4  # images; fixed, so that shards are the same whatever the number of workers
 MIN_FREE_BYTES = 64 << 20
@@ -58,7 +59,8 @@ def check_target(task: tasks.Task, target: Target) -> None:
 
     The reader says what it gives, by an attribute `holds` ("masks" or "boundaries"); where it has none, the card does.
     """
-    said = getattr(target.dataset, "holds", None)
+    reader = reader_of(target.dataset)
+    said = reader.holds if isinstance(reader, Holds) else None
     holds = said or ("boundaries" if target.card.mask_kind == "boundary" else "masks")
     if holds != task.needs:
         fitting = [c.id for c in cards.dataset_cards().values() if (c.mask_kind == "boundary") == (task.needs == "boundaries")]

@@ -26,7 +26,7 @@ from sambench.store.claims import Watch, try_claim
 from sambench.store.record import read_image_ids
 from sambench.store.shards import ImageState, Shard, ShardStore
 from sambench.tasks.prompted import Context, Interrupted
-from sambench.types import CROWD, IGNORED, Dataset, Sample
+from sambench.types import CROWD, IGNORED, Dataset, InFolder, Sample, reader_of
 
 FLUSH_S = 5.0  # slow images: those of an unfinished shard are written at least this often; a kill loses no more
 POLL_S = 0.5
@@ -216,7 +216,8 @@ class _Work:
 
     def _check_folder(self, e: BaseException) -> None:
         """Raises DataMissingError where an image failed because the whole dataset has gone: a disk taken off, a folder moved."""
-        root = getattr(self.dataset, "root", None)
+        reader = reader_of(self.dataset)
+        root = reader.root if isinstance(reader, InFolder) else None
         if not isinstance(e, (DataError, OSError)) or not isinstance(root, Path):
             return
         try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from sambench.errors import SambenchError
 from sambench.left_out import Tally
 from sambench.notes import noting
-from sambench.types import Dataset
+from sambench.types import Dataset, ListsImages, reader_of
 
 MOST = 200  # images that are looked at before anything is computed
 MOST_S = 5.0
@@ -67,6 +67,5 @@ def known_images(dataset: Dataset) -> list[str]:
 
 def unlisted(dataset: Dataset, listed: Iterable[str]) -> list[str]:
     """Images that a reader can load but leaves out of its index."""
-    every = getattr(dataset, "all_image_ids", None)
-    known = set(listed)
-    return [i for i in every() if i not in known] if callable(every) else []
+    reader, known = reader_of(dataset), set(listed)
+    return [i for i in reader.all_image_ids() if i not in known] if isinstance(reader, ListsImages) else []

@@ -69,6 +69,8 @@ class Whose:
 class ToldDataset:
     """`inner`, with every DataError completed, and what a reader of others raises or leaves out turned into one.
 
+    What a reader offers beyond `Dataset` is asked of itself (`sambench.types.reader_of`).
+
     depth: how pictures of more than 8 bits are opened (`sambench.loaders.eight_bit`).
     """
 
@@ -99,12 +101,6 @@ class ToldDataset:
             if self.whose.foreign and not isinstance(digest, str):
                 raise _other("annotation_digest()", self.whose, "a text, such as sha256 in hexadecimal digits", digest)
             return digest
-
-    def __getattr__(self, attribute: str) -> Any:
-        # What a reader offers beyond the protocol. Not while it is unpickled, when there is no inner one yet.
-        if attribute.startswith("__") or attribute == "inner":
-            raise AttributeError(attribute)
-        return getattr(self.inner, attribute)
 
 
 def _are_records(values: Any) -> bool:

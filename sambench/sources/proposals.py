@@ -21,7 +21,7 @@ from sambench.loaders.coco_results import read_results
 from sambench.loaders.results_check import check_ids
 from sambench.sources.base import ModelSpec, Progress, ResolvedModel, slug
 from sambench.sources.inputs import place_of
-from sambench.types import Dataset, Proposals
+from sambench.types import Dataset, ListsImages, Proposals, reader_of
 
 PREFIX = "proposals:"
 LOOKED_AT = 20  # images whose masks are looked at before a run; each is when it is its turn
@@ -64,8 +64,8 @@ class ProposalFile:
 
     def check(self, dataset: Dataset, wanted: Sequence[str]) -> list[str]:
         """What must be said of the file beside a dataset, of which the images `wanted` run. Raises DataError if of another."""
-        everything = getattr(dataset, "all_image_ids", None)
-        ids = everything() if callable(everything) else [r.image_id for r in dataset.index()]
+        reader = reader_of(dataset)
+        ids = reader.all_image_ids() if isinstance(reader, ListsImages) else [r.image_id for r in dataset.index()]
         notes = check_ids(self.results, ids, None, extra="drop")
         empty = duplicates = n = 0
         chosen = [i for i in wanted if self.results.count_of(i)][:LOOKED_AT]

@@ -31,7 +31,7 @@ from sambench.tasks.prompted import Context, Encoded, batches, encode
 from sambench.tasks.summary import Bootstrap
 from sambench.tasks.table_columns import Measure
 from sambench.tasks.task import Task
-from sambench.types import Annotated, Dataset, Prediction, Prompt, Sample, Segmenter
+from sambench.types import Annotated, Dataset, ForDetection, Prediction, Prompt, Sample, Segmenter, reader_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,14 +116,14 @@ class InstanceTask(Task):
 
     def check_dataset(self, dataset: Dataset) -> list[str]:
         """What must be said before a run on a dataset. Raises DataError and UsageError where file and dataset do not fit."""
-        if not all(hasattr(dataset, name) for name in ("all_image_ids", "category_names", "image_size")):
+        reader = reader_of(dataset)
+        if not isinstance(reader, ForDetection):
             raise UsageError(
                 f"dataset {dataset.name!r} is not one for the instance task",
                 where="--datasets",
                 expected="a dataset in COCO's form (reader sambench.loaders.coco:CocoJson)",
                 found="one of another form",
             )
-        reader: Any = dataset
         every, held = reader.all_image_ids(), {r.image_id for r in dataset.index()}
         if len(held) < len(every):
             raise UsageError(

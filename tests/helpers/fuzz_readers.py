@@ -26,6 +26,7 @@ from sambench.loaders.coco_results import read_results
 from sambench.loaders.open import open_dataset
 from sambench.loaders.results_check import check_boxes, check_ids
 from sambench.sources.proposals import ProposalFile
+from sambench.types import reader_of
 from tests.helpers.mutate import mutated
 
 SECONDS = 20  # of one mutated dataset, from opening it to its last mask
@@ -58,8 +59,8 @@ def read_all(dataset_id: str, root: Path) -> int:
         except SambenchError:
             continue
     for more in ("all_image_ids", "category_names"):
-        if hasattr(dataset, more):
-            getattr(dataset, more)()
+        if hasattr(reader_of(dataset), more):
+            getattr(reader_of(dataset), more)()
     return whole
 
 
