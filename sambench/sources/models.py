@@ -176,12 +176,16 @@ def notes_on(model: ResolvedModel, dataset: Dataset, image_ids: Sequence[str]) -
 
 def code_of(spec: ModelSpec) -> dict[str, str]:
     """Digests of the code that makes a model of a `LateSource`, by name."""
-    return _late(spec).code(spec)
+    source = _late(spec)
+    with _at_work(source, spec.name, "describe"):
+        return source.code(spec)
 
 
 def described(model: ResolvedModel, found: Mapping[str, Any]) -> ResolvedModel:
     """A model of a `LateSource` with the identity that a worker found, and the device that it chose."""
-    return _late(model.spec).described(model, found)
+    source = _late(model.spec)
+    with _at_work(source, model.spec.name, "describe"):
+        return source.described(model, found)
 
 
 def _late(spec: ModelSpec) -> LateSource:
