@@ -136,7 +136,6 @@ def test_norms_have_the_authors_eps() -> None:
 )
 def test_disk_radius_follows_from_the_version(arch: str, radius: int) -> None:
     assert ARCHITECTURES[arch].disk_radius == radius
-    assert ARCHITECTURES[arch].refiner_radius == 5
 
 
 def test_networks_give_the_golden_logits(raw: dict[str, torch.Tensor]) -> None:

@@ -23,7 +23,6 @@ from sambench.pixels.region import (
     components,
     cover,
     intersect,
-    pairwise_iou,
     union,
 )
 from sambench.types import BoolArray, Window
@@ -201,25 +200,6 @@ def test_windows() -> None:
     assert intersect(a, none) is None
     assert cover(a, b) == Window(0, 0, 6, 9)
     assert cover(a, none) == cover(none, a) == a
-
-
-def test_pairwise_iou_is_cocos() -> None:
-    a, b = random_masks(14, seed=1), random_masks(9, seed=2)
-    expected = coco.iou([coco_rle(m) for m in a], [coco_rle(m) for m in b], [0] * len(b))
-    got = pairwise_iou(np.stack(a), np.stack(b))
-    assert got.dtype == np.float64
-    expected[0, 0] = 0.0  # both empty: COCO says nothing useful there, the protocol says 0
-    assert np.array_equal(got, expected)
-
-
-@pytest.mark.parametrize(("n", "m"), [(0, 3), (3, 0), (0, 0)])
-def test_pairwise_iou_of_no_masks(n: int, m: int) -> None:
-    assert pairwise_iou(np.zeros((n, 5, 7), np.bool_), np.zeros((m, 5, 7), np.bool_)).shape == (n, m)
-
-
-def test_pairwise_iou_wants_one_frame() -> None:
-    with pytest.raises(ValueError, match="different frames"):
-        pairwise_iou(np.zeros((1, 5, 7), np.bool_), np.zeros((1, 7, 5), np.bool_))
 
 
 def by_definition(mask: BoolArray, dilation: int) -> BoolArray:

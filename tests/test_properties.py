@@ -16,7 +16,6 @@ from sambench.metrics.properties import (
     mask_properties,
     masks_per_image,
     relative_size,
-    share_above,
     size_histogram,
     stratum_weights,
 )
@@ -114,8 +113,3 @@ def test_stratifying_takes_the_other_sets_sizes() -> None:
     assert only_small.share.tolist() == [pytest.approx(1), 0]
     with pytest.raises(ValueError, match="relative size"):
         concavity_histogram(concavities, like=like)
-
-
-def test_share_above() -> None:
-    assert share_above(np.array([0.95, 0.9, 0.8, 0.5])) == (0.25, 0.75)
-    assert math.isnan(share_above(np.array([]))[0])

@@ -11,14 +11,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from sambench.metrics.bootstrap import Float64Array, Seed, cluster_std_error, cluster_sums, resampled_means
 
-Method = Literal["percentile", "bca"]
 Clusters = npt.ArrayLike | None
 ALPHA = 0.05
 POWER = 0.8
@@ -163,11 +161,6 @@ def detectable_difference(std_error: float, df: int, *, alpha: float = ALPHA, po
     if df < 1 or math.isnan(std_error):
         return math.nan
     return std_error * _noncentrality(df, alpha, power)
-
-
-def power_of(difference: float, std_error: float, df: int, *, alpha: float = ALPHA) -> float:
-    """The probability in [0, 1] that a two-sided t-test at `alpha` finds a true mean difference, given its standard error > 0."""
-    return _power(abs(difference) / std_error, df, alpha)
 
 
 def _power(noncentrality: float, df: int, alpha: float) -> float:

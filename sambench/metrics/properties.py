@@ -160,12 +160,6 @@ def stratum_weights(relative_sizes: Float64Array, like: Float64Array, strata: in
     return np.asarray(per_mask[here], np.float64)
 
 
-def share_above(ious: Float64Array, thresholds: tuple[float, ...] = (0.9, 0.75)) -> tuple[float, ...]:
-    """The share of paired masks whose IoU is above each threshold (section 5, mask quality), in [0, 1]; NaN for no pair."""
-    ious = np.asarray(ious, np.float64)
-    return tuple(float((ious > t).mean()) if len(ious) else math.nan for t in thresholds)
-
-
 def _histogram(values: npt.ArrayLike, bins: int, weights: Float64Array | None = None) -> Histogram:
     values = np.asarray(values, np.float64)
     known = ~np.isnan(values)

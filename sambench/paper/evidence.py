@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -211,8 +211,3 @@ def paired(a: Entry, b: Entry, *, k: int, bootstrap: Bootstrap, metric: str = "i
     clusters = both["cluster_id_a"].to_numpy()
     options: dict[str, Any] = {"n_resamples": bootstrap.n_resamples, "level": bootstrap.level, "seed": bootstrap.seed}
     return paired_difference(va, vb, clusters, **options), ""
-
-
-def clean(entries: Sequence[Entry]) -> list[Entry]:
-    """Those without training overlap."""
-    return [e for e in entries if not e.overlaps]

@@ -243,27 +243,6 @@ def cover(a: Window, b: Window) -> Window:
     return Window(min(a.y0, b.y0), min(a.x0, b.x0), max(a.y1, b.y1), max(a.x1, b.x1))
 
 
-def pairwise_iou(a: BoolArray, b: BoolArray) -> npt.NDArray[np.float64]:
-    """IoU of every mask of a, bool [N, H, W], with every one of b, bool [M, H, W] -> float64 [N, M]; 0 for an empty union.
-
-    Works on packed bits: an eighth of the memory traffic of boolean arrays.
-    """
-    if a.shape[1:] != b.shape[1:]:
-        raise ValueError(f"masks of different frames: {a.shape[1:]} and {b.shape[1:]}")
-    n_px = math.prod(a.shape[1:])
-    pa = np.packbits(a.reshape(len(a), n_px), axis=1)
-    pb = np.packbits(b.reshape(len(b), n_px), axis=1)
-    area_a = np.bitwise_count(pa).sum(axis=1, dtype=np.int64)
-    area_b = np.bitwise_count(pb).sum(axis=1, dtype=np.int64)
-    inter = np.empty((len(a), len(b)), np.int64)
-    for i, row in enumerate(pa):
-        inter[i] = np.bitwise_count(pb & row).sum(axis=1, dtype=np.int64)
-    union = area_a[:, None] + area_b[None, :] - inter
-    iou = np.zeros(inter.shape, np.float64)
-    np.divide(inter, union, out=iou, where=union > 0)
-    return iou
-
-
 def boundary_dilation(height: int, width: int, ratio: float) -> int:
     """Boundary width in pixels: `ratio` of the image's diagonal, rounded, at least 1 (Cheng et al. 2021, section 4)."""
     return max(1, round(ratio * math.hypot(height, width)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -30,9 +30,6 @@ class Definition(BaseModel):
     source: str = ""
     text: str = ""
     options: dict[str, Any] = Field(default_factory=dict)
-
-
-Name = Annotated[str, "id of a definition"]
 
 
 def definitions() -> dict[str, Definition]:
