@@ -69,7 +69,7 @@ def test_a_models_masks_go_by_their_own_areas_and_the_files_boxes_by_the_files(t
     found = frame[frame["kind"] == "detection"]
     assert found["mask_sized_by"].tolist() == found["area"].tolist()
     assert found["area"].tolist() != found["box_sized_by"].tolist()
-    rows = InstanceTask(InstanceSettings(boxes=str(tmp_path / "results.json"))).reduce(frame, None)  # type: ignore[arg-type]
+    rows = InstanceTask.of(InstanceSettings(boxes=str(tmp_path / "results.json"))).reduce(frame, None)  # type: ignore[arg-type]
     assert numbers(rows, "box") == pytest.approx(official(truth, results, "bbox").tolist(), abs=1e-9)
 
 

@@ -67,7 +67,7 @@ def value_of(rows: list[dict[str, Any]], variant: str, key: tuple[Any, ...]) -> 
 
 def rows_of(card: Path, results: Path, model: Any = None, **settings: Any) -> pd.DataFrame:
     """Rows of every image, in process."""
-    task = InstanceTask(InstanceSettings(boxes=str(results), **settings))
+    task = InstanceTask.of(InstanceSettings(boxes=str(results), **settings))
     dataset = open_dataset(cards.dataset_card(str(card)), root=card.parent)
     rows = [row for r in dataset.index() for row in task.rows(dataset.load(r.image_id), model or OwnMasks(), Context())]
     frame = pd.DataFrame(rows, columns=list(task.columns))
@@ -75,7 +75,7 @@ def rows_of(card: Path, results: Path, model: Any = None, **settings: Any) -> pd
 
 
 def scores_of(card: Path, results: Path, **settings: Any) -> list[dict[str, Any]]:
-    task = InstanceTask(InstanceSettings(boxes=str(results), **settings))
+    task = InstanceTask.of(InstanceSettings(boxes=str(results), **settings))
     return task.reduce(rows_of(card, results, **settings), Bootstrap())
 
 
@@ -132,7 +132,7 @@ def test_pycocotools_twelve_numbers(tmp_path: Path, seed: int) -> None:
         for r in results
     ]
     (tmp_path / "boxes.json").write_text(json.dumps(boxed))
-    found = InstanceTask(InstanceSettings(boxes=str(tmp_path / "boxes.json"))).reduce(
+    found = InstanceTask.of(InstanceSettings(boxes=str(tmp_path / "boxes.json"))).reduce(
         rows_of(card, tmp_path / "boxes.json", Recorder()), Bootstrap()
     )
     assert [value_of(found, "box", key) for key in TWELVE] == pytest.approx(official(truth, boxed, "bbox").tolist(), abs=1e-12)
@@ -369,7 +369,7 @@ def loaded(card: Path, image_id: str = "1") -> Sample:
 
 def asked(card: Path, **settings: Any) -> tuple[Recorder, list[dict[str, Any]]]:
     model = Recorder()
-    task = InstanceTask(InstanceSettings(boxes=str(card.parent / "results.json"), **settings))
+    task = InstanceTask.of(InstanceSettings(boxes=str(card.parent / "results.json"), **settings))
     return model, task.rows(loaded(card), model, Context())
 
 
@@ -430,7 +430,7 @@ def test_boxes_beside_the_image_are_not_asked_for(tmp_path: Path) -> None:
 def test_an_image_without_boxes_is_not_read(tmp_path: Path) -> None:
     card = blank_world(tmp_path, [detection()])
     model = Recorder()
-    task = InstanceTask(InstanceSettings(boxes=str(tmp_path / "results.json")))
+    task = InstanceTask.of(InstanceSettings(boxes=str(tmp_path / "results.json")))
     rows = task.rows(loaded(card, "2"), model, Context())
     assert [r["kind"] for r in rows] == ["image"]
     assert model.encoded == 0
@@ -462,16 +462,15 @@ def test_categories_that_the_dataset_does_not_have_take_no_place(tmp_path: Path)
 def test_what_is_identity(tmp_path: Path) -> None:
     card = blank_world(tmp_path, [detection()])
     path = tmp_path / "results.json"
-    settings = InstanceSettings(boxes=str(path))
-    assert len(settings.boxes_sha256) == 64
-    task = InstanceTask(settings)
+    task = InstanceTask.of(InstanceSettings(boxes=str(path)))
+    assert len(task.settings.boxes_sha256) == 64
     assert str(path) not in json.dumps(task.identity())
     copy = tmp_path / "copy.json"
     copy.write_bytes(path.read_bytes())
     for same in ({"boxes": str(copy)}, {"boxes": str(path), "extra": "drop"}, {"boxes": str(path), "box_format": "xywh"}):
-        assert InstanceTask(InstanceSettings(**same)).identity() == task.identity()  # type: ignore[arg-type]
+        assert InstanceTask.of(InstanceSettings(**same)).identity() == task.identity()  # type: ignore[arg-type]
     for other in ({"variant": "single"}, {"box_format": "xyxy"}, {"max_dets": 3}, {"boundary": True}):
-        assert InstanceTask(InstanceSettings(boxes=str(path), **other)).identity() != task.identity()  # type: ignore[arg-type]
+        assert InstanceTask.of(InstanceSettings(boxes=str(path), **other)).identity() != task.identity()  # type: ignore[arg-type]
     assert tasks.settings_of(tasks.build("instances", tasks.settings_of(task))) == tasks.settings_of(task)
     path.write_text(json.dumps([detection(score=0.25)]))
     with pytest.raises(DataError, match="another than the one that the run began with"):
@@ -688,7 +687,7 @@ def test_packaged_cards_serve(name: str, tmp_path: Path) -> None:
             if not o.is_crowd
         ]  # fmt: skip
     (tmp_path / "found.json").write_text(json.dumps(found))
-    task = InstanceTask(InstanceSettings(boxes=str(tmp_path / "found.json")))
+    task = InstanceTask.of(InstanceSettings(boxes=str(tmp_path / "found.json")))
     task.check_dataset(dataset)
     assert len(dataset.index()) == len(image_ids)
     rows = [row for r in dataset.index() for row in task.rows(dataset.load(r.image_id), OwnMasks(), Context())]

@@ -8,7 +8,7 @@ The rows hold every detection with its IoUs, so that AP is computed anew without
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -47,8 +47,8 @@ OLDER = {"instances@1": {"areas": "own"}}  # settings that cells of that protoco
 
 @dataclass(frozen=True)
 class InstanceSettings:
-    """boxes: a results file, or the name of a card of one; boxes_sha256: found where it is not given, as it is when a run is read
-    back. The hash is identity, the place is not.
+    """boxes: a results file, or the name of a card of one; boxes_sha256: of its content, "" where nobody has read it yet
+    (`InstanceTask.of` does). The hash is identity, the place is not.
 
     variant: `refine`, three masks on the box, the best-ranked fed back with it for a single one; `no_refine`, the best-ranked of
     the three; `single`, the single output both times. max_dets: detections an image, those of highest score; None: 100, and 300
@@ -76,10 +76,6 @@ class InstanceSettings:
                 raise unknown_name(name.replace("_", " "), getattr(self, name), known, where="--" + name.replace("_", "-"))
         if self.max_dets is not None and self.max_dets < 1:
             raise UsageError("--max-dets does not fit", expected="a number of detections from 1 on", found=self.max_dets)
-        if self.boxes and not self.boxes_sha256:
-            found = read_results(boxes_file(str(self.boxes)))
-            object.__setattr__(self, "boxes", str(found.path.absolute()))
-            object.__setattr__(self, "boxes_sha256", found.sha256())
 
 
 @dataclass(frozen=True)
@@ -96,6 +92,15 @@ class InstanceTask(Task):
     unsaid = ("boxes", "boxes_sha256", "areas", "extra")  # settings that no title names
     scores_annotated = True  # every annotation of the file as its evaluator counts it, not `Sample.instances`
     every_image = True  # false positives count on images without objects too
+
+    @classmethod
+    def of(cls, settings: InstanceSettings) -> InstanceTask:
+        """The task of settings as a user gives them: the results file is looked up and read, unless they have its hash, as those
+        of a stored cell do. Raises as `boxes_file` and `read_results`."""
+        if not settings.boxes or settings.boxes_sha256:
+            return cls(settings)
+        read = read_results(boxes_file(str(settings.boxes)))
+        return cls(replace(settings, boxes=str(read.path.absolute()), boxes_sha256=read.sha256()))
 
     @property
     def protocol(self) -> str:
@@ -275,4 +280,4 @@ def _own(found: Detections, sample: Sample) -> dict[int, Answer]:
     return {i: Answer(found.rle(i, sample.height, sample.width)) for i in have}
 
 
-TASK, SETTINGS = InstanceTask, InstanceSettings
+TASK, SETTINGS = InstanceTask.of, InstanceSettings
