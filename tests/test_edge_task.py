@@ -192,7 +192,7 @@ def test_maps_that_cannot_be_used(tmp_path: Path) -> None:
     np.save(tmp_path / "wide.npy", good.astype(np.complex64))
     (tmp_path / "cut.npy").write_bytes(b"\x93NUMPY\x01\x00")
     (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    Image.fromarray(np.zeros((10, 14, 3), np.uint8)).save(tmp_path / "colour.png")
+    Image.fromarray(np.arange(420, dtype=np.uint8).reshape(10, 14, 3)).save(tmp_path / "colour.png")
     savemat(tmp_path / "two.mat", {"a": good, "b": good})
     folder = EdgeFolder(tmp_path)
     for name, message in (

@@ -23,7 +23,7 @@ from sambench.loaders.bbbc038v1 import BBBC038v1
 from sambench.loaders.coco import CocoJson
 from sambench.loaders.coco_masks import region_of
 from sambench.loaders.open import find_root, open_dataset
-from sambench.types import Dataset
+from sambench.types import NO_MASK, TOO_SHORT, Dataset
 
 BBBC = cards.dataset_card("bbbc038v1")
 
@@ -441,14 +441,11 @@ def test_coco_rereads_a_changed_file(tmp_path: Path) -> None:
 
 BROKEN_POLYGONS = {
     "odd": [[1, 1, 9, 1, 9, 7, 1]],
-    "short": [[1, 1, 9, 1]],
     "nan": [[1, 1, 9, float("nan"), 9, 7]],
     "infinite": [[1, 1, 9, float("inf"), 9, 7]],
     "text": [[1, 1, "nine", 1, 9, 7]],
     "null": [[1, 1, None, 1, 9, 7]],
-    "flat": [1, 1, 9, 1, 9, 7],
     "far": [[1, 1, 1e9, 1, 9, 7]],
-    "absent": None,
     "number": 7,
     "rle size": {"size": [30, 20], "counts": [0, 600]},
     "rle sum": {"size": [20, 30], "counts": [0, 599]},
@@ -469,6 +466,23 @@ def test_coco_broken_segmentation_costs_its_image_only(tmp_path: Path, kind: str
     with pytest.raises(DataError, match="annotation 11") as e:
         dataset.load("1")
     assert str(tmp_path / "ann.json") in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "n_instances", "left_out"),
+    [([[1, 1, 9, 1]], 0, {TOO_SHORT: 1}), ([1, 1, 9, 1, 9, 7], 1, {}), (None, 0, {NO_MASK: 1})],
+    ids=["short", "flat", "absent"],
+)
+def test_coco_segmentation_that_costs_no_image(
+    tmp_path: Path, segmentation: Any, n_instances: int, left_out: dict[str, int]
+) -> None:
+    """What has no area is counted, and a polygon without its list is one."""
+    content = coco_content()
+    whole = reader(write_coco(tmp_path, content)).load("1")
+    content["annotations"][0]["segmentation"] = segmentation
+    sample = reader(write_coco(tmp_path, content)).load("1")
+    assert len(sample.instances) == len(whole.instances) - 1 + n_instances
+    assert {k: n - whole.left_out[k] for k, n in sample.left_out.items() if n != whole.left_out[k]} == left_out
 
 
 def drop(key: str) -> Callable[[dict[str, Any]], None]:
