@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,10 @@ from sambench.cards import DatasetCard, PaperFacts
 from sambench.errors import DataError, UsageError, near_names
 from sambench.files import content
 from sambench.left_out import remedies
+from sambench.loaders.open import find_root
 from sambench.loaders.survey import known_images, survey
 from sambench.provenance import keyed_order
-from sambench.types import Dataset, ImageRecord
+from sambench.types import Dataset, ImageRecord, InFolder, reader_of
 
 MOST_BYTES = 1 << 28
 
@@ -81,7 +83,11 @@ def no_masks(dataset: Dataset, card: DatasetCard) -> DataError:
     images = known_images(dataset)
     found = survey(dataset, images)
     n = f"{len(images):,} image{'s' if len(images) != 1 else ''}" if images else "no images"
-    check = f"check the files: sambench data verify {card.named}"
+    reader = reader_of(dataset)
+    root = ""
+    if isinstance(reader, InFolder) and reader.root != find_root(card):  # given by --root: verify must be told, too
+        root = f" --root {shlex.quote(str(reader.root))}"
+    check = f"check the files: sambench data verify {card.named}{root}"
     return DataError(
         f"dataset {card.id!r} holds no masks",
         expected="images with at least one mask",
