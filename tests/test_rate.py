@@ -389,4 +389,4 @@ def test_a_dataset_that_is_not_here_is_an_error_unless_the_half_named_it(tmp_pat
     with pytest.raises(DataMissingError, match="lvis_v05"):
         make(replace(_study(tmp_path / "s"), datasets=("lvis_v05",)), run_cell, _ignore, _ignore)
     study = replace(_study(tmp_path / "t", prompts_only=True), datasets=("lvis_v05", "bbbc038v1"), absent_ok=True)
-    assert [m.name for m in rating_jobs.make(study, _ignore, _ignore).missing] == ["lvis_v05"]
+    assert [m.name for m in rating_jobs.make(study, run_cell, _ignore, _ignore).missing] == ["lvis_v05"]
