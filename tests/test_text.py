@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 from sambench import layout
-from sambench.cards import dataset_card
 from sambench.report import style
 from sambench.report.document import Column, Document, Picture, Row, Section, Table, Value
 from sambench.report.forms.markdown import to_markdown
@@ -138,15 +137,20 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     (tmp_path / "ann.json").write_text(json.dumps(whole))
     (tmp_path / "h.toml").write_text(
-        'id = "hostile"\nname = "H\\u001b[31m [red]"\nreader = "sambench.loaders.coco:CocoJson"\nlicence = "=1\\u001b"\n'
-        '[options]\nannotations = "ann.json"\nimages = "img"\n[access]\nstate = "manual"\nsteps = ["ask\\u001b[2J"]\n'
+        'id = "hostile"\nname = "H [red]"\nreader = "sambench.loaders.coco:CocoJson"\nlicence = "=1"\n'
+        '[options]\nannotations = "ann.json"\nimages = "img"\n[access]\nstate = "manual"\nsteps = ["ask"]\n'
     )
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_no_command_lets_them_through(cli: Cli, hostile: Path) -> None:
-    assert dataset_card("h.toml").name.startswith("H\x1b")
+    card = (hostile / "h.toml").read_text()
+    (hostile / "escapes.toml").write_text(card.replace('"ask"', '"ask\\u001b[2J"'))
+    refused = cli("show", "dataset", "escapes.toml")
+    assert refused.code == 2
+    assert "control character" in refused.err
+    assert not DANGEROUS.search(refused.out + refused.err)
     run = cli("run", "point", "-d", "h.toml", "--root", ".", "-m", "otsu", "--clicks", "1", "--workers", "1")
     assert run.code == 1
     assert "broken\\x1b[31m" in run.err

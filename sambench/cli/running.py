@@ -140,6 +140,7 @@ def run(
 ) -> None:
     """Run and print. named: the models that the user gave, none if the default one runs. after: what is to be done with the outcome
     of a run that was not interrupted."""
+    from sambench.cli.console import echo
     from sambench.cli.progress import Reporter
     from sambench.engine.run import execute, plan
 
@@ -150,7 +151,7 @@ def run(
                 reporter.announce(planned)
                 outcome = execute(planned, reporter.on_event)
     except KeyboardInterrupt:  # before or after the images: while they are computed the engine heeds it
-        typer.echo("interrupted: what is computed is kept; issue the same command again to go on", err=True)
+        echo("interrupted: what is computed is kept; issue the same command again to go on", err=True)
         raise typer.Exit(130) from None
     if dry_run:
         _print_plan(planned)
