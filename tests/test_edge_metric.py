@@ -430,7 +430,7 @@ def test_counts_that_do_not_fit_are_refused(shape: tuple[int, ...]) -> None:
 
 def test_numba_loads_only_when_something_is_counted() -> None:
     code = (
-        "import sys, numpy as np; import sambench.metrics.edges as e; from sambench import edge_maps as nms;"
+        "import sys, numpy as np; import sambench.metrics.edges as e; from sambench.pixels import edge_maps as nms;"
         "e.edge_scores(np.ones((1, 99, 4)), e.threshold_values()); e.seg2bdry(np.eye(3));"
         "assert 'numba' not in sys.modules; e.thin(np.eye(3, dtype=bool)); assert 'numba' in sys.modules"
     )
