@@ -19,7 +19,7 @@ from benchmarks.peers import official_vit_b, one_thread, our_vit_b
 from sambench.automatic.generate import AutomaticMask, AutomaticSettings, generate
 from sambench.pixels.candidates import LogitMasks
 from sambench.types import Prediction
-from tests.golden_weights import procedural_image
+from tests.helpers.golden_weights import procedural_image
 
 GRID = 16
 # The weights are random: at the default thresholds hardly a mask passes.

@@ -14,7 +14,7 @@ from benchmarks.peers import interleaved_ms, official_vit_b, one_thread, our_vit
 from sambench.models.sam.segmenter import SamState
 from sambench.pixels.candidates import Geometry
 from sambench.types import Prompt
-from tests.golden_weights import synthetic_features
+from tests.helpers.golden_weights import synthetic_features
 
 PROMPTS = 64
 ROUNDS = 5

@@ -6,20 +6,15 @@ python benchmarks/bench_edges.py
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-
-import edge_oracle
 from skimage.morphology import thin as skimage_thin
 
 from sambench.metrics.edges import edge_counts, max_distance_px, thin, threshold_values
+from tests.helpers import edge_oracle
 
 # A quarter of a BSDS500 image, since the peer takes half a minute for a whole one, with the same tolerance in pixels.
 HEIGHT, WIDTH, N_ANNOTATORS = 161, 241, 5

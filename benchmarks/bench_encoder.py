@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.peers import interleaved_ms, official_vit_b, one_thread, our_vit_b
 from sambench.models.sam.segmenter import preprocess
-from tests.golden_weights import procedural_image
+from tests.helpers.golden_weights import procedural_image
 
 ROUNDS = 5
 BAR = 1.3

@@ -17,7 +17,7 @@ from sambench.pixels.candidates import LogitMasks
 from sambench.prompts import point_grid
 from sambench.tasks.edge import scaled
 from sambench.types import Prompt
-from tests.mask_edges_oracle import Reference, reference
+from tests.helpers.mask_edges_oracle import Reference, reference
 
 HEIGHT, WIDTH, GRID = 321, 481, 6
 BAR = 5.0

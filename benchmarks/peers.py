@@ -14,8 +14,8 @@ from typing import Any
 import cv2
 import torch
 
-from tests.golden_weights import golden_state_dict
-from tests.stubs import official_sam
+from tests.helpers.golden_weights import golden_state_dict
+from tests.helpers.stubs import official_sam
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.helpers import ROOT
+
 SOURCES = ("sambench", "datasets", "baselines", "reports", "pyproject.toml", "README.md", "LICENSE")
 HEAVY = {"torch", "pandas", "cv2", "numpy", "matplotlib", "scipy", "pyarrow", "pycocotools", "numba", "PIL"}
 

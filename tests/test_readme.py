@@ -13,8 +13,9 @@ import sambench
 from sambench.cards import DatasetCard, ModelCard
 from sambench.cli.app import app
 from sambench.sources.python import load_python_model
+from tests.helpers import ROOT
+from tests.helpers import sambench as command_line
 
-ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
@@ -40,6 +41,23 @@ def test_the_example_of_the_api_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
     names: dict[str, object] = {}
     exec(code.replace("limit=8", 'limit=1, settings={"clicks": (1, 2)}, workers=1'), names)
     assert len(names["results"].rows()) == len(names["other"].rows()) > 0  # type: ignore[attr-defined]
+
+
+def demo_table(text: str, model: str) -> dict[str, str]:
+    """What the demo table says of a model, by column; a table of one model leaves out the columns that say nothing of it."""
+    lines = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
+    (head,) = (line for line in lines if line[0] == "dataset" and "mIoU@1" in line)
+    (values,) = (line for line in lines if line[0] == "demo" and (model in line or "model" not in head))
+    return {k: v for k, v in zip(head, values, strict=True) if v != "–" and k != "model"}
+
+
+@pytest.mark.parametrize("model", ["otsu", *(pytest.param(m, marks=pytest.mark.slow) for m in ("sam_nano", "grabcut"))])
+def test_the_table_of_the_demo_is_what_a_run_gives(model: str, tmp_path: Path) -> None:
+    done = command_line("run", "point", "--datasets", "demo", "--model", model, "--out", str(tmp_path), env={"COLUMNS": "160"})
+    assert done.returncode == 0, done.stderr
+    promised = demo_table(README, model)
+    assert len(promised) >= 10
+    assert demo_table(done.stdout, model) == promised
 
 
 def test_the_commands_of_the_readme_exist() -> None:

@@ -19,9 +19,9 @@ from sambench.report.document import Column, Document, Picture, Row, Section, Ta
 from sambench.report.forms.markdown import to_markdown
 from sambench.report.write import write
 from sambench.text import csv_cell, csv_frame, csv_text, markdown, printable
+from tests.helpers import ROOT
 from tests.helpers.inprocess import Cli
 
-ROOT = Path(__file__).resolve().parents[1]
 EVIL = "\x1b]0;owned\x07 \x9b31m \u202ex <img src=x onerror=alert(1)> $x_{ \0"
 DANGEROUS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 

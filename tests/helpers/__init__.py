@@ -12,6 +12,8 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = ROOT / "tests" / "golden"
+CASES = ROOT / "tests" / "cases"
 TOY_MODEL = f"python:{Path(__file__).parent / 'toy_model.py'}:toy"
 
 
