@@ -3,6 +3,7 @@
 <root>/annotations.json   COCO JSON, masks as RLE
 <root>/images/<id>.png    8-bit RGB
 <root>/complete.json      written last: the size of every file
+<root>/detections.json    a simulated detector's results, made when they are first asked for
 """
 
 from __future__ import annotations
@@ -14,14 +15,19 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace as changed
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from sambench.errors import DataError
+from sambench.errors import DataError, unknown_name
+from sambench.files.writing import write_bytes
 from sambench.loaders.coco import CocoJson
+from sambench.loaders.demo.annotators import MAX_DIST, SMALLEST, boundaries
+from sambench.loaders.demo.detector import detections, with_crowds
 from sambench.pixels.region import Region
 from sambench.provenance import canonical_json
-from sambench.types import ImageRecord, Sample
+from sambench.types import Annotated, ImageRecord, Sample
 
 # sha256 over all pixels and masks (`generate`). FROZEN with the scenes: bars and published demo numbers refer to them.
 DIGEST = "371a469c2cbf09dcfc211935a75f108d2101b1015e9af73aa8c802acb26069a5"
@@ -35,19 +41,53 @@ class Demo:
 
     image_id is like '03-street'; object_id counts from 1 over the dataset; the category is the kind of thing. Some parts
     are annotated beside their wholes (`window` and `house`).
+
+    holds: `masks`, or `boundaries`: the same scenes with the boundaries that four simulated annotators draw, for the edge task.
     """
 
     root: Path
     name: str = "demo"
     variant: str = "default"
+    holds: Literal["masks", "boundaries"] = "masks"
+
+    def __post_init__(self) -> None:
+        if self.holds not in ("masks", "boundaries"):
+            raise unknown_name(f"ground truth of {self.name}", self.holds, ["masks", "boundaries"])
 
     def index(self) -> Sequence[ImageRecord]:
         """24 images, in order of their ids."""
-        return self._files().index()
+        records = self._files().index()
+        if self.holds == "masks":
+            return records
+        return [changed(r, n_masks=len(SMALLEST)) for r in records]
 
     def load(self, image_id: str) -> Sample:
         """Raises DataError on an unknown id."""
-        return self._files().load(image_id)
+        sample = self._files().load(image_id)
+        if self.holds == "boundaries":
+            maps = boundaries(sample.instances, sample.height, sample.width)
+            return changed(sample, instances=(), annotated=None, boundaries=maps, boundary_max_dist=MAX_DIST)
+        return changed(sample, annotated=partial(_annotated, sample))
+
+    def category_names(self) -> dict[int, str]:
+        """Name by id."""
+        return self._files().category_names()
+
+    def all_image_ids(self) -> list[str]:
+        """All 24; each has objects."""
+        return self._files().all_image_ids()
+
+    def image_size(self, image_id: str) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self._files().image_size(image_id)
+
+    def detections(self) -> Path:
+        """The results of a simulated detector, in COCO's form; the file is written on the first call."""
+        path = self.root / "detections.json"
+        if not path.is_file():
+            samples = [self.load(r.image_id) for r in self.index()]
+            write_bytes(path, canonical_json(detections(samples, self.category_names())).encode())
+        return path
 
     def annotation_digest(self) -> str:
         """sha256 of the annotation file."""
@@ -56,6 +96,11 @@ class Demo:
     def _files(self) -> CocoJson:
         ensure(self.root)
         return CocoJson(self.root, self.name, self.variant)
+
+
+def _annotated(sample: Sample) -> Annotated:
+    assert sample.annotated is not None
+    return with_crowds(sample.annotated(), sample.height, sample.width)
 
 
 def is_complete(root: Path) -> bool:
