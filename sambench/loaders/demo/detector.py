@@ -34,7 +34,7 @@ def with_crowds(truth: Annotated, height: int, width: int) -> Annotated:
 
 
 def _crowd(members: list[Annotation], height: int, width: int) -> Annotation:
-    region = union([a.region for a in members], height, width)
+    region = union([a.region for a in members], height, width) or members[0].region
     x0, y0, x1, y1 = region.box_xyxy
     box = (float(x0), float(y0), float(x1 - x0 + 1), float(y1 - y0 + 1))
     first = members[0]
