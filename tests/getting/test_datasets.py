@@ -1,4 +1,4 @@
-"""What holds for all dataset cards together: the 23 and their facts, the suites, the README's table, a run of all fixtures."""
+"""What holds for all dataset cards together: the 23 and their facts, the suites, the table in docs/, a run of all fixtures."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ def test_files_that_a_program_fetches_cannot_be_exchanged_on_the_way() -> None:
             assert "drive.google" not in file.url, "answers with a page, not with the file"
 
 
-def test_the_readmes_table_is_that_of_the_cards() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (table,) = re.findall(r"<!-- sa23-table: .*? -->\n\n(.*?)\n<!-- end -->", readme, flags=re.DOTALL)
+def test_the_table_of_the_23_is_that_of_the_cards() -> None:
+    page = (ROOT / "docs" / "sa23.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"<!-- sa23-table: .*? -->\n\n(.*?)\n<!-- end -->", page, flags=re.DOTALL)
     assert table == markdown(cards.suite_cards()["sa23"])
 
 

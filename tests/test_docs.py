@@ -1,4 +1,4 @@
-"""What the README shows does run."""
+"""What the README and the pages of docs/ show does run, and what they name is there."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from tests.helpers import ROOT
 from tests.helpers import sambench as command_line
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {p.name: p.read_text(encoding="utf-8") for p in (ROOT / "docs").glob("*.md")}
+SHOWN = "\n".join([README, *PAGES.values()])
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
@@ -60,9 +62,9 @@ def test_the_table_of_the_demo_is_what_a_run_gives(model: str, tmp_path: Path) -
     assert demo_table(done.stdout, model) == promised
 
 
-def test_the_commands_of_the_readme_exist() -> None:
+def test_the_table_of_commands_is_whole() -> None:
     root = typer.main.get_command(app)
-    lines = [line for line in README.splitlines() if line.startswith("| `sambench ")]
+    lines = [line for line in PAGES["commands.md"].splitlines() if line.startswith("| `sambench ")]
     assert {re.findall(r"`sambench (\w+)", line)[0] for line in lines} == set(root.commands)  # type: ignore[attr-defined]
     for line in lines:
         for words in re.findall(r"`([^`]+)`", line.split("|")[1]):
@@ -81,16 +83,16 @@ def flags_of(command: Any) -> set[str]:
     return own.union(*(flags_of(c) for c in getattr(command, "commands", {}).values()))
 
 
-def test_the_flags_of_the_readme_exist() -> None:
+def test_the_flags_exist() -> None:
     root = typer.main.get_command(app)
-    shown = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
+    shown = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", SHOWN))
     assert len(shown) > 10
     assert shown <= flags_of(root)
 
 
 def test_the_flags_are_those_of_the_command_they_stand_with() -> None:
     root: Any = typer.main.get_command(app)
-    for line in README.splitlines():
+    for line in SHOWN.splitlines():
         if line.startswith("sambench ") and "--" in line:
             command = root
             for word in line.split()[1:]:
@@ -98,6 +100,16 @@ def test_the_flags_are_those_of_the_command_they_stand_with() -> None:
                     break
                 command = command.commands[word]
             assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", line)) <= flags_of(command), line
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for name, text in [("../README.md", README), *PAGES.items()]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+            assert (ROOT / "docs" / name).parent.joinpath(target).exists(), f"{name}: {target}"
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.split()) <= 1200
 
 
 def test_the_cards_of_contributing_validate() -> None:
