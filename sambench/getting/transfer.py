@@ -16,7 +16,8 @@ from typing import NamedTuple
 from sambench import __version__
 from sambench.errors import DownloadError
 from sambench.getting import part_file, web
-from sambench.getting.part_file import Part, human_bytes
+from sambench.getting.part_file import Part
+from sambench.text import human_bytes
 
 TIMEOUT_S = 30.0
 AGENT = f"sambench/{__version__}"

@@ -16,8 +16,8 @@ import scipy.io
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from sambench import paths
+from sambench.conformance import data
 from sambench.errors import DataError
-from sambench.getting import data
 from sambench.loaders import images, shapes
 from sambench.loaders.bsds500 import BSDS500
 from sambench.loaders.label_png import LabelPng
