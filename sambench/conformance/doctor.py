@@ -16,7 +16,7 @@ from sambench.errors import SambenchError, system_error
 from sambench.files import content
 from sambench.getting import part_file
 from sambench.getting import weights as fetch
-from sambench.getting.part_file import human_bytes
+from sambench.text import human_bytes
 from sambench.loaders.open import check_layout, find_place, read_roots, roots_file
 
 _OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -26,13 +26,14 @@ S = TypeVar("S")
 class Sources(Generic[S]):
     """The sources of one kind. package: of sambench's own, one module each with an object `SOURCE`; group: the entry-point group.
 
-    protocol: what `SOURCE` must follow; members: its members, for errors. plain: modules of sources whose names have no prefix.
-    kind: what they give, in the plural. error: of a source that cannot be used.
+    follows: whether an object has the members of the Protocol `see`, which are named in `members`. plain: modules of sources whose
+    names have no prefix. kind: what they give, in the plural. error: of a source that cannot be used.
     """
 
     package: str
     group: str
-    protocol: type[S]
+    follows: Callable[[object], bool]
+    see: str
     members: str
     plain: frozenset[str]
     kind: str
@@ -61,16 +62,16 @@ class Sources(Generic[S]):
     def _plugged(self, entry: metadata.EntryPoint) -> S:
         message = f"the plug-in {entry.name!r} gives no source of {self.kind}"
         try:
-            source = entry.load().SOURCE
+            source: S = entry.load().SOURCE
         except (Exception, SystemExit) as e:  # the module is anyone's
             raise self.error(message, where=entry.value, found=said(e)) from e
-        if not isinstance(source, self.protocol):
+        if not self.follows(source):
             raise self.error(
                 message,
                 where=f"{entry.value}, SOURCE",
                 expected=self.members,
                 found=f"a {type(source).__name__}",
-                remedy=f"see {self.protocol.__module__}.{self.protocol.__name__}",
+                remedy=f"see {self.see}",
             )
         return source
 
