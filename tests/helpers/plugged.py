@@ -11,8 +11,6 @@ import pytest
 from tests.helpers import ROOT
 
 
-
-
 def install(site: Path, group: str, name: str, module: str, code: str, patch: pytest.MonkeyPatch) -> None:
     """Write a package of one module into the folder `site`, which `sys.path` and PYTHONPATH then have.
 
