@@ -123,7 +123,7 @@ def verify(
     n_images = len(records) - len(broken)
     return VerifyReport(
         dataset=name,
-        root=found.root or find_root(card) or Path(),
+        root=root or found.root or find_root(card) or Path(),
         n_images=n_images,
         n_masks=n_masks,
         n_empty=n_empty + beside.n_images - len(beside.broken),

@@ -61,7 +61,7 @@ def examine() -> list[Check]:
 
 def _failed(name: str, e: SambenchError) -> Check:
     details = [str(part) for part in (e.where, e.found) if part is not None]
-    return Check(name, False, f"{e.message} ({'; '.join(details)})" if details else e.message, e.remedy or "")
+    return Check(name, False, f"{e.message} ({'; '.join(details)})" if details else e.message, e.advice() or "")
 
 
 def _requirements() -> dict[str, str]:

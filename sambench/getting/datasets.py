@@ -22,7 +22,7 @@ from pathlib import Path
 
 from sambench import cards, paths
 from sambench.cards import DatasetCard, RemoteFile
-from sambench.errors import CardError, DataError, DataMissingError, DownloadError, SambenchError, said, shown
+from sambench.errors import CardError, DataError, DataMissingError, SambenchError, said, shown
 from sambench.files.expected import difference
 from sambench.files.writing import replacing
 from sambench.getting import archives, part_file, remote_zip
@@ -95,13 +95,16 @@ class Offer:
             if parts := [f.file for f in access.files if f.members]:
                 lines.append(f"  of {', '.join(parts)} only what is needed is read, on its server")
             return "\n".join(lines)
-        lines.append("  what to do:")
-        lines += [f"    {i}. {step}" for i, step in enumerate(access.steps, 1)]
+        return "\n".join([*lines, "  what to do:", *self.steps()])
+
+    def steps(self) -> list[str]:
+        """What a person has to do, a line for each step, indented."""
+        card, access = self.card, self.card.access
+        lines = [f"    {i}. {step}" for i, step in enumerate(access.steps, 1)]
         if access.files:
             names = ", ".join(f.file for f in self.by_hand)
             lines.append(f"  then: sambench data get {card.named} --from FOLDER, with {names} in it; it is unpacked for you")
-        lines.append(f"  or, for a copy that is unpacked already: sambench data adopt {card.named} FOLDER")
-        return "\n".join(lines)
+        return [*lines, f"  or, for a copy that is unpacked already: sambench data adopt {card.named} FOLDER"]
 
     def _terms(self) -> list[str]:
         access = self.card.access
@@ -212,11 +215,11 @@ def _check_in_the_way(card: DatasetCard, root: Path) -> None:
 
 
 def _needs_person(wanted: Offer, found: str) -> DataMissingError:
-    steps = wanted.text().splitlines()
+    by_person = wanted.card.access.state != "embedded" and not wanted.automatic
     return DataMissingError(
         f"dataset {wanted.card.id!r} cannot be had without you: {wanted.how}",
         found=found,
-        remedy="\n".join(["", *steps[steps.index("  what to do:") + 1 :]]) if "  what to do:" in steps else None,
+        remedy="\n".join(["", *wanted.steps()]) if by_person else None,
     )
 
 
@@ -285,17 +288,14 @@ def _from(before: int, total: int, name: str, progress: Progress, done: int, _of
 
 
 def _download(file: RemoteFile, dest: Path, progress: Progress) -> None:
-    try:
-        fetch.download(
-            file.url,
-            dest,
-            sha256=file.sha256,
-            n_bytes=file.bytes,
-            progress=lambda done, total: progress(f"downloading {file.file}", done, total),
-        )
-    except DownloadError as e:  # which speaks of the cache, where weights go
-        remedy = (e.remedy or "").replace("SAMBENCH_CACHE", "SAMBENCH_DATA")
-        raise DownloadError(e.message, expected=e.expected, found=e.found, where=e.where, remedy=remedy or None) from e
+    fetch.download(
+        file.url,
+        dest,
+        sha256=file.sha256,
+        n_bytes=file.bytes,
+        progress=lambda done, total: progress(f"downloading {file.file}", done, total),
+        variable="SAMBENCH_DATA",
+    )
 
 
 def _find(file: RemoteFile, brought: Path | None, stage: Path) -> Path | None:

@@ -21,16 +21,25 @@ from sambench.getting.transfer import Job, disk_error, transfer
 Progress = Callable[[int, int | None], None]
 
 
-def download(url: str, dest: Path, *, sha256: str | None, n_bytes: int | None, progress: Progress | None = None) -> Path:
+def download(
+    url: str,
+    dest: Path,
+    *,
+    sha256: str | None,
+    n_bytes: int | None,
+    progress: Progress | None = None,
+    variable: str = "SAMBENCH_CACHE",
+) -> Path:
     """Bring `url` to the file `dest`; gives `dest`. A file that is there already and right is left alone.
 
-    sha256: hex; n_bytes: exact size; None skips that check. progress(bytes so far, bytes in all or None) is called often.
+    sha256: hex; n_bytes: exact size; None skips that check. progress(bytes so far, bytes in all or None) is called often. variable:
+    of the environment, that names the folder which such files go to.
     Interrupted transfers resume (HTTP Range, guarded by If-Range and the total); a server that does not do ranges is read from
     the start. Of processes that want the same file one downloads, the others wait for it. On a full disk the part is kept, for
     it resumes as soon as there is room; the error names it.
     Raises DownloadError: refused (404, 403), offline, timed out, cut too often, wrong bytes, no disk space, folder not writable.
     """
-    job = Job(url, Path(dest), sha256, n_bytes, progress or _silent)
+    job = Job(url, Path(dest), sha256, n_bytes, progress or _silent, variable)
     try:
         if _is_right(job):
             return job.dest

@@ -130,7 +130,12 @@ def _write(path: Path, store: Path, told: str, head: dict[str, Any], pieces: Ite
             table = json.dumps({"told": told, "head": head, "at": at}, separators=(",", ":")).encode()
             f.write(table + len(table).to_bytes(_END, "little"))
     except RecursionError as e:
-        expected, remedy = "records of lists and objects in one another a few levels deep", "fetch or write that file again"
-        raise DataError("an annotation file is nested too deeply", where=path, expected=expected, remedy=remedy) from e
+        raise DataError(
+            "an annotation file is nested too deeply",
+            where=path,
+            expected="records of lists and objects in one another a few levels deep",
+            of_release="fetch that file again",
+            remedy="write it again",
+        ) from e
     except OSError:
         pass

@@ -240,7 +240,8 @@ def _broken(path: Path, n: int, at: int, expected: str, found: str) -> NoReturn:
         where=f"{path}, entry {n} (from 0), byte {at}",
         expected=expected,
         found=f"{found:.120}",
-        remedy="fetch or write this file again",
+        of_release="fetch this file again",
+        remedy="write it again",
     )
 
 

@@ -121,7 +121,7 @@ class ViaJson:
                 where=self.root,
                 expected=" and ".join(f"{folder}/ with {f}" for folder, f in self.sets.items()),
                 found="no such file or folder",
-                remedy="unpack the archive again",
+                of_release="unpack the archive again",
             )
         return base
 
