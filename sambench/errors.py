@@ -10,6 +10,7 @@ import difflib
 import errno
 import re
 from collections.abc import Iterable
+from typing import Any
 
 # Control characters reach terminals and break paths; lone surrogates (of arguments that are no UTF-8) cannot be written anywhere.
 UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -47,11 +48,15 @@ class SambenchError(Exception):
             ("where", self.where),
             ("expected", self.expected),
             ("found", self.found),
-            ("what to do", self.remedy),
+            ("what to do", self.advice()),
         ):
             if value is not None:
                 parts.append(f"  {label}: {value}")
         return "\n".join(parts)
+
+    def advice(self) -> str | None:
+        """What to do next, or None."""
+        return self.remedy
 
     def one_line(self) -> str:
         """The same on one line, for rows and logs."""
@@ -67,7 +72,18 @@ class CardError(SambenchError):
 
 
 class DataError(SambenchError):
-    """A dataset whose files are absent, in another layout, or broken."""
+    """A dataset whose files are absent, in another layout, or broken.
+
+    of_release: what to do where the files are a release that others have too, as "unpack the archive again"; `remedy` is for
+    anybody's files. A reader knows the file and not whose it is: `sambench.loaders.guard` leaves out what does not apply.
+    """
+
+    def __init__(self, message: str, *, of_release: str | None = None, **report: Any) -> None:
+        super().__init__(message, **report)
+        self.of_release = of_release
+
+    def advice(self) -> str | None:
+        return ", or ".join(filter(None, (self.of_release, self.remedy))) or None
 
 
 class DataMissingError(DataError):

@@ -1,4 +1,4 @@
-"""Text that comes from files, made harmless for where it goes: terminals, spreadsheets, Markdown. One rule for each."""
+"""Text for where it goes: what comes from files, made harmless for terminals, spreadsheets and Markdown; sizes for people."""
 
 from __future__ import annotations
 
@@ -30,6 +30,16 @@ def _escape(code: int) -> str:
 def markdown(text: str) -> str:
     """The text for a Markdown page: what would begin a tag of HTML is shown, not obeyed."""
     return _TAG.sub("&lt;", printable(text))
+
+
+def human_bytes(n: int) -> str:
+    """'2.56 GB': decimal units, as disks and servers count."""
+    value = float(n)
+    for unit in ("bytes", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.2f} GB"
 
 
 def csv_cell(value: Any) -> Any:

@@ -15,7 +15,8 @@ from sambench import tasks
 from sambench.cards import dataset_cards
 from sambench.errors import CardError, UsageError
 from sambench.loaders.open import _check_options, load_entry
-from sambench.sources.models import parse_options, resolve
+from sambench.sources.models import resolve
+from sambench.sources.options import parse_options
 from sambench.values import MAX_DEPTH, misfit, read_toml
 from tests.helpers.inprocess import Cli
 

@@ -22,10 +22,11 @@ def export(
     """Write rows, metrics and records of finished cells into one file; prints its digest."""
     from sambench.results.bundle import export as write
     from sambench.store.views import find_cells
+    from sambench.text import human_bytes
 
     cells = {c.path.resolve(): c for run in runs for c in find_cells(run, out)}
     bundle = write(list(cells.values()), to)
-    echo(f"{to}: {len(bundle.cells)} cells, {bundle.n_files} files, {bundle.n_bytes / 1e6:.1f} MB")
+    echo(f"{to}: {len(bundle.cells)} cells, {bundle.n_files} files, {human_bytes(bundle.n_bytes)}")
     echo(f"digest {bundle.digest}")
 
 

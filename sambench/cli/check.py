@@ -27,7 +27,8 @@ def model(
     """Try a model on synthetic shapes: coordinates, colours, sizes, scores, batches, determinism, use of clicks."""
     from sambench.conformance import check_model, summary
     from sambench.errors import UsageError
-    from sambench.sources.models import build, parse_options, resolve, source_of
+    from sambench.sources.models import build, resolve, source_of
+    from sambench.sources.options import parse_options
 
     if precision not in ("fp32", "bf16"):
         raise UsageError("an unknown precision", where="--precision", expected="fp32 or bf16", found=repr(precision))

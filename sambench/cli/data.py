@@ -75,7 +75,7 @@ def verify(name: Name, root: Annotated[Path | None, typer.Option("--root", help=
     import sys
 
     from sambench.cli.console import err
-    from sambench.getting import data
+    from sambench.conformance import data
 
     if sys.stderr.isatty():
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -99,10 +99,10 @@ def preview(
     root: Annotated[Path | None, typer.Option("--root", help="Look here.")] = None,
 ) -> None:
     """Write a sheet of images with their masks."""
-    from sambench import cards
-    from sambench.getting import data
+    from sambench.conformance import data
+    from sambench.sources.datasets import resolve
 
-    source, variant = cards.split_variant(name)
-    stem = "-".join([cards.dataset_card(source).id, *([variant] if variant else [])])
+    found = resolve(name)
+    stem = "-".join([found.card.id, *([found.spec.variant] if found.spec.variant != "default" else [])])
     path = data.preview(name, output or Path(f"{stem}-preview.png"), n=n, root=root)
     echo(str(path))

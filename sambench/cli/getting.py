@@ -17,7 +17,7 @@ from sambench.cli.console import echo, quoted
 from sambench.errors import UsageError
 from sambench.getting import boxes
 from sambench.getting import datasets as getting
-from sambench.getting.part_file import human_bytes
+from sambench.text import human_bytes
 
 PLAIN_EVERY_S = 10.0
 

@@ -99,7 +99,8 @@ def _checked(images: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
 def _resolve(model: str, option: Sequence[str], devices: str, precision: str, quiet: bool) -> ResolvedModel:
     from sambench.engine.run import DEFAULT_MODEL
     from sambench.errors import UsageError, unknown_name
-    from sambench.sources.models import gives_of, parse_options, resolve
+    from sambench.sources.models import gives_of, resolve
+    from sambench.sources.options import parse_options
 
     if precision not in ("fp32", "bf16"):
         raise unknown_name("precision", precision, ("fp32", "bf16"), where="--precision")

@@ -120,7 +120,7 @@ def request_of(task: str, flags: Mapping[str, Any], settings: Mapping[str, Any])
 def options_for(model: str, models: list[str], pairs: list[str]) -> dict[str, Any]:
     """The -M options of one model: all of them if it is alone, else those that name it."""
     from sambench.errors import UsageError
-    from sambench.sources.models import parse_options
+    from sambench.sources.options import parse_options
 
     if len(models) == 1:
         return parse_options([p.removeprefix(f"{model}.") for p in pairs])
@@ -242,7 +242,7 @@ def _left_out(planned: Plan) -> list[str]:
     from sambench.loaders.survey import survey
 
     said = []
-    for c in {(c.target.source, c.target.variant): c for c in planned.cells}.values():
+    for c in {c.target.spec: c for c in planned.cells}.values():
         subset, records = c.target.subset, c.target.dataset.index()
         lines = [*filter(None, [subset.note]), *survey(c.target.dataset, c.wanted).sentences()]
         if subset.name in ("paper", "full"):

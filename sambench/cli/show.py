@@ -69,6 +69,7 @@ def list_models() -> None:
     from sambench import cards
     from sambench.getting import weights as fetch
     from sambench.sources.models import sources
+    from sambench.text import human_bytes
 
     rows = []
     for card in cards.model_cards().values():
@@ -77,7 +78,7 @@ def list_models() -> None:
         elif card.weights.packaged:
             weights = f"{card.weights.file}, in the package"
         else:
-            size = f"{card.weights.bytes / 1e6:.0f} MB, " if card.weights.bytes else ""
+            size = f"{human_bytes(card.weights.bytes)}, " if card.weights.bytes else ""
             got = "cached" if fetch.cached_weights(card).exists() else fetch.how_to_get(card)
             weights = f"{card.weights.file}, {size}{got}"
         rows.append([card.id, card.name, weights, card.licence])

@@ -28,7 +28,7 @@ def check_model(model: Any) -> list[Finding]:
     try:
         gives = check_methods(model, type(model).__name__)
     except ModelError as e:
-        return [Finding("methods", "fail", f"{e.message}: {e.found}", str(e.expected), e.remedy or "")]
+        return [Finding("methods", "fail", f"{e.message}: {e.found}", str(e.expected), e.advice() or "")]
     checks = EDGE_CHECKS if gives == "edges" else MASK_CHECKS
     probe, out = Probe(model), []
     with single_threaded():

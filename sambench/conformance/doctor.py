@@ -16,8 +16,8 @@ from sambench.errors import SambenchError, system_error
 from sambench.files import content
 from sambench.getting import part_file
 from sambench.getting import weights as fetch
-from sambench.getting.part_file import human_bytes
 from sambench.loaders.open import check_layout, find_place, read_roots, roots_file
+from sambench.text import human_bytes
 
 _OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 _LOW = 2 * 10**9  # bytes; less free space than this is worth a note: rows, masks and one checkpoint fit in it
@@ -61,7 +61,7 @@ def examine() -> list[Check]:
 
 def _failed(name: str, e: SambenchError) -> Check:
     details = [str(part) for part in (e.where, e.found) if part is not None]
-    return Check(name, False, f"{e.message} ({'; '.join(details)})" if details else e.message, e.remedy or "")
+    return Check(name, False, f"{e.message} ({'; '.join(details)})" if details else e.message, e.advice() or "")
 
 
 def _requirements() -> dict[str, str]:

@@ -293,7 +293,7 @@ def _main() -> int:
     try:
         answer = asdict(cost_of(ModelSpec(**job["model"]), Workload(**job["workload"]), uses_torch=job["uses_torch"]))
     except SambenchError as e:
-        parts = {"where": e.where, "expected": e.expected, "found": e.found, "remedy": e.remedy}
+        parts = {"where": e.where, "expected": e.expected, "found": e.found, "remedy": e.advice()}
         text = {k: None if v is None else str(v) for k, v in parts.items()}
         answer = {"kind": type(e).__name__, "error": e.message, **text}
     except Exception as e:  # noqa: BLE001 - whatever a model raises is told in the parent

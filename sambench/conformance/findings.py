@@ -60,7 +60,7 @@ def run_check(name: str, check: Check, probe: Probe) -> list[Finding]:
         found.extend(check(probe))
     except SambenchError as e:
         text = "; ".join(str(part) for part in (e.message, e.found) if part is not None)
-        found.append(Finding(name, "fail", text, str(e.expected or ""), e.remedy or ""))
+        found.append(Finding(name, "fail", text, str(e.expected or ""), e.advice() or ""))
     except (Exception, SystemExit) as e:  # noqa: BLE001 - whatever a model raises is what was found
         place = traceback.extract_tb(e.__traceback__)[-1]
         raised = f"{said(e)} ({Path(place.filename).name}:{place.lineno})"

@@ -99,7 +99,7 @@ def record(
         "cell_id": cell.cell_id,
         "task": {"name": cell.task.name, "protocol": cell.task.protocol, "settings": tasks.settings_of(cell.task)},
         "model": {"id": cell.model.id, "name": cell.model.title, **{k: v for k, v in cell.model.identity.items() if k != "id"}},
-        "dataset": {"name": target.card.name, "source": target.source, "root": target.root, **cell.identity["dataset"]},
+        "dataset": {"name": target.card.name, "source": target.spec.name, "root": target.spec.root, **cell.identity["dataset"]},
         "subset": {**asdict(subset), "image_ids": None, "n_images": len(subset.image_ids)},
         "shard_size": SHARD_SIZE,
         "limit": cell.limit if cell.limit is not None and cell.limit < len(subset.image_ids) else None,

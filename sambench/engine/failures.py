@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sambench.errors import SambenchError
+from sambench.files.writing import replacing
 
 MOST_CHARACTERS = 2000  # of an error's own message
 MOST_TRACE = 100_000
@@ -80,8 +81,8 @@ def file_of(cell_dir: Path, cell_id: str, image_id: str) -> Path:
 def keep(path: Path, trace: str) -> str:
     """Write a traceback to `path`; gives what is to be said of it in the error's line, nothing where it could not be written."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(trace, encoding="utf-8")
+        with replacing(path) as aside:
+            aside.write_text(trace, encoding="utf-8")
     except OSError:
         return ""
     return f"; traceback: {FOLDER}/{path.name}"

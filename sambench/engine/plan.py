@@ -13,7 +13,7 @@ from sambench import cards, provenance, tasks
 from sambench.errors import RunError, UsageError
 from sambench.files import content
 from sambench.files.writing import storage_error
-from sambench.sources.datasets import Target
+from sambench.sources.datasets import Target, gives_of
 from sambench.sources.models import ResolvedModel, build
 from sambench.types import Holds, reader_of
 
@@ -57,11 +57,11 @@ def check_model(task: tasks.Task, name: str, gives: str | None) -> None:
 def check_target(task: tasks.Task, target: Target) -> None:
     """Raises UsageError where a dataset does not hold the ground truth that the task compares with.
 
-    The reader says what it gives, by an attribute `holds` ("masks" or "boundaries"); where it has none, the card does.
+    The reader says what it gives, by an attribute `holds` ("masks" or "boundaries"); where it has none, the dataset's source does.
     """
     reader = reader_of(target.dataset)
     said = reader.holds if isinstance(reader, Holds) else None
-    holds = said or ("boundaries" if target.card.mask_kind == "boundary" else "masks")
+    holds = said or gives_of(target.spec.name) or "masks"
     if holds != task.needs:
         fitting = [c.id for c in cards.dataset_cards().values() if (c.mask_kind == "boundary") == (task.needs == "boundaries")]
         remedy = f"choose one of: {', '.join(fitting)}"

@@ -21,6 +21,7 @@ from sambench.errors import DataMissingError, RunError, UsageError
 from sambench.files.content import telling
 from sambench.files.writing import storage_error
 from sambench.left_out import remedies, sentences
+from sambench.sources import datasets
 from sambench.sources.datasets import Missing, Target, find_targets
 from sambench.sources.models import ResolvedModel, gives_of, notes_on, resolve
 
@@ -295,9 +296,7 @@ def cell_job(cell: CellSpec) -> CellJob:
         cell_id=cell.cell_id,
         task=cell.task.name,
         settings=tasks.settings_of(cell.task),
-        dataset=cell.target.source,
-        variant=cell.target.variant,
-        root=cell.target.root,
+        dataset=cell.target.spec,
         limit=cell.limit,
     )
 
@@ -358,7 +357,7 @@ def _planned(
     out, planned = Path(request.out), []
     notes = [n for m in models for n in m.notes]
     notes += [n for m in models for t in targets for n in notes_on(m, t.dataset, t.subset.image_ids[: request.limit])]
-    notes += [f"{t.card.id}: {n}" for t in targets for n in task.check_dataset(t.dataset)]
+    notes += [f"{t.card.id}: {n}" for t in targets for n in [*datasets.notes_on(t), *task.check_dataset(t.dataset)]]
     for model in models:
         fitted, note = fit_task(task, model)
         notes += [f"{model.id}: {note}"] if note else []

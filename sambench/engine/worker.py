@@ -13,13 +13,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sambench import cards, tasks
+from sambench import tasks
 from sambench.engine import cells, failures
 from sambench.engine.plan import SHARD_SIZE
 from sambench.errors import DataError, DataMissingError, ModelError, RunError, SambenchError
 from sambench.files import content
 from sambench.files.writing import storage_error
 from sambench.notes import noting
+from sambench.sources.data.base import DatasetSpec
 from sambench.sources.models import ModelSpec
 from sambench.store import partial
 from sambench.store.claims import Watch, try_claim
@@ -42,9 +43,7 @@ class CellJob:
     cell_id: str
     task: str
     settings: dict[str, Any]
-    dataset: str
-    variant: str
-    root: str | None
+    dataset: DatasetSpec
     limit: int | None
 
 
@@ -73,7 +72,7 @@ class Job:
     def from_json(cls, text: str) -> Job:
         raw = json.loads(text)
         raw["model"] = ModelSpec(**raw["model"])
-        raw["cells"] = tuple(CellJob(**c) for c in raw["cells"])
+        raw["cells"] = tuple(CellJob(**{**c, "dataset": DatasetSpec(**c["dataset"])}) for c in raw["cells"])
         return cls(**raw)
 
     def to_json(self) -> str:
@@ -273,10 +272,9 @@ def work(job: Job, segmenter: Any, emit: Emit, check_stop: Callable[[], None]) -
 def _work_of(job: Job, cell: CellJob, segmenter: Any, emit: Emit, check_stop: Callable[[], None], watch: Watch) -> _Work:
     emit({"event": "cell", "cell_id": cell.cell_id})
     task = tasks.build(cell.task, cell.settings)
-    from sambench.loaders.open import open_dataset
+    from sambench.sources.datasets import open_spec
 
-    card = cards.dataset_card(cell.dataset)
-    dataset = open_dataset(card, variant=cell.variant, root=Path(cell.root).expanduser() if cell.root else None)
+    dataset = open_spec(cell.dataset)
     folder = Path(cell.cell_dir)
     store = ShardStore(folder, read_image_ids(folder), SHARD_SIZE, task.columns)
     files = {r.image_id: r.file for r in dataset.index()}

@@ -89,7 +89,8 @@ def read_hdf5(path: Path, name: str, *, ndim: int, kinds: str, what: str = "an H
                     where=path,
                     expected=f"{name!r}, stored in this file",
                     found=odd,
-                    remedy="fetch this file from its authors; what it points to is not read",
+                    of_release="fetch this file from its authors",
+                    remedy="write the array into the file itself: what it points to is not read",
                 )
             found = f[name]
             if found.ndim != ndim or found.dtype.kind not in kinds:
@@ -127,7 +128,8 @@ def _too_large(path: Path, announced: str, what: str) -> DataError:
         where=path,
         expected=f"at most {MAX_BYTES >> 20} MiB",
         found=announced,
-        remedy="fetch the file again, or leave its image out",
+        of_release="fetch the file again",
+        remedy="leave its image out",
     )
 
 
@@ -135,4 +137,5 @@ def _unreadable(path: Path, e: BaseException, what: str, expected: str) -> DataE
     if isinstance(e, OSError) and e.errno is not None and not isinstance(e, BlockingIOError):
         return cannot_open(path, e, what)
     found = str(e) or type(e).__name__
-    return DataError(f"{what} cannot be read", where=path, expected=expected, found=found, remedy="write or fetch that file again")
+    message, again, write = f"{what} cannot be read", "fetch that file again", "write it again"
+    return DataError(message, where=path, expected=expected, found=found, of_release=again, remedy=write)

@@ -150,7 +150,7 @@ def broken(where: object, e: BaseException) -> DataError:
         where=where,
         expected="a complete image",
         found=str(e) or type(e).__name__,
-        remedy="fetch or unpack this file again",
+        of_release="fetch or unpack this file again",
     )
 
 

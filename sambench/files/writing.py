@@ -1,4 +1,8 @@
-"""Files of results: written aside and renamed, so that a reader sees the old one or the new one, and what is said if not."""
+"""Files that are written aside and renamed, so that a reader sees the old one or the new one, and the error where that fails.
+
+Every file that somebody reads later is written through `replacing`; folders that are filled aside and moved into place, and the
+claims of the store, have rules of their own and say them.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,8 @@ import json
 import os
 import shlex
 import uuid
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,42 +50,56 @@ def storage_error(e: OSError, path: Path) -> RunError:
         remedy=remedies.get(e.errno or 0, "mend that, or choose another directory with --out"),
     )
 
+
+@contextmanager
+def replacing(path: Path, *, aside: Path | None = None, make_folder: bool = True) -> Iterator[Path]:
+    """A path to write to, which takes the place of `path` at the end of the block; after an exception nothing of it is left.
+
+    aside: that path, on the same file system, where its name matters; else one that nobody else takes. make_folder: make the
+    folder of `path` if it is not there. Raises OSError as the system does: the caller says it, or does without the file.
+    """
+    if make_folder:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    aside = aside or path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    try:
+        yield aside
+        os.replace(aside, path)
+    except BaseException:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise
+
+
+def write_synced(aside: Path, content: bytes) -> None:
+    """Write a file, all of it on the disk before the next step: for what a crash of the machine must not lose. Raises OSError."""
+    with aside.open("wb") as f:
+        f.write(content)
+        f.flush()
+        os.fsync(f.fileno())
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write aside and rename: a reader sees the old file or the new one. Raises RunError if that is impossible."""
+    """A file of results in UTF-8. Raises RunError where it cannot be written."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """As `write_text`."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as f:
-            f.write(content)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(aside, path)
-    except OSError as e:
-        aside.unlink(missing_ok=True)
-        raise storage_error(e, path) from e
+    """A file of results. Raises RunError where it cannot be written."""
+    write_aside(path, lambda aside: write_synced(aside, content))
 
 
 def write_json(path: Path, value: Any) -> None:
     """As `write_text`, indented."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
+
 def write_aside(path: Path, write: Callable[[Path], object]) -> Path:
     """Let `write` fill a file beside `path`, and rename it; returns `path`. Raises RunError where that cannot be done."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(aside)
-        os.replace(aside, path)
+        with replacing(path) as aside:
+            write(aside)
     except OSError as e:
         raise storage_error(e, path) from e
-    finally:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
     return path
 
 

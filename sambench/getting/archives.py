@@ -27,7 +27,8 @@ from typing import IO, Literal
 
 from sambench.errors import DataError, said, shown
 from sambench.getting import tar_file
-from sambench.getting.part_file import human_bytes, is_full
+from sambench.getting.part_file import is_full
+from sambench.text import human_bytes
 
 Progress = Callable[[int, int | None], None]  # (bytes done, bytes in all)
 
@@ -369,7 +370,10 @@ def _size_of(archive: Path) -> int:
 
 
 def _merge(source: Path, into: Path) -> None:
-    """Move everything below `source` to the same place below `into`; `source` is gone afterwards."""
+    """Move everything below `source` to the same place below `into`; `source` is gone afterwards.
+
+    Files that are whole already are moved, one by one: an interrupted one goes on with the rest.
+    """
     if not into.exists():
         into.parent.mkdir(parents=True, exist_ok=True)
         os.replace(source, into)

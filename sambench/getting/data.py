@@ -1,96 +1,19 @@
-"""What `sambench data` does: find, adopt, verify and preview datasets. Nothing is printed here."""
+"""Where the files of datasets are: what `sambench data where` and `adopt` do. Nothing is printed here."""
 
 from __future__ import annotations
 
 import json
-import math
-import os
-import sys
-from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from sambench import cards
 from sambench.errors import DataError, UsageError
-from sambench.left_out import Tally, remedies
+from sambench.files.writing import replacing
 from sambench.loaders.open import Place, check_layout, find_place, missing, open_dataset, read_roots, roots_file
-from sambench.loaders.subsets import without_masks
-from sambench.loaders.survey import survey, told, unlisted
-from sambench.notes import noting
-from sambench.types import CROWD, Dataset, ImageRecord, Sample
-
-CLOSE = 0.01  # counts within this fraction of the expected ones are "close"
-
-Verdict = Literal["exact", "close", "different"]
-
-
-@dataclass(frozen=True)
-class CountCheck:
-    """Counts of the files at hand against stated ones. against: 'release' or 'paper'."""
-
-    against: str
-    images: int
-    masks: int
-    verdict: Verdict
-    meaning: str
-
-
-@dataclass(frozen=True)
-class VerifyReport:
-    """What reading every image and mask of a dataset has shown.
-
-    n_images, n_masks: read without error; n_empty: images of these without masks. said: what is left out of these, by kind, and
-    notes on files. broken: (image id, error) of every image that could not be read, or whose objects are not those of the index.
-    sizes: ((width, height), number of images), most frequent first. advice: what to do where there is no mask at all.
-    """
-
-    dataset: str
-    root: Path
-    n_images: int
-    n_masks: int
-    said: Tally
-    broken: tuple[tuple[str, str], ...]
-    sizes: tuple[tuple[tuple[int, int], int], ...]
-    checks: tuple[CountCheck, ...]
-    advice: str = ""
-    n_empty: int = 0
-
-    @property
-    def n_dropped(self) -> int:
-        """Annotations that were meant as objects and are none."""
-        return sum(n for kind, n in self.said.left_out.items() if kind != CROWD)
-
-    @property
-    def sound(self) -> bool:
-        """Whether it can be evaluated, all of it."""
-        return bool(self.n_masks) and not self.broken
-
-    def text(self) -> str:
-        """The report for people, several lines."""
-        lines = [f"{self.dataset}: {self.n_images} images, {self.n_masks} masks in {self.root}"]
-        lines += [f"  {without_masks(self.n_empty)}"] * (self.n_masks > 0 and self.n_empty > 0)
-        lines += [f"  {text}" for text in self.said.sentences()]
-        shown = [f"{w} x {h} ({n})" for (w, h), n in self.sizes[:6]]
-        more = [f"{len(self.sizes) - 6} other sizes"] if len(self.sizes) > 6 else []
-        if shown:
-            lines.append("  sizes: " + ", ".join(shown + more))
-        lines += [f"  {c.against}: {c.images} images, {c.masks} masks: {c.verdict}; {c.meaning}" for c in self.checks]
-        if self.broken:
-            lines.append(f"  {len(self.broken)} images cannot be used:")
-            lines += [f"    {image_id}: {error}" for image_id, error in self.broken]
-        else:
-            lines.append("  every file was read")
-        if not self.n_masks:
-            lines.append(f"  there is no mask to evaluate: {self.advice}")
-        return "\n".join(lines)
 
 
 def where(name: str) -> Place:
     """The folder of a dataset and how it was found. Raises UsageError (unknown name) and DataMissingError."""
-    card, _ = _named(name)
+    card = cards.dataset_card(cards.split_variant(name)[0])
     place = find_place(card)
     if place is None:
         raise missing(card)
@@ -103,7 +26,7 @@ def adopt(name: str, path: Path) -> Path:
     Raises UsageError (unknown name, or a dataset without files) and DataError (another layout: says what was found, and
     where the layout is if that is one level up or down); nothing is recorded then.
     """
-    card, _ = _named(name)
+    card = cards.dataset_card(cards.split_variant(name)[0])
     if card.access.state == "embedded":
         raise UsageError(f"dataset {card.id!r} is generated and has no files to adopt")
     root = Path(path).expanduser().absolute()
@@ -123,131 +46,13 @@ def adopt(name: str, path: Path) -> Path:
 
 def _record(roots: dict[str, str]) -> None:
     path = roots_file()
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(json.dumps(roots, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        os.replace(aside, path)
+        with replacing(path) as aside:
+            aside.write_text(json.dumps(roots, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     except OSError as e:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
         raise DataError(
             "an adopted folder cannot be recorded",
             where=path,
             found=e.strerror or repr(e),
             remedy="make the folder writable, or set SAMBENCH_HOME to another",
         ) from e
-
-
-def verify(
-    name: str, *, root: Path | None = None, progress: Callable[[int, int], object] | None = None
-) -> VerifyReport:
-    """Read every image and mask of a dataset once, one image in memory at a time.
-
-    progress: called as (images done, images in all). Broken images are listed, not raised; so are those of which the index counts
-    objects that nobody gives, and whatever else a reader raises.
-    """
-    card, variant = _named(name)
-    dataset = open_dataset(card, variant=variant, root=root)
-    records = dataset.index()
-    n_masks, n_empty, said = 0, 0, Tally()
-    broken: list[tuple[str, str]] = []
-    sizes: Counter[tuple[int, int]] = Counter()
-    for i, record in enumerate(records):
-        try:
-            with noting() as notes:
-                sample = dataset.load(record.image_id)
-                height, width = sample.image.shape[:2]
-        except Exception as e:  # noqa: BLE001 - a reader may be anybody's
-            broken.append((record.image_id, told(e)))
-        else:
-            sizes[width, height] += 1
-            n_masks += len(sample.instances) + len(sample.boundaries)
-            n_empty += not record.n_masks
-            said.add(sample.left_out, notes)
-            lost = _lost(record, sample)
-            if lost:
-                broken.append((record.image_id, lost))
-        if progress is not None:
-            progress(i + 1, len(records))
-    beside = survey(dataset, unlisted(dataset, [r.image_id for r in records]), most_s=math.inf, most=sys.maxsize)
-    said.left_out.update(beside.said.left_out)
-    n_images = len(records) - len(broken)
-    return VerifyReport(
-        dataset=name,
-        root=root if root is not None else where(name).path,
-        n_images=n_images,
-        n_masks=n_masks,
-        n_empty=n_empty + beside.n_images - len(beside.broken),
-        said=said,
-        broken=tuple(broken),
-        sizes=tuple(sizes.most_common()),
-        checks=tuple(_checks(card, n_images, n_masks)),
-        advice="; ".join(remedies(said.left_out)) or "look at the annotations, and at the options of the card that select them",
-    )
-
-
-def _lost(record: ImageRecord, sample: Sample) -> str:
-    """What is wrong where the index counts objects that are neither given nor left out."""
-    given, left_out = len(sample.instances) + len(sample.boundaries), sample.n_dropped
-    if given + left_out >= record.n_masks:
-        return ""
-    n = f"{record.n_masks} object{'s' if record.n_masks > 1 else ''}"
-    return f"its reader counts {n} and gives {given}, {left_out} more are left out: mend index() or load() of the reader"
-
-
-def _checks(card: cards.DatasetCard, n_images: int, n_masks: int) -> list[CountCheck]:
-    checks = []
-    if card.full is not None:
-        verdict = _verdict((n_images, n_masks), (card.full.images, card.full.masks))
-        checks.append(CountCheck("release", card.full.images, card.full.masks, verdict, _RELEASE[verdict]))
-    if card.paper is not None:
-        verdict = _verdict((n_images, n_masks), (card.paper.images, card.paper.masks))
-        meaning = _WHOLE[verdict]
-        if card.paper.subsampled:
-            enough = n_masks >= card.paper.masks
-            meaning = "the paper drew a subset of this size: " + (
-                "there is enough to draw one" if enough else "there is less here, and all of it is used"
-            )
-        checks.append(CountCheck("paper", card.paper.images, card.paper.masks, verdict, meaning))
-    return checks
-
-
-_RELEASE: dict[Verdict, str] = {
-    "exact": "this is the complete release",
-    "close": "nearly the complete release; another version of it, or a few files are missing",
-    "different": "a part of the release, another version, or another split",
-}
-_WHOLE: dict[Verdict, str] = {
-    "exact": "numbers compare with the paper's",
-    "close": "not quite what the paper evaluated; numbers compare with care",
-    "different": "not what the paper evaluated; numbers do not compare",
-}
-
-
-def _verdict(found: tuple[int, int], expected: tuple[int, int]) -> Verdict:
-    if found == expected:
-        return "exact"
-    near = all(abs(f - e) <= CLOSE * e for f, e in zip(found, expected, strict=True))
-    return "close" if near else "different"
-
-
-def preview(name: str, output: Path, *, n: int = 12, root: Path | None = None) -> Path:
-    """Write a PNG sheet of `n` images with their masks (the first in keyed-hash order); returns its path.
-
-    Raises UsageError (n below 1, a folder that cannot be written) and what `open_dataset` raises.
-    """
-    from sambench.loaders.subsets import choose_subset
-    from sambench.pixels.contact_sheet import write_sheet
-
-    if n < 1:
-        raise UsageError("a preview needs at least one image", expected="n >= 1", found=n)
-    card, variant = _named(name)
-    dataset: Dataset = open_dataset(card, variant=variant, root=root)
-    return write_sheet(dataset, choose_subset(dataset, card, "full").image_ids[:n], Path(output).expanduser())
-
-
-def _named(name: str) -> tuple[cards.DatasetCard, str | None]:
-    """`id`, `id:variant`, or a card's path, also with a variant."""
-    source, variant = cards.split_variant(name)
-    return cards.dataset_card(source), variant

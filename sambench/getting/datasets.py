@@ -22,12 +22,13 @@ from pathlib import Path
 
 from sambench import cards, paths
 from sambench.cards import DatasetCard, RemoteFile
-from sambench.errors import CardError, DataError, DataMissingError, DownloadError, SambenchError, said, shown
-from sambench.files.content import file_sha256
+from sambench.errors import CardError, DataError, DataMissingError, SambenchError, said, shown
+from sambench.files.expected import difference
+from sambench.files.writing import replacing
 from sambench.getting import archives, part_file, remote_zip
 from sambench.getting import weights as fetch
-from sambench.getting.part_file import human_bytes
 from sambench.loaders.open import check_layout, find_place
+from sambench.text import human_bytes
 
 Progress = Callable[[str, int, int | None], None]  # (what is done, bytes done, bytes in all)
 
@@ -94,13 +95,16 @@ class Offer:
             if parts := [f.file for f in access.files if f.members]:
                 lines.append(f"  of {', '.join(parts)} only what is needed is read, on its server")
             return "\n".join(lines)
-        lines.append("  what to do:")
-        lines += [f"    {i}. {step}" for i, step in enumerate(access.steps, 1)]
+        return "\n".join([*lines, "  what to do:", *self.steps()])
+
+    def steps(self) -> list[str]:
+        """What a person has to do, a line for each step, indented."""
+        card, access = self.card, self.card.access
+        lines = [f"    {i}. {step}" for i, step in enumerate(access.steps, 1)]
         if access.files:
             names = ", ".join(f.file for f in self.by_hand)
             lines.append(f"  then: sambench data get {card.named} --from FOLDER, with {names} in it; it is unpacked for you")
-        lines.append(f"  or, for a copy that is unpacked already: sambench data adopt {card.named} FOLDER")
-        return "\n".join(lines)
+        return [*lines, f"  or, for a copy that is unpacked already: sambench data adopt {card.named} FOLDER"]
 
     def _terms(self) -> list[str]:
         access = self.card.access
@@ -154,7 +158,7 @@ def get(wanted: Offer, *, brought: Path | None = None, keep: bool = False, progr
             check_layout(card, stage / "tree")
             if root.is_dir():
                 root.rmdir()
-            os.replace(stage / "tree", root)
+            os.replace(stage / "tree", root)  # a folder, filled and checked
             _tidy(stage, keep)
     except OSError as e:
         raise DataError(
@@ -211,11 +215,11 @@ def _check_in_the_way(card: DatasetCard, root: Path) -> None:
 
 
 def _needs_person(wanted: Offer, found: str) -> DataMissingError:
-    steps = wanted.text().splitlines()
+    by_person = wanted.card.access.state != "embedded" and not wanted.automatic
     return DataMissingError(
         f"dataset {wanted.card.id!r} cannot be had without you: {wanted.how}",
         found=found,
-        remedy="\n".join(["", *steps[steps.index("  what to do:") + 1 :]]) if "  what to do:" in steps else None,
+        remedy="\n".join(["", *wanted.steps()]) if by_person else None,
     )
 
 
@@ -239,10 +243,8 @@ def _bring(file: RemoteFile, brought: Path | None, stage: Path, keep: bool, prog
         if file.inner:
             _unpack_inner(file, into, stage, progress)
     else:
-        into.mkdir(parents=True, exist_ok=True)
-        copy = stage / f"{file.file}.copy"
-        shutil.copyfile(source, copy)
-        os.replace(copy, into / file.file)
+        with replacing(into / file.file, aside=stage / f"{file.file}.copy") as copy:  # not in the tree, which is the dataset to be
+            shutil.copyfile(source, copy)
     _record(stage, file.file)
     if own and not keep:
         source.unlink()
@@ -286,17 +288,14 @@ def _from(before: int, total: int, name: str, progress: Progress, done: int, _of
 
 
 def _download(file: RemoteFile, dest: Path, progress: Progress) -> None:
-    try:
-        fetch.download(
-            file.url,
-            dest,
-            sha256=file.sha256,
-            n_bytes=file.bytes,
-            progress=lambda done, total: progress(f"downloading {file.file}", done, total),
-        )
-    except DownloadError as e:  # which speaks of the cache, where weights go
-        remedy = (e.remedy or "").replace("SAMBENCH_CACHE", "SAMBENCH_DATA")
-        raise DownloadError(e.message, expected=e.expected, found=e.found, where=e.where, remedy=remedy or None) from e
+    fetch.download(
+        file.url,
+        dest,
+        sha256=file.sha256,
+        n_bytes=file.bytes,
+        progress=lambda done, total: progress(f"downloading {file.file}", done, total),
+        variable="SAMBENCH_DATA",
+    )
 
 
 def _find(file: RemoteFile, brought: Path | None, stage: Path) -> Path | None:
@@ -313,16 +312,13 @@ def _find(file: RemoteFile, brought: Path | None, stage: Path) -> Path | None:
 
 
 def _check_brought(file: RemoteFile, path: Path) -> None:
-    expected: object = f"{file.bytes} bytes"
-    found = f"{path.stat().st_size} bytes"
-    if file.bytes in (None, path.stat().st_size):
-        expected, found = f"sha256 {file.sha256}", f"sha256 {file_sha256(path)}" if file.sha256 else "sha256 None"
-    if expected != found:
+    different = difference(path, file.bytes, file.sha256)
+    if different is not None:
         raise DataError(
             "a file is another than the one on the dataset's card",
             where=path,
-            expected=expected,
-            found=found,
+            expected=different.expected,
+            found=different.found,
             remedy="download it again; if it is of another release, unpack it by hand and use `sambench data adopt`",
         )
 
@@ -336,9 +332,8 @@ def _done(stage: Path) -> list[str]:
 
 
 def _record(stage: Path, name: str) -> None:
-    aside = stage / "unpacked.json.new"
-    aside.write_text(json.dumps([*_done(stage), name]), encoding="utf-8")
-    os.replace(aside, stage / "unpacked.json")
+    with replacing(stage / "unpacked.json") as aside:
+        aside.write_text(json.dumps([*_done(stage), name]), encoding="utf-8")
 
 
 def _tidy(stage: Path, keep: bool) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from pathlib import Path
 
 from sambench.cards import DatasetCard
 from sambench.errors import DataError
+from sambench.files.writing import replacing
 from sambench.getting import remote_zip
 from sambench.getting.datasets import Progress
 from sambench.loaders.hypersim import count_instances, files_of, released_frames
@@ -68,6 +68,5 @@ def _known(tree: Path) -> dict[str, tuple[int, int]]:
 
 
 def _remember(tree: Path, known: dict[str, tuple[int, int]]) -> None:
-    aside = tree / "frames.json.new"
-    aside.write_text(json.dumps(known, indent=0), encoding="utf-8")
-    os.replace(aside, tree / "frames.json")
+    with replacing(tree / "frames.json") as aside:
+        aside.write_text(json.dumps(known, indent=0), encoding="utf-8")

@@ -74,7 +74,7 @@ class Part:
         """Take the final name, all bytes on the disk."""
         os.fsync(self._file.fileno())
         self._note.unlink(missing_ok=True)
-        os.replace(self.path, dest)
+        os.replace(self.path, dest)  # not `replacing`: what is there of it outlives the process, to be gone on with
 
 
 def name_of(dest: Path) -> Path:
@@ -89,16 +89,6 @@ def _note_of(part: Path) -> Path:
 def is_full(e: OSError) -> bool:
     """Whether an error says that no more can be written: disk full, or quota spent."""
     return e.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
-
-
-def human_bytes(n: int) -> str:
-    """'2.56 GB': decimal units, as disks and servers count."""
-    value = float(n)
-    for unit in ("bytes", "kB", "MB"):
-        if value < 1000:
-            return f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.2f} GB"
 
 
 @contextlib.contextmanager

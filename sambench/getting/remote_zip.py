@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import io
-import os
 import shutil
 import urllib.error
 import zipfile
@@ -15,8 +14,9 @@ from time import sleep
 from typing import Any
 
 from sambench.errors import DownloadError, said, shown
+from sambench.files.writing import replacing
 from sambench.getting import archives, transfer, web
-from sambench.getting.part_file import human_bytes
+from sambench.text import human_bytes
 
 _TAIL = 1 << 20  # bytes read from the end at first: the directory of most archives
 _LEAST = 1 << 16  # bytes of any other request
@@ -62,22 +62,24 @@ def fetch_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, into: Path, pr
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     _check_size(archive, info, path.parent)
-    part = path.with_name(f"{path.name}.part")
     ranges: Any = archive.fp
     ranges.expect(info.header_offset, _header_bytes(info) + info.compress_size)
-    try:
-        with _said_of(str(archive.filename)), archive.open(info) as source, part.open("wb") as out:
-            done = 0
-            while chunk := source.read(_CHUNK):  # the last read checks the sum
-                out.write(chunk)
-                done += len(chunk)
-                if progress:
-                    progress(done, info.file_size)
-            if done != info.file_size:
-                raise EOFError(f"{info.filename} ends after {done} of {info.file_size} bytes")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    # One name, so that what a killed process left is written over and not kept.
+    aside = path.with_name(f"{path.name}.part")
+    with (
+        replacing(path, aside=aside) as part,
+        _said_of(str(archive.filename)),
+        archive.open(info) as source,
+        part.open("wb") as out,
+    ):
+        done = 0
+        while chunk := source.read(_CHUNK):  # the last read checks the sum
+            out.write(chunk)
+            done += len(chunk)
+            if progress:
+                progress(done, info.file_size)
+        if done != info.file_size:
+            raise EOFError(f"{info.filename} ends after {done} of {info.file_size} bytes")
     return path
 
 

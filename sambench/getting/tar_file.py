@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 _BLOCK = tarfile.BLOCKSIZE
+_END = bytes(_BLOCK)  # the block that a tar ends with
 _MOST_HEAD = 1 << 20  # bytes of headers of one member: long names, attributes, the map of a sparse file
 _MOST_AT_ONCE = 4 << 20  # bytes of one read of a member's content
 _MOST_TAIL = 1 << 30  # bytes after the end
@@ -27,9 +28,9 @@ _DIGITS = re.compile(rb"\d{100}")  # tarfile's own search for a number takes qua
 def is_tar(raw: IO[bytes]) -> bool:
     """Whether the file begins as a tar does, after unpacking. The file's position is its start, before and after."""
     try:
-        tarfile.TarInfo.frombuf(_unpacked(raw).read(_BLOCK), "utf-8", "surrogateescape")
-    except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # a tar of nothing
-        return True
+        head = _unpacked(raw).read(_BLOCK)
+        if head != _END:  # else a tar of nothing
+            tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
     except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error, lzma.LZMAError):
         return False
     finally:
@@ -44,12 +45,12 @@ def members(raw: IO[bytes]) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None,
     decompressors raise: EOFError, zlib.error, lzma.LZMAError, OSError, ValueError.
     """
     stream, holes, at = _Bounded(_unpacked(raw)), 0, -1
-    with tarfile.TarFile(fileobj=stream, mode="r") as tar:
+    with _Tar(fileobj=stream, mode="r") as tar:
         while (member := stream.next_of(tar)) is not None:
             if not at < member.offset < tar.offset or member.size < 0 or len(tar.pax_headers) > _MOST_SHARED:
                 raise tarfile.ReadError("its headers contradict one another")
             at = member.offset
-            tar.members.clear()  # type: ignore[attr-defined]  # each would be kept
+            tar.members.clear()  # each would be kept
             if member.issparse():
                 _check_map(member)
                 holes += member.size
@@ -95,6 +96,12 @@ def _check_map(member: tarfile.TarInfo) -> None:
         end = offset + size
     if end > member.size:
         raise tarfile.ReadError("a sparse file has parts beyond its end")
+
+
+class _Tar(tarfile.TarFile):
+    """Of Python's own, with the list of what was read so far, which typeshed does not declare."""
+
+    members: list[tarfile.TarInfo]
 
 
 class _Bounded(io.RawIOBase):

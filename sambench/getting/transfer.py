@@ -16,7 +16,8 @@ from typing import NamedTuple
 from sambench import __version__
 from sambench.errors import DownloadError
 from sambench.getting import part_file, web
-from sambench.getting.part_file import Part, human_bytes
+from sambench.getting.part_file import Part
+from sambench.text import human_bytes
 
 TIMEOUT_S = 30.0
 AGENT = f"sambench/{__version__}"
@@ -29,13 +30,17 @@ RETRIED = (408, 429, 500, 502, 503, 504)
 
 
 class Job(NamedTuple):
-    """What is wanted: an address, where it shall be, and what it must be (None: not known)."""
+    """What is wanted: an address, where it shall be, and what it must be (None: not known).
+
+    variable: the one that names the folder which such files go to, for errors.
+    """
 
     url: str
     dest: Path
     sha256: str | None
     n_bytes: int | None
     progress: Callable[[int, int | None], None]
+    variable: str = "SAMBENCH_CACHE"
 
     def by_hand(self) -> str:
         """The remedy that always works."""
@@ -168,7 +173,7 @@ def _check_room(job: Job, part: Part, total: int | None, done: int) -> None:
             where=job.dest.parent,
             expected=f"{human_bytes(need)} free",
             found=f"{human_bytes(free)} free",
-            remedy=_make_room(part.path, done),
+            remedy=_make_room(job, part.path, done),
         )
 
 
@@ -214,17 +219,17 @@ def disk_error(job: Job, e: OSError) -> DownloadError:
     if part_file.is_full(e):
         size = part.stat().st_size if part.exists() else 0
         return DownloadError(
-            "the disk became full during a download", where=job.dest.parent, found=e.strerror, remedy=_make_room(part, size)
+            "the disk became full during a download", where=job.dest.parent, found=e.strerror, remedy=_make_room(job, part, size)
         )
     return DownloadError(
         "a download cannot be stored",
         where=e.filename or job.dest,
         expected="a folder that can be written",
         found=e.strerror or repr(e),
-        remedy="mend the folder's permissions, or set SAMBENCH_CACHE to another one",
+        remedy=f"mend the folder's permissions, or set {job.variable} to another one",
     )
 
 
-def _make_room(part: Path, size: int) -> str:
+def _make_room(job: Job, part: Path, size: int) -> str:
     kept = f" The {human_bytes(size)} so far are kept in {part} and resumed from; delete it to have the space back." if size else ""
-    return f"make room, or set SAMBENCH_CACHE to a folder on another disk.{kept}"
+    return f"make room, or set {job.variable} to a folder on another disk.{kept}"

@@ -6,7 +6,6 @@ network, Ctrl-C, a full disk) leaves the part, and the next call goes on from it
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 from sambench import paths
 from sambench.cards import ModelCard, Weights
 from sambench.errors import CardError, CheckpointError, DownloadError, shown
-from sambench.files import content
+from sambench.files.expected import Difference, difference
 from sambench.getting import part_file
 from sambench.getting.part_file import Part
 from sambench.getting.transfer import Job, disk_error, transfer
@@ -22,16 +21,25 @@ from sambench.getting.transfer import Job, disk_error, transfer
 Progress = Callable[[int, int | None], None]
 
 
-def download(url: str, dest: Path, *, sha256: str | None, n_bytes: int | None, progress: Progress | None = None) -> Path:
+def download(
+    url: str,
+    dest: Path,
+    *,
+    sha256: str | None,
+    n_bytes: int | None,
+    progress: Progress | None = None,
+    variable: str = "SAMBENCH_CACHE",
+) -> Path:
     """Bring `url` to the file `dest`; gives `dest`. A file that is there already and right is left alone.
 
-    sha256: hex; n_bytes: exact size; None skips that check. progress(bytes so far, bytes in all or None) is called often.
+    sha256: hex; n_bytes: exact size; None skips that check. progress(bytes so far, bytes in all or None) is called often. variable:
+    of the environment, that names the folder which such files go to.
     Interrupted transfers resume (HTTP Range, guarded by If-Range and the total); a server that does not do ranges is read from
     the start. Of processes that want the same file one downloads, the others wait for it. On a full disk the part is kept, for
     it resumes as soon as there is room; the error names it.
     Raises DownloadError: refused (404, 403), offline, timed out, cut too often, wrong bytes, no disk space, folder not writable.
     """
-    job = Job(url, Path(dest), sha256, n_bytes, progress or _silent)
+    job = Job(url, Path(dest), sha256, n_bytes, progress or _silent, variable)
     try:
         if _is_right(job):
             return job.dest
@@ -99,18 +107,13 @@ def how_to_get(card: ModelCard) -> str:
 
 def check_cached(model: str, weights: Weights, path: Path) -> None:
     """Raise CheckpointError unless the file has the size and the sha256 of the card."""
-    size = path.stat().st_size
-    expected, found = f"{weights.bytes} bytes", f"{size} bytes"
-    if weights.bytes in (None, size):
-        if weights.sha256 is None:
-            return
-        expected, found = f"sha256 {weights.sha256}", f"sha256 {content.file_sha256(path)}"
-    if expected != found:
+    different = difference(path, weights.bytes, weights.sha256)
+    if different is not None:
         raise CheckpointError(
             f"the cached weights of model {model!r} are not the published ones",
             where=path,
-            expected=expected,
-            found=found,
+            expected=different.expected,
+            found=different.found,
             remedy="delete the file and run the command again; to use weights of your own: -M weights=FILE",
         )
 
@@ -119,17 +122,8 @@ def _is_right(job: Job) -> bool:
     return job.dest.is_file() and _difference(job, job.dest) is None
 
 
-def _difference(job: Job, path: Path) -> tuple[str, str] | None:
-    """(expected, found) where the file is not the wanted one."""
-    size = path.stat().st_size
-    if job.n_bytes is not None and size != job.n_bytes:
-        return f"{job.n_bytes} bytes", f"{size} bytes"
-    if job.sha256 is not None:
-        with path.open("rb") as f:
-            found = hashlib.file_digest(f, "sha256").hexdigest()
-        if found != job.sha256.lower():
-            return f"sha256 {job.sha256}", f"sha256 {found}"
-    return None
+def _difference(job: Job, path: Path) -> Difference | None:
+    return difference(path, job.n_bytes, job.sha256, remember=False)
 
 
 def _fill(job: Job, part: Part) -> None:
@@ -148,8 +142,8 @@ def _fill(job: Job, part: Part) -> None:
     raise DownloadError(
         "a downloaded file is not the expected one, and was removed",
         where=job.url,
-        expected=wrong[0],
-        found=wrong[1] + (" (a web page: a login or a proxy may stand in between)" if page else ""),
+        expected=wrong.expected,
+        found=wrong.found + (" (a web page: a login or a proxy may stand in between)" if page else ""),
         remedy=f"run the command again; if it stays so, the file at the source has changed: {job.by_hand()}",
     )
 

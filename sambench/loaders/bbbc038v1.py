@@ -66,7 +66,8 @@ class BBBC038v1:
                 where=folder / "masks",
                 expected="at least one PNG, one nucleus each",
                 found="an empty folder" if (folder / "masks").is_dir() else "no such folder",
-                remedy="fetch or unpack this folder again, or remove it",
+                of_release="fetch or unpack this folder again",
+                remedy="remove it",
             )
         regions = [(f.stem, Region.from_array(images.read_mask(f, size=(height, width)))) for f in files]
         instances = tuple(Instance(stem, region, category="nucleus") for stem, region in regions if region.area)

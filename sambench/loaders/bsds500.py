@@ -110,7 +110,7 @@ class BSDS500:
                 where=self._folder("images"),
                 expected=f"{image_id}{_IMAGE_SUFFIXES[0]} or {image_id}{_IMAGE_SUFFIXES[1]}",
                 found="no such file",
-                remedy="unpack the archive again",
+                of_release="unpack the archive again",
             )
         return found[0], truth
 
@@ -125,7 +125,8 @@ class BSDS500:
                 where=folder,
                 expected=f"<id>.mat with {_VARIABLE}{{1, a}}.Boundaries",
                 found=", ".join(p.name for p in there[:6]) or "no files",
-                remedy="unpack the archive again, or write each image's boundaries in that form",
+                of_release="unpack the archive again",
+                remedy="write each image's boundaries in that form",
             )
         return found
 
@@ -219,7 +220,7 @@ def _odd(path: Path, found: str, expected: str | None = None) -> DataError:
         where=path,
         expected=expected or f"{_VARIABLE}, a cell array with one struct (Boundaries) an annotator",
         found=found,
-        remedy="unpack the archive again",
+        of_release="unpack the archive again",
     )
 
 

@@ -241,7 +241,7 @@ class CocoJson:
                 where=self.root,
                 expected=" or ".join(str(p) for _, p in candidates),
                 found="no such file",
-                remedy=f"unpack the annotations again; sambench show dataset {self.name} says where they come from",
+                of_release="unpack the annotations again",
             )
         return found
 

@@ -90,5 +90,6 @@ def _wrong(content: CocoFile, what: str, expected: str, found: str) -> DataError
         where=f"{what} of {content.path}",
         expected=expected,
         found=found,
-        remedy="compare the file with the official release, or mend that record",
+        of_release="compare the file with the official release",
+        remedy="mend that record",
     )

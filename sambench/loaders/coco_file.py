@@ -58,13 +58,13 @@ def read_coco(path: Path, name_key: str) -> CocoFile:
 
 @contextmanager
 def naming(dataset: str) -> Iterator[None]:
-    """Within it, a DataError says which dataset it concerns. What to do is added by `told`, which knows whose it is."""
+    """Within it, a DataError says which dataset it concerns. What to do is added by `guard`, which knows whose it is."""
     try:
         yield
     except DataError as e:
         named = any(f"{word} {dataset}" in e.message for word in ("of", "dataset"))
         message = e.message if named else f"{e.message} (dataset {dataset})"
-        raise type(e)(message, expected=e.expected, found=e.found, where=e.where, remedy=e.remedy) from e
+        raise type(e)(message, expected=e.expected, found=e.found, where=e.where, remedy=e.remedy, of_release=e.of_release) from e
 
 
 def read_picture(dataset: str, path: Path, size: tuple[int, int]) -> UInt8Array:
@@ -80,8 +80,8 @@ def json_object(path: Path, what: str = "an annotation file") -> dict[str, Any]:
     try:
         raw = json.loads(path.read_bytes())
     except (ValueError, OSError, RecursionError) as e:
-        remedy = "fetch or unpack this file again"
-        raise wrong(f"{what} is truncated or not JSON", path, "one JSON object", str(e), remedy) from e
+        again = "fetch or unpack this file again"
+        raise wrong(f"{what} is truncated or not JSON", path, "one JSON object", str(e), of_release=again) from e
     if not isinstance(raw, dict):
         raise wrong(f"{what} is in another form", path, "an object", _described(raw), _converting(raw))
     return raw
@@ -101,10 +101,13 @@ def _converting(raw: Any) -> str | None:
     return "these are a detector's results: name the file of the annotations" if "score" in first else None
 
 
-def wrong(message: str, path: Path, expected: str, found: str, remedy: str | None = None) -> DataError:
+def wrong(
+    message: str, path: Path, expected: str, found: str, remedy: str | None = None, *, of_release: str | None = None
+) -> DataError:
     """An error of a file."""
-    remedy = remedy or "compare the file with the official release, or fetch it again"
-    return DataError(message, where=path, expected=expected, found=found, remedy=remedy)
+    if remedy is None and of_release is None:
+        of_release = "compare the file with the official release, or fetch it again"
+    return DataError(message, where=path, expected=expected, found=found, remedy=remedy, of_release=of_release)
 
 
 def split_coco(path: Path, name_key: str) -> tuple[dict[str, Any], Iterator[tuple[str, Any]]]:

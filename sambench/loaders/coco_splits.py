@@ -76,7 +76,7 @@ class CocoSplits:
                     where=path,
                     expected=" and ".join(self.annotations),
                     found="no such file",
-                    remedy="unpack the archive again",
+                    of_release="unpack the archive again",
                 )
             files = _file_names(path, file_sha256(path))
             new = {i for i, file in files.items() if file not in seen}

@@ -102,8 +102,8 @@ class Hypersim:
     def _base(self) -> Path:
         base = _base(self.root)
         if base is None:
-            remedy = "unpack the scenes' archives"
-            raise DataError(f"no scenes of {self.name} are here", where=self.root, expected=_FOLDERS, remedy=remedy)
+            of_release = "unpack the scenes' archives"
+            raise DataError(f"no scenes of {self.name} are here", where=self.root, expected=_FOLDERS, of_release=of_release)
         return base
 
     def _frames(self) -> list[str]:

@@ -55,7 +55,7 @@ class InstanceBuilding:
                 f"the annotations of {self.name} are not here, or in a form that is not known yet",
                 where=self.root,
                 expected=f"{self.split}.json (COCO), {self.split}/*.json (LabelMe) or {self.split}_labels/*.png",
-                remedy="unpack the 2D part; if its layout is another, please report what the folder holds",
+                of_release="unpack the 2D part; if its layout is another, please report what the folder holds",
             )
         return reader
 

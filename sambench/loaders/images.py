@@ -80,8 +80,8 @@ def _not_used(path: Path, stored: str) -> DataError:
         where=path,
         expected="8-bit gray, RGB or RGBA",
         found=stored,
-        remedy="compare the file with the official release, which a re-encoded copy is not; or, if the pictures are your own, set "
-        "plain = false under [options] of the card",
+        of_release="compare the file with the official release, which a re-encoded copy is not",
+        remedy="if the pictures are your own, set plain = false under [options] of the card",
     )
 
 
@@ -105,7 +105,7 @@ def read_gray(path: Path, *, size: tuple[int, int] | None = None) -> UInt8Array:
                 where=path,
                 expected="8-bit gray or 1-bit, one channel",
                 found=describe(image, bits),
-                remedy="compare the file with the official release; a re-encoded copy may have changed it",
+                of_release="compare the file with the official release; a re-encoded copy may have changed it",
             )
         return np.array(decode(path, image).convert("L"))
 

@@ -15,7 +15,6 @@ import hashlib
 import json
 import os
 import sys
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any, NamedTuple
 
 from sambench import __version__, paths
 from sambench.files import content
+from sambench.files.writing import replacing
 from sambench.types import ImageRecord
 
 Progress = Callable[[int, int], None]  # (done, in all)
@@ -146,11 +146,5 @@ def _read(path: Path, fingerprint: str) -> _Known | None:
 
 def _write(path: Path, known: _Known) -> None:
     rows = [[r.image_id, r.n_masks, r.cluster_id, r.file] for r in known.records]
-    aside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError, UnicodeEncodeError), replacing(path) as aside:
         aside.write_text(json.dumps({**known._asdict(), "records": rows}), encoding="utf-8")
-        os.replace(aside, path)
-    except (OSError, UnicodeEncodeError):
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)

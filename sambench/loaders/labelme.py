@@ -201,19 +201,12 @@ def _label(shape: Mapping[str, Any]) -> str:
 
 def _region(shape: Any, size: tuple[int, int], where: str) -> Region | str:
     """The mask of a shape, or the kind of those that are none."""
-    listed = shape.get("points") if isinstance(shape, dict) else None
-    kind = (shape.get("shape_type") or "polygon") if isinstance(shape, dict) else None
-    if not isinstance(listed, list) or not isinstance(kind, str) or kind not in (*_AREAS, *_NO_AREA):
-        raise DataError(
-            "a shape is of another kind",
-            where=where,
-            expected=f"points (a list), and as shape_type one of {', '.join((*_AREAS, *_NO_AREA))}",
-            found=shown(shape, 160),
-            remedy="mend that shape, or take it out of the file",
-        )
+    form = "points (a list), and as shape_type a text"
+    described = shape if isinstance(shape, dict) and isinstance(shape.get("points"), list) else None
+    kind = shapes.kind_of(shape, described, "shape_type", (*_AREAS, *_NO_AREA), form, where, default="polygon")
     if kind in _NO_AREA:
         return NO_AREA
-    points = [numbers(p, "a point [x, y]", where, n=2) for p in listed]
+    points = [numbers(p, "a point [x, y]", where, n=2) for p in shape["points"]]
     if kind == "rectangle" and len(points) == 2:
         (x0, y0), (x1, y1) = points
         return shapes.rectangle(x0, y0, x1, y1, size, where)

@@ -128,8 +128,7 @@ class Miap:
     def _table(self, file: str) -> Path:
         path = self.root / file
         if not path.is_file():
-            remedy = f"sambench show dataset {self.name} says where it comes from"
-            raise DataError(f"a table of {self.name} is missing", where=path, found="no such file", remedy=remedy)
+            raise DataError(f"a table of {self.name} is missing", where=path, found="no such file", of_release="fetch it")
         return path
 
     def _place(self, image_id: str) -> Place:

@@ -24,7 +24,7 @@ from sambench import paths
 from sambench.cards import DatasetCard, load_entry
 from sambench.errors import CardError, DataError, DataMissingError, near_names
 from sambench.loaders.eight_bit import DEPTHS, Depth
-from sambench.loaders.told import ToldDataset, Whose, running, telling_of
+from sambench.loaders.guard import GuardedDataset, Origin, guarding, running
 from sambench.types import Dataset
 from sambench.values import short
 
@@ -113,8 +113,8 @@ def open_dataset(card: DatasetCard, *, variant: str | None = None, root: Path | 
         raise missing(card, root)
     if card.access.state != "embedded":
         check_layout(card, found, reader, options)
-    whose = Whose.of(card)
-    with telling_of(whose), running(whose, CardError):
+    origin = Origin.of(card)
+    with guarding(origin), running(origin, CardError):
         dataset = reader(found, name=card.id, variant=variant or "default", **options)
     if not isinstance(dataset, Dataset):
         raise CardError(
@@ -123,7 +123,7 @@ def open_dataset(card: DatasetCard, *, variant: str | None = None, root: Path | 
             expected="name, variant, index(), load(image_id), annotation_digest()",
             found=type(dataset).__name__,
         )
-    return ToldDataset(dataset, dataset.name, dataset.variant, whose, depth)
+    return GuardedDataset(dataset, dataset.name, dataset.variant, origin, depth)
 
 
 def _split(card: DatasetCard, reader: Any, options: dict[str, Any]) -> tuple[dict[str, Any], Depth]:
@@ -211,7 +211,7 @@ def check_layout(card: DatasetCard, root: Path, reader: Any = None, options: dic
     options, _ = _split(card, reader, card.options_of(None) if options is None else options)
     names = _entries(root)
     fits: Callable[..., bool] | None = getattr(reader, "fits", None)
-    with running(Whose.of(card), CardError):
+    with running(Origin.of(card), CardError):
         if names and (fits is None or fits(root, **options)):
             return
         _check_open(root)

@@ -70,7 +70,7 @@ class Pairs:
                 where=self.base,
                 expected=f"{self.labels}, of the ids in {' and '.join(self.ids)}" if self.ids else self.labels,
                 found="a list without ids" if self.ids and not names else "no such file",
-                remedy="unpack the archive again",
+                of_release="unpack the archive again",
             )
         return {n: there[n] for n in kept}
 
@@ -101,8 +101,8 @@ class Pairs:
             where=missing,
             expected="the image that belongs to " + str(self.base / fill(self.labels, image_id)),
             found=why_absent(missing),
-            remedy="unpack the archive with the images into the same folder again; put the image there, or give the images' "
-            "place in `images` of the card's layouts",
+            of_release="unpack the archive with the images into the same folder again",
+            remedy="put the image there, or give the images' place in `images` of the card's layouts",
         )
 
     def has_image(self, image_id: str) -> bool:
@@ -187,7 +187,7 @@ class Pairs:
                     where=path,
                     expected="a text file with one image a line",
                     found="no such file" if isinstance(e, FileNotFoundError) else str(e),
-                    remedy="unpack the archive again",
+                    of_release="unpack the archive again",
                 ) from e
             stripped = (line.strip() for line in lines)
             names.update((without_suffix(n), None) for n in stripped if n)
@@ -201,7 +201,7 @@ class Pairs:
                 where=self.base / fill(self.labels, absent[0]),
                 expected=f"a file for each line of {' and '.join(self.ids)}",
                 found="no such file",
-                remedy="unpack the archive again",
+                of_release="unpack the archive again",
             )
         return [n for n in names if n in there]
 
@@ -224,7 +224,8 @@ def find_pairs(
     found = place_of(root, layouts, trees)
     if found is None:
         expected = " or ".join(f"{lay['images']} with {lay['labels']}" for lay in layouts)
-        raise DataError(f"the files of {dataset} are not here", where=root, expected=expected, remedy="unpack the archive again")
+        message, of_release = f"the files of {dataset} are not here", "unpack the archive again"
+        raise DataError(message, where=root, expected=expected, of_release=of_release)
     base, layout = found
     return Pairs(dataset, base, str(layout["images"]), str(layout["labels"]), _ids(layout), tuple(prefixes), gaps)
 

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import sys
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +19,7 @@ from typing import Any
 from sambench import __version__, paths
 from sambench.errors import DataError
 from sambench.files.content import file_sha256
+from sambench.files.writing import replacing
 from sambench.provenance import canonical_json
 
 # (file, key) -> (head, (image id, piece) ...), all of them values that JSON has
@@ -120,21 +120,22 @@ def _open(path: Path, store: Path, told: str) -> Pieces | None:
 
 
 def _write(path: Path, store: Path, told: str, head: dict[str, Any], pieces: Iterable[tuple[str, Any]]) -> None:
-    aside = store.with_name(f"{store.name}.{uuid.uuid4().hex[:8]}")
     at: dict[str, tuple[int, int]] = {}
     try:
-        store.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as f:
+        with replacing(store) as aside, aside.open("wb") as f:
             for image_id, piece in pieces:
                 raw = json.dumps(piece, separators=(",", ":")).encode()
                 at[image_id] = (f.tell(), len(raw))
                 f.write(raw)
             table = json.dumps({"told": told, "head": head, "at": at}, separators=(",", ":")).encode()
             f.write(table + len(table).to_bytes(_END, "little"))
-        os.replace(aside, store)
     except RecursionError as e:
-        expected, remedy = "records of lists and objects in one another a few levels deep", "fetch or write that file again"
-        raise DataError("an annotation file is nested too deeply", where=path, expected=expected, remedy=remedy) from e
+        raise DataError(
+            "an annotation file is nested too deeply",
+            where=path,
+            expected="records of lists and objects in one another a few levels deep",
+            of_release="fetch that file again",
+            remedy="write it again",
+        ) from e
     except OSError:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
+        pass

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import uuid
 import zipfile
 from array import array
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ import numpy.typing as npt
 from sambench import __version__, paths
 from sambench.errors import DataError
 from sambench.files import content
+from sambench.files.writing import replacing
 from sambench.loaders import values
 from sambench.provenance import canonical_json
 
@@ -240,7 +240,8 @@ def _broken(path: Path, n: int, at: int, expected: str, found: str) -> NoReturn:
         where=f"{path}, entry {n} (from 0), byte {at}",
         expected=expected,
         found=f"{found:.120}",
-        remedy="fetch or write this file again",
+        of_release="fetch this file again",
+        remedy="write it again",
     )
 
 
@@ -260,23 +261,16 @@ def _load(store: Path, told: str) -> Index | None:
 
 def _save(store: Path, told: str, index: Index) -> None:
     # The cache only saves time: where it cannot be written, every process reads the file itself.
-    aside = store.with_name(f"{store.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
     ids = np.frombuffer(json.dumps(index.image_ids).encode(), np.uint8)
-    try:
-        store.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as f:
-            np.savez(
-                f,
-                told=np.array(told),
-                image_ids=ids,
-                starts=index.starts,
-                offset=index.offset,
-                end=index.end,
-                position=index.position,
-                counts=np.array([index.n_boxes, index.n_masks, index.n_categories], np.int64),
-                category_ids=np.array(index.category_ids, np.int64),
-            )
-        os.replace(aside, store)
-    except OSError:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
+    with contextlib.suppress(OSError), replacing(store) as aside, aside.open("wb") as f:
+        np.savez(
+            f,
+            told=np.array(told),
+            image_ids=ids,
+            starts=index.starts,
+            offset=index.offset,
+            end=index.end,
+            position=index.position,
+            counts=np.array([index.n_boxes, index.n_masks, index.n_categories], np.int64),
+            category_ids=np.array(index.category_ids, np.int64),
+        )

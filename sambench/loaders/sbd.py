@@ -113,7 +113,7 @@ def _read(path: Path) -> tuple[npt.NDArray[np.int32], list[int]]:
             where=path,
             expected="a MATLAB 5 file with a struct GTinst of Segmentation [H, W], whole numbers, and Categories",
             found=f"{type(e).__name__}: {e}",
-            remedy="unpack the archive again",
+            of_release="unpack the archive again",
         ) from e
 
 

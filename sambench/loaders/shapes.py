@@ -16,7 +16,26 @@ import numpy as np
 from sambench.errors import DataError
 from sambench.files.picture import decode, opened_bytes
 from sambench.loaders.coco_masks import region_of
+from sambench.loaders.values import shown
 from sambench.pixels.region import Region, union
+
+
+def kind_of(record: Any, shape: Any, key: str, known: Sequence[str], form: str, where: str, *, default: str = "") -> str:
+    """The kind of a shape, one of `known`: what it has under `key`, or `default` where that is empty.
+
+    record: what the file has, for the error; shape: the part of it that describes the shape, or anything else where it has none.
+    form: what a shape of that file is, for the error. Raises DataError naming `where`.
+    """
+    kind = (shape.get(key) or default) if isinstance(shape, dict) else None
+    if isinstance(kind, str) and kind in known:
+        return kind
+    raise DataError(
+        "a shape is of another kind",
+        where=where,
+        expected=f"{form}, one of {', '.join(known)}",
+        found=shown(record, 160),
+        remedy="mend that shape, or take it out of the file",
+    )
 
 
 def polygon(points_xy: Sequence[Sequence[float]], size: tuple[int, int], where: str) -> Region:

@@ -121,7 +121,7 @@ class ViaJson:
                 where=self.root,
                 expected=" and ".join(f"{folder}/ with {f}" for folder, f in self.sets.items()),
                 found="no such file or folder",
-                remedy="unpack the archive again",
+                of_release="unpack the archive again",
             )
         return base
 
@@ -224,16 +224,8 @@ def _parsed(path: Path, _sha256: str) -> dict[str, list[Any]]:
 
 def _fill(region: Any, size: tuple[int, int], where: str) -> Region | str:
     """The mask of a region, or the kind of those that are none."""
-    shape = region.get("shape_attributes") if isinstance(region, dict) else None
-    kind = shape.get("name") if isinstance(shape, dict) else None
-    if not isinstance(shape, dict) or not isinstance(kind, str) or kind not in (*_AREAS, *_NO_AREA):
-        raise DataError(
-            "a region is no shape of the VGG Image Annotator",
-            where=where,
-            expected=f"shape_attributes with name {', '.join((*_AREAS, *_NO_AREA))}",
-            found=shown(region, 160),
-            remedy="mend that region, or compare the file with where it comes from",
-        )
+    shape: Any = region.get("shape_attributes") if isinstance(region, dict) else None
+    kind = shapes.kind_of(region, shape, "name", (*_AREAS, *_NO_AREA), "shape_attributes with a name", where)
     if kind in _NO_AREA:
         return NO_AREA
     if kind in _OUTLINES:

@@ -113,15 +113,16 @@ class Visor:
         folder = self._place() / "annotations" / self.split
         files = sorted(p for p in folder.iterdir() if p.suffix == ".json" and not p.name.startswith("."))
         if not files:
-            raise wrong(f"there are no annotations of {self.name}", folder, "<video>.json", "no such file", "unpack them again")
+            message, again = f"there are no annotations of {self.name}", "unpack them again"
+            raise wrong(message, folder, "<video>.json", "no such file", of_release=again)
         return files
 
     def _place(self) -> Path:
         base = _base(self.root, self.split)
         if base is None:
             expected = f"annotations/{self.split} with <video>.json"
-            remedy = "unpack the deposit again"
-            raise DataError(f"the files of {self.name} are not here", where=self.root, expected=expected, remedy=remedy)
+            message, of_release = f"the files of {self.name} are not here", "unpack the deposit again"
+            raise DataError(message, where=self.root, expected=expected, of_release=of_release)
         return base
 
     def _frame(self, video: str, name: str) -> _Frame:
@@ -173,7 +174,7 @@ class _Frame:
                 where=where,
                 expected="a complete JPEG",
                 found=str(e) or type(e).__name__,
-                remedy="fetch this archive again",
+                of_release="fetch this archive again",
             ) from e
 
 
@@ -182,7 +183,7 @@ def _members(archive: Path) -> dict[str, zipfile.ZipInfo]:
         return _listed(archive, content.stamp(archive))
     except _BROKEN_ZIP as e:
         raise DataError(
-            "an archive of frames is damaged", where=archive, expected="a zip", found=str(e), remedy="fetch this archive again"
+            "an archive of frames is damaged", where=archive, expected="a zip", found=str(e), of_release="fetch this archive again"
         ) from e
 
 

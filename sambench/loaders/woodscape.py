@@ -130,7 +130,7 @@ def _vertices(points: Any, where: str) -> Polygon:
             where=where,
             expected="a list of [x, y], finite numbers of pixels near the image",
             found=shown(points),
-            remedy="compare the file with the official release",
+            of_release="compare the file with the official release",
         )
     return integer_points(pairs)
 

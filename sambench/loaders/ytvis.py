@@ -150,7 +150,7 @@ class YtVis:
                 where=self.root,
                 expected=" or ".join(map(str, candidates)),
                 found="no such file",
-                remedy=f"unpack the annotations again; sambench show dataset {self.name} says where they come from",
+                of_release="unpack the annotations again",
             )
         return found
 
@@ -166,9 +166,9 @@ def split_ytvis(path: Path, _key: str) -> tuple[dict[str, Any], Iterator[tuple[s
     lacking = [k for k in ("videos", "annotations") if not isinstance(raw.get(k), list)]
     if lacking:
         expected = "lists " + " and ".join(map(repr, lacking))
-        remedy = "only the training split has annotations; the others are empty in the release" if "videos" in raw else None
+        of_release = "take the training split: the others have no annotations in the release" if "videos" in raw else None
         found = "keys " + values.shown([*raw], 200) if raw else "an empty object"
-        raise wrong("an annotation file is not in YouTube-VIS's form", path, expected, found, remedy)
+        raise wrong("an annotation file is not in YouTube-VIS's form", path, expected, found, of_release=of_release)
     videos: dict[int | str, dict[str, Any]] = {}
     written: dict[int | str, Any] = {}
     frames: dict[str, tuple[dict[str, Any], int]] = {}

@@ -55,9 +55,18 @@ def construct(factory: Callable[..., object], arguments: Mapping[str, Any], *, w
 
 
 def went_wrong(
-    message: str, error: BaseException, *, where: str, file: Path | None = None, remedy: str | None = None
+    message: str,
+    error: BaseException,
+    *,
+    where: str,
+    file: Path | None = None,
+    remedy: str | None = None,
+    kind: type[SambenchError] = ModelError,
 ) -> SambenchError:
-    """What was raised and where: the last line of the user's file that was at work, and the innermost line if it is another."""
+    """What was raised and where: the last line of the user's file that was at work, and the innermost line if it is another.
+
+    An error of sambench's own is given back as it is, anything else is told of in one of class `kind`.
+    """
     if isinstance(error, SambenchError):
         return error
     if remedy is None:
@@ -70,7 +79,7 @@ def went_wrong(
     else:
         places = list(dict.fromkeys([*own[-1:], *frames[-1:]]))
     raised = " from ".join(places)
-    return ModelError(message, where=f"{where}, raised at {raised}" if raised else where, found=said(error), remedy=remedy)
+    return kind(message, where=f"{where}, raised at {raised}" if raised else where, found=said(error), remedy=remedy)
 
 
 def examine(model: object, where: object = None) -> Attributes:

@@ -7,7 +7,6 @@ whatever the unit in which they are printed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -21,38 +20,23 @@ from sambench.values import short, toml_file
 
 Kind = Literal["published", "digitised", "reproduced"]
 _ROW_KEYS = ("method", "model", "baseline", "year", "dataset", "prompt", "group_by", "group", "reason", "remark")
-_CARD_FIELDS = ("variant", "prompt", "k", "max_dets", "threshold", "group_by", "group", "remark")
 _SCALES = {"percent": 0.01, "fraction": 1.0, "rating": 1.0, "clicks": 1.0}
 
 
-@dataclass(frozen=True)
-class PublishedValue:
-    """One published number.
+class PublishedValue(cards.Quantity):
+    """One published number, and what is printed beside it.
 
-    table, column: where it stands in the file; name, source: where it stands in the literature. task .. group: the metric row
-    (`schema.METRIC_COLUMNS`) that would hold a measurement of it; None where that column does not matter. model, baseline:
-    ids of cards, empty where there is none; with a baseline the value is model minus baseline. value: fractions in
-    [0, 1], ratings and clicks as they are; None where only an interval is printed. low, high, level: the printed interval.
-    tolerance: in the value's unit; n_images: of the paper's set, None where unknown. reason: why nobody can measure it.
+    table, column: where it stands in the file; name: the table in the literature. model, baseline: ids of cards, empty where there
+    is none; with a baseline the value is model minus baseline. value: fractions in [0, 1], ratings and clicks as they are; None
+    where only an interval is printed. low, high, level: the printed interval. tolerance: in the value's unit; n_images: of the
+    paper's set, None where unknown. reason: why nobody can measure it.
     """
 
     table: str
     column: str
     name: str
-    source: str
-    kind: Kind
-    task: str
-    dataset: str
-    metric: str
     method: str
     value: float | None
-    variant: str | None = None
-    prompt: str | None = None
-    k: int | None = None
-    max_dets: int | None = None
-    threshold: float | None = None
-    group_by: str | None = None
-    group: str | None = None
     model: str = ""
     baseline: str = ""
     baseline_method: str = ""
@@ -64,7 +48,6 @@ class PublishedValue:
     tolerance: float | None = None
     n_images: int | None = None
     reason: str = ""
-    remark: str = ""
 
     def fits(self, row: Mapping[str, Any]) -> bool:
         """Whether a metric row measures this, of whatever model. A row of groups fits only a value of that group."""
@@ -239,22 +222,14 @@ def _number(given: Any, scale: float) -> tuple[float | None, float | None, float
 
 
 def _of_card(card: cards.ModelCard, p: cards.Published) -> PublishedValue:
-    fields = {k: v for k, v in p.model_dump().items() if v is not None}
-    known = {k: fields[k] for k in _CARD_FIELDS if k in fields}
     return PublishedValue(
+        **p.model_dump(),
         table=f"card:{card.id}",
         column=p.metric,
         name=p.source,
-        source=p.source,
-        kind=p.kind,
-        task=p.task,
-        dataset=p.dataset,
-        metric=p.metric,
         method=card.name,
         model=card.id,
-        value=p.value,
         unit="clicks" if p.metric == "noc" else "fraction",
-        **known,
     )
 
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import colorsys
-import os
 from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from sambench.errors import DataError, UsageError
+from sambench.errors import DataError
 from sambench.pixels.region import Region
 from sambench.types import Dataset, Sample, UInt8Array
 
@@ -26,10 +23,10 @@ _TEXT = (225, 226, 228)
 _SHIFT = 4  # OpenCV draws at 1/16 pixel
 
 
-def write_sheet(dataset: Dataset, image_ids: Sequence[str], output: Path) -> Path:
-    """PNG of the images with masks in distinct colours, ignored pixels grey, id and object count below each.
+def contact_sheet(dataset: Dataset, image_ids: Sequence[str]) -> Image.Image:
+    """The images with masks in distinct colours, ignored pixels grey, id and object count below each.
 
-    Images that cannot be read show as an empty tile that says so. Raises UsageError where `output` cannot be written.
+    Images that cannot be read show as an empty tile that says so.
     """
     columns = min(4, len(image_ids))
     rows = -(-len(image_ids) // columns)
@@ -46,15 +43,7 @@ def write_sheet(dataset: Dataset, image_ids: Sequence[str], output: Path) -> Pat
             tile, count = Image.new("RGB", (TILE_PX, TILE_PX), (60, 34, 34)), e.message
         sheet.paste(tile, (x + (TILE_PX - tile.width) // 2, y + (TILE_PX - tile.height) // 2))
         _caption(sheet, (x, y + TILE_PX), image_id, count)
-    aside = output.with_name(f".{output.name}.{os.getpid()}")
-    try:
-        sheet.save(aside, format="PNG")
-        os.replace(aside, output)
-    except OSError as e:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
-        raise UsageError("a preview cannot be written", where=output, found=e.strerror or repr(e)) from e
-    return output
+    return sheet
 
 
 def draw_sample(sample: Sample, side_px: int) -> UInt8Array:

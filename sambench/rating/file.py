@@ -13,7 +13,7 @@ from typing import Any
 
 from sambench.errors import DataError, said, shown
 from sambench.files import content
-from sambench.getting.part_file import human_bytes
+from sambench.text import human_bytes
 
 SHOWN = 20  # problems that an error lists
 MOST_BYTES = 256 << 20

@@ -53,12 +53,12 @@ def draw(target: Target, drawing: Drawing, folder: Path, on_progress: Progress) 
     Objects are taken in keyed-hash order from all of the subset's that are large enough and can be clicked, until there are n.
     Raises DataError where there is none.
     """
-    name = target.card.id + (f":{target.variant}" if target.variant not in ("", "default") else "")
+    name = ":".join(filter(None, [target.card.id, target.variant]))
     asked = {
         "drawing": vars(drawing),
         "dataset": target.identity(),
-        "source": target.source,
-        "root": str(Path(target.root).resolve()) if target.root else None,
+        "source": target.spec.name,
+        "root": str(Path(target.spec.root).resolve()) if target.spec.root else None,
     }
     known = _read(folder / "drawn.json")
     if known.get("asked") != json.loads(json.dumps(asked)):
@@ -120,13 +120,13 @@ def _write(folder: Path, target: Target, drawing: Drawing, chosen: list[tuple[st
     for image_id, object_id in chosen:
         by_image.setdefault(image_id, []).append(object_id)
     source = {
-        "dataset": str(Path(target.source).resolve()) if target.source.endswith(".toml") else target.source,
-        "variant": target.variant,
-        "root": str(Path(target.root).resolve()) if target.root else None,
+        "dataset": str(Path(target.spec.name).resolve()) if target.spec.name.endswith(".toml") else target.spec.name,
+        "variant": target.spec.variant,
+        "root": str(Path(target.spec.root).resolve()) if target.spec.root else None,
         "annotation_digest": target.dataset.annotation_digest(),
         "max_side": drawing.max_side_px,
     }
-    card_id = "-".join([target.card.id, *([target.variant] if target.variant not in ("", "default") else []), "rated"]).lower()
+    card_id = "-".join(filter(None, [target.card.id, target.variant, "rated"])).lower()
     card: dict[str, Any] = {
         "id": card_id,
         "name": f"{target.card.name}, objects of a rating study",

@@ -168,7 +168,7 @@ def _drawn(study: Study, folder: Path, on_progress: Progress) -> tuple[list[Draw
         for target in targets:
             if target.card.mask_kind == "boundary":
                 raise UsageError("a set of boundaries has no masks to rate", where="--datasets", found=target.card.id)
-            label = target.card.id + (f"-{target.variant}" if target.variant not in ("", "default") else "")
+            label = "-".join(filter(None, [target.card.id, target.variant]))
             found.setdefault(label, (target, drawing))
     if not found:
         raise DataMissingError(

@@ -87,7 +87,7 @@ def _render_image(group: Sequence[Picture], views: Path, side_px: int, form: str
             for n, (name, view) in enumerate(found.items(), 1):
                 options: dict[str, Any] = {"quality": QUALITY, "subsampling": 0} if form == "jpg" else {}
                 Image.fromarray(view).save(aside / f"{n}_{name}.{form}", **options)
-            os.replace(aside, views / picture.job_id)
+            os.replace(aside, views / picture.job_id)  # a folder: all views of a job or none
         except OSError as e:
             raise storage_error(e, views) from e
         finally:

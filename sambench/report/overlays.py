@@ -11,10 +11,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sambench import cards
-from sambench.loaders.open import open_dataset
 from sambench.pixels.region import Region
 from sambench.report import style
+from sambench.sources.datasets import open_recorded
 from sambench.store.views import CellView
 from sambench.types import Dataset, Instance, Sample, UInt8Array, Window
 
@@ -45,10 +44,7 @@ class Shown:
 
 def dataset_of(cell: CellView, root: Path | None = None) -> Dataset:
     """The cell's dataset, from `root`, the folder that the run used, or where it is now. Raises DataMissingError."""
-    recorded = cell.record["dataset"]
-    card = cards.dataset_card(str(recorded.get("source") or recorded["id"]))
-    folder = root or (Path(recorded["root"]).expanduser() if recorded.get("root") else None)
-    return open_dataset(card, variant=recorded["variant"], root=folder)
+    return open_recorded(cell.record["dataset"], root)
 
 
 def object_rows(cell: CellView, k: int) -> pd.DataFrame:

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sambench import cards
 from sambench.errors import SambenchError
-from sambench.loaders.open import open_dataset
 from sambench.metrics.properties import (
     Histogram,
     MaskProperties,
@@ -26,6 +24,7 @@ from sambench.report import style
 from sambench.report.definitions import Definition
 from sambench.report.document import Picture, Section
 from sambench.report.inputs import Inputs, shown_name
+from sambench.sources.datasets import build, resolve
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,10 +57,10 @@ def _measured(inputs: Inputs, most: int) -> tuple[list[_Properties], list[str]]:
 
 
 def _read(name: str, most: int) -> _Properties:
-    base, _, variant = name.partition(":")
-    dataset = open_dataset(cards.dataset_card(base), variant=variant or None)
+    found = resolve(name)
+    dataset = build(found)
     ids = [r.image_id for r in dataset.index()]
-    chosen = keyed_order(ids, base)[:most]
+    chosen = keyed_order(ids, found.card.id)[:most]
     counts, regions = [], []
     for image_id in chosen:
         sample = dataset.load(image_id)

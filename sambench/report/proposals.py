@@ -10,16 +10,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sambench import cards
 from sambench.errors import RunError, UsageError
 from sambench.files.writing import write_aside, write_csv
-from sambench.loaders.open import open_dataset
 from sambench.metrics.proposals import ALL, AREA_SETS, FREQUENCY_SETS, SETS, recalled
 from sambench.report import style
 from sambench.report.edges import COLOURS
 from sambench.report.masks import overlay
 from sambench.results.image_sets import labelled, set_names
 from sambench.results.tables import metric_rows_of
+from sambench.sources.datasets import open_recorded
 from sambench.store.views import CellView
 from sambench.types import UInt8Array
 
@@ -196,10 +195,7 @@ def _nothing(cell: CellView) -> RunError:
 
 
 def _open(cell: CellView, root: Path | None) -> Any:
-    recorded = cell.record["dataset"]
-    folder = root or (Path(recorded["root"]).expanduser() if recorded.get("root") else None)
-    card = cards.dataset_card(str(recorded.get("source") or recorded["id"]))
-    return open_dataset(card, variant=recorded["variant"], root=folder)
+    return open_recorded(cell.record["dataset"], root)
 
 
 _HEADS = ("ground truth", "proposals that found an object", f"first {SHOWN_PROPOSALS} proposals")

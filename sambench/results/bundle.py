@@ -22,7 +22,7 @@ from pathlib import Path
 from sambench import __version__
 from sambench.errors import RunError, SambenchError, UsageError
 from sambench.files.content import regular_bytes
-from sambench.files.writing import storage_error, unreadable, write_bytes
+from sambench.files.writing import replacing, storage_error, unreadable, write_bytes
 from sambench.provenance import canonical_json
 from sambench.results.bundle_check import check_cell
 from sambench.results.bundle_file import (
@@ -75,10 +75,8 @@ def export(cells: Sequence[CellView], path: Path) -> Bundle:
     entries = [Entry(path=name, bytes=size, sha256=digest) for name, (_, size, digest) in sorted(files.items())]
     listed = [e.model_dump() for e in entries]
     manifest = (canonical_json({"format": FORMAT, "sambench": __version__, "files": listed}) + "\n").encode()
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(aside, "w") as archive:
+        with replacing(path) as aside, zipfile.ZipFile(aside, "w") as archive:
             _add(archive, MANIFEST, manifest, zipfile.ZIP_DEFLATED)
             for entry in entries:
                 packed = zipfile.ZIP_STORED if entry.path.endswith(".parquet") else zipfile.ZIP_DEFLATED
@@ -86,11 +84,8 @@ def export(cells: Sequence[CellView], path: Path) -> Bundle:
                 if _sha256(content) != entry.sha256:
                     raise RunError("a cell changed while it was exported", where=files[entry.path][0], remedy="export it again")
                 _add(archive, entry.path, content, packed)
-        os.replace(aside, path)
     except OSError as e:
         raise storage_error(e, path) from e
-    finally:
-        aside.unlink(missing_ok=True)
     return _described(path, manifest, entries)
 
 
@@ -276,5 +271,5 @@ def _put(cell: str, folder: Path, runs: Mapping[str, bytes], out: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     if run_file in runs and not (out / run_file).exists():
         write_bytes(out / run_file, runs[run_file])
-    os.replace(folder / cell, target)
+    os.replace(folder / cell, target)  # a folder that was checked as a whole
     return target

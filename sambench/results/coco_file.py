@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from pathlib import Path
 from typing import Any
 
 from sambench.errors import RunError, UsageError
-from sambench.files.writing import storage_error
+from sambench.files.writing import replacing, storage_error
 from sambench.store.views import CellView
 
 
@@ -34,11 +32,9 @@ def write_results(cell: CellView, path: Path) -> int:
             found="; ".join(cell.partial_reasons()),
             remedy="issue the run's command again first",
         )
-    aside = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
     wanted, n, boxed = set(cell.wanted), 0, sized_by_boxes(cell)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("w", encoding="ascii") as f:
+        with replacing(path) as aside, aside.open("w", encoding="ascii") as f:
             f.write("[")
             for shard in range(len(cell.store)):
                 for image_id, rows in cell.store.read(shard).rows.items():
@@ -48,11 +44,8 @@ def write_results(cell: CellView, path: Path) -> int:
                         f.write(("," if n else "") + "\n" + json.dumps(entry, separators=(",", ":")))
                         n += 1
             f.write("\n]\n")
-        os.replace(aside, path)
     except OSError as e:
         raise storage_error(e, path) from e
-    finally:
-        aside.unlink(missing_ok=True)
     return n
 
 

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from sambench import cards
 from sambench.errors import DataError, UsageError
 from sambench.files import content
-from sambench.loaders.open import open_dataset
 from sambench.pixels.region import Region
+from sambench.sources.datasets import open_recorded
 from sambench.store.views import CellView
 from sambench.types import Dataset, Sample
 
@@ -88,10 +87,7 @@ def _check_picture(cell: CellView, image_id: str, evaluated: str, file: str) -> 
 
 
 def _open(cell: CellView, root: Path | None) -> Dataset:
-    recorded = cell.record["dataset"]
-    card = cards.dataset_card(str(recorded.get("source") or recorded["id"]))
-    folder = root or (Path(recorded["root"]).expanduser() if recorded.get("root") else None)
-    return open_dataset(card, variant=recorded["variant"], root=folder)
+    return open_recorded(cell.record["dataset"], root)
 
 
 def _row(columns: dict[str, Any], sample: Sample, objects: dict[str, Region]) -> StoredRow:

@@ -1,42 +1,67 @@
-"""From names on the command line to datasets: an id with its variant, a card's path, a suite."""
+"""What a dataset's name means: of `prefix:...` the source of that prefix, of any other the source of suites or that of cards.
+
+A source is found by its place: `sambench/sources/data/<prefix>.py`, or the module that an installed package names under the
+entry-point group `sambench.dataset_sources`, as `prefix = package.module`. Either has a `SOURCE`, a `DatasetSource`. Only here is a
+source chosen.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sambench import cards, fixtures
-from sambench.errors import DataMissingError, UsageError
-from sambench.files import content
-from sambench.loaders.open import open_dataset
+from sambench import cards
+from sambench.errors import DataError, DataMissingError, UsageError, unknown_name
 from sambench.loaders.subsets import Subset, choose_subset
+from sambench.sources.data import card as card_source
+from sambench.sources.data import suite as suite_source
+from sambench.sources.data.base import DatasetSource, DatasetSpec, ResolvedDataset, SuiteSource
+from sambench.sources.found import Sources, is_own
 from sambench.types import Dataset
+
+GROUP = "sambench.dataset_sources"
+_SOURCES = Sources[DatasetSource](
+    package="sambench.sources.data",
+    group=GROUP,
+    follows=lambda source: isinstance(source, DatasetSource),
+    see="sambench.sources.data.base.DatasetSource",
+    members="form, needs, gives, resolve, build and check",
+    plain=frozenset({"card", "suite", "path"}),
+    kind="datasets",
+    error=DataError,
+)
+_GENERATED = "a tiny generated copy, not the dataset: numbers say nothing of the model"
 
 
 @dataclass(frozen=True)
 class Target:
-    """A dataset that is here: its card, reader and chosen images."""
+    """A dataset that is here: what its name means, its reader and the chosen images."""
 
-    card: cards.DatasetCard
-    source: str  # card id, or the absolute path of a card file
-    variant: str
-    root: str | None  # absolute
+    resolved: ResolvedDataset
     dataset: Dataset
     subset: Subset
 
+    @property
+    def card(self) -> cards.DatasetCard:
+        """Its card."""
+        return self.resolved.card
+
+    @property
+    def spec(self) -> DatasetSpec:
+        """How any process opens it."""
+        return self.resolved.spec
+
+    @property
+    def variant(self) -> str:
+        """The variant's name, '' for the card's own options."""
+        return "" if self.spec.variant == "default" else self.spec.variant
+
     def identity(self) -> dict[str, Any]:
         """All of the dataset that can change a number."""
-        return {
-            "id": self.card.id,
-            "revision": self.card.revision,
-            "reader": cards.entry_identity(self.card.reader, where=f"the card of dataset {self.card.id!r}"),
-            "variant": self.variant,
-            "options": content.by_content(self.card.options_of(self.variant), absolute=True),
-            "annotation_digest": self.dataset.annotation_digest(),
-            "subset_digest": self.subset.digest,
-        }
+        digests = {"annotation_digest": self.dataset.annotation_digest(), "subset_digest": self.subset.digest}
+        return {**self.resolved.identity(), **digests}
 
 
 @dataclass(frozen=True)
@@ -53,10 +78,86 @@ def split_names(values: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(n for n in names if n))
 
 
+def source_of(name: str) -> DatasetSource:
+    """The source that a dataset's whole name leads to. Raises UsageError: none does; DataError: a plug-in that gives no source."""
+    if cards.suite_card(name) is not None:
+        return suite_source.SOURCE
+    source, variant = cards.split_variant(name)
+    if cards.is_path(source) or source in cards.dataset_cards():
+        return card_source.SOURCE
+    prefix, colon, _ = name.partition(":")
+    found = _SOURCES.by_prefix(prefix) if colon else None
+    if found is not None:
+        return found
+    raise _unknown(source if variant else name)
+
+
+def sources() -> dict[str, DatasetSource]:
+    """The sources whose names have a prefix, by it, sorted; sambench's own and those of plug-ins."""
+    return {name: source for name, source in _SOURCES.every().items() if source.form}
+
+
+def _unknown(name: str) -> UsageError:
+    suites = [n for s in cards.suite_cards().values() for n in (s.id, *s.aliases)]
+    error = unknown_name("dataset", name, [*cards.dataset_cards(), *suites])
+    error.expected = ", ".join([str(error.expected), "a card's path", *(source.form for source in sources().values())])
+    return error
+
+
+def resolve(name: str, *, root: str | None = None) -> ResolvedDataset:
+    """What a name means, without opening it. root: from `--root`. Raises UsageError, CardError, DataError."""
+    source = source_of(name)
+    with _SOURCES.at_work(source, name, "find"):
+        found = source.resolve(name, root=root)
+    if not is_own(source) and not isinstance(found, ResolvedDataset):
+        raise DataError(
+            "a source of datasets: what it makes of a name does not fit",
+            where=name,
+            expected="a sambench.sources.data.base.ResolvedDataset",
+            found=f"a {type(found).__name__}",
+            remedy="mend the source: see sambench.sources.data.base.DatasetSource",
+        )
+    return found
+
+
+def build(resolved: ResolvedDataset) -> Dataset:
+    """The dataset itself. Raises DataMissingError, DataError, CardError."""
+    source = source_of(resolved.spec.name)
+    with _SOURCES.at_work(source, resolved.spec.name, "open"):
+        return source.build(resolved)
+
+
+def gives_of(name: str) -> str | None:
+    """What the dataset of that name holds, `masks` or `boundaries`, as far as is known before it is opened."""
+    source = source_of(name)
+    with _SOURCES.at_work(source, name, "describe"):
+        return source.gives(name)
+
+
+def notes_on(target: Target) -> list[str]:
+    """What must be said of a dataset before it is evaluated. Raises DataError where it cannot be."""
+    source = source_of(target.spec.name)
+    with _SOURCES.at_work(source, target.spec.name, "check"):
+        return source.check(target.resolved, target.dataset)
+
+
+def open_spec(spec: DatasetSpec) -> Dataset:
+    """The dataset of a name, variant and folder, as they were resolved before, maybe by another process."""
+    variant = "" if spec.variant in ("", "default") else f":{spec.variant}"
+    return build(resolve(f"{spec.name}{variant}", root=spec.root))
+
+
+def open_recorded(recorded: Mapping[str, Any], root: Path | None = None) -> Dataset:
+    """The dataset that a result was made on. recorded: `dataset` of its record. root: look there, else where the run looked, else
+    where it is now. Raises DataMissingError, DataError, UsageError (what it was named by is here no more)."""
+    name, folder = str(recorded.get("source") or recorded["id"]), root or recorded.get("root")
+    return open_spec(DatasetSpec(name, str(recorded["variant"]), str(folder) if folder else None))
+
+
 def find_targets(
     names: Sequence[str], *, subset: str, root: str | None = None, every_image: bool = False
 ) -> tuple[list[Target], list[Missing], list[cards.SuiteCard]]:
-    """Open every dataset named (`id`, `id:variant`, a card's path, or a suite). A suite's absent members are listed, not raised.
+    """Open every dataset named. A suite's absent members are listed, not raised.
 
     Members of a generated suite are read from tiny synthetic copies, all of each; their cells can never be taken for the real ones.
     every_image: images without masks too, as far as the dataset's index has them.
@@ -65,19 +166,20 @@ def find_targets(
     missing: list[Missing] = []
     suites: list[cards.SuiteCard] = []
     for name in names:
-        suite = cards.suite_card(name)
-        if suite is None:
-            targets.append(_open(name, subset, root, every_image))
+        source = source_of(name)
+        if not isinstance(source, SuiteSource):
+            targets.append(open_target(resolve(name, root=root), subset, every_image=every_image))
             continue
-        suites.append(suite)
-        for member in suite.members:
+        suite = source.suite(name)
+        suites.append(suite.card)
+        for member, word in zip(suite.card.members, suite.members, strict=True):
             try:
-                targets.append(_generated(member, every_image) if suite.generated else _open(member, subset, None, every_image))
+                targets.append(open_target(resolve(word), subset, every_image=every_image))
             except DataMissingError as e:
                 missing.append(Missing(member, e.message))
             except UsageError:
                 missing.append(Missing(member, "has no card in this version"))
-    unique = {(t.card.id, t.variant): t for t in targets}
+    unique = {(t.card.id, t.spec.variant): t for t in targets}
     if root is not None and len(unique) > 1:
         raise UsageError(
             "one root for several datasets", where="--root", remedy="give --root with one dataset, or `sambench data adopt`"
@@ -85,17 +187,10 @@ def find_targets(
     return list(unique.values()), missing, suites
 
 
-def _open(name: str, subset: str, root: str | None, every_image: bool) -> Target:
-    source, variant = cards.split_variant(name)
-    card = cards.dataset_card(source)
-    folder = Path(root).expanduser().absolute() if root else None
-    dataset = open_dataset(card, variant=variant, root=folder)
-    chosen = choose_subset(dataset, card, subset, every_image=every_image)
-    return Target(card, cards.absolute(source), variant or "default", str(folder) if folder else None, dataset, chosen)
-
-
-def _generated(name: str, every_image: bool) -> Target:
-    target = _open(name, "full", str(fixtures.cached(name)), every_image)
-    note = "a tiny generated copy, not the dataset: numbers say nothing of the model"
-    return replace(target, subset=replace(target.subset, name="generated", is_paper_size=False, note=note))
-
+def open_target(resolved: ResolvedDataset, subset: str, *, every_image: bool = False) -> Target:
+    """A dataset with the images of a subset; of a generated copy all images, whatever is asked for."""
+    dataset = build(resolved)
+    chosen = choose_subset(dataset, resolved.card, "full" if resolved.generated else subset, every_image=every_image)
+    if resolved.generated:
+        chosen = replace(chosen, name="generated", is_paper_size=False, note=_GENERATED)
+    return Target(resolved, dataset, chosen)

@@ -6,25 +6,17 @@ group `sambench.model_sources`, as `prefix = package.module`. Either has a `SOUR
 
 from __future__ import annotations
 
-import importlib
 import os
-import pkgutil
-import re
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date, time
-from functools import cache
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from sambench import cards
-from sambench.errors import ModelError, UsageError, near_names, said, unknown_name
-from sambench.models.contract import identity_of, went_wrong
+from sambench.errors import ModelError, UsageError, near_names, unknown_name
+from sambench.models.contract import identity_of
 from sambench.sources import card
 from sambench.sources.base import LateSource, ModelSource, ModelSpec, Progress, ResolvedModel, label_of
+from sambench.sources.found import Sources, is_own
 from sambench.types import Dataset
 from sambench.values import FITTING, misfit, short
 
@@ -36,19 +28,28 @@ __all__ = [
     "described",
     "gives_of",
     "notes_on",
-    "parse_options",
     "resolve",
     "source_of",
     "sources",
 ]
 
 GROUP = "sambench.model_sources"
+_SOURCES = Sources[ModelSource](
+    package="sambench.sources",
+    group=GROUP,
+    follows=lambda source: isinstance(source, ModelSource),
+    see="sambench.sources.base.ModelSource",
+    members="form, stored, gives, resolve, build and check",
+    plain=frozenset({"card"}),
+    kind="models",
+    error=ModelError,
+)
 
 
 def source_of(name: str) -> ModelSource:
     """The source that a model's whole name leads to. Raises UsageError: none does; ModelError: a plug-in that gives no source."""
     prefix, colon, _ = name.partition(":")
-    source = _by_prefix(prefix) if colon else None
+    source = _SOURCES.by_prefix(prefix) if colon else None
     if source is not None:
         return source
     if not cards.is_path(name) and name not in cards.model_cards():
@@ -58,43 +59,7 @@ def source_of(name: str) -> ModelSource:
 
 def sources() -> dict[str, ModelSource]:
     """The sources whose names have a prefix, by it, sorted; sambench's own and those of plug-ins."""
-    names = {m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)])}
-    names |= {e.name for e in metadata.entry_points(group=GROUP)}
-    found = {name: source for name in sorted(names) if (source := _by_prefix(name)) is not None}
-    return {name: source for name, source in found.items() if source.form}
-
-
-def _by_prefix(prefix: str) -> ModelSource | None:
-    own = _own(prefix)
-    entries = {e.value: e for e in metadata.entry_points(group=GROUP) if e.name == prefix}  # one installed twice is one
-    if len(entries) + (own is not None) > 1:
-        where = " and ".join([*([f"sambench/sources/{prefix}.py"] if own else []), *entries])
-        raise ModelError(f"two sources of models have the prefix {prefix!r}", where=where, remedy="uninstall one of them")
-    return own or next(map(_plugged, entries.values()), None)
-
-
-@cache
-def _own(prefix: str) -> ModelSource | None:
-    if re.fullmatch(r"[a-z]\w*", prefix, re.ASCII) is None or not (Path(__file__).parent / f"{prefix}.py").is_file():
-        return None
-    source: ModelSource | None = getattr(importlib.import_module(f"{__package__}.{prefix}"), "SOURCE", None)
-    return None if source is card.SOURCE else source
-
-
-def _plugged(entry: metadata.EntryPoint) -> ModelSource:
-    try:
-        source = entry.load().SOURCE
-    except (Exception, SystemExit) as e:  # the module is anyone's
-        raise ModelError(f"the plug-in {entry.name!r} gives no source of models", where=entry.value, found=said(e)) from e
-    if not isinstance(source, ModelSource):
-        raise ModelError(
-            f"the plug-in {entry.name!r} gives no source of models",
-            where=f"{entry.value}, SOURCE",
-            expected="form, stored, gives, resolve, build and check",
-            found=f"a {type(source).__name__}",
-            remedy="see sambench.sources.base.ModelSource",
-        )
-    return source
+    return {name: source for name, source in _SOURCES.every().items() if source.form}
 
 
 def _unknown(name: str) -> UsageError:
@@ -107,27 +72,10 @@ def _unknown(name: str) -> UsageError:
     return error
 
 
-@contextmanager
-def _at_work(source: ModelSource, name: str, what: str) -> Iterator[None]:
-    """Within it a source works. What one of others raises, also an exit, is an error of it, and no end of sambench."""
-    try:
-        yield
-    except MemoryError:
-        raise
-    except (Exception, SystemExit) as e:
-        if _is_own(source):
-            raise
-        raise went_wrong(f"the source of a model failed to {what} it", e, where=name) from e
-
-
-def _is_own(source: ModelSource) -> bool:
-    return type(source).__module__.partition(".")[0] == __name__.partition(".")[0]
-
-
 def gives_of(name: str) -> str | None:
     """What the model of that name gives, as far as is known before it is built."""
     source = source_of(name)
-    with _at_work(source, name, "describe"):
+    with _SOURCES.at_work(source, name, "describe"):
         return source.gives(name)
 
 
@@ -143,9 +91,9 @@ def resolve(
         found = short(options["weights"])
         raise UsageError("weights are named by their file", where="-M weights", expected="the path of a checkpoint", found=found)
     source = source_of(name)
-    with _at_work(source, name, "find"):
+    with _SOURCES.at_work(source, name, "find"):
         model = source.resolve(name, options, device=device, precision=precision, progress=progress)
-    return model if _is_own(source) else _checked(model, name, late=isinstance(source, LateSource))
+    return model if is_own(source) else _checked(model, name, late=isinstance(source, LateSource))
 
 
 def _checked(model: ResolvedModel, name: str, *, late: bool) -> ResolvedModel:
@@ -170,21 +118,21 @@ def _unfit(what: str, name: str, expected: str, found: str) -> ModelError:
 def notes_on(model: ResolvedModel, dataset: Dataset, image_ids: Sequence[str]) -> list[str]:
     """What must be said of a model beside a dataset of which these images run. Raises DataError where they do not fit."""
     source = source_of(model.spec.name)
-    with _at_work(source, model.spec.name, "check"):
+    with _SOURCES.at_work(source, model.spec.name, "check"):
         return source.check(model.spec, dataset, image_ids)
 
 
 def code_of(spec: ModelSpec) -> dict[str, str]:
     """Digests of the code that makes a model of a `LateSource`, by name."""
     source = _late(spec)
-    with _at_work(source, spec.name, "describe"):
+    with _SOURCES.at_work(source, spec.name, "describe"):
         return source.code(spec)
 
 
 def described(model: ResolvedModel, found: Mapping[str, Any]) -> ResolvedModel:
     """A model of a `LateSource` with the identity that a worker found, and the device that it chose."""
     source = _late(model.spec)
-    with _at_work(source, model.spec.name, "describe"):
+    with _SOURCES.at_work(source, model.spec.name, "describe"):
         return source.described(model, found)
 
 
@@ -198,32 +146,5 @@ def _late(spec: ModelSpec) -> LateSource:
 def build(spec: ModelSpec) -> Any:
     """The model itself. Raises ModelError, CheckpointError; also where one of its files changed since it was resolved."""
     source = source_of(spec.name)
-    with _at_work(source, spec.name, "build"):
+    with _SOURCES.at_work(source, spec.name, "build"):
         return source.build(spec)
-
-
-def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
-    """`key=value` pairs; values are read as TOML (numbers, true, "text", [lists]) and otherwise taken as text, dates too.
-
-    Raises UsageError where a pair has no key, or a value is a number that no computer's number holds.
-    """
-    out: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise UsageError("a model option is not key=value", where="-M", expected="key=value", found=pair)
-        out[key] = _value(pair, value)
-    return out
-
-
-def _value(pair: str, text: str) -> Any:
-    try:
-        found = tomllib.loads(f"v = {text}")
-        value = found["v"]
-    except tomllib.TOMLDecodeError:
-        return text
-    except (ValueError, RecursionError) as e:
-        raise UsageError("a model option cannot be read", where="-M", expected=FITTING, found=f"{short(pair)}: {e}") from e
-    # To TOML the rest of `3#4` is a comment, and a second line a second value; to whoever wrote it they are a part of this one.
-    cut = len(found) > 1 or ("#" in text and "#" not in repr(value))
-    return text if cut or isinstance(value, date | time) else value

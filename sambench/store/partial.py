@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 import uuid
 from collections.abc import Callable, Iterable
@@ -17,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sambench.files.writing import storage_error
+from sambench.files.writing import replacing, storage_error
 from sambench.schema import arrow_schema
 from sambench.store.shards import ShardStore
 
@@ -66,17 +65,15 @@ class PartialRows:
         if not self.fresh:
             return
         path = self.folder / f"{self.stem}.{uuid.uuid4().hex[:8]}.part"
-        aside = path.with_suffix(".tmp")
         meta = {"picture": self.picture_now(), "counts": {n: len(rows) for n, rows in self.fresh.items()}}
         schema = arrow_schema(self.store.columns).with_metadata({META_KEY: json.dumps(meta).encode()})
         try:
-            self.folder.mkdir(exist_ok=True)
             rows = [row for batch in self.fresh.values() for row in batch]
-            pq.write_table(pa.Table.from_pylist(rows, schema=schema), aside, compression="zstd", write_page_checksum=True)
-            os.replace(aside, path)
+            # Named as the part is, so that `forget` also takes what a killed process left.
+            self.folder.mkdir(exist_ok=True)
+            with replacing(path, aside=path.with_suffix(".tmp"), make_folder=False) as aside:
+                pq.write_table(pa.Table.from_pylist(rows, schema=schema), aside, compression="zstd", write_page_checksum=True)
         except OSError as e:
-            with suppress(OSError):
-                aside.unlink()
             raise storage_error(e, path) from e
         self.fresh, self.written = {}, time.monotonic()
 

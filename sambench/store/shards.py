@@ -9,8 +9,6 @@ completed rather than computed again. That one mechanism serves resuming, retryi
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -19,7 +17,7 @@ from typing import Any, Literal
 
 from sambench.errors import RunError
 from sambench.files.content import regular_bytes
-from sambench.files.writing import storage_error, unreadable
+from sambench.files.writing import replacing, storage_error, unreadable, write_synced
 from sambench.schema import arrow_schema
 from sambench.store import shard_file
 
@@ -144,15 +142,10 @@ class ShardStore:
         order = [i for i in self.members(n) if i in shard.images]
         rows = [{**row, "shard": n} for i in order for row in shard.rows[i]]
         raw = shard_file.encode(rows, arrow_schema(self.columns), {"images": {i: asdict(shard.images[i]) for i in order}})
-        aside = self.path(n).with_suffix(f".{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
         try:
-            with aside.open("wb") as f:
-                f.write(raw)
-                f.flush()
-                os.fsync(f.fileno())
-            os.replace(aside, self.path(n))
+            with replacing(self.path(n), make_folder=False) as aside:  # a cell that somebody removed is not begun anew
+                write_synced(aside, raw)
         except OSError as e:
-            aside.unlink(missing_ok=True)
             raise storage_error(e, self.path(n)) from e
 
     def table(

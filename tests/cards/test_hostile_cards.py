@@ -14,7 +14,8 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from sambench import cards
+from sambench import cards, paths
+from sambench.cards.schema import KINDS
 from sambench.errors import CardError, DataError, UsageError, said, shown
 from sambench.getting import datasets as getting
 from sambench.values import toml_file
@@ -163,7 +164,7 @@ def test_every_place_of_a_card_with_every_hostile_value(tmp_path: Path, kind: st
 
 @pytest.mark.parametrize("kind", EXAMPLES)
 def test_every_key_of_the_schema_with_hostile_values(tmp_path: Path, kind: str) -> None:
-    for key in schema_keys(cards._KINDS[kind]):
+    for key in schema_keys(KINDS[kind]):
         for what in ("nan", "date", "list of lists", "table of a table", "NUL", "true"):
             top, *rest = key.split(".")
             held: Any = f"\t{HOSTILE[what]}"
@@ -204,7 +205,7 @@ def test_mutated_cards(tmp_path: Path, n: int) -> None:
     """Bytes changed, cut out, doubled, put in, of cards that come with sambench and of the examples."""
     rng = random.Random(n)
     texts = [text_of(c).encode() for c in EXAMPLES.values()]
-    texts += [p.read_bytes() for kind in ("datasets", "baselines") for p in sorted(cards.paths.packaged(kind).glob("*.toml"))][::7]
+    texts += [p.read_bytes() for kind in ("datasets", "baselines") for p in sorted(paths.packaged(kind).glob("*.toml"))][::7]
     pieces = [*(v.encode() for v in HOSTILE.values()), b"[", b"]", b"{", b'"""', b"'''", b"\xff", b"\x00", b"=", b"[[a]]\n"]
     for _ in range(n):
         raw = bytearray(rng.choice(texts))

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 import sambench
 from sambench import cards, tasks
 from sambench.cli.app import app
+from sambench.conformance import data
 from sambench.errors import DataError, RunError
-from sambench.getting import data
 from sambench.left_out import sentences
 from sambench.loaders.open import open_dataset
 from sambench.loaders.subsets import choose_subset

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from sambench import cards
+from sambench.conformance import data as checking
 from sambench.errors import DataError, DataMissingError, UsageError
 from sambench.getting import data
 from sambench.loaders.open import find_root, open_dataset, roots_file
@@ -116,7 +117,7 @@ def test_verify_reads_everything(tmp_path: Path) -> None:
     root, steps = nuclei(tmp_path / "nuclei", 4), []
     folder = root / "stage1_train"
     Image.fromarray(np.zeros((43, 50), np.uint8)).save(folder / "img3" / "masks" / "empty.png")
-    report = data.verify("bbbc038v1", root=root, progress=lambda done, total: steps.append((done, total)))
+    report = checking.verify("bbbc038v1", root=root, progress=lambda done, total: steps.append((done, total)))
     assert (report.n_images, report.n_masks, report.n_dropped, report.broken) == (4, 10, 1, ())
     assert dict(report.sizes) == {(50, 40 + k): 1 for k in range(4)}
     assert steps == [(k, 4) for k in range(1, 5)]
@@ -129,7 +130,7 @@ def test_verify_reads_everything(tmp_path: Path) -> None:
     mask = folder / "img2" / "masks" / "m0.png"
     mask.write_bytes(mask.read_bytes()[:50])
     (folder / "img0" / "images" / "img0.png").unlink()
-    report = data.verify("bbbc038v1", root=root)
+    report = checking.verify("bbbc038v1", root=root)
     assert [image_id for image_id, _ in report.broken] == ["img0", "img1", "img2"]
     assert (report.n_images, report.n_masks) == (1, 4)
     text = report.text()
@@ -138,7 +139,7 @@ def test_verify_reads_everything(tmp_path: Path) -> None:
 
 
 def test_verify_compares_counts() -> None:
-    report = data.verify("demo")
+    report = checking.verify("demo")
     assert (report.n_images, report.n_masks) == (24, 893)
     assert [(c.against, c.verdict) for c in report.checks] == [("release", "exact")]
     assert "complete release" in report.text()
@@ -150,22 +151,22 @@ def test_verify_compares_counts() -> None:
     [((670, 29461), (670, 29461), "exact"), ((670, 29460), (670, 29461), "close"), ((664, 28986), (670, 29461), "different")],
 )
 def test_verdicts(found: tuple[int, int], expected: tuple[int, int], verdict: str) -> None:
-    assert data._verdict(found, expected) == verdict
+    assert checking._verdict(found, expected) == verdict
 
 
 def test_preview_shows_masks_where_they_are(tmp_path: Path) -> None:
     root = nuclei(tmp_path / "nuclei", 3)
     image = root / "stage1_train/img0/images/img0.png"
     image.write_bytes(image.read_bytes()[:100])  # a broken one must not stop the sheet
-    path = data.preview("bbbc038v1", tmp_path / "sheet.png", n=3, root=root)
+    path = checking.preview("bbbc038v1", tmp_path / "sheet.png", n=3, root=root)
     sheet = np.asarray(Image.open(path))
     assert sheet.shape[2] == 3
     assert sheet.shape[1] > 3 * 380
     assert [p.name for p in tmp_path.iterdir() if "sheet" in p.name] == ["sheet.png"]
     with pytest.raises(UsageError, match="cannot be written"):
-        data.preview("bbbc038v1", tmp_path / "absent" / "sheet.png", root=root)
+        checking.preview("bbbc038v1", tmp_path / "absent" / "sheet.png", root=root)
     with pytest.raises(UsageError, match="at least one"):
-        data.preview("bbbc038v1", path, n=0, root=root)
+        checking.preview("bbbc038v1", path, n=0, root=root)
 
 
 def test_drawn_masks_lie_on_their_objects() -> None:

@@ -109,7 +109,7 @@ def test_a_generated_copy_is_never_taken_for_the_dataset() -> None:
         assert target.subset.name == "generated"
         assert not target.subset.is_paper_size
         assert "generated" in target.subset.note
-        assert Path(target.root or "").is_relative_to(paths.cache())
+        assert Path(target.spec.root or "").is_relative_to(paths.cache())
 
 
 @pytest.mark.slow

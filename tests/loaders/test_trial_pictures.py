@@ -16,14 +16,13 @@ import scipy.io
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from sambench import paths
+from sambench.conformance import data
 from sambench.errors import DataError
-from sambench.getting import data
 from sambench.loaders import images, shapes
 from sambench.loaders.bsds500 import BSDS500
 from sambench.loaders.label_png import LabelPng
 from sambench.loaders.labelme import LabelmeJson
 from sambench.loaders.mask_png import MaskPng
-from sambench.loaders.told import Whose
 from sambench.loaders.via import ViaJson
 from sambench.loaders.visor import _Frame
 from sambench.models.edges.folder import EdgeFolder
@@ -434,12 +433,6 @@ def test_folders_that_may_not_be_read_are_no_empty_ones(tmp_path: Path, monkeypa
     monkeypatch.setattr(Path, "iterdir", closed)
     with pytest.raises(PermissionError):
         paths.matching(tmp_path, "ai_?/images/*")
-
-
-def test_advice_keeps_its_words_where_nothing_is_left_out() -> None:
-    mine = Whose("a", "./a.toml", released=False)
-    assert mine.remedy("mend that shape, or take it out of the file") == "mend that shape, or take it out of the file"
-    assert mine.remedy("unpack the archive again; put the image there, or rename it") == "put the image there; rename it"
 
 
 CARD = """

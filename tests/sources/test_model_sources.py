@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from sambench.errors import ModelError, UsageError
 from sambench.loaders.open import open_dataset
 from sambench.sources import models
 from sambench.sources.base import LateSource, ModelSource
-from tests.helpers import ROOT
+from tests.helpers import plugged
 from tests.helpers.inprocess import Cli
 
 TOY = '''
@@ -74,16 +72,8 @@ def plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
     """Installs a package with one module as the source of `square:`; gives its folder, which `sys.path` and PYTHONPATH have."""
 
     def install(module: str, code: str) -> Path:
-        site = tmp_path / "site"
-        info = site / f"{module}-1.0.dist-info"
-        info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n", encoding="utf-8")
-        (info / "entry_points.txt").write_text(f"[sambench.model_sources]\nsquare = {module}\n", encoding="utf-8")
-        (site / f"{module}.py").write_text(code, encoding="utf-8")
-        monkeypatch.syspath_prepend(site)
-        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), str(ROOT)]))
-        monkeypatch.delitem(sys.modules, module, raising=False)
-        return site
+        plugged.install(tmp_path / "site", models.GROUP, "square", module, code, monkeypatch)
+        return tmp_path / "site"
 
     return install
 

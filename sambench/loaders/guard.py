@@ -1,14 +1,13 @@
 """A dataset whose errors always say which dataset it is, what its files should be, and what to do next.
 
-Readers of pictures and of formats know the file that is wrong, not whose it is; here the rest is added, once for all readers.
-They are written for releases: of a card that is nobody's release, what they say of unpacking or comparing one is left out here.
+Readers of pictures and of formats know the file that is wrong, not whose it is; here the rest is added, once for all readers. What
+they say for releases (`DataError.of_release`) is left out where a dataset is nobody's release.
 """
 
 from __future__ import annotations
 
 import csv
 import errno
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,12 +23,10 @@ _REMEDIES = {
     errno.EACCES: "give yourself the permission to read it (chmod), or use a copy that you may read",
     errno.ENOENT: "was it moved or removed while it was read? put it back and issue the same command again",
 }
-_OF_RELEASES = re.compile(r"\b(release[ds]?|unpack(ed)?|archives?|download(ed)?|fetch)\b")
-_CLAUSE = re.compile(r"; |, or |(?<=again), ")
 
 
 @dataclass(frozen=True)
-class Whose:
+class Origin:
     """What errors say of a dataset: its id, how commands name it, what its folder holds, whether others have its release, and whose
     the code of its reader is."""
 
@@ -40,7 +37,7 @@ class Whose:
     reader: str = ""
 
     @classmethod
-    def of(cls, card: DatasetCard) -> Whose:
+    def of(cls, card: DatasetCard) -> Origin:
         """The facts of a card."""
         return cls(card.id, card.named, card.layout, card.released, card.reader)
 
@@ -49,24 +46,19 @@ class Whose:
         """Whether the reader is not sambench's own."""
         return not self.reader.startswith("sambench.")
 
-    def remedy(self, said: str | None) -> str:
+    def advice(self, error: DataError) -> str:
         """What to do about a broken file, given what its reader says to do."""
         where = f"sambench show dataset {self.named} says"
-        if self.released:
-            return self._named_in(said or f"fetch or unpack this file again; {where} where it comes from")
-        every = [c for c in _CLAUSE.split(said or "") if c]
-        clauses = [c for c in every if not _OF_RELEASES.search(c) and "says where" not in c]
-        kept = said if said and clauses == every else "; ".join(clauses)
-        return self._named_in(kept) or f"mend the file, or what the card says of it; {where} what is expected"
-
-    def _named_in(self, text: str) -> str:
-        """Commands with the name that they understand: the id of a card that lies anywhere is none."""
-        command = rf"(sambench (?:show dataset|data [a-z]+)) {re.escape(self.name)}(?![\w.-])"
-        return re.sub(command, lambda m: f"{m.group(1)} {self.named}", text)
+        if not self.released:
+            return error.remedy or f"mend the file, or what the card says of it; {where} what is expected"
+        said = error.advice()
+        if said is not None and error.of_release is None:
+            return said
+        return f"{said or 'fetch or unpack this file again'}; {where} where it comes from"
 
 
 @dataclass(eq=False)
-class ToldDataset:
+class GuardedDataset:
     """`inner`, with every DataError completed, and what a reader of others raises or leaves out turned into one.
 
     What a reader offers beyond `Dataset` is asked of itself (`sambench.types.reader_of`).
@@ -77,29 +69,29 @@ class ToldDataset:
     inner: Dataset
     name: str
     variant: str
-    whose: Whose
+    origin: Origin
     depth: Depth = "auto"
 
     def index(self) -> Sequence[ImageRecord]:
-        with telling_of(self.whose):
+        with guarding(self.origin):
             records = self.inner.index()
-            if self.whose.foreign and not _are_records(records):
+            if self.origin.foreign and not _are_records(records):
                 expected = "a list of sambench.types.ImageRecord, with a text as id and an int as n_masks"
-                raise _other("index()", self.whose, expected, records)
+                raise _other("index()", self.origin, expected, records)
             return records
 
     def load(self, image_id: str) -> Sample:
-        with telling_of(self.whose):
+        with guarding(self.origin):
             sample = self.inner.load(image_id)
-            if self.whose.foreign and not isinstance(sample, Sample):
-                raise _other(f"load({image_id!r})", self.whose, "a sambench.types.Sample", sample)
-        return replace(sample, read=partial(_read, sample.read, self.whose, self.depth))
+            if self.origin.foreign and not isinstance(sample, Sample):
+                raise _other(f"load({image_id!r})", self.origin, "a sambench.types.Sample", sample)
+        return replace(sample, read=partial(_read, sample.read, self.origin, self.depth))
 
     def annotation_digest(self) -> str:
-        with telling_of(self.whose):
+        with guarding(self.origin):
             digest = self.inner.annotation_digest()
-            if self.whose.foreign and not isinstance(digest, str):
-                raise _other("annotation_digest()", self.whose, "a text, such as sha256 in hexadecimal digits", digest)
+            if self.origin.foreign and not isinstance(digest, str):
+                raise _other("annotation_digest()", self.origin, "a text, such as sha256 in hexadecimal digits", digest)
             return digest
 
 
@@ -111,35 +103,35 @@ def _sound(record: ImageRecord) -> bool:
     return isinstance(record.image_id, str) and type(record.n_masks) is int and isinstance(record.cluster_id, str)
 
 
-def _other(method: str, whose: Whose, expected: str, found: object) -> DataError:
-    message = f"the reader of dataset {whose.name!r} does not give what it should"
-    where, kind = f"{whose.reader}, {method}", type(found).__name__
+def _other(method: str, origin: Origin, expected: str, found: object) -> DataError:
+    message = f"the reader of dataset {origin.name!r} does not give what it should"
+    where, kind = f"{origin.reader}, {method}", type(found).__name__
     return DataError(message, where=where, expected=expected, found=kind, remedy="mend the reader")
 
 
-def _read(read: Callable[[], UInt8Array], whose: Whose, depth: Depth) -> UInt8Array:
-    with telling_of(whose), depth_is(depth):
+def _read(read: Callable[[], UInt8Array], origin: Origin, depth: Depth) -> UInt8Array:
+    with guarding(origin), depth_is(depth):
         return read()
 
 
 @contextmanager
-def telling_of(whose: Whose) -> Iterator[None]:
+def guarding(origin: Origin) -> Iterator[None]:
     """Within it, a DataError gets what it lacks: the dataset's name, the expected layout, the step to take."""
     try:
-        with running(whose):
+        with running(origin):
             yield
     except DataError as e:
-        if whose.name not in e.message:
-            e.message = f"{e.message} (dataset {whose.name!r})"
+        if origin.name not in e.message:
+            e.message = f"{e.message} (dataset {origin.name!r})"
             e.args = (e.message,)
-        if e.expected is None and whose.layout:
-            e.expected = " | ".join(whose.layout)
-        e.remedy = whose.remedy(e.remedy)
+        if e.expected is None and origin.layout:
+            e.expected = " | ".join(origin.layout)
+        e.remedy, e.of_release = origin.advice(e), None
         raise
 
 
 @contextmanager
-def running(whose: Whose, error: type[SambenchError] = DataError) -> Iterator[None]:
+def running(origin: Origin, error: type[SambenchError] = DataError) -> Iterator[None]:
     """Within it a reader runs. What one of others raises, also an exit, is an error of it, and no end of the run."""
     try:
         yield
@@ -153,8 +145,8 @@ def running(whose: Whose, error: type[SambenchError] = DataError) -> Iterator[No
         expected = f"fields of up to {csv.field_size_limit():,} characters, each quote closed"
         raise DataError("a table of a dataset cannot be read", expected=expected, found=str(e)) from e
     except (Exception, SystemExit) as e:
-        if not whose.foreign:
+        if not origin.foreign:
             raise
         at = said(e)
         remedy = "mend the reader; SAMBENCH_DEBUG=1 shows the line"
-        raise error(f"the reader of dataset {whose.name!r} failed", where=whose.reader, found=at, remedy=remedy) from e
+        raise error(f"the reader of dataset {origin.name!r} failed", where=origin.reader, found=at, remedy=remedy) from e
