@@ -13,9 +13,9 @@ import numpy.typing as npt
 from sambench import cards
 from sambench.errors import RunError, UsageError
 from sambench.files.writing import write_aside, write_csv
+from sambench.layout import style
 from sambench.loaders.open import open_dataset
 from sambench.metrics.edges import EdgeScores, edge_scores, f_measure
-from sambench.report import style
 from sambench.results.image_sets import labelled, set_names
 from sambench.store.views import CellView
 from sambench.tasks.edge import counts_of, map_of

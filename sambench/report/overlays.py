@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sambench import cards
+from sambench.layout import style
 from sambench.loaders.open import open_dataset
 from sambench.pixels.region import Region
-from sambench.report import style
 from sambench.store.views import CellView
 from sambench.types import Dataset, Instance, Sample, UInt8Array, Window
 

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from sambench import cards
 from sambench.errors import RunError, UsageError
 from sambench.files.writing import write_aside, write_csv
+from sambench.layout import style
 from sambench.loaders.open import open_dataset
 from sambench.metrics.proposals import ALL, AREA_SETS, FREQUENCY_SETS, SETS, recalled
-from sambench.report import style
 from sambench.report.edges import COLOURS
 from sambench.report.masks import overlay
 from sambench.results.image_sets import labelled, set_names

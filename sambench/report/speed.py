@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from sambench.errors import UsageError
 from sambench.files.writing import write_aside
-from sambench.layout import Column, Row, Table
-from sambench.report import style
+from sambench.layout import Column, Row, Table, style
 from sambench.results.tables import metric_rows_of
 from sambench.store.views import CellView
 

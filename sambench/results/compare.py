@@ -55,6 +55,7 @@ class ComparisonTable:
     differences: tuple[Difference, ...]
     means: tuple[tuple[int | None, float, float, float], ...]
     notes: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def table(self) -> Table:
@@ -91,7 +92,7 @@ class ComparisonTable:
         )
         rows = [_row(d) for d in self.differences] + [_mean_row(*m) for m in self.means]
         title = f"{self.metric}: A = {self.name_a}, B = {self.name_b}"
-        return Table(title, columns, tuple(rows), self.notes)
+        return Table(title, columns, tuple(rows), self.notes, self.warnings)
 
 
 def _row(d: Difference) -> Row:
@@ -127,7 +128,7 @@ def _row(d: Difference) -> Row:
 
 
 def _mean_row(k: int | None, mean: float, low: float, high: float) -> Row:
-    return Row({"dataset": "mean over datasets", "k": k, "difference": mean, "ci": (low, high)}, summary=True)
+    return Row({"dataset": "mean over datasets", "k": k, "difference": mean, "ci": (low, high)}, kind="summary")
 
 
 def compare_cells(
@@ -165,7 +166,8 @@ def compare_cells(
     notes += _notes(a, b, pairs, differences, _measure_of(metric))
     means = [_mean(clicks, found, bootstrap.level) for clicks, found in draws.items() if 1 < len(pairs) == len(found)]
     names = (name_a or _name(a), name_b or _name(b))
-    return ComparisonTable(*names, metric, bootstrap.level, tuple(differences), tuple(means), tuple(notes))
+    warnings = partial_notes([c for pair in pairs for c in pair])
+    return ComparisonTable(*names, metric, bootstrap.level, tuple(differences), tuple(means), tuple(notes), tuple(warnings))
 
 
 def _by_clicks(

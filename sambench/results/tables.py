@@ -141,18 +141,19 @@ def _table(entries: Sequence[_Entry], measures: list[Measure], suites: Sequence[
     cells = [e.cell for e in entries]
     rows = [Row({m.key: m.value(e.metrics) for m in filled} | _description(e.cell)) for e in entries]
     clusters = [(e.cell.dataset, max((int(r["n_clusters"]) for r in e.metrics), default=0)) for e in entries]
-    notes = partial_notes(cells) + subset_notes(cells) + dropped_notes(cells)
+    warnings = partial_notes(cells)
+    notes = warnings + subset_notes(cells) + dropped_notes(cells)
     if any("interval" in m.kind for m in filled):
         notes += cluster_notes(clusters)
     for suite in suites:
         for run in dict.fromkeys(c.run_name for c in cells):
             mean, note = _suite_mean(suite, [e for e in entries if e.cell.run_name == run], filled, bootstrap)
             rows += mean
-            notes += note
+            warnings, notes = warnings + note, notes + note
     in_percent = cells[0].task.in_percent
     if in_percent and any(m.kind == "percent" for m in filled):
         notes.append(f"{in_percent}; intervals by a bootstrap over clusters.")
-    return Table(_title(cells), _columns(cells, filled, rows), tuple(rows), tuple(notes))
+    return Table(_title(cells), _columns(cells, filled, rows), tuple(rows), tuple(notes), tuple(warnings))
 
 
 def dropped_notes(cells: Sequence[CellView]) -> list[str]:
@@ -227,7 +228,7 @@ def _suite_mean(
         values[measure.key] = _mean_over_datasets(measure, done, bootstrap)
     for count in ("n_images", "n_objects", "n_failed"):
         values[count] = sum(_description(e.cell)[count] for e in done)
-    return [Row(values, summary=True)], notes
+    return [Row(values, kind="summary")], notes
 
 
 def _mean_over_datasets(measure: Measure, entries: Sequence[_Entry], bootstrap: Bootstrap) -> Any:

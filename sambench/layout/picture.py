@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sambench.report import style
-from sambench.report.document import Table, cell_of, footnotes, marks_of, reasons_of, text_in
+from sambench.layout import style
+from sambench.layout.table import Table, cell_of, footnotes, letters_of, marks_of, printed_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,7 +17,7 @@ ROW_IN, LINE_IN, GAP_IN, MARGIN_IN = 0.2, 0.145, 0.2, 0.12
 _WRAP = 34
 
 
-def render(table: Table, forms: Sequence[str]) -> dict[str, bytes]:
+def draw(table: Table, forms: Sequence[str]) -> dict[str, bytes]:
     """png or pdf (or svg) bytes by form."""
     with style.styled():
         figure = _drawn(table)
@@ -28,9 +28,9 @@ def _drawn(table: Table) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    reasons = reasons_of(table)
-    texts = [[_text(table, row, c, reasons) for c in table.columns] for row in table.rows]
-    heads = [c.label for c in table.columns]
+    letters = letters_of(table)
+    texts = [[_text(table, row, c, letters) for c in table.shown] for row in table.rows]
+    heads = [c.label for c in table.shown]
     figure = Figure(figsize=(4, 4), dpi=72)
     FigureCanvasAgg(figure)
     columns = list(zip(heads, *texts, strict=True))
@@ -41,7 +41,7 @@ def _drawn(table: Table) -> Figure:
         x.append(x[-1] + width + GAP_IN)
     inner = x[-1] - GAP_IN
     notes = [line for mark, note in footnotes(table) for line in textwrap.wrap(f"{mark} {note}".strip(), max(50, int(inner * 19)))]
-    grouped = any(c.group for c in table.columns)
+    grouped = any(c.group for c in table.shown)
     heights = [ROW_IN + LINE_IN * max(t.count("\n") for t in row) for row in texts]
     height = 2 * MARGIN_IN + 0.3 + ROW_IN * (1 + grouped) + sum(heights) + 0.16 * len(notes) + 0.25
     title_in = _width(figure, table.title, bold=True) + 2 * MARGIN_IN
@@ -53,19 +53,19 @@ def _drawn(table: Table) -> Figure:
 
 def _widen(figure: Figure, table: Table, widths: list[float]) -> None:
     """Make room for headings of groups that are wider than their columns."""
-    for group in dict.fromkeys(c.group for c in table.columns if c.group):
-        at = [i for i, c in enumerate(table.columns) if c.group == group]
+    for group in dict.fromkeys(c.group for c in table.shown if c.group):
+        at = [i for i, c in enumerate(table.shown) if c.group == group]
         lacking = _width(figure, group, bold=True) - sum(widths[i] for i in at) - GAP_IN * (len(at) - 1)
         for i in at:
             widths[i] += max(0.0, lacking) / len(at)
 
 
-def _text(table: Table, row: Any, column: Any, reasons: Any) -> str:
+def _text(table: Table, row: Any, column: Any, letters: Any) -> str:
     cell = cell_of(row, column)
-    text = text_in(cell, column)
+    text = printed_of(cell.value, column.kind)
     if column.kind == "text" and len(text) > _WRAP:
         text = "\n".join(textwrap.wrap(text, _WRAP))
-    marks = marks_of(cell, reasons)
+    marks = marks_of(cell, letters)
     return text + (f" {marks}" if marks else "")
 
 
@@ -117,7 +117,7 @@ class _Pen:
         self.rule(left, right, y, 0.7)
         y += 0.04
         for i, (row, held, tall) in enumerate(zip(table.rows, texts, heights, strict=True)):
-            if row.kind == "summary" and i and table.rows[i - 1].kind != "summary":
+            if row.summary and i and not table.rows[i - 1].summary:
                 self.rule(left, right, y, 0.7)
             look = {"summary": {"fontweight": "bold"}, "measured": {}}.get(row.kind, {"color": style.FAINT})
             self._row(held, table, x, y + 0.03, **look)
@@ -129,18 +129,18 @@ class _Pen:
             y += 0.16
 
     def _row(self, texts: list[str], table: Table, x: list[float], y: float, **options: Any) -> None:
-        for i, (text, column) in enumerate(zip(texts, table.columns, strict=True)):
+        for i, (text, column) in enumerate(zip(texts, table.shown, strict=True)):
             right = column.kind != "text"
             self.text(x[i + 1] - GAP_IN if right else x[i], y, text, ha="right" if right else "left", **options)
 
     def _groups(self, table: Table, x: list[float], y: float) -> None:
         i = 0
-        while i < len(table.columns):
+        while i < len(table.shown):
             j = i
-            while j < len(table.columns) and table.columns[j].group == table.columns[i].group:
+            while j < len(table.shown) and table.shown[j].group == table.shown[i].group:
                 j += 1
-            if table.columns[i].group:
+            if table.shown[i].group:
                 middle = (x[i] + x[j] - GAP_IN) / 2
-                self.text(middle, y, table.columns[i].group, ha="center", fontweight="bold")
+                self.text(middle, y, table.shown[i].group, ha="center", fontweight="bold")
                 self.rule(x[i], x[j] - GAP_IN, y + ROW_IN - 0.02, 0.4)
             i = j
