@@ -68,3 +68,9 @@ def _plugged(place: Place) -> Mapping[str, metadata.EntryPoint]:
             raise PluginError(f"two things are the {place.kind} {entry.name!r}", where=entry.name, found=found, remedy="remove one")
         out[entry.name] = entry
     return out
+
+
+def forget() -> None:
+    """Look again for what is installed, as after an installation within this process."""
+    _own.cache_clear()
+    _plugged.cache_clear()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sambench.errors import PluginError, unknown_name
+from sambench.errors import PluginError, SambenchError, said, unknown_name
 from sambench.plugins import Place
 from sambench.report.definitions import Definition
 from sambench.report.document import Section
@@ -22,9 +22,16 @@ PLACE = Place(__name__, "sambench.report_sections", "report section")
 
 def draw(definition: Definition, inputs: Inputs) -> Section:
     """The section that a definition names, drawn. Raises UsageError on unknown names, PluginError where a plug-in's gives none."""
-    found: Any = _function(definition)(definition, inputs)
+    function, where = _function(definition), PLACE.where(definition.section)
+    try:
+        found: Any = function(definition, inputs)
+    except (SambenchError, MemoryError):
+        raise
+    except (Exception, SystemExit) as e:  # the function is anyone's
+        if where.startswith(__name__):
+            raise
+        raise PluginError(f"the plug-in's report section {definition.section!r} failed", where=where, found=said(e)) from e
     if not isinstance(found, Section):
-        where = PLACE.where(definition.section)
         expected = "a sambench.report.document.Section"
         raise PluginError("a plug-in's report section gives no section", where=where, expected=expected, found=repr(found))
     return found
