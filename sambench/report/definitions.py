@@ -19,7 +19,8 @@ class Definition(BaseModel):
     """What one report shows.
 
     section: the name of what draws it, a module of `sambench.report.sections` or of a plug-in; empty for a collection.
-    parts: ids of the definitions that a collection holds, in order. options: of the section. source: the place in the paper.
+    parts: ids of the definitions that a collection holds, in order. options: of the section. paper, and place in it: what
+    is drawn again.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -29,15 +30,21 @@ class Definition(BaseModel):
     title: str
     section: str = ""
     parts: tuple[cards.Id, ...] = ()
-    source: str = ""
+    paper: str = ""
+    place: str = ""
     text: str = ""
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """The paper and the place in it."""
+        return ", ".join(part for part in (self.paper, self.place) if part)
 
     def filled(
         self, *, tables: tuple[Table, ...] = (), pictures: tuple[Picture, ...] = (), absent: tuple[str, ...] = ()
     ) -> Section:
         """The section of this definition with what was drawn for it. absent: why there is neither, or what is not among it."""
-        return Section(self.id, self.title, self.source, self.text, tables, pictures, absent)
+        return Section(self.id, self.title, self.paper, self.place, self.text, tables, pictures, absent)
 
 
 def definitions() -> dict[str, Definition]:

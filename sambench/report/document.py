@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sambench.errors import UsageError
 from sambench.layout import Table, Value, is_missing
+from sambench.results.over_datasets import mean_over_datasets
 from sambench.text import csv_text
 
 if TYPE_CHECKING:
@@ -39,15 +40,21 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """One definition, made. absent: why there is neither table nor picture. source: the place in the paper."""
+    """One definition, made. absent: why there is neither table nor picture. paper, and place in it: what is drawn again."""
 
     id: str
     title: str
-    source: str = ""
+    paper: str = ""
+    place: str = ""
     text: str = ""
     tables: tuple[Table, ...] = ()
     pictures: tuple[Picture, ...] = ()
     absent: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """The paper and the place in it."""
+        return ", ".join(part for part in (self.paper, self.place) if part)
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ def mean_of(cells: Sequence[Value], *, wanted: int, what: str = "datasets") -> V
         return Value(reason=f"no {what} to average")
     if len(whole) < wanted:
         return Value(reason=f"{len(whole)} of {wanted} {what} complete, not comparable")
-    return Value(sum(float(c.value) for c in whole) / wanted)
+    return Value(mean_over_datasets([float(c.value) for c in whole]))
 
 
 def unique_ids(sections: Sequence[Section]) -> None:

@@ -87,7 +87,7 @@ def _datasets(cells: Sequence[CellView]) -> str:
         live, ident = cell.live, cell.record["dataset"]["id"]
         cite = f" [{key_of(ident)}]" if ident in known and known[ident].citation else ""
         subset = subset_of(cell)
-        why = "" if subset.kind == "paper" or "no counts" in subset.why else f"; {subset.why}"
+        why = "" if subset.kind == "paper" or not subset.known else f"; {subset.why}"
         digest = str(cell.record["subset"]["digest"])[:8]
         said[f"{cell.dataset}{cite} ({_many(live.n_done, 'image')}, {_many(live.n_objects, 'object')}, subset {digest}{why})"] = (
             None

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sambench.metrics.bootstrap import resampled_means
+from sambench.metrics.bootstrap import Float64Array, resampled_means
 from sambench.paper.evidence import Entry, System
 from sambench.report.inputs import (
     Inputs,
 )
 from sambench.results.image_sets import labelled, set_names
+from sambench.results.over_datasets import coverage, interval_over_datasets, mean_over_datasets
 from sambench.tasks.summary import Bootstrap
 
 if TYPE_CHECKING:
@@ -29,16 +30,14 @@ def shared_datasets(systems: Systems, inputs: Inputs) -> tuple[list[str], str]:
     if not shared:
         return [], "No dataset was measured by all models of the runs given: their curves would not be of the same objects."
     whole = [d for d in shared if not any(by[d].partial for by in systems.values())]
-    members = [m for m in inputs.members if m in whole]
-    n = len(inputs.members)
-    if len(members) == n:
-        return members, f"Mean over the {n} datasets of {inputs.suite.id}."
+    here = coverage(inputs.members, {d: d in whole for d in shared})
+    members = list(here.complete)
+    if here.whole:
+        return members, f"Mean over the {here.wanted} datasets of {inputs.suite.id}."
     names = ", ".join(members or whole or shared)
     if members:
-        return (
-            members,
-            f"Mean over {len(members)} of the {n} datasets of {inputs.suite.id}, not comparable with the suite's: {names}.",
-        )
+        of = f"{len(members)} of the {here.wanted} datasets of {inputs.suite.id}"
+        return members, f"Mean over {of}, not comparable with the suite's: {names}."
     if whole:
         return whole, f"Mean over datasets outside of {inputs.suite.id}: {names}."
     return shared, f"PARTIAL: mean over parts of {names}."
@@ -55,7 +54,7 @@ Curve = dict[int, tuple[float, float, float]]
 
 def curves_of(entries: Sequence[Entry], bootstrap: Bootstrap) -> tuple[Curve, Curve]:
     """(mIoU, low, high) by click count, of the top mask and of the oracle: means over datasets, clusters resampled within each."""
-    sums: dict[tuple[str, int], Any] = {}
+    draws: dict[tuple[str, int], list[Float64Array | None]] = {}
     means: dict[tuple[str, int], list[float]] = {}
     for i, entry in enumerate(entries):
         frame = entry.cell.scored(["k", "iou_top", "iou_oracle", "n_candidates", "cluster_id"])
@@ -67,13 +66,10 @@ def curves_of(entries: Sequence[Entry], bootstrap: Bootstrap) -> tuple[Curve, Cu
             drawn = resampled_means(values, clusters, n_resamples=bootstrap.n_resamples, seed=[bootstrap.seed, i])
             known = len(set(clusters)) > 1
             for j, name in enumerate(columns):
-                key = (name, count)
-                sums[key] = sums.get(key, 0.0) + (drawn[:, j] if known else np.full(len(drawn), np.nan))
-                means.setdefault(key, []).append(math.fsum(values[:, j]) / len(values))
+                draws.setdefault((name, count), []).append(drawn[:, j] if known else None)
+                means.setdefault((name, count), []).append(math.fsum(values[:, j]) / len(values))
     out: dict[str, Curve] = {"iou_top": {}, "iou_oracle": {}}
-    tails = [(1 - bootstrap.level) / 2, (1 + bootstrap.level) / 2]
     for (name, count), held in means.items():
         if len(held) == len(entries):
-            low, high = np.quantile(sums[name, count] / len(entries), tails)
-            out[name][count] = (math.fsum(held) / len(held), float(low), float(high))
+            out[name][count] = (mean_over_datasets(held), *interval_over_datasets(draws[name, count], bootstrap.level))
     return out["iou_top"], out["iou_oracle"]

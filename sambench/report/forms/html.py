@@ -28,7 +28,7 @@ def _section(section: Section, svgs: dict[str, bytes]) -> dict[str, Any]:
     return {
         "id": section.id,
         "title": section.title,
-        "place": section.source.removeprefix("arXiv 2304.02643, "),
+        "place": section.place or section.paper,
         "text": section.text,
         "absent": section.absent,
         "empty": bool(section.absent) and not any(r.kind == "measured" for t in section.tables for r in t.rows),
