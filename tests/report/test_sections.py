@@ -20,6 +20,7 @@ from sambench.report.document import Document, Section
 from sambench.report.inputs import Inputs
 from sambench.report.make import make
 from sambench.report.write import write
+from tests.helpers.cells import flat, point_cell
 
 TOY = '''
 from sambench.layout import Column, Row, Table, Value
@@ -74,6 +75,16 @@ def test_a_plug_ins_section_is_drawn_with_all_forms(tmp_path: Path, monkeypatch:
     assert "Mine" in (tmp_path / "out" / "mine.html").read_text()
     rows = list(csv.DictReader((tmp_path / "out" / "tables" / "mine.csv").open()))
     assert [(r["dataset"], r["length"], r["remarks"]) for r in rows] == [("ppdls", "", "length: too long"), ("gtea", "4", "")]
+
+
+def test_the_section_of_the_documentation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "reports.md").read_text()
+    plug_in(tmp_path / "site", "toy", page.split("```python\n")[1].split("```")[0], monkeypatch)
+    path = tmp_path / "mine.toml"
+    path.write_text(DEFINITION)
+    cells = [point_cell(tmp_path, "gtea", model, flat(value)) for model, value in (("otsu", 0.5), ("grabcut", 0.75))]
+    (section,) = make(definition(str(path)), Inputs(Evidence(cells), DUO)).sections
+    assert [cell_of(row, section.tables[0].columns[1]).value for row in section.tables[0].rows] == [None, pytest.approx(0.75)]
 
 
 def test_an_unknown_section_has_near_names(tmp_path: Path) -> None:
