@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from sambench import paths
+from sambench.cards.citations import Citation as Citation
 from sambench.code_files import local_sources
 from sambench.errors import CardError, near_names, said, shown, unknown_name
 from sambench.files import content
@@ -149,7 +150,7 @@ class DatasetCard(_Named):
     layout: tuple[str, ...] = ()
     homepage: str = ""
     licence: str = ""
-    citation: str = ""
+    citation: Citation = Citation()
     paper: PaperFacts | None = None
     full: Counts | None = None
     notes: str = ""
@@ -186,7 +187,7 @@ class BoxesCard(_Frozen):
     size: str
     steps: tuple[str, ...] = ()
     licence: str = ""
-    citation: str = ""
+    citation: Citation = Citation()
     homepage: str = ""
     notes: str = ""
 
@@ -246,7 +247,7 @@ class ModelCard(_Named):
     uses_torch: bool = True
     description: str = ""
     licence: str = ""
-    citation: str = ""
+    citation: Citation = Citation()
     homepage: str = ""
     training_data: str = ""
     overlaps: tuple[Id, ...] = ()
