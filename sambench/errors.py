@@ -98,6 +98,10 @@ class TaskError(SambenchError):
     """A plug-in's task that cannot be used."""
 
 
+class PluginError(SambenchError):
+    """A plug-in that cannot be used."""
+
+
 class CheckpointError(ModelError):
     """A weights file that is absent, damaged, refused, or of another architecture."""
 

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from sambench import layout
-from sambench.report import style
-from sambench.report.document import Column, Document, Picture, Row, Section, Table, Value
+from sambench.layout import Column, Row, Table, Value, style
+from sambench.report.document import Document, Picture, Section
 from sambench.report.forms.markdown import to_markdown
 from sambench.report.write import write
 from sambench.text import csv_cell, csv_frame, csv_text, markdown, printable
@@ -69,8 +69,9 @@ def table() -> layout.Table:
 
 
 def test_tables_in_text_forms() -> None:
-    made = {form: layout.render(table(), form) for form in ("csv", "markdown")}
+    made = {form: layout.render(table(), form) for form in ("csv", "markdown", "latex", "html")}
     assert not DANGEROUS.search("".join(made.values()))
+    assert "<img src" not in made["html"]
     assert "<img" not in made["markdown"]
     assert "'=x,-0.5" in made["csv"]
 
@@ -98,7 +99,8 @@ def test_figures_take_any_name() -> None:
 
 
 def test_a_whole_report_of_such_names(tmp_path: Path) -> None:
-    made = Table("t", EVIL, (Column("a", "a"), Column("b", "b", "percent")), (Row({"a": EVIL, "b": Value(reason=EVIL)}),), (EVIL,))
+    columns = (Column("a", "a"), Column("b", "b", "percent"))
+    made = Table(EVIL, columns, (Row({"a": EVIL, "b": Value(reason=EVIL)}),), (EVIL,), id="t")
     document = Document("d", EVIL, (Section("s", EVIL, tables=(made,), pictures=(picture(EVIL),), absent=(EVIL,)),), notes=(EVIL,))
     for path in write(document, ["html", "md", "tex", "csv", "png", "pdf"], tmp_path):
         if path.suffix not in (".png", ".pdf"):

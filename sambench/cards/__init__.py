@@ -7,6 +7,7 @@ function returning a folder), and at explicit paths ending in `.toml`. Two cards
 
 from __future__ import annotations
 
+from sambench.cards.citations import Citation
 from sambench.cards.discovery import (
     absolute,
     boxes_cards,
@@ -45,6 +46,7 @@ __all__ = [
     "Access",
     "BoxesCard",
     "Card",
+    "Citation",
     "Counts",
     "DatasetCard",
     "EntryPoint",

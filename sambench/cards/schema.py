@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr
 
+from sambench.cards.citations import Citation
 from sambench.errors import unknown_name
 
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]*$", max_length=100)]  # part of folder names
@@ -136,7 +137,7 @@ class DatasetCard(Named):
     layout: tuple[str, ...] = ()
     homepage: str = ""
     licence: str = ""
-    citation: str = ""
+    citation: Citation = Citation()
     paper: PaperFacts | None = None
     full: Counts | None = None
     notes: str = ""
@@ -173,7 +174,7 @@ class BoxesCard(_Frozen):
     size: str
     steps: tuple[str, ...] = ()
     licence: str = ""
-    citation: str = ""
+    citation: Citation = Citation()
     homepage: str = ""
     notes: str = ""
 
@@ -238,7 +239,7 @@ class ModelCard(Named):
     uses_torch: bool = True
     description: str = ""
     licence: str = ""
-    citation: str = ""
+    citation: Citation = Citation()
     homepage: str = ""
     training_data: str = ""
     overlaps: tuple[Id, ...] = ()

@@ -77,23 +77,27 @@ def bench(
 
 
 def _show(table: Table, save: list[Path]) -> None:
-    from sambench.cli.console import out
+    from sambench.cli.tables import show
     from sambench.files.writing import write_aside
-    from sambench.layout import render, render_rich
+    from sambench.layout import FORMATS, PICTURES, draw
 
-    out().print(render_rich(table))
+    show(table)
     for path in save:
-        text = render(table, _form(path)).encode()
-        write_aside(path, partial(Path.write_bytes, data=text))
+        form = _form(path)
+        content = draw(table, [form])[form] if form in PICTURES else FORMATS[form](table).encode()
+        write_aside(path, partial(Path.write_bytes, data=content))
         echo(str(path))
 
 
 def _form(path: Path) -> str:
     from sambench.errors import UsageError
+    from sambench.layout import FORMATS, PICTURES
+    from sambench.layout.formats import ending
 
-    form = path.suffix.removeprefix(".").lower()
-    if form not in ("csv", "json", "md", "tex"):
-        expected = ".csv, .json, .md or .tex"
+    by_ending = {f".{ending(form)}": form for form in (*FORMATS, *PICTURES)}
+    form = by_ending.get(path.suffix.lower())
+    if form is None:
+        expected = f"a name that ends with one of {', '.join(by_ending)}"
         raise UsageError("a table of this kind cannot be written", where="--save", expected=expected, found=str(path))
     return form
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from sambench.errors import SambenchError
+from sambench.errors import SambenchError, UsageError
 from sambench.text import printable
 
 if TYPE_CHECKING:
@@ -44,6 +44,16 @@ def echo(text: str, *, nl: bool = True, err: bool = False) -> None:
     import typer
 
     typer.echo(printable(text), nl=nl, err=err)
+
+
+def write_bytes(content: bytes) -> None:
+    """Bytes of a file on standard output, as they are. Raises UsageError where it is a terminal."""
+    import typer
+
+    if sys.stdout.isatty():
+        remedy = "send it to a file: ... > FILE"
+        raise UsageError("a picture cannot be shown in a terminal", where="--format", remedy=remedy)
+    typer.echo(content, nl=False)
 
 
 def quoted(value: object) -> str:

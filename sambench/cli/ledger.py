@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sambench.cli.results import Out
+from sambench.cli.tables import TEXT, Format, show_all
 
 _STATE = "Only these states: reproduced, differs, not measured, unavailable; comma-separated."
 
@@ -16,12 +17,11 @@ def reproduce(
     what: Annotated[str, typer.Argument(metavar="WHAT", help="paper; or models: the numbers on model cards.")] = "paper",
     more: Annotated[list[str], typer.Argument(metavar="[RUN...]", help="Further runs.", show_default=False)] = [],  # noqa: B006
     runs: Annotated[list[str], typer.Option("--runs", "-r", metavar="RUN...", help="Runs, or folders of runs.")] = [],  # noqa: B006
-    form: Annotated[str, typer.Option("--format", "-f", help="text, csv, markdown, latex or json.")] = "text",
+    form: Format = TEXT,
     state: Annotated[str, typer.Option("--state", help=_STATE)] = "",
     out: Out = Path("runs"),
 ) -> None:
     """Every published number and claim with its state; without --runs, all runs of --out count, if there are any."""
-    from sambench.cli.results import show_all
     from sambench.errors import unknown_name
     from sambench.paper.evidence import Evidence
     from sambench.paper.ledger import STATES, ledger, ledger_tables

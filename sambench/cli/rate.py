@@ -10,6 +10,7 @@ import typer
 from sambench.cli.console import echo, quoted
 from sambench.cli.results import MAX_RESAMPLES
 from sambench.cli.running import Datasets, Devices, Models, Options, Precision, Quiet, Root, SubsetOpt, Workers, options_for
+from sambench.cli.tables import FORMS, TEXT, Format, show_all
 
 if TYPE_CHECKING:
     from sambench.cli.progress import Reporter
@@ -37,17 +38,16 @@ def stats(
     level: Annotated[float, typer.Option("--level", min=0.5, max=0.9999, help="Of the interval of A - B.")] = 0.99,
     resamples: Annotated[int, typer.Option("--resamples", min=100, max=MAX_RESAMPLES, help="Of the bootstrap.")] = 10_000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap.")] = 0,
-    form: Annotated[str, typer.Option("--format", "-f", help="table, csv, json, md or latex.")] = "table",
+    form: Format = TEXT,
 ) -> None:
     """Means with 95 % intervals, A - B with t-test, 99 % bootstrap interval and mixed model, histograms, agreement, raters."""
     from sambench.errors import UsageError, unknown_name
-    from sambench.layout import FORMATS
+    from sambench.layout.formats import form_of
     from sambench.rating import tables as rating_tables
     from sambench.rating.statistics import read_ratings
     from sambench.sources.datasets import split_names
 
-    if form not in ("table", "text", *FORMATS):
-        raise unknown_name("format", form, ["table", *FORMATS], where="--format")
+    form = form_of(form, FORMS)
     names = split_names(table)
     for name in names:
         if name not in (*rating_tables.TABLES, "differences"):
@@ -70,20 +70,16 @@ def _print(tables: dict[str, Table], form: str) -> None:
     import json
     from dataclasses import replace
 
-    from sambench.cli.console import out
-    from sambench.layout import render, render_all, render_rich
+    from sambench.layout import to_json
 
     said: set[str] = set()
     for name, table in tables.items():
         tables[name] = replace(table, notes=tuple(n for n in table.notes if n not in said))
         said |= set(table.notes)
-    if form in ("table", "text"):
-        for table in tables.values():
-            out().print(render_rich(table))
-    elif form == "json" and len(tables) > 1:
-        echo(json.dumps({name: json.loads(render(t, form)) for name, t in tables.items()}, indent=2, ensure_ascii=False))
+    if form == "json" and len(tables) > 1:
+        echo(json.dumps({name: json.loads(to_json(t)) for name, t in tables.items()}, indent=2, ensure_ascii=False))
     else:
-        echo(render_all(list(tables.items()), form).rstrip("\n"))
+        show_all(list(tables.items()), form)
 
 
 @app.command()

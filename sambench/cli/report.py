@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from sambench.cli.console import echo
+from sambench.layout.formats import PAGES, form_of, listed
 
 Out = Annotated[
     Path, typer.Option("--results", envvar="SAMBENCH_OUT", help="Where runs are looked for by name.")
 ]
-_FORMATS = "html, tex, md, csv, png, pdf; comma-separated."
+_FORMATS = f"{listed(PAGES)}; comma-separated."
 _SUITE = "The suite whose mean is the top line (default: sa23; fixtures, if all runs are of those)."
 _BASELINE = "The model that figure 9a takes differences to."
 
@@ -39,20 +40,19 @@ def report(
 ) -> None:
     """Tables and figures of runs beside the published ones; what was not measured is a dash with its reason."""
     from sambench.cli.console import err
-    from sambench.errors import UsageError, unknown_name
+    from sambench.errors import UsageError
     from sambench.paper.evidence import Evidence
     from sambench.report.definitions import definition
     from sambench.report.inputs import Inputs, suite_of
     from sambench.report.make import make
-    from sambench.report.write import FORMS, write
+    from sambench.report.write import write
     from sambench.sources.datasets import split_names
     from sambench.store.views import find_cells
 
     found = definition(name)
     forms = split_names([form])
     for one in forms:
-        if one not in FORMS:
-            raise unknown_name("format", one, FORMS, where="--format")
+        form_of(one, PAGES)
     if not forms:
         raise UsageError("no format is named", where="--format", expected=_FORMATS)
     cells = {c.path.resolve(): c for run in [*runs, *more] for c in find_cells(run, results)}
@@ -110,7 +110,7 @@ def gallery(
     from sambench.errors import unknown_name
     from sambench.report.gallery import KINDS, By
     from sambench.report.gallery import gallery as make
-    from sambench.report.write import FORMS, write
+    from sambench.report.write import write
     from sambench.sources.datasets import split_names
     from sambench.store.views import find_cells
 
@@ -120,8 +120,7 @@ def gallery(
             raise unknown_name("criterion", kind, KINDS, where="--by")
     forms = split_names([form])
     for one in forms:
-        if one not in FORMS:
-            raise unknown_name("format", one, FORMS, where="--format")
+        form_of(one, PAGES)
     partners = find_cells(other, results) if other else []
     document = make(find_cells(run, results), partners, by=tuple(cast(By, kind) for kind in kinds), k=k, n=n, root=root)
     for section in document.sections:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from sambench.cli.console import echo
+from sambench.cli.tables import TEXT, Format, show, show_all
 
 MAX_RESAMPLES = 1_000_000  # a bootstrap of more takes hours, and gives no digit that a table shows
 PAPER = "paper"  # what `compare` takes for the published numbers
 
 if TYPE_CHECKING:
-    from sambench.layout import Table
     from sambench.store.views import CellView
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's directory, or its name under --out.")]
 Out = Annotated[Path, typer.Option("--out", "-o", envvar="SAMBENCH_OUT", help="Where results are.")]
-Format = Annotated[str, typer.Option("--format", "-f", help="text, csv, markdown, latex or json.")]
 GroupBy = Annotated[str | None, typer.Option("--group-by", help="category, or attribute:NAME.")]
 
 
@@ -69,22 +68,22 @@ def status(
 
 def table(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs, by directory or by name under --out.")],
-    form: Format = "text",
+    form: Format = TEXT,
     metrics: Annotated[bool, typer.Option("--metrics", help="Every metric row instead of the summary.")] = False,
     suite: Annotated[list[str], typer.Option("--suite", help="Add a suite's mean.")] = [],  # noqa: B006 - typer copies it
     out: Out = Path("runs"),
 ) -> None:
-    """The table of one or several runs, as text, CSV, Markdown, LaTeX or JSON."""
+    """The table of one or several runs, in one of the forms of --format; pictures and pages as in `-f png > table.png`."""
     from sambench import cards
-    from sambench.errors import UsageError, unknown_name
+    from sambench.errors import unknown_name
+    from sambench.layout.formats import form_of
     from sambench.results.tables import metrics_frame, tables
     from sambench.store.views import find_cells
     from sambench.text import csv_frame
 
     cells = [cell for run in runs for cell in find_cells(run, out)]
     if metrics:
-        if form not in ("text", "csv", "json"):
-            raise UsageError("metric rows have no such form", where="--format", expected="csv or json", found=form)
+        form = form_of(form, (TEXT, "csv", "json"))
         rows = metrics_frame(cells)
         echo(rows.to_json(orient="records", indent=2) + "\n" if form == "json" else csv_frame(rows), nl=False)
         return
@@ -151,7 +150,7 @@ def compare(
     b: Annotated[str, typer.Argument(metavar="B", help="Another run, the difference is A - B; or `paper`: published numbers.")],
     metric: Annotated[str, typer.Option("--metric", help="Column to compare (default: iou_top; instances: iou_best).")] = "",
     k: Annotated[int | None, typer.Option("-k", help="One click count only.")] = None,
-    form: Format = "text",
+    form: Format = TEXT,
     out: Out = Path("runs"),
 ) -> None:
     """Two runs paired by object, by dataset: the difference with its interval and tests; or a run against the published numbers."""
@@ -279,12 +278,11 @@ def show_run(
     """What the identity of a run's cells is made of: all that can change a number. With another run, where they differ."""
     import json
 
-    from sambench.errors import unknown_name
+    from sambench.layout.formats import form_of
     from sambench.results import identity
     from sambench.store.views import find_cells
 
-    if form not in ("text", "json"):
-        raise unknown_name("format", form, ["text", "json"], where="--format")
+    form = form_of(form, ("text", "json"))
     cells = find_cells(run, out)
     unlike = identity.differences(cells, find_cells(other, out)) if other else None
     if form == "json":
@@ -297,20 +295,3 @@ def show_run(
     for cell in cells:
         echo("\n".join(identity.lines(cell)))
     echo(f"not in it: {identity.NOT_IN_IT}")
-
-
-def show(found: Table, form: str) -> None:
-    """Print a table in one of its forms."""
-    show_all([(found.title, found)], form)
-
-
-def show_all(tables: Sequence[tuple[str, Table]], form: str) -> None:
-    """Print tables, with the names that tell them apart, in one of their forms: one document, whatever their number."""
-    from sambench.cli.console import out
-    from sambench.layout import render_all, render_rich
-
-    if form == "text":
-        for _, table in tables:
-            out().print(render_rich(table))
-    else:
-        echo(render_all(tables, form).rstrip("\n"))

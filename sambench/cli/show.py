@@ -121,7 +121,7 @@ def show_dataset(name: Annotated[str, typer.Argument(help="A dataset's id, or th
         )
     if card.full:
         fields["release"] = f"{card.full.images:,} images, {card.full.masks:,} masks"
-    fields |= {"licence": card.licence, "homepage": card.homepage, "citation": card.citation, "notes": card.notes}
+    fields |= {"licence": card.licence, "homepage": card.homepage, "citation": str(card.citation), "notes": card.notes}
     fields["variants"] = "; ".join(f"{k}: {v.description}" for k, v in card.variants.items())
     fields["layout"] = "\n".join(card.layout)
     root = find_root(card)
@@ -154,7 +154,7 @@ def show_model(name: Annotated[str, typer.Argument(help="A model's id, or the pa
     ]
     fields["options (-M)"] = ", ".join([*(["weights=FILE"] if card.weights else []), *[o for o in options if "**" not in o]])
     fields |= {"prompts a batch": card.max_batch, "trained on": card.training_data, "overlaps": ", ".join(card.overlaps)}
-    fields |= {"licence": card.licence, "homepage": card.homepage, "citation": card.citation, "notes": card.notes}
+    fields |= {"licence": card.licence, "homepage": card.homepage, "citation": str(card.citation), "notes": card.notes}
     _fields(fields)
 
 

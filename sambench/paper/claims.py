@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -16,11 +16,13 @@ from sambench.errors import CardError
 from sambench.paper.compare import Against, compare_values
 from sambench.paper.evidence import Entry, Evidence
 from sambench.paper.published import PublishedValue, best_known, published
+from sambench.results.over_datasets import coverage, mean_over_datasets
 from sambench.tasks.summary import Bootstrap
 from sambench.values import toml_file
 
 State = Literal["reproduced", "differs", "not measured", "unavailable"]
 SUITE = "sa23"
+_T = TypeVar("_T")
 
 
 class Claim(BaseModel):
@@ -123,7 +125,7 @@ def _encoder_size(options: Mapping[str, Any], evidence: Evidence, _: Bootstrap) 
         by, lack = _complete(evidence, model, "center")
         if lack:
             return Verdict("not measured", lack)
-        means.append(math.fsum(e.value("miou", variant="top", k=1) or math.nan for e in by.values()) / len(by))
+        means.append(mean_over_datasets([e.value("miou", variant="top", k=1) or math.nan for e in by.values()]))
     b, large, h = means
     found = f"mIoU {', '.join(f'{100 * m:.1f} ({name})' for m, name in zip(means, options['models'], strict=True))}"
     return Verdict("reproduced" if h - b > 2 * abs(h - large) and h >= large else "differs", found)
@@ -169,29 +171,36 @@ def _intervals_overlap(options: Mapping[str, Any], evidence: Evidence, bootstrap
     printed = _overlap([(v.k, v.low, v.high) for v in values])
     usable, why = _groups_measured(values, evidence, bootstrap)
     if why:
-        return Verdict("not measured", why, printed)
+        return Verdict("not measured", why, _at_each(printed, _overlap_text))
     spans = [(a.published.k, a.low + (a.published.value or 0), a.high + (a.published.value or 0)) for a in usable]
     found = _overlap(spans)
-    return Verdict("reproduced" if found == printed else "differs", found, printed)
+    texts = [_at_each(each, _overlap_text) for each in (found, printed)]
+    return Verdict("reproduced" if found == printed else "differs", *texts)
 
 
 def _best_group(options: Mapping[str, Any], evidence: Evidence, bootstrap: Bootstrap) -> Verdict:
     values = [v for v in published(options["table"]) if v.group_by == options["group_by"]]
-    printed = _best([(v.k, v.group or "", v.value or 0.0) for v in values], options["group"])
+    printed = _best([(v.k, v.group or "", v.value or 0.0) for v in values])
     usable, why = _groups_measured(values, evidence, bootstrap)
+
+    def text(best: str) -> str:
+        return "holds" if best == options["group"] else f"{best} is best"
+
     if why:
-        return Verdict("not measured", why, printed)
-    found = _best([(a.published.k, a.published.group or "", a.measured) for a in usable], options["group"])
-    return Verdict("reproduced" if found == printed else "differs", found, printed)
+        return Verdict("not measured", why, _at_each(printed, text))
+    found = _best([(a.published.k, a.published.group or "", a.measured) for a in usable])
+    return Verdict("reproduced" if found == printed else "differs", _at_each(found, text), _at_each(printed, text))
 
 
-def _best(held: Sequence[tuple[int | None, str, float]], group: str) -> str:
-    """Which group has the highest value at each click count, if it is another than `group`."""
-    said = []
-    for k in sorted({k for k, *_ in held if k is not None}):
-        best = max((value, name) for count, name, value in held if count == k)[1]
-        said.append(f"{k} click{'s' if k > 1 else ''}: {'holds' if best == group else f'{best} is best'}")
-    return "; ".join(said)
+def _best(held: Sequence[tuple[int | None, str, float]]) -> dict[int, str]:
+    """Which group has the highest value at each click count."""
+    counts = sorted({k for k, *_ in held if k is not None})
+    return {k: max((value, name) for count, name, value in held if count == k)[1] for k in counts}
+
+
+def _at_each(found: Mapping[int, _T], text: Callable[[_T], str]) -> str:
+    """What was found at each click count, in words."""
+    return "; ".join(f"{k} click{'s' if k > 1 else ''}: {text(value)}" for k, value in found.items())
 
 
 def _groups_measured(values: Sequence[PublishedValue], evidence: Evidence, bootstrap: Bootstrap) -> tuple[list[Against], str]:
@@ -204,14 +213,17 @@ def _groups_measured(values: Sequence[PublishedValue], evidence: Evidence, boots
     return [], against[0].subset.why if against else f"no run of {first.model} on {first.dataset} with {first.prompt} clicks"
 
 
-def _overlap(spans: Sequence[tuple[int | None, float | None, float | None]]) -> str:
+def _overlap(spans: Sequence[tuple[int | None, float | None, float | None]]) -> dict[int, bool]:
     """Whether all intervals of one click count have a point in common, by count."""
-    said = []
+    out = {}
     for k in sorted({k for k, *_ in spans if k is not None}):
         held = [(low, high) for count, low, high in spans if count == k and low is not None and high is not None]
-        common = max(low for low, _ in held) <= min(high for _, high in held)
-        said.append(f"{k} click{'s' if k > 1 else ''}: {'overlap' if common else 'do not all overlap'}")
-    return "; ".join(said)
+        out[k] = max(low for low, _ in held) <= min(high for _, high in held)
+    return out
+
+
+def _overlap_text(overlap: bool) -> str:
+    return "overlap" if overlap else "do not all overlap"
 
 
 def _shown(value: float | None) -> str:
@@ -220,7 +232,7 @@ def _shown(value: float | None) -> str:
 
 def _gap(a: Mapping[str, Entry], b: Mapping[str, Entry], k: int) -> float:
     both = [(a[d].value("miou", variant="top", k=k), b[d].value("miou", variant="top", k=k)) for d in a]
-    return math.fsum((x if x is not None else math.nan) - (y if y is not None else math.nan) for x, y in both) / len(both)
+    return mean_over_datasets([(x if x is not None else math.nan) - (y if y is not None else math.nan) for x, y in both])
 
 
 def _pair(evidence: Evidence, options: Mapping[str, Any], prompt: str) -> tuple[dict[str, Entry], dict[str, Entry], str]:
@@ -234,10 +246,10 @@ def _complete(evidence: Evidence, model: str, prompt: str) -> tuple[dict[str, En
     suite = cards.suite_card(SUITE)
     members = suite.members if suite else ()
     found = next((by for s, by in evidence.of("point", prompt=prompt).items() if s.model == model), {})
-    whole = {d: found[d] for d in members if d in found and not found[d].partial}
-    if len(whole) == len(members):
-        return whole, ""
-    return {}, f"{model}: {len(whole)} of {len(members)} datasets complete"
+    here = coverage(members, {d: not e.partial for d, e in found.items()})
+    if here.whole:
+        return {d: found[d] for d in here.complete}, ""
+    return {}, f"{model}: {len(here.complete)} of {here.wanted} datasets complete"
 
 
 _CHECKS: dict[str, Callable[[Mapping[str, Any], Evidence, Bootstrap], Verdict]] = {

@@ -166,7 +166,8 @@ def _table(task: str, found: Sequence[Against]) -> Table:
     notes = ["Percent and points. green: within the tolerance of reports/published.toml; amber: beyond it; grey: no statement."]
     if any(a.subset.kind == "redrawn" for a in found):
         notes.append("Intervals on redrawn sets carry the variance of both draws: theirs is as large as ours.")
-    return Table(f"{task}: measured against published", columns, rows, tuple(notes))
+    runs = dict.fromkeys(f"{a.entry.cell.run_name}/{a.entry.cell.path.name}" for a in found)
+    return Table(f"{task}: measured against published", columns, rows, tuple(notes), id=task, runs=tuple(runs))
 
 
 def _values(a: Against) -> dict[str, Any]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from sambench import cards
+from sambench.errors import UsageError
 from sambench.layout import is_missing
 from sambench.metrics.bootstrap import PairedDifference, paired_difference
 from sambench.paper.published import PublishedValue
 from sambench.provenance import digest
-from sambench.results.measures import PAIR, object_values
-from sambench.results.pairing import unlike
+from sambench.results.model_differences import run_texts
+from sambench.results.pairing import pair_objects, unlike
 from sambench.results.rescore import DEFAULT_BOOTSTRAP, rescore
 from sambench.results.tables import metric_rows_of
 from sambench.store.views import CellView
@@ -124,15 +125,13 @@ class Evidence:
             held = by_dataset.get(entry.dataset)
             if held is None or _rank(entry) > _rank(held):
                 by_dataset[entry.dataset] = entry
+        cells = [next(iter(by_dataset.values())).cell for by_dataset in found.values()]
+        labels = _labels(cells)
         out: dict[System, dict[str, Entry]] = {}
-        for (model, key), by_dataset in found.items():
-            cell = next(iter(by_dataset.values())).cell
-            changed = changed_settings(cell)
-            alike = [k for m, k in found if m == model]
-            label = f"{model} ({changed})" if changed else model
-            if sum(_label_of(found[m, k], m) == label for m, k in found) > 1:
-                label += f" #{alike.index(key) + 1}"
-            out[System(key, model, label, str(cell.record["model"]["name"]))] = by_dataset
+        for (model, key), cell, label in zip(found, cells, labels, strict=True):
+            if labels.count(label) > 1:
+                label += f" #{[k for m, k in found if m == model].index(key) + 1}"
+            out[System(key, model, label, str(cell.record["model"]["name"]))] = found[model, key]
         return out
 
     def runs(self) -> tuple[str, ...]:
@@ -140,9 +139,11 @@ class Evidence:
         return tuple(dict.fromkeys(e.cell.run_name for e in self.entries))
 
 
-def _label_of(by_dataset: Mapping[str, Entry], model: str) -> str:
-    changed = changed_settings(next(iter(by_dataset.values())).cell)
-    return f"{model} ({changed})" if changed else model
+def _labels(cells: Sequence[CellView]) -> list[str]:
+    """The model's id of each, with changed settings, and what sets it apart from the other models."""
+    texts = zip(map(changed_settings, cells), run_texts([c.record["model"] for c in cells]), strict=True)
+    beside = ["; ".join(part for part in both if part) for both in texts]
+    return [f"{cell.model} ({text})" if text else cell.model for cell, text in zip(cells, beside, strict=True)]
 
 
 def changed_settings(cell: CellView) -> str:
@@ -169,10 +170,13 @@ def _rank(entry: Entry) -> tuple[bool, int]:
 
 
 class Subset(NamedTuple):
-    """kind: of the cell's set of images, against the paper's. why: in words, empty where it is the paper's."""
+    """kind: of the cell's set of images, against the paper's. why: in words, empty where it is the paper's. known: whether the
+    paper says how large its set is.
+    """
 
     kind: SubsetKind
     why: str
+    known: bool = True
 
 
 def subset_of(cell: CellView, n_images: int | None = None) -> Subset:
@@ -187,7 +191,7 @@ def subset_of(cell: CellView, n_images: int | None = None) -> Subset:
     paper = card.paper if card else None
     if paper is None:
         if n_images is None:
-            return Subset("other", "the paper has no counts of this set")
+            return Subset("other", "the paper has no counts of this set", known=False)
         same = live.n_done == n_images
         return Subset("paper", "") if same else Subset("other", f"{live.n_done:,} images; the paper's set has {n_images:,}")
     counts = f"{live.n_done:,} images and {live.n_objects:,} masks; the paper's set has {paper.images:,} and {paper.masks:,}"
@@ -203,11 +207,11 @@ def paired(a: Entry, b: Entry, *, k: int, bootstrap: Bootstrap, metric: str = "i
     found = unlike(a.cell, b.cell)
     if found:
         return None, f"the two runs differ in {', '.join(found)}"
-    left, right = (object_values(e.cell, metric, k) for e in (a, b))
-    both = left.merge(right, on=PAIR, suffixes=("_a", "_b"), validate="one_to_one")
-    if both.empty:
-        return None, f"no object in common at {k} clicks"
+    try:
+        both = pair_objects(a.cell, b.cell, metric, k).rows
+    except UsageError as e:
+        return None, e.message
     va, vb = (both[c].to_numpy() for c in ("value_a", "value_b"))
-    clusters = both["cluster_id_a"].to_numpy()
+    clusters = both["cluster_id"].to_numpy()
     options: dict[str, Any] = {"n_resamples": bootstrap.n_resamples, "level": bootstrap.level, "seed": bootstrap.seed}
     return paired_difference(va, vb, clusters, **options), ""

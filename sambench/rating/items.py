@@ -135,7 +135,7 @@ def _write(folder: Path, target: Target, drawing: Drawing, chosen: list[tuple[st
         "mask_kind": target.card.mask_kind,
         "layout": [f"<root>/{ITEMS}, <root>/{SOURCE}"],
         "licence": target.card.licence,
-        "citation": target.card.citation,
+        "citation": str(target.card.citation),
     }
     lines = [f"{k} = {json.dumps(v, ensure_ascii=False)}" for k, v in card.items()]
     lines += ["", "[access]", 'state = "manual"', 'steps = ["made by `sambench rate make`"]']

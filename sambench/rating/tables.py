@@ -200,7 +200,7 @@ def agreement_table(ratings: Ratings) -> Table:
         found = spread(scores, jobs)
         values = {"dataset": dataset, "n_jobs": found.n_jobs, "n_ratings": found.n_ratings, "mean_sd": found.mean_sd}
         values |= {"mean_range": found.mean_range, "alpha": krippendorff_alpha(scores, jobs)}
-        rows.append(Row(values, summary=dataset == ALL))
+        rows.append(Row(values, kind="summary" if dataset == ALL else "measured"))
     columns = (
         Column("dataset", "dataset"),
         Column("n_jobs", "jobs of several", "count"),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sambench.files.writing import write_aside, write_csv
-from sambench.report import style
+from sambench.layout import style
 from sambench.results.boundary import RATIOS, BoundaryCurve, boundary_curve
 from sambench.results.image_sets import labelled, set_names
 from sambench.store.views import CellView

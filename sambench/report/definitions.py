@@ -10,14 +10,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sambench import cards, paths
 from sambench.errors import CardError, unknown_name
+from sambench.layout import Table
+from sambench.report.document import Picture, Section
 from sambench.values import short, toml_file
 
 
 class Definition(BaseModel):
     """What one report shows.
 
-    make: `module:function`, called as `function(definition, inputs)`, which gives a `document.Section`; empty for a collection.
-    parts: ids of the definitions that a collection holds, in order. options: of the function. source: the place in the paper.
+    section: the name of what draws it, a module of `sambench.report.sections` or of a plug-in; empty for a collection.
+    parts: ids of the definitions that a collection holds, in order. options: of the section. paper, and place in it: what
+    is drawn again.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -25,11 +28,23 @@ class Definition(BaseModel):
     kind: Literal["report"]
     id: cards.Id
     title: str
-    make: cards.EntryPoint | None = None
+    section: str = ""
     parts: tuple[cards.Id, ...] = ()
-    source: str = ""
+    paper: str = ""
+    place: str = ""
     text: str = ""
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """The paper and the place in it."""
+        return ", ".join(part for part in (self.paper, self.place) if part)
+
+    def filled(
+        self, *, tables: tuple[Table, ...] = (), pictures: tuple[Picture, ...] = (), absent: tuple[str, ...] = ()
+    ) -> Section:
+        """The section of this definition with what was drawn for it. absent: why there is neither, or what is not among it."""
+        return Section(self.id, self.title, self.paper, self.place, self.text, tables, pictures, absent)
 
 
 def definitions() -> dict[str, Definition]:
@@ -79,8 +94,9 @@ def read(path: Path) -> Definition:
         raise CardError(
             f"a report definition does not fit at {key!r}", where=path, expected=first["msg"], found=short(first["input"])
         ) from e
-    if bool(found.make) == bool(found.parts):
-        raise CardError("a report definition has either `make` or `parts`", where=path, found="both" if found.make else "neither")
+    if bool(found.section) == bool(found.parts):
+        found_keys = "both" if found.section else "neither"
+        raise CardError("a report definition has either `section` or `parts`", where=path, found=found_keys)
     return found
 
 

@@ -2,67 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sambench.errors import UsageError
-from sambench.layout import Kind, is_missing, text_of
+from sambench.layout import Table, Value, is_missing
+from sambench.results.over_datasets import mean_over_datasets
+from sambench.text import csv_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-RowKind = Literal["measured", "published", "digitised", "reproduced", "summary"]
-OVERLAP, PARTIAL = "†", "‡"
-OVERLAP_NOTE = "the model was trained on data that overlaps this dataset"
-
-
-@dataclass(frozen=True)
-class Value:
-    """One cell of a table. reason: why there is no value; a dash stands for it. overlap: training overlap. partial: why the number
-    is not that of the whole set. low, high: its interval, in the value's unit; detail: what else is to be known of it."""
-
-    value: Any = None
-    reason: str = ""
-    overlap: bool = False
-    partial: str = ""
-    low: float | None = None
-    high: float | None = None
-    detail: str = ""
-
-    @property
-    def missing(self) -> bool:
-        return is_missing(self.value)
-
-
-@dataclass(frozen=True)
-class Column:
-    """key: its name in CSV. group: a heading above several columns."""
-
-    key: str
-    label: str
-    kind: Kind = "text"
-    group: str = ""
-
-
-@dataclass(frozen=True)
-class Row:
-    """values by column key: a Value, or a plain text. kind sets published rows apart from measured ones."""
-
-    values: Mapping[str, Value | str | None]
-    kind: RowKind = "measured"
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of a report. notes: sentences to be read with it; those of dashes and marks are made by `footnotes`."""
-
-    id: str
-    title: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    notes: tuple[str, ...] = ()
-    runs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,18 +33,28 @@ class Picture:
     runs: tuple[str, ...] = ()
     raster: bool = False
 
+    def to_csv(self) -> str:
+        """Its data in full precision; what is missing is empty."""
+        return csv_text(self.header, (["" if is_missing(v) else v for v in row] for row in self.rows))
+
 
 @dataclass(frozen=True)
 class Section:
-    """One definition, made. absent: why there is neither table nor picture. source: the place in the paper."""
+    """One definition, made. absent: why there is neither table nor picture. paper, and place in it: what is drawn again."""
 
     id: str
     title: str
-    source: str = ""
+    paper: str = ""
+    place: str = ""
     text: str = ""
     tables: tuple[Table, ...] = ()
     pictures: tuple[Picture, ...] = ()
     absent: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """The paper and the place in it."""
+        return ", ".join(part for part in (self.paper, self.place) if part)
 
 
 @dataclass(frozen=True)
@@ -112,58 +72,6 @@ class Document:
     notes: tuple[str, ...] = field(default=())
 
 
-def cell_of(row: Row, column: Column) -> Value:
-    """The value at a place; a text becomes one, and what is not there is a gap without a reason."""
-    found = row.values.get(column.key)
-    return found if isinstance(found, Value) else Value(found)
-
-
-def reasons_of(table: Table) -> dict[str, str]:
-    """Letter of every reason for a dash, in reading order: reason -> a, b, ..., z, aa, ..."""
-    out: dict[str, str] = {}
-    for row in table.rows:
-        for column in table.columns:
-            cell = cell_of(row, column)
-            if cell.missing and cell.reason and cell.reason not in out:
-                out[cell.reason] = _letter(len(out))
-    return out
-
-
-def _letter(n: int) -> str:
-    return (_letter(n // 26 - 1) if n >= 26 else "") + chr(ord("a") + n % 26)
-
-
-def footnotes(table: Table) -> list[tuple[str, str]]:
-    """(mark, text) of all that must be read with the table: reasons of dashes, the two daggers, and its own notes (no mark)."""
-    cells = [cell_of(row, column) for row in table.rows for column in table.columns]
-    out = [(letter, reason) for reason, letter in reasons_of(table).items()]
-    if any(c.overlap for c in cells):
-        out.append((OVERLAP, OVERLAP_NOTE))
-    partial: dict[str, None] = dict.fromkeys(c.partial for c in cells if c.partial and not c.missing)
-    if partial:
-        out.append((PARTIAL, "PARTIAL: " + "; ".join(partial)))
-    return out + [("", note) for note in table.notes]
-
-
-def text_in(cell: Value, column: Column) -> str:
-    """The cell as it is read, without its marks."""
-    if cell.value == "":
-        return ""
-    if cell.missing and column.kind == "text" and not cell.reason:
-        return ""  # a word that is not there is no gap in the numbers
-    if column.kind == "count" and not cell.missing:
-        return f"{int(cell.value):,}"
-    text = text_of(cell.value, column.kind)
-    return text.replace("-", "−") if column.kind.removesuffix("_interval") in ("points", "signed") else text
-
-
-def marks_of(cell: Value, reasons: Mapping[str, str]) -> str:
-    """The marks after a cell's text: the letter of a dash's reason, or daggers."""
-    if cell.missing:
-        return reasons.get(cell.reason, "")
-    return (OVERLAP if cell.overlap else "") + (PARTIAL if cell.partial else "")
-
-
 def mean_of(cells: Sequence[Value], *, wanted: int, what: str = "datasets") -> Value:
     """The unweighted mean of whole values; a gap with its reason unless all `wanted` are there and none is partial."""
     whole = [c for c in cells if not c.missing and not c.partial]
@@ -171,7 +79,7 @@ def mean_of(cells: Sequence[Value], *, wanted: int, what: str = "datasets") -> V
         return Value(reason=f"no {what} to average")
     if len(whole) < wanted:
         return Value(reason=f"{len(whole)} of {wanted} {what} complete, not comparable")
-    return Value(sum(float(c.value) for c in whole) / wanted)
+    return Value(mean_over_datasets([float(c.value) for c in whole]))
 
 
 def unique_ids(sections: Sequence[Section]) -> None:

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from sambench.errors import RunError, UsageError
 from sambench.files.writing import write_aside, write_csv
+from sambench.layout import style
 from sambench.metrics.edges import EdgeScores, edge_scores, f_measure
-from sambench.report import style
 from sambench.results.image_sets import labelled, set_names
 from sambench.sources.datasets import open_recorded
 from sambench.store.views import CellView

@@ -10,9 +10,8 @@ from typing import Any
 from sambench import cards
 from sambench.cards import SuiteCard
 from sambench.errors import unknown_name
-from sambench.layout import is_missing
+from sambench.layout import Value, is_missing
 from sambench.paper.evidence import GENERATED, Entry, Evidence, System
-from sambench.report.document import Value
 from sambench.tasks.summary import Bootstrap
 
 PAPER_SUITE = "sa23"

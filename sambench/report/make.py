@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from sambench import __version__, cards
+from sambench import __version__
+from sambench.layout import Column, Row, Table, Value
 from sambench.paper.published import title as published_title
 from sambench.report.definitions import Definition, parts_of
-from sambench.report.document import Column, Document, Row, Section, Table, Value, unique_ids
+from sambench.report.document import Document, unique_ids
 from sambench.report.inputs import Inputs
 from sambench.report.methods import DEVIATIONS, bibtex, paragraphs
+from sambench.report.sections import draw
 
 
 def make(definition: Definition, inputs: Inputs) -> Document:
     """All sections of a definition, each from what the runs hold; what they don't hold is said, and why."""
-    sections = tuple(_section(part, inputs) for part in parts_of(definition))
+    sections = tuple(draw(part, inputs) for part in parts_of(definition))
     unique_ids(sections)
     shown = [e for e in inputs.evidence.entries if e.generated == inputs.suite.generated] or inputs.evidence.entries
     cells = [e.cell for e in shown]
@@ -30,13 +30,6 @@ def make(definition: Definition, inputs: Inputs) -> Document:
         versions=f"sambench {__version__}; published numbers: {published_title()}",
         notes=(definition.text,) if whole and definition.text else (),
     )
-
-
-def _section(part: Definition, inputs: Inputs) -> Section:
-    function: Callable[[Definition, Inputs], Section] = cards.load_entry(
-        part.make or "", where=f"the report definition {part.id!r}"
-    )
-    return function(part, inputs)
 
 
 def _runs(inputs: Inputs) -> Table:
@@ -72,4 +65,4 @@ def _runs(inputs: Inputs) -> Table:
                 }
             )
         )
-    return Table("runs", "Runs", columns, tuple(rows))
+    return Table("Runs", columns, tuple(rows), id="runs")

@@ -87,7 +87,7 @@ def _datasets(cells: Sequence[CellView]) -> str:
         live, ident = cell.live, cell.record["dataset"]["id"]
         cite = f" [{key_of(ident)}]" if ident in known and known[ident].citation else ""
         subset = subset_of(cell)
-        why = "" if subset.kind == "paper" or "no counts" in subset.why else f"; {subset.why}"
+        why = "" if subset.kind == "paper" or not subset.known else f"; {subset.why}"
         digest = str(cell.record["subset"]["digest"])[:8]
         said[f"{cell.dataset}{cite} ({_many(live.n_done, 'image')}, {_many(live.n_objects, 'object')}, subset {digest}{why})"] = (
             None
@@ -141,28 +141,20 @@ def bibtex(cells: Sequence[CellView]) -> str:
     return "\n".join(out)
 
 
-_CITED = re.compile(r"^(?P<authors>[^:]{3,200}?):\s+(?P<title>.+?)[.?!]\s+(?P<rest>.+)$", re.DOTALL)
-_YEAR = re.compile(r"\b(19|20)\d\d\b")
-
-
-def _entry(key: str, citation: str, homepage: str) -> str:
-    """A @misc entry of a card's citation, `Authors: Title. Venue year`; one in another form goes whole into `note`."""
-    first = citation.split(";")[0].strip()
-    found = _CITED.match(first)
+def _entry(key: str, citation: cards.Citation, homepage: str) -> str:
+    """A @misc entry of what a card cites: its first work, the others in the note; a sentence goes whole into the note."""
     fields: dict[str, str] = {}
-    if found:
-        authors = found["authors"].replace(" et al.", " and others")
-        fields["author"] = re.sub(r",\s+", " and ", authors)
-        fields["title"], fields["howpublished"] = found["title"], found["rest"].rstrip(".")
+    if citation.works:
+        first, *others = citation.works
+        fields |= {"author": " and ".join(first.authors), "title": first.title}
+        fields |= {"howpublished": first.venue, "year": str(first.year)}
+        also = "; ".join(work.text for work in others)
     else:
-        fields["note"] = first
-    years = _YEAR.findall(first) and [m.group() for m in _YEAR.finditer(first)]
-    if years:
-        fields["year"] = years[0]
+        also = ""
     if homepage:
         fields["url"] = homepage
-    if found and first != citation.strip():
-        fields["note"] = "see also: " + citation[len(first) + 1 :].strip()
+    if also or citation.sentence:
+        fields["note"] = f"see also: {also}" if also else citation.sentence
     width = max(map(len, fields))
     lines = [f"  {k:<{width}} = {{{_bib(v) if k != 'url' else v}}}" for k, v in fields.items()]
     return f"@misc{{{key},\n" + ",\n".join(lines) + "\n}\n"

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from sambench.layout import style
 from sambench.pixels.region import Region
-from sambench.report import style
 from sambench.sources.datasets import open_recorded
 from sambench.store.views import CellView
 from sambench.types import Dataset, Instance, Sample, UInt8Array, Window

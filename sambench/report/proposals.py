@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from sambench.errors import RunError, UsageError
 from sambench.files.writing import write_aside, write_csv
+from sambench.layout import style
 from sambench.metrics.proposals import ALL, AREA_SETS, FREQUENCY_SETS, SETS, recalled
-from sambench.report import style
 from sambench.report.edges import COLOURS
 from sambench.report.masks import overlay
 from sambench.results.image_sets import labelled, set_names

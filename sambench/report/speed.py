@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from sambench.errors import UsageError
 from sambench.files.writing import write_aside
-from sambench.layout import Column, Row, Table
-from sambench.report import style
+from sambench.layout import Column, Row, Table, style
+from sambench.results.over_datasets import mean_over_datasets
 from sambench.results.tables import metric_rows_of
 from sambench.store.views import CellView
 
@@ -96,7 +96,7 @@ def accuracies(cells: Iterable[CellView], models: Sequence[str], k: int) -> dict
     out = {}
     for model, by_dataset in found.items():
         values = [by_dataset[d] for d in shared]
-        out[model] = Accuracy(sum(v for v, _ in values) / len(values), k, tuple(shared), any(p for _, p in values))
+        out[model] = Accuracy(mean_over_datasets([v for v, _ in values]), k, tuple(shared), any(p for _, p in values))
     return out
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,10 +13,10 @@ from sambench.errors import UsageError
 from sambench.layout import Column, Kind, Row, Table
 from sambench.metrics.bootstrap import Float64Array, PairedDifference, resampled_means
 from sambench.metrics.paired import ALPHA, POWER, PairedTests, holm, paired_tests
-from sambench.results.measures import PAIR, object_values
-from sambench.results.pairing import unlike
+from sambench.results.measures import measure_of
+from sambench.results.over_datasets import interval_over_datasets, mean_over_datasets
+from sambench.results.pairing import pair_objects, refuse_unlike
 from sambench.store.views import CellView, cluster_notes, partial_notes
-from sambench.tasks.prompted_measures import NOC
 from sambench.tasks.summary import Bootstrap
 
 if TYPE_CHECKING:
@@ -46,20 +46,25 @@ class Difference:
 
 @dataclass(frozen=True)
 class ComparisonTable:
-    """Every dataset and click count that both runs have. mean: over datasets at the same k, with its interval."""
+    """Every dataset and click count that both runs have. unit: of the values. means: over datasets at the same k, with intervals.
+
+    warnings: those of the notes that say that numbers are of a part of a set.
+    """
 
     name_a: str
     name_b: str
     metric: str
+    unit: Literal["fraction", "clicks"]
     level: float
     differences: tuple[Difference, ...]
     means: tuple[tuple[int | None, float, float, float], ...]
     notes: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def table(self) -> Table:
         """As `layout` renders it."""
-        clicks = self.metric.startswith(NOC)
+        clicks = self.unit == "clicks"
         value: Kind = "number" if clicks else "percent"
         signed: Kind = "signed" if clicks else "points"
         interval: Kind = "signed_interval" if clicks else "points_interval"
@@ -91,7 +96,7 @@ class ComparisonTable:
         )
         rows = [_row(d) for d in self.differences] + [_mean_row(*m) for m in self.means]
         title = f"{self.metric}: A = {self.name_a}, B = {self.name_b}"
-        return Table(title, columns, tuple(rows), self.notes)
+        return Table(title, columns, tuple(rows), self.notes, self.warnings)
 
 
 def _row(d: Difference) -> Row:
@@ -127,7 +132,7 @@ def _row(d: Difference) -> Row:
 
 
 def _mean_row(k: int | None, mean: float, low: float, high: float) -> Row:
-    return Row({"dataset": "mean over datasets", "k": k, "difference": mean, "ci": (low, high)}, summary=True)
+    return Row({"dataset": "mean over datasets", "k": k, "difference": mean, "ci": (low, high)}, kind="summary")
 
 
 def compare_cells(
@@ -152,20 +157,21 @@ def compare_cells(
     differences: list[Difference] = []
     notes: list[str] = []
     draws: dict[int | None, list[Any]] = {}
+    unit = measure_of(pairs[0][0], metric).unit
     for i, (cell_a, cell_b) in enumerate(pairs):
-        left, right = (object_values(c, metric, k) for c in (cell_a, cell_b))
-        joined, only = _join(left, right, cell_a, k)
+        both = pair_objects(cell_a, cell_b, metric, k)
         notes += _subset_note(cell_a, cell_b)
         partial = bool(cell_a.partial_reasons() or cell_b.partial_reasons())
-        for count, paired, tests, drawn in _by_clicks(joined, bootstrap, seed=[bootstrap.seed, i]):
-            clicks = None if metric.startswith(NOC) else count
-            differences.append(Difference(cell_a.dataset, clicks, paired, tests, math.nan, *only(count), partial))
+        for count, paired, tests, drawn in _by_clicks(both.rows, bootstrap, seed=[bootstrap.seed, i]):
+            clicks = None if unit == "clicks" else count
+            differences.append(Difference(cell_a.dataset, clicks, paired, tests, math.nan, *both.alone(count), partial))
             draws.setdefault(clicks, []).append((paired, drawn))
     differences = _corrected(differences)
-    notes += _notes(a, b, pairs, differences, _measure_of(metric))
+    notes += _notes(a, b, pairs, differences, "clicks" if unit == "clicks" else "points of IoU")
     means = [_mean(clicks, found, bootstrap.level) for clicks, found in draws.items() if 1 < len(pairs) == len(found)]
     names = (name_a or _name(a), name_b or _name(b))
-    return ComparisonTable(*names, metric, bootstrap.level, tuple(differences), tuple(means), tuple(notes))
+    warnings = partial_notes([c for pair in pairs for c in pair])
+    return ComparisonTable(*names, metric, unit, bootstrap.level, tuple(differences), tuple(means), tuple(notes), tuple(warnings))
 
 
 def _by_clicks(
@@ -198,11 +204,8 @@ def _corrected(differences: Sequence[Difference]) -> list[Difference]:
 
 
 def _mean(k: int | None, found: list[tuple[PairedDifference, Any]], level: float) -> tuple[int | None, float, float, float]:
-    mean = math.fsum(p.mean for p, _ in found) / len(found)
-    if any(p.n_clusters < 2 for p, _ in found):
-        return k, mean, math.nan, math.nan
-    low, high = np.quantile(sum(d for _, d in found) / len(found), [(1 - level) / 2, (1 + level) / 2])
-    return k, mean, float(low), float(high)
+    draws = [None if p.n_clusters < 2 else drawn for p, drawn in found]
+    return k, mean_over_datasets([p.mean for p, _ in found]), *interval_over_datasets(draws, level)
 
 
 def _name(cells: Sequence[CellView]) -> str:
@@ -220,7 +223,7 @@ def _pair_cells(a: Sequence[CellView], b: Sequence[CellView]) -> list[tuple[Cell
             found=f"A: {', '.join(by_a)}; B: {', '.join(by_b)}",
         )
     for pair in pairs:
-        _refuse_unlike(*pair)
+        refuse_unlike(*pair)
     return pairs
 
 
@@ -235,50 +238,6 @@ def _by_dataset(cells: Sequence[CellView], side: str) -> dict[str, CellView]:
             )
         out[cell.dataset] = cell
     return out
-
-
-def _refuse_unlike(a: CellView, b: CellView) -> None:
-    """Raise UsageError if the cells' numbers do not mean the same, naming all that differs."""
-    found = unlike(a, b)
-    if found:
-        raise UsageError(
-            f"the two runs on {a.dataset} cannot be compared: they differ in {', '.join(found)}",
-            expected="the same protocol, settings and annotations",
-            found="; ".join(f"{k}: {ours!r} and {theirs!r}" for k, (ours, theirs) in found.items()),
-            where=f"{a.path} and {b.path}",
-            remedy="run both with the same flags on the same files",
-        )
-
-
-def _join(
-    left: pd.DataFrame, right: pd.DataFrame, cell: CellView, k: int | None
-) -> tuple[pd.DataFrame, Callable[[int], tuple[int, int]]]:
-    """Paired rows, and for each k how many objects only A and only B have."""
-    both = left.merge(right, on=PAIR, how="outer", suffixes=("_a", "_b"), indicator=True, validate="one_to_one")
-    sides = both["_merge"]
-    paired = both[sides == "both"]
-    if paired.empty:
-        at = "" if k is None else f" at {k} clicks"
-        raise UsageError(
-            f"the two runs on {cell.dataset} have no object in common{at}",
-            expected="rows of the same images, objects and click counts",
-            found=f"{len(left)} rows in A, {len(right)} in B",
-        )
-    other = paired[paired["area_px_a"] != paired["area_px_b"]]
-    if len(other):
-        first = other.iloc[0]
-        raise UsageError(
-            f"the two runs on {cell.dataset} were scored against different masks",
-            where=f"image {first['image_id']!r}, object {first['object_id']!r}, and {len(other) - 1} rows more",
-            expected="objects of the same area",
-            found=f"{first['area_px_a']:.0f} and {first['area_px_b']:.0f} px",
-        )
-
-    def only(count: int) -> tuple[int, int]:
-        here = both["k"] == count
-        return int((here & (sides == "left_only")).sum()), int((here & (sides == "right_only")).sum())
-
-    return paired.rename(columns={"cluster_id_a": "cluster_id"}), only
 
 
 def _subset_note(a: CellView, b: CellView) -> list[str]:
@@ -336,7 +295,3 @@ def _tallies(differences: Sequence[Difference]) -> list[str]:
             f"behind on {len(behind)} ({sure[1]})"
         )
     return out
-
-
-def _measure_of(metric: str) -> str:
-    return "clicks" if metric.startswith(NOC) else "points of IoU"

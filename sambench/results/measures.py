@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sambench.errors import UsageError, unknown_name
 from sambench.store.views import CellView
+from sambench.tasks.object_measures import ObjectMeasure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,14 +22,7 @@ def object_values(cell: CellView, metric: str, k: int | None = None) -> pd.DataF
     metric: one of the task's `object_measures`. k: this count alone, where the measure has several. Raises UsageError on a metric
     or k that the cell does not have.
     """
-    stored, measures = cell.store.columns, cell.task.object_measures()
-    if not measures or "object_id" not in stored:
-        raise UsageError(f"runs of the {cell.task.name} task have no objects to compare", where=cell.path)
-    if metric not in measures:
-        raise unknown_name("metric", metric, measures, where="--metric")
-    measure = measures[metric]
-    if measure.refused:
-        raise UsageError(measure.refused, where=cell.path, expected=measure.instead, found=f"--metric {metric}")
+    stored, measure = cell.store.columns, measure_of(cell, metric)
     described = [c for c in (*PAIR, "cluster_id", "area_px") if c in stored]
     frame = cell.scored(list(dict.fromkeys([*described, *measure.columns])), measure.only)
     frame = measure.objects(frame)
@@ -36,6 +30,19 @@ def object_values(cell: CellView, metric: str, k: int | None = None) -> pd.DataF
         frame = _at(frame, k)
     frame = frame.assign(**{name: value for name, value in _ABSENT.items() if name not in frame})
     return frame[[*PAIR, "cluster_id", "area_px"]].assign(value=measure.values(frame))
+
+
+def measure_of(cell: CellView, metric: str) -> ObjectMeasure:
+    """The measure of that name. Raises UsageError where the cell's task has none, or its settings refuse it."""
+    measures = cell.task.object_measures()
+    if not measures or "object_id" not in cell.store.columns:
+        raise UsageError(f"runs of the {cell.task.name} task have no objects to compare", where=cell.path)
+    if metric not in measures:
+        raise unknown_name("metric", metric, measures, where="--metric")
+    measure = measures[metric]
+    if measure.refused:
+        raise UsageError(measure.refused, where=cell.path, expected=measure.instead, found=f"--metric {metric}")
+    return measure
 
 
 def _at(frame: pd.DataFrame, k: int) -> pd.DataFrame:

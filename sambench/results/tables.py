@@ -6,7 +6,6 @@ A suite's mean is that of the suite only if every member is complete; anything e
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,11 +14,13 @@ import numpy as np
 
 from sambench.cards import SuiteCard, suite_card, suite_cards
 from sambench.errors import UsageError, unknown_name
-from sambench.layout import FORMATS, Column, Row, Table, is_missing, render, render_rich, to_frame
+from sambench.layout import FORMATS, Column, Row, Table, Value, is_missing, render, render_rich, to_frame
 from sambench.left_out import image_notes, sentences
-from sambench.metrics.bootstrap import resampled_means
+from sambench.metrics.bootstrap import Float64Array, resampled_means
 from sambench.notes import by_dataset
 from sambench.provenance import digest
+from sambench.results.model_differences import options_text, precision_text, run_texts
+from sambench.results.over_datasets import coverage, interval_over_datasets, mean_over_datasets
 from sambench.results.rescore import DEFAULT_BOOTSTRAP, rescore
 from sambench.schema import METRIC_COLUMNS
 from sambench.store.views import CellView, cluster_notes, partial_notes, subset_notes
@@ -139,26 +140,41 @@ def _table(entries: Sequence[_Entry], measures: list[Measure], suites: Sequence[
         label = f"{100 * min(levels):g} % CI"
         filled = [dataclasses.replace(m, label=label) if m.kind in ("interval", "score_interval") else m for m in filled]
     cells = [e.cell for e in entries]
+    texts = run_texts([c.record["model"] for c in cells])
     rows = [Row({m.key: m.value(e.metrics) for m in filled} | _description(e.cell)) for e in entries]
     clusters = [(e.cell.dataset, max((int(r["n_clusters"]) for r in e.metrics), default=0)) for e in entries]
-    notes = partial_notes(cells) + subset_notes(cells) + dropped_notes(cells)
+    warnings = partial_notes(cells)
+    notes = warnings + subset_notes(cells) + dropped_notes(cells)
     if any("interval" in m.kind for m in filled):
         notes += cluster_notes(clusters)
     for suite in suites:
         for run in dict.fromkeys(c.run_name for c in cells):
             mean, note = _suite_mean(suite, [e for e in entries if e.cell.run_name == run], filled, bootstrap)
             rows += mean
-            notes += note
+            warnings, notes = warnings + note, notes + note
+    columns = _columns(cells, filled, rows)
+    rows, model_notes = _marked(rows, columns, texts)
+    notes += model_notes
     in_percent = cells[0].task.in_percent
     if in_percent and any(m.kind == "percent" for m in filled):
         notes.append(f"{in_percent}; intervals by a bootstrap over clusters.")
-    return Table(_title(cells), _columns(cells, filled, rows), tuple(rows), tuple(notes))
+    return Table(_title(cells), columns, tuple(rows), tuple(notes), tuple(warnings))
 
 
 def dropped_notes(cells: Sequence[CellView]) -> list[str]:
     """What was left out of each dataset, by kind, and what must be said of its files."""
     said = ((c.dataset, [*sentences(c.live.left_out), *image_notes(c.live.notes)]) for c in cells)
     return by_dataset((dataset, text) for dataset, texts in said for text in texts)
+
+
+def _marked(rows: Sequence[Row], columns: Sequence[Column], texts: Sequence[str]) -> tuple[list[Row], list[str]]:
+    """The rows with what sets their models apart (texts, one a cell) as footnotes; as notes where no column names the models."""
+    key = next((c.key for c in columns if c.key in ("model", "run") and not c.hidden), "")
+    if not key:
+        return list(rows), list(dict.fromkeys(f"{rows[0].values['model']}: {text}" for text in texts if text))
+    notes = [*texts, *[""] * (len(rows) - len(texts))]  # means over datasets are last
+    shown = [Value(row.values[key], note=text) if text else row.values[key] for row, text in zip(rows, notes, strict=True)]
+    return [dataclasses.replace(row, values={**row.values, key: value}) for row, value in zip(rows, shown, strict=True)], []
 
 
 def _description(cell: CellView) -> dict[str, Any]:
@@ -172,6 +188,8 @@ def _description(cell: CellView) -> dict[str, Any]:
         "n_objects": live.n_objects,
         "n_failed": live.n_failed,
         "note": cell.record["subset"].get("note") or None,
+        "options": options_text(cell.record["model"]) or None,
+        "precision": precision_text(cell.record["model"]),
     }
 
 
@@ -187,6 +205,8 @@ def _columns(cells: Sequence[CellView], measures: Sequence[Measure], rows: Seque
         Column("n_failed", "failed", "count"),
         Column("status", "status", hidden=all(r.values["status"] == "complete" for r in rows)),
         Column("note", "note", hidden=True),
+        Column("options", "options", hidden=True),
+        Column("precision", "precision", hidden=True),
     )
 
 
@@ -209,14 +229,13 @@ def _suite_mean(
     suite: SuiteCard, entries: Sequence[_Entry], measures: Sequence[Measure], bootstrap: Bootstrap
 ) -> tuple[list[Row], list[str]]:
     """The row of one run's mean over a suite's members, and what must be said of it."""
-    here = {e.cell.dataset: e for e in entries if e.cell.dataset in suite.members}
-    done = [here[m] for m in suite.members if m in here and here[m].complete]
-    n, m, run = len(done), len(suite.members), entries[0].cell
+    by_dataset = {e.cell.dataset: e for e in entries}
+    here = coverage(suite.members, {d: e.complete for d, e in by_dataset.items()})
+    done = [by_dataset[d] for d in here.complete]
+    n, m, run = len(done), here.wanted, entries[0].cell
     notes = []
-    if n < m:
-        partial = [d for d, e in here.items() if not e.complete]
-        absent = [d for d in suite.members if d not in here]
-        parts = [f"{text}: {', '.join(names)}" for text, names in (("PARTIAL", partial), ("absent", absent)) if names]
+    if not here.whole:
+        parts = [f"{text}: {', '.join(names)}" for text, names in (("PARTIAL", here.partial), ("absent", here.absent)) if names]
         notes.append(f"{suite.id}, {run.model}: {n} of {m} members complete, {NOT_COMPARABLE} ({'; '.join(parts)})")
     if not n:
         return [], notes
@@ -224,13 +243,13 @@ def _suite_mean(
     status = "complete" if n == m else f"{n} of {m}, {NOT_COMPARABLE}"
     values: dict[str, Any] = {"dataset": label, "model": run.model, "run": run.run_name, "status": status}
     for measure in measures:
-        values[measure.key] = _mean_over_datasets(measure, done, bootstrap)
+        values[measure.key] = _over_datasets(measure, done, bootstrap)
     for count in ("n_images", "n_objects", "n_failed"):
         values[count] = sum(_description(e.cell)[count] for e in done)
-    return [Row(values, summary=True)], notes
+    return [Row(values, kind="summary")], notes
 
 
-def _mean_over_datasets(measure: Measure, entries: Sequence[_Entry], bootstrap: Bootstrap) -> Any:
+def _over_datasets(measure: Measure, entries: Sequence[_Entry], bootstrap: Bootstrap) -> Any:
     """The unweighted mean; None unless every member has the value (and, of oracles, the same number of candidates)."""
     values = [measure.value(e.metrics) for e in entries]
     if any(is_missing(v) for v in values):
@@ -241,13 +260,13 @@ def _mean_over_datasets(measure: Measure, entries: Sequence[_Entry], bootstrap: 
         return suite_interval([e.cell for e in entries], measure.k, bootstrap)
     if measure.kind == "of":
         candidates = {v[1] for v in values}
-        return (math.fsum(v[0] for v in values) / len(values), candidates.pop()) if len(candidates) == 1 else None
-    return math.fsum(values) / len(values)
+        return (mean_over_datasets([v[0] for v in values]), candidates.pop()) if len(candidates) == 1 else None
+    return mean_over_datasets(values)
 
 
 def suite_interval(cells: Sequence[CellView], k: int | None, bootstrap: Bootstrap) -> tuple[float, float]:
     """Interval of the mean over datasets of mIoU at k clicks: clusters are drawn within every dataset, independently."""
-    total = np.zeros(bootstrap.n_resamples)
+    draws: list[Float64Array | None] = []
     for i, cell in enumerate(cells):
         frame = cell.scored(["k", "iou_top", "cluster_id"])
         if k is not None:
@@ -255,8 +274,7 @@ def suite_interval(cells: Sequence[CellView], k: int | None, bootstrap: Bootstra
         values = frame["iou_top"].to_numpy(np.float64)[:, None]
         clusters = frame["cluster_id"].to_numpy()
         if len(set(clusters)) < 2:  # nothing is known of how this dataset's clusters vary
-            return math.nan, math.nan
-        seed = [bootstrap.seed, i]
-        total += resampled_means(values, clusters, n_resamples=bootstrap.n_resamples, seed=seed)[:, 0]
-    low, high = np.quantile(total / len(cells), [(1 - bootstrap.level) / 2, (1 + bootstrap.level) / 2])
-    return float(low), float(high)
+            return interval_over_datasets([None], bootstrap.level)
+        drawn = resampled_means(values, clusters, n_resamples=bootstrap.n_resamples, seed=[bootstrap.seed, i])
+        draws.append(drawn[:, 0])
+    return interval_over_datasets(draws, bootstrap.level)

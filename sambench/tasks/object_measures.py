@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,7 @@ def _as_read(frame: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class ObjectMeasure:
-    """columns: what must be read; values: float64 [n] of n rows, in [0, 1] (clicks, for a number of clicks).
+    """columns: what must be read; values: float64 [n] of n rows, in [0, 1] or in clicks, as `unit` says.
 
     only: (column, value) of the rows that are of objects, where others are stored too. objects: the rows that count, made of those
     that were read. by_k: a row a click count, of which one can be asked for. refused: why the settings of the run allow no
@@ -30,6 +30,7 @@ class ObjectMeasure:
     only: tuple[str, str] | None = None
     objects: Callable[[pd.DataFrame], pd.DataFrame] = _as_read
     by_k: bool = False
+    unit: Literal["fraction", "clicks"] = "fraction"
     refused: str = ""
     instead: str = ""
 

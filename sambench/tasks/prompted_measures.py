@@ -57,4 +57,4 @@ def _clicks_to(target: float, last: int) -> ObjectMeasure:
         out["clicks"] = reached.reindex(out.index).fillna(last).astype(np.float64)
         return out.reset_index().assign(k=last)
 
-    return ObjectMeasure(("iou_top",), column("clicks"), objects=objects)
+    return ObjectMeasure(("iou_top",), column("clicks"), objects=objects, unit="clicks")

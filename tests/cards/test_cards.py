@@ -253,3 +253,24 @@ def test_an_entry_that_is_not_there(entry: str) -> None:
     with pytest.raises(CardError, match=entry) as e:
         cards.load_entry(entry, where="card mine")
     assert e.value.where == "card mine"
+
+
+def test_what_a_card_cites_is_a_list_of_works_or_a_sentence() -> None:
+    otsu = cards.model_cards()["otsu"].citation
+    assert (otsu.works[0].authors, otsu.works[0].year) == (("Otsu",), 1979)
+    assert str(otsu).startswith("Otsu: A threshold selection method from gray-level histograms. IEEE")
+    coco = str(cards.dataset_cards()["coco_2017_val"].citation)
+    assert coco.startswith("Lin et al.: Microsoft COCO: Common Objects in Context. ECCV 2014")
+    assert str(cards.Citation.model_validate("Nobody, 2026")) == "Nobody, 2026"
+    assert not cards.Citation()
+    known = {**cards.dataset_cards(), **cards.model_cards()}
+    assert [i for i, card in known.items() if card.citation and not card.citation.works] == ["detections"]
+
+
+def test_a_work_without_its_year_is_refused_by_name(tmp_path: Path) -> None:
+    text = (paths.packaged("baselines") / "otsu.toml").read_text()
+    path = tmp_path / "otsu.toml"
+    path.write_text(text.replace(", year = 1979", ""))
+    with pytest.raises(CardError, match="citation") as error:
+        cards.read_card(path, "model")
+    assert "year" in str(error.value)

@@ -235,7 +235,7 @@ def test_command_line(tmp_path: Path) -> None:
     [
         (["--size", "640"], "HEIGHTxWIDTH"),
         (["--precision", "fp8"], "fp32, bf16"),
-        (["--save", "x.xls"], ".csv, .json, .md or .tex"),
+        (["--save", "x.xls"], ".csv, .md, .tex, .json, .html, .png"),
         (["--plot", "x.png"], "give both"),
         (["--plot", "x.gif", "--runs", "r"], ".png, .pdf or .svg"),
         (["--rounds", "0"], "1 or more"),

@@ -18,17 +18,22 @@ from typer.testing import CliRunner
 from sambench import cards
 from sambench.cards import SuiteCard
 from sambench.errors import CardError, UsageError
+from sambench.layout import Column, Row, Table, Value, cell_of, draw, footnotes, style, to_csv
+from sambench.layout.latex import escape
+from sambench.layout.latex import to_latex as table_to_latex
+from sambench.layout.markdown import to_markdown as table_to_markdown
+from sambench.layout.table import printed_of
 from sambench.paper.evidence import Evidence
-from sambench.report import document, gallery, style
+from sambench.report import document, gallery
 from sambench.report.definitions import definition, definitions, parts_of, read
-from sambench.report.document import Column, Document, Row, Table, Value, cell_of, footnotes, mean_of, text_in
-from sambench.report.forms import csvs, latex, table_picture
+from sambench.report.document import Document, mean_of
+from sambench.report.forms import latex
 from sambench.report.forms.html import to_html
-from sambench.report.forms.markdown import table_to_markdown, to_markdown
+from sambench.report.forms.markdown import to_markdown
 from sambench.report.inputs import Inputs
 from sambench.report.make import make
 from sambench.report.methods import bibtex, paragraphs
-from sambench.report.write import FORMS, write
+from sambench.report.write import PAGES, write
 from sambench.store.views import CellView
 from sambench.tasks.summary import Bootstrap
 from tests.helpers.cells import edge_cell, flat, point_cell
@@ -92,11 +97,11 @@ def test_paper_has_every_other_definition_once() -> None:
 
 def test_a_definition_that_does_not_fit_names_its_key(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text('kind = "report"\nid = "mine"\ntitle = "Mine"\nmake = "a.b:c"\ncolour = "red"\n')
+    path.write_text('kind = "report"\nid = "mine"\ntitle = "Mine"\nsection = "clicks"\ncolour = "red"\n')
     with pytest.raises(CardError, match="'colour'"):
         read(path)
     path.write_text('kind = "report"\nid = "mine"\ntitle = "Mine"\n')
-    with pytest.raises(CardError, match="either `make` or `parts`"):
+    with pytest.raises(CardError, match="either `section` or `parts`"):
         read(path)
     with pytest.raises(UsageError, match="unknown report 'tabel3'"):
         definition("tabel3")
@@ -136,7 +141,6 @@ def test_sections_without_runs_say_what_is_missing() -> None:
 
 def test_reasons_get_letters() -> None:
     table = Table(
-        "t",
         "T",
         (Column("a", "a"), Column("b", "b", "percent")),
         tuple(Row({"a": "x", "b": Value(reason=f"r{i}")}) for i in range(28)),
@@ -179,7 +183,7 @@ def test_training_overlap_is_a_dagger_with_a_mean_over_the_clean(duo: list[CellV
     clean = "mean of the 1 clean members"
     assert _cell(miou, clean, "sam_vit_h:top").value == pytest.approx(0.8)
     assert _cell(miou, clean, "otsu:top").value == pytest.approx(0.5)
-    for form in (to_html(doc), to_markdown(doc), latex.table_to_latex(miou)):
+    for form in (to_html(doc), to_markdown(doc), table_to_latex(miou)):
         assert "trained on data that overlaps" in form
     assert "60.0<sup>†</sup>" in to_html(doc)
 
@@ -208,8 +212,8 @@ def test_published_rows_and_measured_rows_are_apart(tmp_path: Path) -> None:
     assert [c.label for c in table.columns[2:]] == ["ODS", "OIS", "AP", "R50"]
     measured = table.rows[-1]
     assert cell_of(measured, table.columns[2]).value == pytest.approx(0.54)
-    assert text_in(cell_of(table.rows[0], table.columns[2]), table.columns[2]) == "0.788"
-    rows = list(csv.DictReader(io.StringIO(csvs.of_table(table))))
+    assert printed_of(cell_of(table.rows[0], table.columns[2]).value, table.columns[2].kind) == "0.788"
+    rows = list(csv.DictReader(io.StringIO(to_csv(table))))
     assert {r["row_kind"] for r in rows} == {"published", "reproduced", "measured"}
     assert rows[2]["remarks"] == "ois: not published; ap: not published; r50: not published"
     assert float(rows[-1]["ods_ci_low"]) <= float(rows[-1]["ods"]) <= float(rows[-1]["ods_ci_high"])
@@ -359,14 +363,13 @@ def test_numbers_sort_by_their_value_and_dashes_have_none(duo: list[CellView]) -
 
 
 def test_texts_of_a_run_cannot_break_a_page(tmp_path: Path) -> None:
-    evil = Table(
-        "t", "<b>&_%", (Column("a", "<i>"), Column("b", "100%_$")), (Row({"a": "<script>x</script> | #1", "b": "a_b{c}\\d~^"}),)
-    )
+    columns = (Column("a", "<i>"), Column("b", "100%_$"))
+    evil = Table("<b>&_%", columns, (Row({"a": "<script>x</script> | #1", "b": "a_b{c}\\d~^"}),), id="t")
     doc = Document("t", "T & <T>", (document.Section("s", "S_<&>", tables=(evil,)),))
     page = to_html(doc)
     assert "<script>x" not in page
     assert "&lt;script&gt;x" in page
-    tex = latex.table_to_latex(evil)
+    tex = table_to_latex(evil)
     assert "a\\_b\\{c\\}\\textbackslash{}d\\textasciitilde{}\\textasciicircum{}" in tex
     assert "\\textless{}script\\textgreater{}x" in tex
     assert "\\| #1" in table_to_markdown(evil)
@@ -375,7 +378,7 @@ def test_texts_of_a_run_cannot_break_a_page(tmp_path: Path) -> None:
 def test_latex_is_balanced_and_every_row_has_its_columns(duo: list[CellView]) -> None:
     doc = _made("paper", duo, baseline="otsu")
     for table in _tables(doc):
-        tex = latex.table_to_latex(table)
+        tex = table_to_latex(table)
         assert len(re.findall(r"\\begin", tex)) == len(re.findall(r"\\end\{", tex))
         plain = re.sub(r"\\[{}]", "", tex)
         assert plain.count("{") == plain.count("}")
@@ -387,7 +390,7 @@ def test_latex_is_balanced_and_every_row_has_its_columns(duo: list[CellView]) ->
     assert whole.count("\\input{tables/") == len(_tables(doc))
     assert "\\VAR" not in whole
     assert "\\BLOCK" not in whole
-    assert latex.escape("--limit 5–6 ± †") == "-{}-limit 5\\textendash{}6 $\\pm$ \\textdagger{}"
+    assert escape("--limit 5–6 ± †") == "-{}-limit 5\\textendash{}6 $\\pm$ \\textdagger{}"
 
 
 def test_markdown_rows_have_as_many_cells_as_the_head(duo: list[CellView]) -> None:
@@ -408,25 +411,25 @@ def test_figures_are_vector_text_and_the_same_bytes_each_time(duo: list[CellView
     root = ET.fromstring(inline)
     assert root.attrib["aria-label"] == 'a "quoted" <alt>'
     assert all(e.attrib["id"].startswith("p1-") for e in root.iter() if "id" in e.attrib)
-    csv_rows = list(csv.reader(io.StringIO(csvs.of_picture(picture))))
+    csv_rows = list(csv.reader(io.StringIO(picture.to_csv())))
     assert csv_rows[0] == list(picture.header)
     assert len(csv_rows) == 1 + len(picture.rows)
 
 
 def test_a_table_as_a_picture(duo: list[CellView]) -> None:
     _, miou = _tables(_made("table7", duo))
-    made = table_picture.render(miou, ("svg", "png"))
+    made = draw(miou, ("svg", "png"))
     texts = {t.text for t in ET.fromstring(made["svg"]).iter("{http://www.w3.org/2000/svg}text")}
     assert {"PPDLS", "80.0", "mean of duo", "sam_vit_h"} <= texts
 
 
 def test_all_forms_are_written_and_no_other_file(duo: list[CellView], tmp_path: Path) -> None:
     doc = _made("fig9c", duo)
-    written = write(doc, FORMS, tmp_path / "out")
+    written = write(doc, PAGES, tmp_path / "out")
     names = sorted(p.relative_to(tmp_path / "out").as_posix() for p in written)
     assert names == [
         "fig9c.html", "fig9c.md", "fig9c.tex", "figures/fig9c.csv", "figures/fig9c.pdf", "figures/fig9c.png", "references.bib",
-        "tables/runs.csv",
+        "tables/runs.csv", "tables/runs.json",
     ]  # fmt: skip
     assert sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*") if p.is_file()) == names
     with pytest.raises(UsageError, match="unknown format 'htm'"):

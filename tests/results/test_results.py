@@ -399,7 +399,7 @@ TABLE = layout.Table(
     ),
     (
         layout.Row({"name": "a_b|c[red]", "x": 1 / 3, "x_ci": (0.25, 0.5), "o": (0.75, 3), "d": -0.015, "p": 1e-9, "secret": "s"}),
-        layout.Row({"name": "mean", "x": float("nan"), "x_ci": (float("nan"), float("nan")), "p": 0.25}, summary=True),
+        layout.Row({"name": "mean", "x": float("nan"), "x_ci": (float("nan"), float("nan")), "p": 0.25}, kind="summary"),
     ),
     ("PARTIAL: 5 % of a_b",),
 )
@@ -407,13 +407,13 @@ TABLE = layout.Table(
 
 def test_text_forms_round_and_escape() -> None:
     markdown = layout.to_markdown(TABLE)
-    assert "| a_b\\|c[red] | 33.3 | [25.0, 50.0] | 75.0 (3) | -1.5 | <0.0001 |" in markdown
+    assert "| a_b\\|c[red] | 33.3 | [25.0, 50.0] | 75.0 (3) | −1.5 | <0.0001 |" in markdown
     assert "| **mean** | **–** | **–** | **–** | **–** | **0.2500** |" in markdown
     assert "| --- | ---: |" in markdown
     assert "- PARTIAL: 5 % of a_b" in markdown
     latex = layout.to_latex(TABLE)
     assert "\\caption{A \\& B}" in latex
-    assert "a\\_b|c[red] & 33.3 & [25.0, 50.0] & 75.0 (3) & -1.5 & \\textless{}0.0001 \\\\" in latex
+    assert "a\\_b|c[red] & 33.3 & [25.0, 50.0] & 75.0 (3) & $-$1.5 & \\textless{}0.0001 \\\\" in latex
     assert "PARTIAL: 5 \\% of a\\_b" in latex
     assert latex.count("\\midrule") == 2
     assert "\\begin{tabular}{lrrrrr}" in latex

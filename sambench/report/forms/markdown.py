@@ -5,33 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from sambench.report.document import Document, Table, cell_of, footnotes, marks_of, reasons_of, text_in
+from sambench.layout.markdown import to_markdown as table_to_markdown
+from sambench.report.document import Document
 from sambench.text import mapped, markdown
-
-
-def table_to_markdown(table: Table) -> str:
-    """Title, table and notes. Groups of columns stand in the headings."""
-    table = mapped(table, markdown)
-    reasons = reasons_of(table)
-    heads = [f"{c.group}: {c.label}" if c.group else c.label for c in table.columns]
-    title = [f"**{table.title}**", ""] if table.title else []
-    lines = [*title, _line(heads), _line(["---" if c.kind == "text" else "---:" for c in table.columns])]
-    for row in table.rows:
-        texts = []
-        for column in table.columns:
-            cell = cell_of(row, column)
-            marks = marks_of(cell, reasons)
-            text = text_in(cell, column) + (f"<sup>{marks}</sup>" if marks else "")
-            texts.append(
-                f"**{text}**" if row.kind == "summary" and text else f"*{text}*" if row.kind != "measured" and text else text
-            )
-        lines.append(_line(texts))
-    notes = [f"- <sup>{mark}</sup> {note}" if mark else f"- {note}" for mark, note in footnotes(table)]
-    return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
-
-
-def _line(cells: list[str]) -> str:
-    return "| " + " | ".join(c.replace("|", "\\|").replace("\n", " ") for c in cells) + " |"
 
 
 def to_markdown(document: Document) -> str:

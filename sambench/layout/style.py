@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from sambench.report.document import Picture
 from sambench.text import printable
 
 if TYPE_CHECKING:
@@ -86,7 +85,17 @@ def legend_above(axes: Axes, *, handle: float = 1.8) -> None:
         figure.legend(handles, labels, loc="outside upper left", ncols=n, handlelength=handle, columnspacing=1.2, borderaxespad=0.2)
 
 
-def render(picture: Picture, forms: Sequence[str]) -> dict[str, bytes]:
+class Drawing(Protocol):
+    """What can be drawn: `draw` fills an empty matplotlib figure of size_in (width, height in inches)."""
+
+    @property
+    def size_in(self) -> tuple[float, float]: ...
+
+    @property
+    def draw(self) -> Callable[[Figure], None]: ...
+
+
+def render(picture: Drawing, forms: Sequence[str]) -> dict[str, bytes]:
     """The picture drawn once, as svg, png or pdf bytes by form."""
     from matplotlib.figure import Figure
 

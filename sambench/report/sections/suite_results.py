@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from sambench import cards
+from sambench.layout import Column, Row, Table, Value
 from sambench.paper.evidence import GENERATED, Entry, System, subset_of
 from sambench.report.definitions import Definition
-from sambench.report.document import Column, Row, Section, Table, Value, mean_of
-from sambench.report.inputs import NOT_GIVEN, Inputs, few_cluster_notes, runs_of, shown_name, unknown_training, value_of
+from sambench.report.document import Section, mean_of
+from sambench.report.inputs import (
+    NOT_GIVEN,
+    Inputs,
+    few_cluster_notes,
+    runs_of,
+    shown_name,
+    unknown_training,
+    value_of,
+)
+
+if TYPE_CHECKING:
+    pass
+
 
 Systems = Mapping[System, Mapping[str, Entry]]
 Cells = dict[str, Value | str | None]
@@ -23,7 +37,7 @@ def point_suite(definition: Definition, inputs: Inputs) -> Section:
     if others:
         tables += _results(definition, inputs, systems, others, suite=False)
     absent = () if systems else (inputs.none("point", "the point task with the centre click"),)
-    return Section(definition.id, definition.title, definition.source, definition.text, tuple(tables), absent=absent)
+    return definition.filled(tables=tuple(tables), absent=absent)
 
 
 def _counts(definition: Definition, inputs: Inputs, systems: Systems) -> Table:
@@ -31,10 +45,10 @@ def _counts(definition: Definition, inputs: Inputs, systems: Systems) -> Table:
         Column("dataset", "dataset"),
         Column("images_of", "images of"),
         Column("mask_kind", "masks are"),
-        Column("paper_images", "images", "count", "paper"),
-        Column("paper_masks", "masks", "count", "paper"),
-        Column("here_images", "images", "count", "here"),
-        Column("here_masks", "masks", "count", "here"),
+        Column("paper_images", "images", "count", group="paper"),
+        Column("paper_masks", "masks", "count", group="paper"),
+        Column("here_images", "images", "count", group="here"),
+        Column("here_masks", "masks", "count", group="here"),
         Column("subset", "subset"),
     )
     rows, used = [], []
@@ -49,7 +63,7 @@ def _counts(definition: Definition, inputs: Inputs, systems: Systems) -> Table:
                 {
                     "dataset": shown_name(member),
                     "images_of": card.image_type if card else Value(reason="no card in this version"),
-                    "mask_kind": card.mask_kind if card else None,
+                    "mask_kind": card.mask_kind if card else "",
                     "paper_images": Value(paper.images if paper else None, reason="not in the paper"),
                     "paper_masks": Value(paper.masks if paper else None, reason="not in the paper"),
                     "here_images": Value(entry.cell.live.n_done if entry else None, reason=NOT_GIVEN),
@@ -58,7 +72,7 @@ def _counts(definition: Definition, inputs: Inputs, systems: Systems) -> Table:
                 }
             )
         )
-    return Table(f"{definition.id}_suite", f"The suite {inputs.suite.id}", columns, tuple(rows), (), runs_of(used))
+    return Table(f"The suite {inputs.suite.id}", columns, tuple(rows), id=f"{definition.id}_suite", runs=runs_of(used))
 
 
 def _subset(entry: Entry | None) -> Value:
@@ -77,9 +91,9 @@ def _results(definition: Definition, inputs: Inputs, systems: Systems, datasets:
         return []
     columns = [Column("dataset", "dataset")]
     for system, by in systems.items():
-        columns.append(Column(f"{system.label}:top", "top", "percent", system.label))
+        columns.append(Column(f"{system.label}:top", "top", "percent", group=system.label))
         if any(e.row("miou", variant="oracle", k=1) for e in by.values()):
-            columns.append(Column(f"{system.label}:oracle", "oracle", "percent", system.label))
+            columns.append(Column(f"{system.label}:oracle", "oracle", "percent", group=system.label))
     rows = [Row(_of_dataset(systems, d, columns)) for d in datasets]
     entries = [by[d] for d in datasets for by in systems.values() if d in by]
     notes = unknown_training(systems) + few_cluster_notes(entries) + _candidate_notes(systems)
@@ -87,7 +101,7 @@ def _results(definition: Definition, inputs: Inputs, systems: Systems, datasets:
         rows += _means(rows, columns, f"mean of {inputs.suite.id}", datasets)
     name = f"mIoU at one centre click, {inputs.suite.id}" if suite else "mIoU at one centre click, other datasets"
     ident = f"{definition.id}_{'miou' if suite else 'others'}"
-    return [Table(ident, name, tuple(columns), tuple(rows), tuple(notes), runs_of(entries))]
+    return [Table(name, tuple(columns), tuple(rows), tuple(notes), id=ident, runs=runs_of(entries))]
 
 
 def _of_dataset(systems: Systems, dataset: str, columns: Sequence[Column]) -> Cells:
@@ -132,3 +146,6 @@ def _candidate_notes(systems: Systems) -> list[str]:
         return []
     said = "; ".join(f"{n} of {', '.join(names)}" for n, names in sorted(counts.items()))
     return [f"oracle: the best of all candidate masks, chosen by looking at the annotation ({said})."]
+
+
+SECTION = point_suite

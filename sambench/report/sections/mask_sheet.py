@@ -1,4 +1,4 @@
-"""Sheets of pictures: edge maps (figures 10 and 15), and the masks of several models side by side (figure 16)."""
+"""Figure 16: the masks of several models side by side."""
 
 from __future__ import annotations
 
@@ -6,92 +6,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
 from sambench.errors import SambenchError
 from sambench.paper.evidence import Entry, System
 from sambench.provenance import keyed_order
-from sambench.report import edges, overlays
+from sambench.report import overlays
 from sambench.report.definitions import Definition
 from sambench.report.document import Picture, Section
-from sambench.report.inputs import Inputs, runs_of
+from sambench.report.inputs import (
+    Inputs,
+    runs_of,
+)
 from sambench.types import Sample
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+
 PANEL_IN = 1.35
 MAX_SYSTEMS = 5
-_WIDE_PX = 300
-_SCALED = "Each map is scaled to its own strongest edges, for the eye alone."
-
-
-def edge_sheet(definition: Definition, inputs: Inputs) -> Section:
-    """Figures 10 and 15: images, the annotators' mean, and the edge map of every model. options: dataset, n, skip (images)."""
-    dataset = definition.options.get("dataset", "bsds500")
-    systems = inputs.evidence.of("edge")
-    found = {s: by[dataset] for s, by in systems.items() if dataset in by}
-    if not found:
-        return _absent(definition, inputs.none("edge", f"the edge task on {dataset}"))
-    n, skip = int(definition.options.get("n", inputs.n_shown)), int(definition.options.get("skip", 0))
-    shared = set.intersection(*(set(e.cell.wanted) for e in found.values()))
-    ids = keyed_order(shared, dataset)[skip : skip + n]
-    notes, maps = [], {}
-    for system, entry in found.items():
-        try:
-            maps[system] = edges.stored_maps(entry.cell, ids)
-        except SambenchError as e:
-            notes.append(f"{system.label} is not shown: {e.message}.")
-    try:
-        data = overlays.dataset_of(next(iter(found.values())).cell, inputs.root)
-        samples = [data.load(i) for i in ids]
-    except SambenchError as e:
-        return _absent(definition, f"No pictures: {e.message}.")
-    if not maps or not samples:
-        return _absent(definition, "No pictures: " + (" ".join(notes) or "too few images."))
-    shown = dict(list(maps.items())[:MAX_SYSTEMS])
-    picture = Picture(
-        definition.id,
-        definition.title,
-        f"{len(samples)} photographs with annotated boundaries and the edge maps of {', '.join(s.label for s in shown)}",
-        lambda figure: _draw_edges(figure, samples, shown),
-        ("image_id", *(f"{s.label}: mean strength" for s in shown)),
-        tuple((s.image_id, *(float(np.mean(m[s.image_id])) for m in shown.values())) for s in samples),
-        (PANEL_IN * (2 + len(shown)), 0.25 + PANEL_IN * 0.72 * len(samples)),
-        (f"Images in keyed-hash order, not chosen by hand{f', after the first {skip}' if skip else ''}.", _SCALED, *notes),
-        runs_of(found.values()),
-        raster=True,
-    )
-    return Section(definition.id, definition.title, definition.source, definition.text, (), (picture,))
-
-
-def _draw_edges(figure: Figure, samples: Sequence[Sample], maps: Mapping[System, Mapping[str, npt.NDArray[Any]]]) -> None:
-    heads = ["image", "ground truth", *(s.label for s in maps)]
-    grid = figure.subplots(len(samples), len(heads), squeeze=False)
-    for r, sample in enumerate(samples):
-        truth = np.mean(np.stack(sample.boundaries), axis=0)
-        pictures = [_fitted(sample.image), edges.ink(_fitted(truth))]
-        for held in maps.values():
-            found = held[sample.image_id]
-            strength = _fitted(np.asarray(found.mean(axis=0) if found.ndim == 3 else found, np.float64))
-            pictures.append(edges.ink(strength / max(float(np.quantile(strength, 0.995)), 1e-9)))
-        for c, picture in enumerate(pictures):
-            axes = grid[r][c]
-            axes.imshow(picture, interpolation="antialiased")
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set_visible(False)
-            axes.set_anchor("N")
-            if r == 0:
-                axes.set_title(heads[c], fontsize=8)
-
-
-def _fitted(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """No larger than a panel shows."""
-    scale = min(1.0, _WIDE_PX / max(picture.shape[:2]))
-    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), picture.dtype)
 
 
 @dataclass(frozen=True)
@@ -108,14 +42,16 @@ def mask_sheet(definition: Definition, inputs: Inputs) -> Section:
     k = int(options.get("k", 1))
     dataset, why = _dataset_of(systems, options.get("dataset"), inputs)
     if dataset is None:
-        return _absent(definition, why)
+        return definition.filled(absent=(why,))
     found = dict([(s, by[dataset]) for s, by in systems.items() if dataset in by][:MAX_SYSTEMS])
     try:
         picks = _picks(found, k, int(options.get("n", inputs.n_shown)), inputs)
     except SambenchError as e:
-        return _absent(definition, f"No pictures: {e.message}.")
+        return definition.filled(absent=(f"No pictures: {e.message}.",))
     if not picks:
-        return _absent(definition, f"No pictures: the runs on {dataset} kept no masks of the same objects (--save-masks scored).")
+        return definition.filled(
+            absent=(f"No pictures: the runs on {dataset} kept no masks of the same objects (--save-masks scored).",)
+        )
     picture = Picture(
         definition.id,
         f"{definition.title}: {dataset}, {k} click{'s' if k > 1 else ''}",
@@ -131,7 +67,7 @@ def mask_sheet(definition: Definition, inputs: Inputs) -> Section:
         runs_of(found.values()),
         raster=True,
     )
-    return Section(definition.id, definition.title, definition.source, definition.text, (), (picture,))
+    return definition.filled(pictures=(picture,))
 
 
 def _dataset_of(systems: Mapping[System, Mapping[str, Entry]], wanted: str | None, inputs: Inputs) -> tuple[str | None, str]:
@@ -185,5 +121,4 @@ def _draw_masks(figure: Figure, picks: Sequence[_Pick], systems: Sequence[System
             overlays.draw_panel(axes, pick.sample.image, window, instance.region, panel)
 
 
-def _absent(definition: Definition, why: str) -> Section:
-    return Section(definition.id, definition.title, definition.source, definition.text, absent=(why,))
+SECTION = mask_sheet

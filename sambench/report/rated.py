@@ -1,0 +1,47 @@
+"""What the sections of the human study have in common: its ratings, read and checked once a report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sambench.layout import style
+from sambench.report.inputs import (
+    Inputs,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sambench.rating.statistics import Ratings
+
+
+NO_RATINGS = "no ratings given (--ratings FILE)"
+GROUND_TRUTH = "ground_truth"
+
+
+def ratings_of(inputs: Inputs) -> list[Ratings]:
+    """The files, each read and checked once a report."""
+    from sambench.rating.statistics import read_ratings
+
+    if "ratings" not in inputs.cache:
+        inputs.cache["ratings"] = [read_ratings(path, key=inputs.key) for path in inputs.ratings]
+    held: list[Ratings] = inputs.cache["ratings"]
+    return held
+
+
+def scored(inputs: Inputs, prompt: str | None = None) -> pd.DataFrame:
+    """The ratings of all files that count, of one kind of prompt if given."""
+    import pandas as pd
+
+    frame = pd.concat([r.scored for r in ratings_of(inputs)], ignore_index=True)
+    return frame if prompt is None else frame[frame["prompt"] == prompt]
+
+
+def notes_on(inputs: Inputs) -> tuple[str, ...]:
+    names = ", ".join(p.name for p in inputs.ratings)
+    return (f"Ratings: {names}.", *(n for r in ratings_of(inputs) for n in r.notes))
+
+
+def place_of(i: int, model: str) -> int:
+    """A model's place in the palette: ground truth is grey, whatever stands beside it."""
+    return len(style.COLOURS) - 1 if model == GROUND_TRUTH else i

@@ -1,0 +1,77 @@
+"""Figure 13: a series of checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sambench.layout import style
+from sambench.report.definitions import Definition
+from sambench.report.document import Picture, Section
+from sambench.report.inputs import (
+    Inputs,
+    runs_of,
+)
+from sambench.report.suite_curves import Systems, curves_of, labels_of, shared_datasets
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def checkpoints(definition: Definition, inputs: Inputs) -> Section:
+    """Figure 13: a series of checkpoints, mean mIoU at one click with the oracle. options: series (model ids, in order)."""
+    series = inputs.series or tuple(definition.options.get("series", ()))
+    systems: Systems = inputs.point("center")
+    found = {s: by for name in series for s, by in systems.items() if s.model == name}
+    if len(found) < 2:
+        have = ", ".join(s.model for s in systems) or "none"
+        absent = (
+            f"Not measured: fewer than two of the series {', '.join(series)} are among the runs given "
+            f"(there are: {have}; --series names others, in order)."
+        )
+        return definition.filled(absent=(absent,))
+    datasets, note = shared_datasets(found, inputs)
+    if not datasets:
+        return definition.filled(absent=(note,))
+    points = []
+    for label, by in zip(labels_of([[by[d] for d in datasets] for by in found.values()], found), found.values(), strict=True):
+        top, oracle = curves_of([by[d] for d in datasets], inputs.bootstrap)
+        points.append((label, top.get(1), oracle.get(1)))
+    rows = tuple(
+        (label, variant, *(100 * v for v in value), len(datasets))
+        for label, top, oracle in points
+        for variant, value in (("top", top), ("oracle", oracle))
+        if value is not None
+    )
+    picture = Picture(
+        definition.id,
+        "mIoU at one centre click over a series of checkpoints",
+        f"Chart of mIoU for {', '.join(s.label for s in found)}",
+        lambda figure: _draw_series(figure, points),
+        ("model", "variant", "miou", "ci_low", "ci_high", "n_datasets"),
+        rows,
+        (4.7, 3.3),
+        (note,),
+        runs_of(by[d] for by in found.values() for d in datasets),
+    )
+    return definition.filled(pictures=(picture,))
+
+
+def _draw_series(figure: Figure, points: Sequence[tuple[str, Any, Any]]) -> None:
+    axes = figure.add_subplot()
+    for i, (kind, at) in enumerate((("the model's own choice", 1), ("best of its masks (oracle)", 2))):
+        if all(p[at] is None for p in points):
+            continue
+        x = np.arange(len(points))
+        mean, low, high = (np.array([100 * p[at][j] if p[at] is not None else np.nan for p in points]) for j in range(3))
+        fill = {} if i == 0 else {"mfc": "white", "mew": 1.3, "linestyle": "--"}
+        axes.errorbar(x, mean, [mean - low, high - mean], **(style.series(i) | fill), label=kind, capsize=0, elinewidth=0.9)
+    axes.set_xticks(range(len(points)), [p[0].replace(" (", "\n(") for p in points])
+    axes.set(ylabel="mIoU, percent", xlim=(-0.4, len(points) - 0.6))
+    axes.grid(axis="y")
+    style.legend_above(axes)
+
+
+SECTION = checkpoints

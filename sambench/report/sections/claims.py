@@ -1,0 +1,40 @@
+"""The paper's claims in words: what became of each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sambench.layout import Column, Row, Table
+from sambench.paper.claims import claims, judge
+from sambench.paper.ledger import STATES
+from sambench.report.definitions import Definition
+from sambench.report.document import Section
+from sambench.report.inputs import (
+    Inputs,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+def claims_table(definition: Definition, inputs: Inputs) -> Section:
+    """What the paper says in words: its state, what was measured, and what the paper's own numbers say."""
+    columns = (
+        Column("claim", "claim"),
+        Column("where", "where"),
+        Column("state", "state"),
+        Column("found", "measured, or why not"),
+        Column("printed", "by the printed numbers"),
+    )
+    rows, counts = [], dict.fromkeys(STATES, 0)
+    for claim in claims():
+        verdict = judge(claim, inputs.evidence, inputs.bootstrap)
+        counts[verdict.state] += 1
+        texts = {"claim": claim.text, "where": claim.source, "found": verdict.found, "printed": verdict.printed}
+        rows.append(Row({**texts, "state": verdict.state}))
+    note = ", ".join(f"{n} {state}" for state, n in counts.items()) + ". `sambench reproduce paper` has every number as well."
+    table = Table(definition.title, columns, tuple(rows), (note,), id=definition.id)
+    return definition.filled(tables=(table,))
+
+
+SECTION = claims_table

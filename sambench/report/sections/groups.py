@@ -1,0 +1,78 @@
+"""mIoU by group of people, published and measured: tables 2 and 6."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sambench.errors import UsageError
+from sambench.layout import Column, Row, Table, Value
+from sambench.paper.evidence import Entry, System
+from sambench.paper.published import PublishedValue, published
+from sambench.report.definitions import Definition
+from sambench.report.document import Section
+from sambench.report.inputs import (
+    Inputs,
+    few_cluster_notes,
+    from_row,
+    runs_of,
+    unknown_training,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+Systems = Mapping[System, Mapping[str, Entry]]
+NO_INTERVAL, NOBODY = "no interval: fewer than two clusters", "no object of this group"
+
+
+def groups(definition: Definition, inputs: Inputs) -> Section:
+    """mIoU by group of people, published and measured. options: published (id of a table of reports/published.toml)."""
+    values = published(definition.options["published"])
+    dataset, prompt = values[0].dataset, values[0].prompt
+    counts = sorted({int(v.k) for v in values if v.k is not None})
+    systems: Systems = inputs.evidence.of("point", prompt=prompt)
+    measured = {s: by[dataset] for s, by in systems.items() if dataset in by}
+    columns = [Column("attribute", "attribute"), Column("group", "group")]
+    sources = [("published", f"{values[0].method}, published"), *((s.label, s.label) for s in measured)]
+    for key, label in sources:
+        for k in counts:
+            clicks = f"{k} click{'s' if k > 1 else ''}"
+            columns.append(Column(f"{key}:miou_{k}", clicks, "percent", group=label))
+            columns.append(Column(f"{key}:ci_{k}", "95 % CI", "interval", group=label))
+    grouped = {s: _group_rows(entry, values) for s, entry in measured.items()}
+    rows = []
+    for attribute, group in dict.fromkeys((v.group_by or "", v.group or "") for v in values):
+        row: dict[str, Value | str | None] = {"attribute": _attribute(attribute), "group": group}
+        for value in (v for v in values if (v.group_by, v.group) == (attribute, group)):
+            row[f"published:miou_{value.k}"] = Value(value.value)
+            row[f"published:ci_{value.k}"] = Value((value.low, value.high))
+            for system, entry in measured.items():
+                found = next((r for r in grouped[system] if value.fits(r)), None)
+                row[f"{system.label}:miou_{value.k}"] = from_row(entry, found) if found else Value(reason=NOBODY)
+                interval = (found["ci_low"], found["ci_high"]) if found else None
+                row[f"{system.label}:ci_{value.k}"] = Value(interval, reason=NO_INTERVAL if found else NOBODY)
+        rows.append(Row(row))
+    entries = list(measured.values())
+    notes = [*unknown_training(measured), *few_cluster_notes(entries)]
+    table = Table(definition.title, tuple(columns), tuple(rows), tuple(notes), id=definition.id, runs=runs_of(entries))
+    absent = () if measured else (inputs.none("point", f"the point task with {prompt} clicks on {dataset}"),)
+    return definition.filled(tables=(table,), absent=absent)
+
+
+def _group_rows(entry: Entry, values: Sequence[PublishedValue]) -> list[dict[str, Any]]:
+    out: list[dict[str, Any]] = []
+    for group_by in dict.fromkeys(v.group_by for v in values if v.group_by):
+        try:
+            out += entry.groups(group_by)
+        except UsageError:  # objects without that attribute: every group of it is a dash
+            continue
+    return out
+
+
+def _attribute(group_by: str) -> str:
+    return group_by.removeprefix("attribute:").replace("_", " ")
+
+
+SECTION = groups
