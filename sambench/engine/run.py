@@ -100,7 +100,7 @@ class Outcome:
     def _is_empty(self) -> bool:
         """Whether all images were looked at, and all of their annotations left out."""
         counts = [r["counts"] for r in self.records.values()]
-        if self.interrupted or not counts or any(getattr(c.task, "scores_annotated", False) for c in self.plan.cells):
+        if self.interrupted or not counts or any(c.task.scores_annotated for c in self.plan.cells):
             return False
         return all(c["n_images_done"] and not c["n_objects"] and not c["n_images_failed"] for c in counts)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sambench.store.views import CellView
-    from sambench.tasks.instances import InstanceSettings
+    from sambench.tasks.settings.instances import InstanceSettings
 
 COUNTS = {
     "n_cut": "beyond the number that counts were left out, those of lowest score",

@@ -14,7 +14,7 @@ from sambench.tasks.table_columns import Measure
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sambench.tasks.proposals import ProposalSettings
+    from sambench.tasks.settings.proposals import ProposalSettings
 
 
 REFERENCE_SETS = (*AREA_SETS, *FREQUENCY_SETS)  # beside all objects, in the table's order

@@ -86,6 +86,10 @@ class Task(Protocol):
         """The task for a model whose masks have no logits, and what must be said of it. Raises UsageError where there is none."""
         return self, ""
 
+    def check_gives(self, gives: str, /) -> None:
+        """Raise UsageError where the task as it is set has nothing for a model that gives that, one of `takes`."""
+        return
+
     def check_dataset(self, dataset: Dataset, /) -> list[str]:
         """What must be said of the task's own files (boxes) beside a dataset. Raises DataError if they do not fit."""
         return []

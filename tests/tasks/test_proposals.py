@@ -32,7 +32,8 @@ from sambench.sources.proposals import ProposalFile
 from sambench.store.metric_rows import scalar_columns
 from sambench.store.views import find_cells
 from sambench.tasks.prompted import Context
-from sambench.tasks.proposals import PRESETS, ProposalSettings, ProposalTask, preset
+from sambench.tasks.proposals import ProposalTask
+from sambench.tasks.settings.proposals import PRESETS, ProposalSettings, preset
 from sambench.tasks.summary import Bootstrap
 from sambench.types import Annotated, Annotation, Instance, Prediction, Proposals, Sample
 from tests import helpers
