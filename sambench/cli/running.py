@@ -244,7 +244,7 @@ def run(
         raise outcome.failure
     if after is not None:
         after(outcome)
-    if any(r["status"] == "incomplete" for r in outcome.records.values()):
+    if any(r.status == "incomplete" for r in outcome.records.values()):
         raise typer.Exit(1)
 
 
@@ -289,12 +289,11 @@ def _print_outcome(outcome: Outcome) -> None:
     for line in _missing(outcome.plan):
         notes.print(line, soft_wrap=True)
     for rec in outcome.records.values():
-        for failure in rec["failures"][:5]:
+        for failure in rec.failures[:5]:
             notes.print(
-                f"failed: {rec['dataset']['id']} image {failure['image_id']}: {failure['error']}", soft_wrap=True
+                f"failed: {rec.dataset.id} image {failure.image_id}: {failure.error}", soft_wrap=True
             )
-        if rec["counts"]["n_images_failed"]:
-            n = rec["counts"]["n_images_failed"]
+        if n := rec.counts.n_images_failed:
             notes.print(f"{n} images failed and are in no number; the same command tries them again", soft_wrap=True)
     for line in _cells_by_run(outcome):
         notes.print(line, soft_wrap=True)
@@ -311,7 +310,7 @@ def _cells_by_run(outcome: Outcome) -> list[str]:
     """`complete: DIR`, a line a cell; one for all of a run's that ended alike, where they are many."""
     ended: dict[tuple[str, Path], list[Path]] = {}
     for path, rec in outcome.records.items():
-        ended.setdefault((rec["status"], path.parent), []).append(path)
+        ended.setdefault((rec.status, path.parent), []).append(path)
     out = []
     for (status, run), paths in ended.items():
         out += [f"{status}: {p}" for p in paths] if len(paths) <= SHOWN_CELLS else [f"{status}: {len(paths)} datasets in {run}"]

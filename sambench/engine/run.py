@@ -23,6 +23,7 @@ from sambench.files.writing import storage_error
 from sambench.left_out import remedies, sentences
 from sambench.sources.datasets import Missing, Target, find_targets
 from sambench.sources.models import ResolvedModel, gives_of, notes_on, resolve
+from sambench.store.record import CellRecord
 
 if TYPE_CHECKING:
     from sambench.sources.describe import Described
@@ -68,30 +69,30 @@ class Outcome:
     """What a run left: the records (cell.json) by cell directory, in plan order."""
 
     plan: Plan
-    records: dict[Path, dict[str, Any]]
+    records: dict[Path, CellRecord]
     interrupted: bool
 
     @property
     def complete(self) -> bool:
         """Every wanted image of every cell is there, and none failed."""
-        return all(r["status"] in ("complete", "partial") for r in self.records.values()) and not self.plan.missing
+        return all(r.status in ("complete", "partial") for r in self.records.values()) and not self.plan.missing
 
     @property
     def failure(self) -> RunError | None:
         """The error of a run in which every image failed, or none has an object; None where there is a result."""
         if self._is_empty:
             return self._no_object()
-        failed = [(path, r) for path, r in self.records.items() if r["counts"]["n_images_failed"]]
-        if self.interrupted or not failed or any(r["counts"]["n_images_done"] for r in self.records.values()):
+        failed = [(path, r) for path, r in self.records.items() if r.counts.n_images_failed]
+        if self.interrupted or not failed or any(r.counts.n_images_done for r in self.records.values()):
             return None
         path, rec = failed[0]
-        n, first = sum(r["counts"]["n_images_failed"] for _, r in failed), rec["failures"][0]
-        which = f"{first['image_id']} of {rec['dataset']['id']}"
+        n, first = sum(r.counts.n_images_failed for _, r in failed), rec.failures[0]
+        which = f"{first.image_id} of {rec.dataset.id}"
         return RunError(
             "every image failed: there is no result",
             where=path,
             expected="at least one image that can be evaluated",
-            found=f"{n:,} image{'s' if n > 1 else ''} failed, the first is {which}: {first['error']}",
+            found=f"{n:,} image{'s' if n > 1 else ''} failed, the first is {which}: {first.error}",
             remedy="mend that, and issue the same command again: it tries the images that failed",
         )
 
@@ -99,14 +100,14 @@ class Outcome:
     @property
     def _is_empty(self) -> bool:
         """Whether all images were looked at, and all of their annotations left out."""
-        counts = [r["counts"] for r in self.records.values()]
+        counts = [r.counts for r in self.records.values()]
         if self.interrupted or not counts or any(c.task.scores_annotated for c in self.plan.cells):
             return False
-        return all(c["n_images_done"] and not c["n_objects"] and not c["n_images_failed"] for c in counts)
+        return all(c.n_images_done and not c.n_objects and not c.n_images_failed for c in counts)
 
     def _no_object(self) -> RunError:
-        left_out = sum((Counter(r["counts"]["left_out"]) for r in self.records.values()), Counter[str]())
-        n = sum(r["counts"]["n_images_done"] for r in self.records.values())
+        left_out = sum((Counter(r.counts.left_out) for r in self.records.values()), Counter[str]())
+        n = sum(r.counts.n_images_done for r in self.records.values())
         named, root = self.plan.cells[0].target.card.named, self.plan.request.root
         named += f" --root {shlex.quote(root)}" if root else ""
         return RunError(
@@ -182,7 +183,7 @@ def _resolve(name: str, options: Mapping[str, Any], request: Request, on_event: 
 def execute(planned: Plan, on_event: OnEvent = _ignore) -> Outcome:
     """Compute what is missing, model by model, and finish every cell. Ctrl-C keeps what is computed."""
     prepare_out(Path(planned.request.out))
-    records: dict[Path, dict[str, Any]] = {}
+    records: dict[Path, CellRecord] = {}
     going = True
     for run_dir in dict.fromkeys(c.run_dir for c in planned.cells):  # one for each model with its options
         group = [c for c in planned.cells if c.run_dir == run_dir]
@@ -192,7 +193,7 @@ def execute(planned: Plan, on_event: OnEvent = _ignore) -> Outcome:
     return Outcome(planned, records, not going)
 
 
-def _run_model(group: Sequence[CellSpec], request: Request, records: dict[Path, dict[str, Any]], on_event: OnEvent) -> bool:
+def _run_model(group: Sequence[CellSpec], request: Request, records: dict[Path, CellRecord], on_event: OnEvent) -> bool:
     going = True
 
     def compute(todo: Sequence[CellSpec], invocation: str) -> None:
@@ -207,7 +208,7 @@ def _run_model(group: Sequence[CellSpec], request: Request, records: dict[Path, 
 def _complete(
     group: Sequence[CellSpec],
     request: Request,
-    records: dict[Path, dict[str, Any]],
+    records: dict[Path, CellRecord],
     on_event: OnEvent,
     compute: Callable[[Sequence[CellSpec], str], None],
     interrupted: Callable[[], bool],
@@ -233,7 +234,7 @@ def _finished(
     on_event: OnEvent,
     compute: Callable[[Sequence[CellSpec], str], None],
     interrupted: Callable[[], bool],
-) -> list[dict[str, Any]]:
+) -> list[CellRecord]:
     """The records of the cells, computed and finished; after an error too they are finished, as far as they go."""
     started, clock, invocation = cells.now(), time.monotonic(), uuid.uuid4().hex
     try:
@@ -325,7 +326,7 @@ def run_cell(on_event: OnEvent, **request: Any) -> Path:
 def execute_in_process(planned: Plan, segmenter: Any, on_event: OnEvent = _ignore) -> Outcome:
     """As `execute`, for a model that is already built, in this process (`sambench.evaluate`)."""
     prepare_out(Path(planned.request.out))
-    records: dict[Path, dict[str, Any]] = {}
+    records: dict[Path, CellRecord] = {}
 
     def compute(todo: Sequence[CellSpec], invocation: str) -> None:
         job = _job(todo, planned.request, invocation)

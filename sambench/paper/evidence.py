@@ -54,7 +54,7 @@ class Entry:
 
     @property
     def generated(self) -> bool:
-        return bool(self.cell.record["subset"]["name"] == "generated")
+        return self.cell.record.subset.name == "generated"
 
     @property
     def model(self) -> str:
@@ -69,7 +69,7 @@ class Entry:
     def overlaps(self) -> bool:
         """Whether the model's card says that it was trained on data that this dataset shares."""
         card = cards.model_cards().get(self.model)
-        return card is not None and not self.generated and self.cell.record["dataset"]["id"] in card.overlaps
+        return card is not None and not self.generated and self.cell.record.dataset.id in card.overlaps
 
     def row(self, metric: str, **wanted: Any) -> dict[str, Any] | None:
         """The metric row of these columns; those not named must be empty where they set rows apart (group, max_dets)."""
@@ -132,7 +132,7 @@ class Evidence:
             label = f"{model} ({changed})" if changed else model
             if sum(_label_of(found[m, k], m) == label for m, k in found) > 1:
                 label += f" #{alike.index(key) + 1}"
-            out[System(key, model, label, str(cell.record["model"]["name"]))] = by_dataset
+            out[System(key, model, label, cell.record.model.name)] = by_dataset
         return out
 
     def runs(self) -> tuple[str, ...]:
@@ -160,7 +160,7 @@ def _unsaid(cell: CellView) -> str:
 
 
 def _system_key(cell: CellView) -> str:
-    identity = {k: v for k, v in cell.record["model"].items() if k != "name"}
+    identity = {k: v for k, v in cell.record.model.given().items() if k != "name"}
     return digest([identity, changed_settings(cell)])
 
 
@@ -178,12 +178,12 @@ class Subset(NamedTuple):
 def subset_of(cell: CellView, n_images: int | None = None) -> Subset:
     """Whether the cell's images are the paper's. n_images: the paper's number where the dataset's card has none."""
     live, record = cell.live, cell.record
-    if record["subset"]["name"] == "generated":
+    if record.subset.name == "generated":
         return Subset("other", "a generated copy, not the dataset")
     reasons = cell.partial_reasons()
     if reasons:
         return Subset("other", "; ".join(reasons))
-    card = cards.dataset_cards().get(record["dataset"]["id"])
+    card = cards.dataset_cards().get(record.dataset.id)
     paper = card.paper if card else None
     if paper is None:
         if n_images is None:
@@ -192,7 +192,7 @@ def subset_of(cell: CellView, n_images: int | None = None) -> Subset:
         return Subset("paper", "") if same else Subset("other", f"{live.n_done:,} images; the paper's set has {n_images:,}")
     counts = f"{live.n_done:,} images and {live.n_objects:,} masks; the paper's set has {paper.images:,} and {paper.masks:,}"
     if paper.subsampled:
-        if record["subset"].get("is_paper_size"):
+        if record.subset.is_paper_size:
             return Subset("redrawn", "as many masks as the paper's draw, whose list is unpublished")
         return Subset("other", counts)
     return Subset("paper", "") if (live.n_done, live.n_objects) == (paper.images, paper.masks) else Subset("other", counts)

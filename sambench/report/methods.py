@@ -9,6 +9,7 @@ from typing import Any
 
 from sambench import cards
 from sambench.paper.evidence import changed_settings, subset_of
+from sambench.store.record import Environment
 from sambench.store.views import CellView
 
 PAPER = """@inproceedings{kirillov2023segment,
@@ -48,7 +49,7 @@ def paragraphs(cells: Sequence[CellView]) -> tuple[str, ...]:
 def _tasks(cells: Sequence[CellView]) -> str:
     said: dict[str, None] = {}
     for cell in cells:
-        settings = cell.record["task"]["settings"]
+        settings = cell.record.task.settings
         words = {k: ", ".join(map(str, v)) if isinstance(v, list) else v for k, v in settings.items()}
         what = _WHAT.get(cell.task.name, "the task's own protocol").format_map(_Blank(words))
         changed = changed_settings(cell)
@@ -67,15 +68,14 @@ def _models(cells: Sequence[CellView]) -> str:
     said: dict[str, None] = {}
     known = cards.model_cards()
     for cell in cells:
-        model = cell.record["model"]
-        parts = [str(model["name"])]
-        if model.get("weights_sha256"):
-            parts.append(f"weights sha256 {model['weights_sha256'][:12]}…")
-        options = dict(model.get("options") or {})
-        if options:
-            parts.append("options " + ", ".join(f"{k}={v}" for k, v in sorted(options.items())))
-        parts.append(f"{model.get('precision', 'fp32')} on {model.get('device_kind', 'cpu')}")
-        cite = f" [{key_of(model['id'])}]" if model["id"] in known and known[model["id"]].citation else ""
+        model = cell.record.model
+        parts = [model.name]
+        if model.weights_sha256:
+            parts.append(f"weights sha256 {model.weights_sha256[:12]}…")
+        if model.options:
+            parts.append("options " + ", ".join(f"{k}={v}" for k, v in sorted(model.options.items())))
+        parts.append(f"{model.precision} on {model.device_kind}")
+        cite = f" [{key_of(model.id)}]" if model.id in known and known[model.id].citation else ""
         said[f"{parts[0]}{cite} ({'; '.join(parts[1:])})"] = None
     return f"The models are {_listed(said)}."
 
@@ -84,11 +84,11 @@ def _datasets(cells: Sequence[CellView]) -> str:
     said: dict[str, None] = {}
     known = cards.dataset_cards()
     for cell in cells:
-        live, ident = cell.live, cell.record["dataset"]["id"]
+        live, ident = cell.live, cell.record.dataset.id
         cite = f" [{key_of(ident)}]" if ident in known and known[ident].citation else ""
         subset = subset_of(cell)
         why = "" if subset.kind == "paper" or "no counts" in subset.why else f"; {subset.why}"
-        digest = str(cell.record["subset"]["digest"])[:8]
+        digest = cell.record.subset.digest[:8]
         said[f"{cell.dataset}{cite} ({_many(live.n_done, 'image')}, {_many(live.n_objects, 'object')}, subset {digest}{why})"] = (
             None
         )
@@ -110,11 +110,10 @@ def _statistics() -> str:
 def _versions(cells: Sequence[CellView]) -> str:
     said: dict[str, None] = {}
     for cell in cells:
-        env = cell.record.get("environment") or {}
-        versions = env.get("versions") or {}
-        git = f", commit {str(env['git'])[:12]}" if env.get("git") else ""
-        numpy, torch = versions.get("numpy", "?"), versions.get("torch", "?")
-        said[f"sambench {env.get('sambench', '?')}{git} (Python {env.get('python', '?')}, numpy {numpy}, torch {torch})"] = None
+        env = cell.record.environment or Environment()
+        git = f", commit {env.git[:12]}" if env.git else ""
+        numpy, torch = (env.versions.get(name, "?") for name in ("numpy", "torch"))
+        said[f"sambench {env.sambench or '?'}{git} (Python {env.python or '?'}, numpy {numpy}, torch {torch})"] = None
     return f"Computed with {_listed(said)}."
 
 
@@ -132,7 +131,7 @@ def bibtex(cells: Sequence[CellView]) -> str:
     """Entries of the paper, and of every model and dataset of the cells whose card has a citation."""
     models, datasets = cards.model_cards(), cards.dataset_cards()
     out, used = [PAPER], {"kirillov2023segment"}
-    found = [models.get(c.model) for c in cells] + [datasets.get(c.record["dataset"]["id"]) for c in cells]
+    found = [models.get(c.model) for c in cells] + [datasets.get(c.record.dataset.id) for c in cells]
     for card in {c.id: c for c in found if c is not None}.values():
         key = key_of(card.id)
         if card.citation and key not in used:

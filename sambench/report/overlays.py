@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sambench import cards
-from sambench.loaders.open import open_dataset
 from sambench.pixels.region import Region
 from sambench.report import style
 from sambench.store.views import CellView
-from sambench.types import Dataset, Instance, Sample, UInt8Array, Window
+from sambench.types import Instance, Sample, UInt8Array, Window
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,14 +38,6 @@ class Shown:
     mask: Region | None
     clicks: npt.NDArray[np.float64]
     labels: npt.NDArray[np.int8]
-
-
-def dataset_of(cell: CellView, root: Path | None = None) -> Dataset:
-    """The cell's dataset, from `root`, the folder that the run used, or where it is now. Raises DataMissingError."""
-    recorded = cell.record["dataset"]
-    card = cards.dataset_card(str(recorded.get("source") or recorded["id"]))
-    folder = root or (Path(recorded["root"]).expanduser() if recorded.get("root") else None)
-    return open_dataset(card, variant=recorded["variant"], root=folder)
 
 
 def object_rows(cell: CellView, k: int) -> pd.DataFrame:

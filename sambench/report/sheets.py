@@ -17,6 +17,7 @@ from sambench.report import edges, overlays
 from sambench.report.definitions import Definition
 from sambench.report.document import Picture, Section
 from sambench.report.inputs import Inputs, runs_of
+from sambench.results.stored_masks import dataset_of
 from sambench.types import Sample
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def edge_sheet(definition: Definition, inputs: Inputs) -> Section:
         except SambenchError as e:
             notes.append(f"{system.label} is not shown: {e.message}.")
     try:
-        data = overlays.dataset_of(next(iter(found.values())).cell, inputs.root)
+        data = dataset_of(next(iter(found.values())).cell, inputs.root)
         samples = [data.load(i) for i in ids]
     except SambenchError as e:
         return _absent(definition, f"No pictures: {e.message}.")
@@ -139,7 +140,7 @@ def _dataset_of(systems: Mapping[System, Mapping[str, Entry]], wanted: str | Non
     counts: dict[str, int] = {}
     for by in systems.values():
         for d, entry in by.items():
-            if wanted in (None, d) and entry.cell.record.get("save_masks") != "none":
+            if wanted in (None, d) and entry.cell.record.save_masks != "none":
                 counts[d] = counts.get(d, 0) + 1
     if not counts:
         return None, inputs.none("point", "the point task with stored masks" + (f" on {wanted}" if wanted else ""))
@@ -159,7 +160,7 @@ def _picks(found: Mapping[System, Entry], k: int, n: int, inputs: Inputs) -> lis
         best_of_image.setdefault(named[name][0], named[name])
     ranked = sorted(best_of_image.values(), key=lambda key: (-mean[key], key))
     at = np.unique(np.linspace(0, len(ranked) - 1, min(n, len(ranked))).round().astype(int))
-    data = overlays.dataset_of(next(iter(found.values())).cell, inputs.root)
+    data = dataset_of(next(iter(found.values())).cell, inputs.root)
     out = []
     for image_id, object_id in (ranked[i] for i in at):
         rows = {s: {str(c): v for c, v in f.loc[(image_id, object_id)].items()} for s, f in frames.items()}

@@ -41,9 +41,9 @@ def stored_rows(
     """
     if "mask_rles" not in cell.store.columns or "object_id" not in cell.store.columns:
         raise UsageError(f"runs of the {cell.task.name} task hold no masks of objects", where=cell.path)
-    dataset = dataset or _open(cell, root)
+    dataset = dataset or dataset_of(cell, root)
     found = dataset.annotation_digest()
-    expected = cell.record["dataset"]["annotation_digest"]
+    expected = cell.record.dataset.annotation_digest
     if found != expected:
         raise DataError(
             f"the files of {cell.dataset} are not those of the run",
@@ -87,11 +87,12 @@ def _check_picture(cell: CellView, image_id: str, evaluated: str, file: str) -> 
         )
 
 
-def _open(cell: CellView, root: Path | None) -> Dataset:
-    recorded = cell.record["dataset"]
-    card = cards.dataset_card(str(recorded.get("source") or recorded["id"]))
-    folder = root or (Path(recorded["root"]).expanduser() if recorded.get("root") else None)
-    return open_dataset(card, variant=recorded["variant"], root=folder)
+def dataset_of(cell: CellView, root: Path | None = None) -> Dataset:
+    """The cell's dataset, from `root`, the folder that the run used, or where it is now. Raises DataMissingError."""
+    recorded = cell.record.dataset
+    card = cards.dataset_card(recorded.source or recorded.id)
+    folder = root or (Path(recorded.root).expanduser() if recorded.root else None)
+    return open_dataset(card, variant=recorded.variant, root=folder)
 
 
 def _row(columns: dict[str, Any], sample: Sample, objects: dict[str, Region]) -> StoredRow:

@@ -171,7 +171,7 @@ def _description(cell: CellView) -> dict[str, Any]:
         "n_images": live.n_done,
         "n_objects": live.n_objects,
         "n_failed": live.n_failed,
-        "note": cell.record["subset"].get("note") or None,
+        "note": cell.record.subset.note or None,
     }
 
 
@@ -192,11 +192,11 @@ def _columns(cells: Sequence[CellView], measures: Sequence[Measure], rows: Seque
 
 def _title(cells: Sequence[CellView]) -> str:
     task = cells[0].task
-    given = cells[0].record["task"]["settings"]
+    given = cells[0].record.task.settings
     settings = {f.name: (f.default, getattr(task.settings, f.name)) for f in dataclasses.fields(task.settings)}
     unsaid = task.unsaid
     changed = [f"{k} = {_plain(v)}" for k, (default, v) in settings.items() if v != default and k in given and k not in unsaid]
-    models = list(dict.fromkeys(str(c.record["model"]["name"]) for c in cells))
+    models = list(dict.fromkeys(c.record.model.name for c in cells))
     of = f", {models[0]}" if len(models) == 1 else ""
     return f"{task.protocol}{of}" + (f" ({'; '.join(changed)})" if changed else "")
 

@@ -207,7 +207,7 @@ class ProposalTask(Task):
 
     def table_notes(self, cells: Sequence[CellView], /) -> list[str]:
         """All that moves the numbers."""
-        return [settings_note(self.settings, [c.record for c in cells])]
+        return [settings_note(self.settings, [c.record.model for c in cells])]
 
     def object_measures(self) -> Mapping[str, ObjectMeasure]:
         """What two runs are compared by."""

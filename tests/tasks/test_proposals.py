@@ -346,7 +346,7 @@ def test_a_file_of_proposals_from_run_to_plots(world: Path) -> None:
     assert "At most 30 proposals an image; those of files by score (sha256 " in table
     assert "points on the whole image" not in table
     (cell,) = find_cells(str(world / "runs"))
-    assert len(cell.record["model"]["proposals"]["file_sha256"]) == 64
+    assert len(cell.record.model.proposals["file_sha256"]) == 64
     stored = json.loads((world / "props.json").read_text())
     truth = json.loads((world / "data" / "annotations.json").read_text())
     images = []
