@@ -97,7 +97,7 @@ def _checked(images: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
 
 
 def _resolve(model: str, option: Sequence[str], devices: str, precision: str, quiet: bool) -> ResolvedModel:
-    from sambench.engine.run import DEFAULT_MODEL
+    from sambench.engine.request import DEFAULT_MODEL
     from sambench.errors import UsageError, unknown_name
     from sambench.sources.models import gives_of, parse_options, resolve
 

@@ -14,7 +14,7 @@ import typer
 from sambench.cli.variables import named_for
 
 if TYPE_CHECKING:
-    from sambench.engine.run import Outcome, Plan, Request
+    from sambench.engine.request import Outcome, Plan, Request
     from sambench.tasks.command import Command
 
 SHOWN_CELLS = 4  # of a run, by path
@@ -143,7 +143,7 @@ def run_task(task: str, command: Command, flags: Shared, given: Mapping[str, Any
 
 def request_of(task: str, command: Command, flags: Shared, settings: Mapping[str, Any]) -> Request:
     """What the flags ask the engine for. Raises UsageError."""
-    from sambench.engine.run import DEFAULT_DATASET, DEFAULT_MODEL, Request
+    from sambench.engine.request import DEFAULT_DATASET, DEFAULT_MODEL, Request
     from sambench.errors import UsageError, unknown_name
     from sambench.sources.datasets import split_names
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any
 
 from sambench import cards
 from sambench.paper.evidence import changed_settings, subset_of
@@ -29,13 +27,6 @@ DEVIATIONS = (
     "The text-aware SAM, the single-output SAM and the SAM with a three-layer decoder, which made SA-1B, were never released. "
     "Rows that need them say so; a stand-in carries a name of its own.",
 )
-_WHAT = {
-    "point": "simulated clicks (first click: {prompt}), mIoU after N = {clicks} clicks at the image's own resolution",
-    "box": "the tight box of each annotation, mIoU and boundary IoU",
-    "edge": "the BSDS500 boundary benchmark with {thresholds} thresholds",
-    "proposals": "class-agnostic mask recall over IoU 0.50 to 0.95",
-    "instances": "mask AP of masks prompted by a detector's boxes",
-}
 
 
 def paragraphs(cells: Sequence[CellView]) -> tuple[str, ...]:
@@ -49,19 +40,9 @@ def paragraphs(cells: Sequence[CellView]) -> tuple[str, ...]:
 def _tasks(cells: Sequence[CellView]) -> str:
     said: dict[str, None] = {}
     for cell in cells:
-        settings = cell.record.task.settings
-        words = {k: ", ".join(map(str, v)) if isinstance(v, list) else v for k, v in settings.items()}
-        what = _WHAT.get(cell.task.name, "the task's own protocol").format_map(_Blank(words))
         changed = changed_settings(cell)
-        if boxes := settings.get("boxes"):
-            what += f", those of {Path(boxes).name}, sha256 {settings['boxes_sha256'][:12]}…"
-        said[f"{cell.task.protocol} ({what}{f'; changed: {changed}' if changed else ''})"] = None
+        said[f"{cell.task.protocol} ({cell.task.method()}{f'; changed: {changed}' if changed else ''})"] = None
     return f"We evaluate with sambench under the protocols {_listed(said)}, which follow Kirillov et al. [kirillov2023segment]."
-
-
-class _Blank(dict[str, Any]):
-    def __missing__(self, key: str) -> str:
-        return "?"
 
 
 def _models(cells: Sequence[CellView]) -> str:

@@ -34,6 +34,8 @@ class BoxTask(Task):
     name: str = "box"
     version: int = 1
 
+    plots = "boundary"
+
     in_percent = "IoUs in percent"
 
     @property
@@ -79,6 +81,10 @@ class BoxTask(Task):
     def measures(self, rows: Sequence[Mapping[str, Any]], /) -> list[Measure]:
         """The columns of its table."""
         return box_measures()
+
+    def method(self) -> str:
+        """For a methods section."""
+        return "the tight box of each annotation, mIoU and boundary IoU"
 
     def object_measures(self) -> Mapping[str, ObjectMeasure]:
         """What two runs are compared by."""

@@ -59,6 +59,7 @@ class EdgeTask(Task):
     takes = ("masks", "edges")
     needs = "boundaries"
     whole_sets_only = True
+    plots = "edges"
 
     @property
     def protocol(self) -> str:
@@ -194,6 +195,10 @@ class EdgeTask(Task):
         """The columns of its table: scores in [0, 1], each with its interval."""
         kinds: tuple[tuple[str, Kind], ...] = (("", "score"), ("_ci", "score_interval"))
         return [Measure(m + end, "CI" if end else m.upper(), kind, m, "") for m in SCORES for end, kind in kinds]
+
+    def method(self) -> str:
+        """For a methods section."""
+        return f"the BSDS500 boundary benchmark with {self.settings.thresholds} thresholds"
 
 
 def counts_of(frame: pd.DataFrame) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], list[str]]:

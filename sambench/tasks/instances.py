@@ -56,6 +56,7 @@ class InstanceTask(Task):
     takes = ("masks", "single_mask", "detections")
     unsaid = ("boxes", "boxes_sha256", "areas", "extra")  # settings that no title names
     scores_annotated = True  # every annotation of the file as its evaluator counts it, not `Sample.instances`
+    has_detections = True
     every_image = True  # false positives count on images without objects too
 
     @classmethod
@@ -228,6 +229,12 @@ class InstanceTask(Task):
     def table_notes(self, cells: Sequence[CellView], /) -> list[str]:
         """What was counted of the detections, and the settings that move the numbers."""
         return [*count_notes(cells), *instance_settings(self.settings, cells)]
+
+    def method(self) -> str:
+        """For a methods section: of which file the boxes are, too."""
+        text = "mask AP of masks prompted by a detector's boxes"
+        boxes, sha256 = self.settings.boxes, self.settings.boxes_sha256
+        return f"{text}, those of {Path(boxes).name}, sha256 {sha256[:12]}…" if boxes else text
 
     def object_measures(self) -> Mapping[str, ObjectMeasure]:
         """What two runs are compared by."""

@@ -38,6 +38,7 @@ class PointTask(Task):
     version: int = 1
 
     in_percent = "IoUs in percent"
+    plots = "boundary"
 
     @property
     def protocol(self) -> str:
@@ -94,6 +95,12 @@ class PointTask(Task):
     def measures(self, rows: Sequence[Mapping[str, Any]], /) -> list[Measure]:
         """The columns of its table."""
         return point_measures(rows, PAPER_CLICKS)
+
+    def method(self) -> str:
+        """For a methods section."""
+        counts = ", ".join(map(str, self.settings.clicks))
+        first = f"first click: {self.settings.prompt}"
+        return f"simulated clicks ({first}), mIoU after N = {counts} clicks at the image's own resolution"
 
     def object_measures(self) -> Mapping[str, ObjectMeasure]:
         """What two runs are compared by."""

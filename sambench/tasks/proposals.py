@@ -61,6 +61,7 @@ class ProposalTask(Task):
     takes = ("masks", "single_mask", "proposals")
     # LVIS has 18 million proposals: metrics are made of the objects' rows, and the others are never read for them.
     reduces = ("kind", OBJECT)
+    plots = "recall"
 
     @property
     def protocol(self) -> str:
@@ -208,6 +209,10 @@ class ProposalTask(Task):
     def table_notes(self, cells: Sequence[CellView], /) -> list[str]:
         """All that moves the numbers."""
         return [settings_note(self.settings, [c.record.model for c in cells])]
+
+    def method(self) -> str:
+        """For a methods section."""
+        return "class-agnostic mask recall over IoU 0.50 to 0.95"
 
     def object_measures(self) -> Mapping[str, ObjectMeasure]:
         """What two runs are compared by."""

@@ -69,6 +69,17 @@ class Task(Protocol):
         return ()
 
     @property
+    def plots(self) -> str:
+        """What `sambench plot` draws of its runs: `edges`, precision over recall, and maps; `recall`, that of proposals;
+        `boundary`, boundary IoU over the boundary's width, of stored masks of annotated objects; nothing."""
+        return ""
+
+    @property
+    def has_detections(self) -> bool:
+        """Whether its rows hold detections with masks beside the annotations, as COCO's evaluators take them."""
+        return False
+
+    @property
     def columns(self) -> dict[str, str]:
         """Row schema: column -> type, as `schema.arrow_schema` reads it."""
         ...
@@ -118,6 +129,10 @@ class Task(Protocol):
     def table_notes(self, cells: Sequence[CellView], /) -> list[str]:
         """What its table must say beside the numbers. cells: of one protocol and settings."""
         return []
+
+    def method(self) -> str:
+        """What a paper's methods section says of it, beside the protocol and the settings that were changed."""
+        return "the task's own protocol"
 
     def object_measures(self) -> Mapping[str, ObjectMeasure]:
         """What two runs are compared by, object by object, the default first: here every column of the type `double`."""
