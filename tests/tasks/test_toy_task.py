@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sambench import tasks
+from tests.helpers import ROOT
 from tests.helpers.inprocess import Cli
 from tests.helpers.toy_task import TOY
 
@@ -92,6 +93,17 @@ def test_every_command_knows_it(cli: Cli, plug: Plug, tmp_path: Path) -> None:
     assert "covered: A = toy-otsu" in compared
     assert "+25.0" in compared
     assert "covered" in cli("compare", runs["otsu"], runs["grabcut"], "--metric", "coverd").err
+
+
+def test_the_task_of_the_documentation_is_complete(cli: Cli, plug: Plug) -> None:
+    text = (ROOT / "docs" / "your-task.md").read_text()
+    plug("jitter", text.partition("```python\n")[2].partition("```\n")[0])
+    done = cli("run", "jitter", "-m", "otsu", "--limit", "1", "--shift-px", "0", "--workers", "1", "-q")
+    assert done.code == 0, done.err
+    rows = list(csv.DictReader(io.StringIO(cli("rescore", "otsu").out)))
+    assert [r["metric"] for r in rows] == ["iou", "iou_beside"]
+    assert rows[0]["value"] == rows[1]["value"]  # no shift, no difference
+    assert 0 < float(rows[0]["value"]) < 1
 
 
 @pytest.mark.parametrize(
