@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sambench.engine import run as engine
+from sambench.engine.request import DEFAULT_DATASET, DEFAULT_MODEL, DEFAULT_OUT, Outcome, Request
 from sambench.errors import RunError, UsageError, unknown_name
 from sambench.sources.datasets import split_names
 
@@ -55,8 +56,8 @@ class Results:
 
 def run(
     task: str = "point",
-    datasets: Names = engine.DEFAULT_DATASET,
-    model: Names = engine.DEFAULT_MODEL,
+    datasets: Names = DEFAULT_DATASET,
+    model: Names = DEFAULT_MODEL,
     *,
     options: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -65,12 +66,12 @@ def run(
     """Evaluate models by name, as `sambench run TASK` does, in worker processes.
 
     options: of the model (with one model). settings: fields of the task's settings, as `{"clicks": (1, 3), "prompt": "random"}`.
-    request: more fields of `engine.run.Request` (subset, limit, out, devices, workers, precision, root, save_masks, on_error,
-    fresh). Raises SambenchError, also where every image failed; KeyboardInterrupt where Ctrl-C stopped it (what is computed is
-    kept).
+    request: more fields of `engine.request.Request` (subset, limit, out, devices, workers, precision, root, save_masks, on_error,
+    fresh, backend). Raises SambenchError, also where every image failed; KeyboardInterrupt where Ctrl-C stopped it (what is
+    computed is kept).
     """
     models = _names_of(model)
-    asked = engine.Request(
+    asked = Request(
         task=task,
         datasets=tuple(split_names([datasets] if isinstance(datasets, str) else datasets)),
         models=tuple((m, options or {}) for m in models),
@@ -86,7 +87,7 @@ def run(
 def evaluate(
     model: Segmenter | EdgeDetector,
     task: str = "point",
-    datasets: Names = engine.DEFAULT_DATASET,
+    datasets: Names = DEFAULT_DATASET,
     *,
     name: str = "model",
     settings: Mapping[str, Any] | None = None,
@@ -102,7 +103,7 @@ def evaluate(
     The torch modules in it run in evaluation mode and without gradients, and are put back as they were, also after an error.
     request: as for `run` (devices and workers do not apply). Raises as `run` does.
     """
-    asked = engine.Request(
+    asked = Request(
         task=task,
         datasets=tuple(split_names([datasets] if isinstance(datasets, str) else datasets)),
         settings=settings or {},
@@ -116,7 +117,7 @@ def evaluate(
     return results
 
 
-def load(run: str | Path, out: str | Path = engine.DEFAULT_OUT) -> Results:
+def load(run: str | Path, out: str | Path = DEFAULT_OUT) -> Results:
     """What a run left on disk, by directory or by name under `out`."""
     from sambench.store.views import find_cells
 
@@ -152,14 +153,14 @@ def _tuples(request: Mapping[str, Any]) -> dict[str, Any]:
         out["devices"] = tuple(split_names([str(out["devices"])]))
     if isinstance(out.get("out"), Path):
         out["out"] = str(out["out"])
-    known = set(engine.Request.__dataclass_fields__) - {"task", "datasets", "models", "settings"}
+    known = set(Request.__dataclass_fields__) - {"task", "datasets", "models", "settings"}
     for key in out:
         if key not in known:
             raise unknown_name("argument", key, known)
     return out
 
 
-def _results(outcome: engine.Outcome) -> Results:
+def _results(outcome: Outcome) -> Results:
     from sambench.store.views import find_cells
 
     if outcome.failure is not None:

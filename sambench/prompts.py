@@ -93,8 +93,6 @@ def box_prompt(target: Region) -> BoxXYXY:
     return (float(x0), float(y0), float(x1), float(y1))
 
 
-MAX_GRID = 1024  # points a side, far beyond what any model is asked
-
 
 def point_grid(n_per_side: int, height: int, width: int) -> FloatArray:
     """float32 [n * n, 2], (x, y) in pixels: the centres of n x n equal parts of the image, x varying fastest.

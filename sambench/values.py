@@ -16,6 +16,7 @@ MAX_DEPTH = 16
 MAX_VALUES = 100_000
 MAX_CHARS = 1 << 16
 MAX_INT = 1 << 63
+MAX_GRID = 1024  # points a side, far beyond what any model is asked
 FITTING = (
     f"finite numbers below 2^63, texts of up to {MAX_CHARS:,} characters, true, false, and lists or tables of these, "
     f"nested {MAX_DEPTH} deep at most"

@@ -18,10 +18,8 @@ from sambench.cli import (
     rate,
     report,
     results,
-    run,
-    run_instances,
-    run_proposals,
     show,
+    task_commands,
     variables,
 )
 
@@ -53,9 +51,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(run.app, name="run")
-run.app.command("proposals")(run_proposals.proposals)
-run.app.command("instances")(run_instances.instances)
+app.add_typer(task_commands.app, name="run")
 app.add_typer(show.list_app, name="list")
 app.add_typer(show.show_app, name="show")
 app.add_typer(data.app, name="data")

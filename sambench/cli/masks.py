@@ -12,7 +12,7 @@ from sambench.cli.console import echo
 from sambench.cli.running import Devices, Options, Precision, Quiet
 
 if TYPE_CHECKING:
-    from sambench.automatic.generate import AutomaticSettings
+    from sambench.automatic.settings import AutomaticSettings
     from sambench.sources.models import ResolvedModel
 
 SUFFIX = "_masks"
@@ -55,7 +55,7 @@ def masks(
     quiet: Quiet = False,
 ) -> None:
     """Masks of everything in a picture: COCO RLE in JSON, and a coloured overlay as PNG, for each image."""
-    from sambench.automatic.generate import preset as preset_of
+    from sambench.automatic.settings import preset as preset_of
     from sambench.engine.plan import prepare_out
 
     flags = locals()
@@ -97,7 +97,7 @@ def _checked(images: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
 
 
 def _resolve(model: str, option: Sequence[str], devices: str, precision: str, quiet: bool) -> ResolvedModel:
-    from sambench.engine.run import DEFAULT_MODEL
+    from sambench.engine.request import DEFAULT_MODEL
     from sambench.errors import UsageError, unknown_name
     from sambench.sources.models import gives_of, resolve
     from sambench.sources.options import parse_options

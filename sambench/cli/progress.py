@@ -13,7 +13,7 @@ from sambench.cli.console import err
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from sambench.engine.run import Plan
+    from sambench.engine.request import Plan
 
 PLAIN_EVERY_S = 10.0
 

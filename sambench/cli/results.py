@@ -198,18 +198,23 @@ def plot(
     from sambench.errors import UsageError
     from sambench.store.views import find_cells
 
-    drawn = {"edge": _edge_pictures, "proposals": _proposal_pictures, "box": _mask_pictures, "point": _mask_pictures}
+    drawn = {"edges": _edge_pictures, "recall": _proposal_pictures, "boundary": _mask_pictures}
     cells = [cell for run in runs for cell in find_cells(run, out)]
     for cell in cells:
-        if cell.task.name not in drawn:
-            expected = f"a run of {', '.join(drawn)}"
-            raise UsageError("no pictures for this task", where=cell.path, expected=expected, found=cell.task.name)
+        if cell.task.plots not in drawn:
+            raise UsageError(
+                "no pictures for this task",
+                where=cell.path,
+                expected="a run of a task that has some (`sambench.tasks.Task.plots`)",
+                found=cell.task.name,
+                remedy=f"`sambench table {cell.run_name}` has its numbers",
+            )
     asked = _Asked(n, None if ratios is None else _ratios(ratios), k, root)
     datasets = dict.fromkeys(c.dataset for c in cells)
     for dataset in datasets:
         folder = (to if len(datasets) == 1 else to / dataset.replace(":", "_")) if to else None
         for draw in dict.fromkeys(drawn.values()):
-            group = [c for c in cells if c.dataset == dataset and drawn[c.task.name] is draw]
+            group = [c for c in cells if c.dataset == dataset and drawn[c.task.plots] is draw]
             for path in draw(group, folder or group[0].path, folder, asked) if group else ():
                 echo(str(path))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +14,8 @@ import typer
 from sambench.cli.variables import named_for
 
 if TYPE_CHECKING:
-    from sambench.engine.run import Outcome, Plan, Request
+    from sambench.engine.request import Outcome, Plan, Request
+    from sambench.tasks.command import Command
 
 SHOWN_CELLS = 4  # of a run, by path
 
@@ -62,13 +65,13 @@ def _option(*flags: str, help: str, **more: Any) -> Any:
 
 _DATASETS = "Names, comma-separated: ids, id:variant, a card's path, a suite, or all."
 _MODEL = "A model's name, a card's path, or python:file.py:factory. May be repeated."
-_EDGE_MODEL = "A name, a card's path, python:file.py:factory, or edges:FOLDER (maps by image id). May be repeated."
+_MODEL_OR = "A name, a card's path, python:file.py:factory, or {}. May be repeated."
 _OPTION = "Option of the model, as weights=FILE; with several models MODEL.KEY=VALUE."
 _WORKERS = "Processes on the CPU (default: one a core), or per device."
+_RESULTS = "Also write the masks as a COCO results file, as evaluation servers take it (one dataset and model)."
 
 Datasets = Annotated[list[str], _option("--datasets", "-d", metavar="NAMES", help=_DATASETS)]
 Models = Annotated[list[str], _option("--model", "-m", metavar="NAME", help=_MODEL)]
-EdgeModels = Annotated[list[str], _option("--model", "-m", metavar="NAME", help=_EDGE_MODEL)]
 Options = Annotated[list[str], _option("--option", "-M", help=_OPTION, metavar="KEY=VALUE")]
 SubsetOpt = Annotated[str, _option("--subset", metavar="NAME|FILE", help="paper, full, or a file of image ids.")]
 Limit = Annotated[int | None, _option("--limit", metavar="N", help="The first N images in keyed-hash order; results are PARTIAL.")]
@@ -85,36 +88,114 @@ Quiet = Annotated[bool, _option("--quiet", "-q", help="No progress; results only
 Config = Annotated[
     Path | None, _option("--config", metavar="FILE", help="TOML file with these flags' names.", callback=_config, is_eager=True)
 ]
+ResultsFile = Annotated[Path | None, _option("--results", metavar="FILE", help=_RESULTS)]
 
 
-def request_of(task: str, flags: Mapping[str, Any], settings: Mapping[str, Any]) -> Request:
-    from sambench.engine.run import DEFAULT_DATASET, DEFAULT_MODEL, Request
+def models_or(forms: str) -> Any:
+    """`Models` of a task that takes more than models."""
+    return Annotated[list[str], _option("--model", "-m", metavar="NAME", help=_MODEL_OR.format(forms))]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The flags that all commands of `sambench run` have: listed here alone, in the order of `--help`. A task's own stand after
+    those of `OF_MODELS`.
+
+    results: of the tasks whose masks make a results file.
+    """
+
+    datasets: Datasets = field(default_factory=list)
+    model: Models = field(default_factory=list)
+    option: Options = field(default_factory=list)
+    results: ResultsFile = None
+    subset: SubsetOpt = "paper"
+    limit: Limit = None
+    out: Out = "runs"
+    devices: Devices = "auto"
+    workers: Workers = None
+    precision: Precision = "fp32"
+    root: Root = None
+    save_masks: SaveMasks = "scored"
+    on_error: OnError = "record"
+    fresh: Fresh = False
+    dry_run: DryRun = False
+    quiet: Quiet = False
+    config: Config = None
+
+
+OF_MODELS = ("datasets", "model", "option")
+
+
+def run_task(task: str, command: Command, flags: Shared, given: Mapping[str, Any]) -> None:
+    """What a command of `sambench run` does. given: the task's settings that its flags gave. Raises SambenchError."""
+    settings = command.settings(given)
+    flags = replace(flags, **command.shared())
+    if flags.results is not None and flags.save_masks == "none":
+        from sambench.errors import UsageError
+
+        raise UsageError("a results file needs masks", where="--results", found="--save-masks none", remedy="leave that out")
+    request = request_of(task, command, flags, settings)
+    if flags.results is not None:
+        _check_one_cell(request)
+    after = None if flags.results is None else partial(_write_results, path=flags.results)
+    run(request, flags.model, dry_run=flags.dry_run, quiet=flags.quiet, after=after)
+
+
+def request_of(task: str, command: Command, flags: Shared, settings: Mapping[str, Any]) -> Request:
+    """What the flags ask the engine for. Raises UsageError."""
+    from sambench.engine.request import DEFAULT_DATASET, DEFAULT_MODEL, Request
     from sambench.errors import UsageError, unknown_name
     from sambench.sources.datasets import split_names
 
-    for flag, known in (("save_masks", ("scored", "none")), ("on_error", ("record", "stop"))):
-        if flags[flag] not in known:
-            raise unknown_name("value", flags[flag], known, where="--" + flag.replace("_", "-"))
-    for flag in ("datasets", "model"):
-        if flags[flag] and not split_names(flags[flag]):  # an unset variable of a script must not start the default
-            raise UsageError("a flag is given without a name", where=f"--{flag}", found=repr(",".join(flags[flag])))
-    models = split_names(flags["model"]) or [DEFAULT_MODEL]
+    for flag, value, known in (
+        ("--save-masks", flags.save_masks, ("scored", "none")),
+        ("--on-error", flags.on_error, ("record", "stop")),
+    ):
+        if value not in known:
+            raise unknown_name("value", value, known, where=flag)
+    for flag, names in (("--datasets", flags.datasets), ("--model", flags.model)):
+        if names and not split_names(names):  # an unset variable of a script must not start the default
+            raise UsageError("a flag is given without a name", where=flag, found=repr(",".join(names)))
+    models = split_names(flags.model) or [command.model or DEFAULT_MODEL]
     return Request(
         task=task,
-        datasets=tuple(split_names(flags["datasets"]) or [DEFAULT_DATASET]),
-        models=tuple((m, options_for(m, models, flags["option"])) for m in models),
+        datasets=tuple(split_names(flags.datasets) or [command.dataset or DEFAULT_DATASET]),
+        models=tuple((m, options_for(m, models, flags.option)) for m in models),
         settings=settings,
-        subset=flags["subset"],
-        limit=flags["limit"],
-        out=flags["out"],
-        devices=tuple(split_names([flags["devices"]])) or ("auto",),
-        workers=flags["workers"],
-        precision=flags["precision"],
-        root=flags["root"],
-        save_masks=flags["save_masks"],
-        on_error=flags["on_error"],
-        fresh=flags["fresh"],
+        subset=flags.subset,
+        limit=flags.limit,
+        out=flags.out,
+        devices=tuple(split_names([flags.devices])) or ("auto",),
+        workers=flags.workers,
+        precision=flags.precision,
+        root=flags.root,
+        save_masks="none" if flags.save_masks == "none" else "scored",
+        on_error="stop" if flags.on_error == "stop" else "record",
+        fresh=flags.fresh,
     )
+
+
+def _check_one_cell(request: Request) -> None:
+    """Raise UsageError where one results file would be that of several cells."""
+    from sambench.errors import UsageError
+
+    if len(request.models) > 1 or len(request.datasets) > 1:
+        found = f"{len(request.datasets)} datasets, {len(request.models)} models"
+        raise UsageError("one results file for several runs", where="--results", expected="one dataset and one model", found=found)
+
+
+def _write_results(outcome: Outcome, path: Path) -> None:
+    """The masks of a run's one cell as a results file, and what must be said of it."""
+    from sambench.cli.console import err
+    from sambench.results.coco_file import write_results
+    from sambench.store.views import read_cell
+
+    for cell_dir in outcome.records:
+        cell = read_cell(cell_dir)
+        n = write_results(cell, path)
+        err().print(f"results: {n:,} masks in {path}", soft_wrap=True)
+        for reason in cell.partial_reasons():
+            err().print(f"results: PARTIAL: {reason}", soft_wrap=True)
 
 
 def options_for(model: str, models: list[str], pairs: list[str]) -> dict[str, Any]:
@@ -163,7 +244,7 @@ def run(
         raise outcome.failure
     if after is not None:
         after(outcome)
-    if any(r["status"] == "incomplete" for r in outcome.records.values()):
+    if any(r.status == "incomplete" for r in outcome.records.values()):
         raise typer.Exit(1)
 
 
@@ -208,12 +289,11 @@ def _print_outcome(outcome: Outcome) -> None:
     for line in _missing(outcome.plan):
         notes.print(line, soft_wrap=True)
     for rec in outcome.records.values():
-        for failure in rec["failures"][:5]:
+        for failure in rec.failures[:5]:
             notes.print(
-                f"failed: {rec['dataset']['id']} image {failure['image_id']}: {failure['error']}", soft_wrap=True
+                f"failed: {rec.dataset.id} image {failure.image_id}: {failure.error}", soft_wrap=True
             )
-        if rec["counts"]["n_images_failed"]:
-            n = rec["counts"]["n_images_failed"]
+        if n := rec.counts.n_images_failed:
             notes.print(f"{n} images failed and are in no number; the same command tries them again", soft_wrap=True)
     for line in _cells_by_run(outcome):
         notes.print(line, soft_wrap=True)
@@ -230,7 +310,7 @@ def _cells_by_run(outcome: Outcome) -> list[str]:
     """`complete: DIR`, a line a cell; one for all of a run's that ended alike, where they are many."""
     ended: dict[tuple[str, Path], list[Path]] = {}
     for path, rec in outcome.records.items():
-        ended.setdefault((rec["status"], path.parent), []).append(path)
+        ended.setdefault((rec.status, path.parent), []).append(path)
     out = []
     for (status, run), paths in ended.items():
         out += [f"{status}: {p}" for p in paths] if len(paths) <= SHOWN_CELLS else [f"{status}: {len(paths)} datasets in {run}"]

@@ -117,15 +117,19 @@ def warn_of_unknown(root: Any) -> None:
     from sambench.errors import near_names
 
     known = _known(root)
-    if any(n.startswith(PREFIX) and n not in known for n in os.environ):
-        for group in root.commands.values():  # it may belong to a command that was not made yet
-            if hasattr(group, "complete"):
-                group.complete()
-        known = _known(root)
-    for name in sorted(n for n in os.environ if n.startswith(PREFIX) and n not in known):
+    for group in root.commands.values():  # it may belong to a command that was not made yet
+        for _ in group.steps() if hasattr(group, "steps") else ():
+            if not _unknown(known):
+                break
+            known = _known(root)
+    for name in _unknown(known):
         near = near_names(name, known, n=1)
         hint = f"did you mean {' or '.join(near)}?" if near else "`sambench --help` says how they are named"
         sys.stderr.write(f"note: nothing reads the variable {name}; {hint}\n")
+
+
+def _unknown(known: list[str]) -> list[str]:
+    return sorted(n for n in os.environ if n.startswith(PREFIX) and n not in known)
 
 
 def _known(root: Any) -> list[str]:

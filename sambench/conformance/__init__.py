@@ -13,7 +13,7 @@ from typing import Any
 from sambench.conformance.edges import EDGE_CHECKS
 from sambench.conformance.findings import Finding, Probe, Status, run_check
 from sambench.conformance.masks import MASK_CHECKS
-from sambench.engine.worker import single_threaded
+from sambench.engine.threads import single_threaded
 from sambench.errors import ModelError
 from sambench.models.contract import check_methods
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from sambench import errors
-from sambench.engine.backends.processes import KEEP_MEMORY, THREAD_VARIABLES
+from sambench.engine.threads import KEEP_MEMORY, THREAD_VARIABLES
 from sambench.errors import ModelError, SambenchError, UsageError
 from sambench.models.contract import max_batch_of
 from sambench.sources.models import ModelSpec, ResolvedModel, build

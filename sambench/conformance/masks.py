@@ -13,8 +13,9 @@ from sambench.conformance.findings import Check, Finding, Probe, run_check
 from sambench.errors import ModelError
 from sambench.models.contract import examine, max_batch_of
 from sambench.prompts import box_prompt, center_click
-from sambench.tasks.point import PointSettings, PointTask
+from sambench.tasks.point import PointTask
 from sambench.tasks.prompted import Context, encode
+from sambench.tasks.settings.point import PointSettings
 from sambench.types import Prediction, Prompt, Sample
 
 FINDS = 0.5  # IoU from which a plain shape is taken for found

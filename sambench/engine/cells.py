@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from sambench import provenance, tasks
 from sambench.engine.plan import SHARD_SIZE, CellSpec
 from sambench.errors import DataError, RunError, SambenchError, UsageError
-from sambench.files import content
+from sambench.files import content as files
 from sambench.files.writing import storage_error, write_bytes, write_json, write_text
 from sambench.schema import METRIC_COLUMNS
 from sambench.store.claims import holder
 from sambench.store.metric_rows import cell_columns, metric_rows, reduced_rows, scalar_columns
-from sambench.store.record import FINISHED, IMAGES, METRIC_FILES, RECORD, SCHEMA_VERSION, read_record, write_record
+from sambench.store.record import FINISHED, IMAGES, METRIC_FILES, RECORD, SCHEMA_VERSION, CellRecord, read_record, write_record
 from sambench.store.shards import ImageState, ShardStore
 from sambench.store.tally import tally
 from sambench.store.vouching import misfits, shard_digests, vouch
@@ -80,12 +80,12 @@ def missing_images(store: ShardStore, n: int, limit: int | None, files: Mapping[
 def _changed(picture: str, file: str) -> bool:
     """Whether a file is there that is not the one that was evaluated. What is gone since is no other input."""
     try:
-        return bool(picture and file) and content.file_sha256(Path(file)) != picture
+        return bool(picture and file) and files.file_sha256(Path(file)) != picture
     except OSError:
         return False
 
 
-def record(
+def content(
     cell: CellSpec, states: Mapping[str, ImageState], status: str, *, started: str, save_masks: str, wall_s: float
 ) -> dict[str, Any]:
     """The content of cell.json."""
@@ -144,7 +144,7 @@ def write_metrics(cell_dir: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_bytes(cell_dir / "metrics.parquet", sink.getvalue())
 
 
-def finish(cell: CellSpec, *, started: str, save_masks: str, wall_s: float, interrupted: bool) -> dict[str, Any]:
+def finish(cell: CellSpec, *, started: str, save_masks: str, wall_s: float, interrupted: bool) -> CellRecord:
     """Write the metrics if every wanted image was tried, then cell.json, which vouches for all of it; returns the record.
 
     Killed in between it leaves a record that says `running`, or that does not fit the files beside it; the next command sees
@@ -165,13 +165,13 @@ def finish(cell: CellSpec, *, started: str, save_masks: str, wall_s: float, inte
         status = "incomplete"
     else:
         status = "complete" if whole else "partial"
-    rec = record(cell, here, status, started=started, save_masks=save_masks, wall_s=wall_s)
+    rec = content(cell, here, status, started=started, save_masks=save_masks, wall_s=wall_s)
     if whole:
         rec["limit"] = None
     if len(here) == len(wanted):
         table = store.table(wanted, scalar_columns(cell.task), reduced_rows(cell.task))
         frame = table.to_pandas(maps_as_pydicts="lossy")
-        write_metrics(cell.cell_dir, metric_rows(cell.task, frame, cell_columns(rec)))
+        write_metrics(cell.cell_dir, metric_rows(cell.task, frame, cell_columns(CellRecord.of(rec))))
         rec["results"] = vouch(cell.cell_dir, store)
         if rec["results"]["shards"] != shards:  # another command writes rows at this moment: it will finish
             rec |= {"status": "running", "results": None}
@@ -224,7 +224,7 @@ def remove_empty(*folders: Path) -> None:
 def begin(cell: CellSpec) -> ShardStore:
     """Open the cell. Raises RunError where its folder holds the results of another one."""
     with suppress(RunError):
-        held = read_record(cell.cell_dir)["cell_id"]
+        held = read_record(cell.cell_dir).cell_id
         if held != cell.cell_id:
             raise UsageError(
                 "there are results of another cell in that folder",
@@ -240,20 +240,19 @@ def mark_running(cell: CellSpec, store: ShardStore, *, started: str, save_masks:
     """Before the first new row: the record says `running` and vouches for nothing, whatever it said; a killed run leaves that."""
     states = store.all_states()
     here = {i: states[i] for i in cell.wanted if i in states}
-    rec = record(cell, here, "running", started=started, save_masks=save_masks, wall_s=0.0)
-    write_record(cell.cell_dir, rec)
+    write_record(cell.cell_dir, content(cell, here, "running", started=started, save_masks=save_masks, wall_s=0.0))
     _remove_metrics(cell.cell_dir)
 
 
-def finished_record(cell: CellSpec) -> dict[str, Any] | None:
+def finished_record(cell: CellSpec) -> CellRecord | None:
     """The stored record if it describes just what this command asks for (or a complete cell) and fits its files, else None."""
     try:
         rec = read_record(cell.cell_dir)
     except SambenchError:
         return None
     total = len(cell.target.subset.image_ids)
-    same = (rec.get("limit") or total) == len(cell.wanted)
-    whole = rec["status"] == "complete" or (rec["status"] in FINISHED and same)
-    if rec["cell_id"] != cell.cell_id or not whole or rec.get("results") is None:
+    same = (rec.limit or total) == len(cell.wanted)
+    whole = rec.status == "complete" or (rec.status in FINISHED and same)
+    if rec.cell_id != cell.cell_id or not whole or rec.results is None:
         return None
     return None if misfits(cell.cell_dir, rec, store_of(cell)) else rec

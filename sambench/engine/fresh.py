@@ -19,7 +19,7 @@ from sambench.engine.plan import CellSpec
 from sambench.errors import RunError, SambenchError, UsageError
 from sambench.files.writing import storage_error
 from sambench.store.claims import holder, try_claim
-from sambench.store.record import read_record
+from sambench.store.record import CellRecord, read_record
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
@@ -65,23 +65,23 @@ def _alone(cell: CellSpec) -> Any:
     return claim
 
 
-def settle(at: CellSpec, cell: CellSpec, rec: dict[str, Any]) -> dict[str, Any]:
+def settle(at: CellSpec, cell: CellSpec, rec: CellRecord) -> CellRecord:
     """Put the cell computed at `at` in the place of `cell` if it is whole, or better than what is there; gives what stands there.
 
     rec: its record. Raises RunError where images failed, and earlier results without failures stay.
     """
     before = _status(cell)
-    failed = rec["status"] == "incomplete"
+    failed = rec.status == "incomplete"
     nothing = before in (None, "damaged") or (failed and before not in ("complete", "partial"))
-    if rec["status"] in ("complete", "partial") or nothing:
+    if rec.status in ("complete", "partial") or nothing:
         take_place(at.cell_dir, cell.cell_dir)
         return rec
     if failed:
-        first = rec["failures"][0]
+        first = rec.failures[0]
         raise RunError(
             "the results from before stay: computed anew, images failed",
             where=cell.cell_dir,
-            found=f"{rec['counts']['n_images_failed']} failed images, the first {first['image_id']}: {first['error']}",
+            found=f"{rec.counts.n_images_failed} failed images, the first {first.image_id}: {first.error}",
             remedy="mend them and issue the command again: it starts over",
         )
     return read_record(cell.cell_dir)
@@ -90,7 +90,7 @@ def settle(at: CellSpec, cell: CellSpec, rec: dict[str, Any]) -> dict[str, Any]:
 def _status(cell: CellSpec) -> str | None:
     """As the record has it; "damaged" of one that cannot be read, None where there is no cell."""
     try:
-        return str(read_record(cell.cell_dir)["status"])
+        return read_record(cell.cell_dir).status
     except SambenchError:
         return "damaged" if cell.cell_dir.exists() else None
 

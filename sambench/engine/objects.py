@@ -7,12 +7,13 @@ from typing import Any
 
 from sambench import tasks
 from sambench.engine import run as engine
+from sambench.engine.request import Outcome, Request
 from sambench.sources.describe import describe_object
 from sambench.sources.evaluation_mode import evaluation_mode
 from sambench.sources.fingerprint import settle
 
 
-def evaluate_object(request: engine.Request, model: Any, name: str) -> engine.Outcome:
+def evaluate_object(request: Request, model: Any, name: str) -> Outcome:
     """Plan, run, and put the model back. name: what it is called in tables and folders; it identifies nothing.
 
     Raises ModelError where the object is no model, and what a run raises.

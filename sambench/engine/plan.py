@@ -42,7 +42,10 @@ class CellSpec:
 
 def check_model(task: tasks.Task, name: str, gives: str | None) -> None:
     """Raises UsageError where a model of that name gives what the task cannot take (None: not known yet)."""
-    if gives is None or gives in task.takes:
+    if gives is None:
+        return
+    if gives in task.takes:
+        task.check_gives(gives)
         return
     fitting = [c.id for c in cards.model_cards().values() if c.gives in task.takes]
     raise UsageError(

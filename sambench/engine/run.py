@@ -2,124 +2,31 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sambench import cards, tasks
 from sambench.engine import cells, fresh
-from sambench.engine.backends import local
+from sambench.engine.backends import OnEvent, backend, describe, run_workers
 from sambench.engine.plan import CellSpec, check_model, check_target, fit_task, plan_cell, prepare_out
-from sambench.engine.worker import CellJob, Job, single_threaded, work
+from sambench.engine.request import Outcome, Plan, Request
+from sambench.engine.threads import single_threaded
+from sambench.engine.worker import CellJob, Job, work
 from sambench.errors import DataMissingError, RunError, UsageError
 from sambench.files.content import telling
 from sambench.files.writing import storage_error
-from sambench.left_out import remedies, sentences
 from sambench.sources import datasets
 from sambench.sources.datasets import Missing, Target, find_targets
 from sambench.sources.models import ResolvedModel, gives_of, notes_on, resolve
+from sambench.store.record import CellRecord
 
 if TYPE_CHECKING:
     from sambench.sources.describe import Described
-
-DEFAULT_OUT = "runs"
-DEFAULT_MODEL = "sam_nano"
-DEFAULT_DATASET = "demo"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a user asks for. models: (name, options) pairs. None for workers: chosen here. fresh: compute anew (`engine.fresh`)."""
-
-    task: str
-    datasets: tuple[str, ...] = (DEFAULT_DATASET,)
-    models: tuple[tuple[str, Mapping[str, Any]], ...] = ((DEFAULT_MODEL, {}),)
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    subset: str = "paper"
-    limit: int | None = None
-    out: str = DEFAULT_OUT
-    devices: tuple[str, ...] = ("auto",)
-    workers: int | None = None
-    precision: str = "fp32"
-    root: str | None = None
-    save_masks: Literal["scored", "none"] = "scored"
-    on_error: Literal["record", "stop"] = "record"
-    fresh: bool = False
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A request, resolved: every cell of every model, the suite members that cannot run here, and what must be said of files."""
-
-    request: Request
-    cells: tuple[CellSpec, ...]
-    missing: tuple[Missing, ...]
-    suites: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run left: the records (cell.json) by cell directory, in plan order."""
-
-    plan: Plan
-    records: dict[Path, dict[str, Any]]
-    interrupted: bool
-
-    @property
-    def complete(self) -> bool:
-        """Every wanted image of every cell is there, and none failed."""
-        return all(r["status"] in ("complete", "partial") for r in self.records.values()) and not self.plan.missing
-
-    @property
-    def failure(self) -> RunError | None:
-        """The error of a run in which every image failed, or none has an object; None where there is a result."""
-        if self._is_empty:
-            return self._no_object()
-        failed = [(path, r) for path, r in self.records.items() if r["counts"]["n_images_failed"]]
-        if self.interrupted or not failed or any(r["counts"]["n_images_done"] for r in self.records.values()):
-            return None
-        path, rec = failed[0]
-        n, first = sum(r["counts"]["n_images_failed"] for _, r in failed), rec["failures"][0]
-        which = f"{first['image_id']} of {rec['dataset']['id']}"
-        return RunError(
-            "every image failed: there is no result",
-            where=path,
-            expected="at least one image that can be evaluated",
-            found=f"{n:,} image{'s' if n > 1 else ''} failed, the first is {which}: {first['error']}",
-            remedy="mend that, and issue the same command again: it tries the images that failed",
-        )
-
-
-    @property
-    def _is_empty(self) -> bool:
-        """Whether all images were looked at, and all of their annotations left out."""
-        counts = [r["counts"] for r in self.records.values()]
-        if self.interrupted or not counts or any(getattr(c.task, "scores_annotated", False) for c in self.plan.cells):
-            return False
-        return all(c["n_images_done"] and not c["n_objects"] and not c["n_images_failed"] for c in counts)
-
-    def _no_object(self) -> RunError:
-        left_out = sum((Counter(r["counts"]["left_out"]) for r in self.records.values()), Counter[str]())
-        n = sum(r["counts"]["n_images_done"] for r in self.records.values())
-        named, root = self.plan.cells[0].target.card.named, self.plan.request.root
-        named += f" --root {shlex.quote(root)}" if root else ""
-        return RunError(
-            "no image has an object that can be evaluated: there is no result",
-            where=next(iter(self.records)),
-            expected="annotations with a mask",
-            found="; ".join([f"{n:,} image{'s' if n > 1 else ''}", *sentences(left_out)]),
-            remedy="; ".join([*remedies(left_out), f"look at the annotations: sambench data verify {named}"]),
-        )
-
-
-OnEvent = Callable[[dict[str, Any]], None]
 
 
 def _ignore(event: dict[str, Any]) -> None:
@@ -134,6 +41,7 @@ def plan(request: Request, on_event: OnEvent = _ignore) -> Plan:
         raise UsageError("--workers does not fit", expected="a number of processes from 1 on", found=request.workers)
     if request.precision not in ("fp32", "bf16"):
         raise UsageError("an unknown precision", where="--precision", expected="fp32 or bf16", found=repr(request.precision))
+    backend(request.backend)
     if not str(request.out):  # the folder at hand is not meant by nothing
         raise UsageError("no folder is named", where="--out", expected="a folder for results", found="an empty name")
     task = tasks.build(request.task, request.settings)
@@ -175,7 +83,7 @@ def _resolve(name: str, options: Mapping[str, Any], request: Request, on_event: 
     model = replace(model, spec=replace(model.spec, probe=task.wants_logits))
     prepare_out(Path(request.out))
     try:
-        return local.describe(model, Path(request.out) / ".logs")
+        return describe(backend(request.backend), model, Path(request.out) / ".logs")
     finally:
         cells.remove_empty(Path(request.out) / ".logs")
 
@@ -183,7 +91,7 @@ def _resolve(name: str, options: Mapping[str, Any], request: Request, on_event: 
 def execute(planned: Plan, on_event: OnEvent = _ignore) -> Outcome:
     """Compute what is missing, model by model, and finish every cell. Ctrl-C keeps what is computed."""
     prepare_out(Path(planned.request.out))
-    records: dict[Path, dict[str, Any]] = {}
+    records: dict[Path, CellRecord] = {}
     going = True
     for run_dir in dict.fromkeys(c.run_dir for c in planned.cells):  # one for each model with its options
         group = [c for c in planned.cells if c.run_dir == run_dir]
@@ -193,13 +101,14 @@ def execute(planned: Plan, on_event: OnEvent = _ignore) -> Outcome:
     return Outcome(planned, records, not going)
 
 
-def _run_model(group: Sequence[CellSpec], request: Request, records: dict[Path, dict[str, Any]], on_event: OnEvent) -> bool:
+def _run_model(group: Sequence[CellSpec], request: Request, records: dict[Path, CellRecord], on_event: OnEvent) -> bool:
     going = True
 
     def compute(todo: Sequence[CellSpec], invocation: str) -> None:
         nonlocal going
-        model = todo[0].model
-        going = local.run_pool(_job(todo, request, invocation), _placement(model, request), todo[0].run_dir / "logs", on_event)
+        at = backend(request.backend)
+        places = at.places(todo[0].model, request.devices, request.workers)
+        going = run_workers(at, _job(todo, request, invocation), places, todo[0].run_dir / "logs", on_event)
 
     _complete(group, request, records, on_event, compute, lambda: not going)
     return going
@@ -208,7 +117,7 @@ def _run_model(group: Sequence[CellSpec], request: Request, records: dict[Path, 
 def _complete(
     group: Sequence[CellSpec],
     request: Request,
-    records: dict[Path, dict[str, Any]],
+    records: dict[Path, CellRecord],
     on_event: OnEvent,
     compute: Callable[[Sequence[CellSpec], str], None],
     interrupted: Callable[[], bool],
@@ -234,7 +143,7 @@ def _finished(
     on_event: OnEvent,
     compute: Callable[[Sequence[CellSpec], str], None],
     interrupted: Callable[[], bool],
-) -> list[dict[str, Any]]:
+) -> list[CellRecord]:
     """The records of the cells, computed and finished; after an error too they are finished, as far as they go."""
     started, clock, invocation = cells.now(), time.monotonic(), uuid.uuid4().hex
     try:
@@ -301,14 +210,6 @@ def cell_job(cell: CellSpec) -> CellJob:
     )
 
 
-def _placement(model: ResolvedModel, request: Request) -> list[str]:
-    """One entry per worker process: its device."""
-    if model.identity["device_kind"] == "cpu":
-        return ["cpu"] * (request.workers or local.default_workers(model))
-    named = [d for d in request.devices if d != "auto"] or [model.spec.device]
-    return named * (request.workers or 1)
-
-
 def run_cell(on_event: OnEvent, **request: Any) -> Path:
     """Plan and run a request of one dataset and one model; gives its cell's directory.
 
@@ -324,7 +225,7 @@ def run_cell(on_event: OnEvent, **request: Any) -> Path:
 def execute_in_process(planned: Plan, segmenter: Any, on_event: OnEvent = _ignore) -> Outcome:
     """As `execute`, for a model that is already built, in this process (`sambench.evaluate`)."""
     prepare_out(Path(planned.request.out))
-    records: dict[Path, dict[str, Any]] = {}
+    records: dict[Path, CellRecord] = {}
 
     def compute(todo: Sequence[CellSpec], invocation: str) -> None:
         job = _job(todo, planned.request, invocation)

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from typing import Any
 
 from sambench.engine import failures
-from sambench.engine.worker import Emit, Job, single_threaded, work
+from sambench.engine.threads import single_threaded
+from sambench.engine.worker import Emit, Job, work
 from sambench.errors import SambenchError
 from sambench.sources.models import build
 from sambench.tasks.prompted import Interrupted

@@ -5,10 +5,8 @@ from __future__ import annotations
 import gc
 import json
 import os
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -309,21 +307,3 @@ def _done(
 
 def _failed_row(cell: CellJob, dataset: str, image_id: str, error: str) -> dict[str, Any]:
     return {"cell_id": cell.cell_id, "dataset": dataset, "image_id": image_id, "status": "failed", "error": error}
-
-
-@contextmanager
-def single_threaded() -> Iterator[None]:
-    """OpenCV and torch on one thread for the time being: numbers on a CPU must not depend on thread counts."""
-    import cv2
-
-    torch = sys.modules.get("torch")
-    before = cv2.getNumThreads(), torch.get_num_threads() if torch else None
-    cv2.setNumThreads(1)
-    if torch:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before[0])
-        if torch and before[1]:
-            torch.set_num_threads(before[1])

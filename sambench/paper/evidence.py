@@ -55,7 +55,7 @@ class Entry:
 
     @property
     def generated(self) -> bool:
-        return bool(self.cell.record["subset"]["name"] == "generated")
+        return self.cell.record.subset.name == "generated"
 
     @property
     def model(self) -> str:
@@ -70,7 +70,7 @@ class Entry:
     def overlaps(self) -> bool:
         """Whether the model's card says that it was trained on data that this dataset shares."""
         card = cards.model_cards().get(self.model)
-        return card is not None and not self.generated and self.cell.record["dataset"]["id"] in card.overlaps
+        return card is not None and not self.generated and self.cell.record.dataset.id in card.overlaps
 
     def row(self, metric: str, **wanted: Any) -> dict[str, Any] | None:
         """The metric row of these columns; those not named must be empty where they set rows apart (group, max_dets)."""
@@ -131,7 +131,7 @@ class Evidence:
         for (model, key), cell, label in zip(found, cells, labels, strict=True):
             if labels.count(label) > 1:
                 label += f" #{[k for m, k in found if m == model].index(key) + 1}"
-            out[System(key, model, label, str(cell.record["model"]["name"]))] = found[model, key]
+            out[System(key, model, label, cell.record.model.name)] = found[model, key]
         return out
 
     def runs(self) -> tuple[str, ...]:
@@ -141,7 +141,7 @@ class Evidence:
 
 def _labels(cells: Sequence[CellView]) -> list[str]:
     """The model's id of each, with changed settings, and what sets it apart from the other models."""
-    texts = zip(map(changed_settings, cells), run_texts([c.record["model"] for c in cells]), strict=True)
+    texts = zip(map(changed_settings, cells), run_texts([c.record.model.given() for c in cells]), strict=True)
     beside = ["; ".join(part for part in both if part) for both in texts]
     return [f"{cell.model} ({text})" if text else cell.model for cell, text in zip(cells, beside, strict=True)]
 
@@ -161,7 +161,7 @@ def _unsaid(cell: CellView) -> str:
 
 
 def _system_key(cell: CellView) -> str:
-    identity = {k: v for k, v in cell.record["model"].items() if k != "name"}
+    identity = {k: v for k, v in cell.record.model.given().items() if k != "name"}
     return digest([identity, changed_settings(cell)])
 
 
@@ -182,12 +182,12 @@ class Subset(NamedTuple):
 def subset_of(cell: CellView, n_images: int | None = None) -> Subset:
     """Whether the cell's images are the paper's. n_images: the paper's number where the dataset's card has none."""
     live, record = cell.live, cell.record
-    if record["subset"]["name"] == "generated":
+    if record.subset.name == "generated":
         return Subset("other", "a generated copy, not the dataset")
     reasons = cell.partial_reasons()
     if reasons:
         return Subset("other", "; ".join(reasons))
-    card = cards.dataset_cards().get(record["dataset"]["id"])
+    card = cards.dataset_cards().get(record.dataset.id)
     paper = card.paper if card else None
     if paper is None:
         if n_images is None:
@@ -196,7 +196,7 @@ def subset_of(cell: CellView, n_images: int | None = None) -> Subset:
         return Subset("paper", "") if same else Subset("other", f"{live.n_done:,} images; the paper's set has {n_images:,}")
     counts = f"{live.n_done:,} images and {live.n_objects:,} masks; the paper's set has {paper.images:,} and {paper.masks:,}"
     if paper.subsampled:
-        if record["subset"].get("is_paper_size"):
+        if record.subset.is_paper_size:
             return Subset("redrawn", "as many masks as the paper's draw, whose list is unpublished")
         return Subset("other", counts)
     return Subset("paper", "") if (live.n_done, live.n_objects) == (paper.images, paper.masks) else Subset("other", counts)

@@ -71,12 +71,12 @@ def predict(
 
 def _read_masks(cell: CellView) -> MasksOf:
     """The model's top-ranked masks. Raises RunError where images failed."""
-    failures = cell.record["failures"]
+    failures = cell.record.failures
     if failures:
         raise RunError(
             f"{cell.model} failed on {len(failures)} images of a rating study",
-            where=f"image {failures[0]['image_id']!r} of {cell.dataset}",
-            found=failures[0]["error"],
+            where=f"image {failures[0].image_id!r} of {cell.dataset}",
+            found=failures[0].error,
             remedy="mend the cause and issue the same command again: what is finished is kept",
         )
     rows = cell.scored(["image_id", "object_id", "height", "width", "top_index", "mask_rles"])

@@ -50,7 +50,7 @@ def _draw(curves: Sequence[BoundaryCurve], path: Path) -> None:
 
 def _label(c: BoundaryCurve, images: str) -> str:
     """The run with the model's options, its values at the usual widths where they are on the line, and of how many objects."""
-    options = c.cell.record["model"].get("options") or {}
+    options = c.cell.record.model.options
     said = ", ".join(name if value is True else f"{name}={value}" for name, value in sorted(options.items()) if value is not False)
     at = dict(zip(c.ratios, c.mean, strict=True))
     named = [f"{100 * at[r]:.1f} at {100 * r:g} %" for r in (0.01, 0.02) if r in at]

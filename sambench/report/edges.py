@@ -15,7 +15,7 @@ from sambench.files.writing import write_aside, write_csv
 from sambench.layout import style
 from sambench.metrics.edges import EdgeScores, edge_scores, f_measure
 from sambench.results.image_sets import labelled, set_names
-from sambench.sources.datasets import open_recorded
+from sambench.results.stored_masks import dataset_of
 from sambench.store.views import CellView
 from sambench.tasks.edge import counts_of, map_of
 from sambench.types import UInt8Array
@@ -57,7 +57,7 @@ def write_pr_curve(cells: Sequence[CellView], folder: Path) -> list[Path]:
     for i, ((cell, s), images) in enumerate(zip(found, set_names([[c] for c in cells]), strict=True)):
         order = np.argsort(s.thresholds)
         partial = ", PARTIAL" if cell.partial_reasons() else ""
-        name = labelled(str(cell.record["model"]["name"]), images)
+        name = labelled(cell.record.model.name, images)
         label = f"{name}  ODS {s.ods:.3f}, OIS {s.ois:.3f}, AP {s.ap:.3f}{partial}"
         colour = COLOURS[i % len(COLOURS)]
         axes.plot(s.recall[order], s.precision[order], color=colour, lw=1.8, label=label)
@@ -115,7 +115,7 @@ def write_sheet(cell: CellView, folder: Path, *, n: int = N_SHOWN, root: Path | 
     ranked = np.argsort(-scores.image_f, kind="stable")
     chosen = [int(i) for i in ranked[np.unique(np.linspace(0, len(ranked) - 1, min(n, len(ranked))).round().astype(int))]]
     maps = stored_maps(cell, [image_ids[i] for i in chosen])
-    dataset = open_recorded(cell.record["dataset"], root)
+    dataset = dataset_of(cell, root)
     tiles = []
     for i in chosen:
         sample = dataset.load(image_ids[i])

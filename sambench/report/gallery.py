@@ -14,6 +14,7 @@ from sambench.errors import SambenchError, UsageError
 from sambench.paper.evidence import Entry
 from sambench.report import overlays
 from sambench.report.document import Document, Picture, Section
+from sambench.results.stored_masks import dataset_of
 from sambench.store.views import CellView
 from sambench.types import Sample
 
@@ -141,7 +142,7 @@ def _ranked(cell: CellView, partner: CellView | None, kind: By, k: int) -> pd.Da
 def _picks(cell: CellView, frame: pd.DataFrame, root: Path | None) -> list[_Pick]:
     if frame.empty:
         return []
-    data = overlays.dataset_of(cell, root)
+    data = dataset_of(cell, root)
     samples: dict[str, Sample] = {}
     out = []
     for row in frame.to_dict("records"):

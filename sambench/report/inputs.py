@@ -1,4 +1,7 @@
-"""What every section of a report may draw on: the results, the suite, and what was chosen on the command line."""
+"""What every section of a report may draw on: the results, the suite, and what was chosen on the command line.
+
+Sections ask for the runs of a task by its name: which task a table or figure of the paper is of is a fact of the paper.
+"""
 
 from __future__ import annotations
 

@@ -54,13 +54,13 @@ def _runs(inputs: Inputs) -> Table:
                 {
                     "run": cell.run_name,
                     "cell": cell.path.name,
-                    "cell_id": str(cell.record["cell_id"]),
+                    "cell_id": cell.record.cell_id,
                     "task": cell.task.protocol,
                     "model": cell.model,
                     "dataset": entry.dataset,
                     "images": Value(live.n_done),
                     "objects": Value(live.n_objects),
-                    "subset": str(cell.record["subset"]["digest"])[:12],
+                    "subset": cell.record.subset.digest[:12],
                     "status": f"PARTIAL: {entry.partial}" if entry.partial else "complete",
                 }
             )

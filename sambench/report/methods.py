@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any
 
 from sambench import cards
 from sambench.paper.evidence import changed_settings, subset_of
+from sambench.store.record import Environment
 from sambench.store.views import CellView
 
 PAPER = """@inproceedings{kirillov2023segment,
@@ -28,13 +27,6 @@ DEVIATIONS = (
     "The text-aware SAM, the single-output SAM and the SAM with a three-layer decoder, which made SA-1B, were never released. "
     "Rows that need them say so; a stand-in carries a name of its own.",
 )
-_WHAT = {
-    "point": "simulated clicks (first click: {prompt}), mIoU after N = {clicks} clicks at the image's own resolution",
-    "box": "the tight box of each annotation, mIoU and boundary IoU",
-    "edge": "the BSDS500 boundary benchmark with {thresholds} thresholds",
-    "proposals": "class-agnostic mask recall over IoU 0.50 to 0.95",
-    "instances": "mask AP of masks prompted by a detector's boxes",
-}
 
 
 def paragraphs(cells: Sequence[CellView]) -> tuple[str, ...]:
@@ -48,34 +40,23 @@ def paragraphs(cells: Sequence[CellView]) -> tuple[str, ...]:
 def _tasks(cells: Sequence[CellView]) -> str:
     said: dict[str, None] = {}
     for cell in cells:
-        settings = cell.record["task"]["settings"]
-        words = {k: ", ".join(map(str, v)) if isinstance(v, list) else v for k, v in settings.items()}
-        what = _WHAT.get(cell.task.name, "the task's own protocol").format_map(_Blank(words))
         changed = changed_settings(cell)
-        if boxes := settings.get("boxes"):
-            what += f", those of {Path(boxes).name}, sha256 {settings['boxes_sha256'][:12]}…"
-        said[f"{cell.task.protocol} ({what}{f'; changed: {changed}' if changed else ''})"] = None
+        said[f"{cell.task.protocol} ({cell.task.method()}{f'; changed: {changed}' if changed else ''})"] = None
     return f"We evaluate with sambench under the protocols {_listed(said)}, which follow Kirillov et al. [kirillov2023segment]."
-
-
-class _Blank(dict[str, Any]):
-    def __missing__(self, key: str) -> str:
-        return "?"
 
 
 def _models(cells: Sequence[CellView]) -> str:
     said: dict[str, None] = {}
     known = cards.model_cards()
     for cell in cells:
-        model = cell.record["model"]
-        parts = [str(model["name"])]
-        if model.get("weights_sha256"):
-            parts.append(f"weights sha256 {model['weights_sha256'][:12]}…")
-        options = dict(model.get("options") or {})
-        if options:
-            parts.append("options " + ", ".join(f"{k}={v}" for k, v in sorted(options.items())))
-        parts.append(f"{model.get('precision', 'fp32')} on {model.get('device_kind', 'cpu')}")
-        cite = f" [{key_of(model['id'])}]" if model["id"] in known and known[model["id"]].citation else ""
+        model = cell.record.model
+        parts = [model.name]
+        if model.weights_sha256:
+            parts.append(f"weights sha256 {model.weights_sha256[:12]}…")
+        if model.options:
+            parts.append("options " + ", ".join(f"{k}={v}" for k, v in sorted(model.options.items())))
+        parts.append(f"{model.precision} on {model.device_kind}")
+        cite = f" [{key_of(model.id)}]" if model.id in known and known[model.id].citation else ""
         said[f"{parts[0]}{cite} ({'; '.join(parts[1:])})"] = None
     return f"The models are {_listed(said)}."
 
@@ -84,11 +65,11 @@ def _datasets(cells: Sequence[CellView]) -> str:
     said: dict[str, None] = {}
     known = cards.dataset_cards()
     for cell in cells:
-        live, ident = cell.live, cell.record["dataset"]["id"]
+        live, ident = cell.live, cell.record.dataset.id
         cite = f" [{key_of(ident)}]" if ident in known and known[ident].citation else ""
         subset = subset_of(cell)
         why = "" if subset.kind == "paper" or not subset.known else f"; {subset.why}"
-        digest = str(cell.record["subset"]["digest"])[:8]
+        digest = cell.record.subset.digest[:8]
         said[f"{cell.dataset}{cite} ({_many(live.n_done, 'image')}, {_many(live.n_objects, 'object')}, subset {digest}{why})"] = (
             None
         )
@@ -110,11 +91,10 @@ def _statistics() -> str:
 def _versions(cells: Sequence[CellView]) -> str:
     said: dict[str, None] = {}
     for cell in cells:
-        env = cell.record.get("environment") or {}
-        versions = env.get("versions") or {}
-        git = f", commit {str(env['git'])[:12]}" if env.get("git") else ""
-        numpy, torch = versions.get("numpy", "?"), versions.get("torch", "?")
-        said[f"sambench {env.get('sambench', '?')}{git} (Python {env.get('python', '?')}, numpy {numpy}, torch {torch})"] = None
+        env = cell.record.environment or Environment()
+        git = f", commit {env.git[:12]}" if env.git else ""
+        numpy, torch = (env.versions.get(name, "?") for name in ("numpy", "torch"))
+        said[f"sambench {env.sambench or '?'}{git} (Python {env.python or '?'}, numpy {numpy}, torch {torch})"] = None
     return f"Computed with {_listed(said)}."
 
 
@@ -132,7 +112,7 @@ def bibtex(cells: Sequence[CellView]) -> str:
     """Entries of the paper, and of every model and dataset of the cells whose card has a citation."""
     models, datasets = cards.model_cards(), cards.dataset_cards()
     out, used = [PAPER], {"kirillov2023segment"}
-    found = [models.get(c.model) for c in cells] + [datasets.get(c.record["dataset"]["id"]) for c in cells]
+    found = [models.get(c.model) for c in cells] + [datasets.get(c.record.dataset.id) for c in cells]
     for card in {c.id: c for c in found if c is not None}.values():
         key = key_of(card.id)
         if card.citation and key not in used:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -13,9 +12,8 @@ import numpy.typing as npt
 
 from sambench.layout import style
 from sambench.pixels.region import Region
-from sambench.sources.datasets import open_recorded
 from sambench.store.views import CellView
-from sambench.types import Dataset, Instance, Sample, UInt8Array, Window
+from sambench.types import Instance, Sample, UInt8Array, Window
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,11 +38,6 @@ class Shown:
     mask: Region | None
     clicks: npt.NDArray[np.float64]
     labels: npt.NDArray[np.int8]
-
-
-def dataset_of(cell: CellView, root: Path | None = None) -> Dataset:
-    """The cell's dataset, from `root`, the folder that the run used, or where it is now. Raises DataMissingError."""
-    return open_recorded(cell.record["dataset"], root)
 
 
 def object_rows(cell: CellView, k: int) -> pd.DataFrame:

@@ -17,8 +17,8 @@ from sambench.metrics.proposals import ALL, AREA_SETS, FREQUENCY_SETS, SETS, rec
 from sambench.report.edges import COLOURS
 from sambench.report.masks import overlay
 from sambench.results.image_sets import labelled, set_names
+from sambench.results.stored_masks import dataset_of
 from sambench.results.tables import metric_rows_of
-from sambench.sources.datasets import open_recorded
 from sambench.store.views import CellView
 from sambench.types import UInt8Array
 
@@ -113,7 +113,7 @@ def write_groups(cells: Sequence[CellView], folder: Path) -> Path:
 
 
 def _label(cell: CellView, images: str) -> str:
-    return labelled(str(cell.record["model"]["name"]), images) + (", PARTIAL" if cell.partial_reasons() else "")
+    return labelled(cell.record.model.name, images) + (", PARTIAL" if cell.partial_reasons() else "")
 
 
 def _borders(groups: Sequence[str]) -> list[float]:
@@ -147,7 +147,7 @@ def write_sheet(cell: CellView, folder: Path, *, n: int = N_SHOWN, root: Path | 
     if stored.empty and frame["n_proposals"].max() > 0:
         remedy = "run it with --save-masks scored into another directory (--out)"
         raise UsageError("the run kept no proposals to show", where=cell.path, remedy=remedy)
-    dataset = _open(cell, root)
+    dataset = dataset_of(cell, root)
     rows = []
     for image_id in chosen:
         sample = dataset.load(image_id)
@@ -192,10 +192,6 @@ def _objects(cell: CellView) -> pd.DataFrame:
 def _nothing(cell: CellView) -> RunError:
     remedy = "issue the run's command again"
     return RunError(f"{cell.dataset}, {cell.model}: there is nothing to draw", where=cell.path, found="no objects", remedy=remedy)
-
-
-def _open(cell: CellView, root: Path | None) -> Any:
-    return open_recorded(cell.record["dataset"], root)
 
 
 _HEADS = ("ground truth", "proposals that found an object", f"first {SHOWN_PROPOSALS} proposals")

@@ -48,7 +48,7 @@ def check_metrics(cell: CellView, found: Sequence[Mapping[str, Any]]) -> None:
 
 def _check_folder(cell: CellView) -> None:
     """That the cell lies where a run of its identity would look for it. Earlier records do not say their identity."""
-    identity = cell.record.get("identity")
+    identity = cell.record.identity
     if identity is None:
         return
     run = {k: identity.get(k) for k in ("task", "model")}
@@ -81,7 +81,7 @@ def _check_size(path: Path) -> None:
 
 def _check_counts(cell: CellView) -> None:
     record, live = cell.record, cell.live
-    told = {"status": record["status"], **{k: record["counts"].get(k) for k in ("n_images_done", "n_images_failed", "n_objects")}}
+    told = {"status": record.status, **{k: record.counts.given().get(k) for k in ("n_images_done", "n_images_failed", "n_objects")}}
     by_shards = {
         "status": live.status,
         "n_images_done": live.n_done,
@@ -89,8 +89,8 @@ def _check_counts(cell: CellView) -> None:
         "n_objects": live.n_objects,
     }
     wrong = [f"{k} {told[k]}, by the shards {v}" for k, v in by_shards.items() if told[k] is not None and told[k] != v]
-    if record["status"] not in FINISHED:
-        wrong.append(f"status {record['status']}")
+    if record.status not in FINISHED:
+        wrong.append(f"status {record.status}")
     if wrong:
         raise RunError("its record does not fit its shards", where=cell.path, found="; ".join(wrong))
 

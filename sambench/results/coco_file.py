@@ -20,8 +20,8 @@ def write_results(cell: CellView, path: Path) -> int:
     and renamed. Raises UsageError (another task, no masks kept), RunError (images missing or failed, a folder that cannot be
     written).
     """
-    if cell.task.name != "instances":
-        expected = "a run of the instance task"
+    if not cell.task.has_detections:
+        expected = "a run of detections (the instance task)"
         raise UsageError("no results file for this task", where=cell.path, expected=expected, found=cell.task.name)
     live = cell.live
     if live.n_done < live.n_wanted:

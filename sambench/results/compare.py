@@ -241,7 +241,7 @@ def _by_dataset(cells: Sequence[CellView], side: str) -> dict[str, CellView]:
 
 
 def _subset_note(a: CellView, b: CellView) -> list[str]:
-    ours, theirs = (c.record["subset"]["digest"] for c in (a, b))
+    ours, theirs = (c.record.subset.digest for c in (a, b))
     if ours == theirs:
         return []
     return [f"{a.dataset}: the runs are on different subsets ({ours[:8]} and {theirs[:8]}); only shared images count"]

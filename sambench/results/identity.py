@@ -16,15 +16,15 @@ NOT_IN_IT = (
 
 def identity_of(cell: CellView) -> dict[str, Any]:
     """`task`, `model` and `dataset`, as they were hashed; records of an earlier version give the same of what they hold."""
-    found = cell.record.get("identity")
+    found = cell.record.identity
     if found is not None:
         return dict(found)
     record = cell.record
     return {
         "task": cell.task.identity(),
-        "model": {k: v for k, v in record["model"].items() if k != "name"},
-        "dataset": {k: v for k, v in record["dataset"].items() if k not in ("name", "source", "root")}
-        | {"subset_digest": record["subset"]["digest"]},
+        "model": {k: v for k, v in record.model.given().items() if k != "name"},
+        "dataset": {k: v for k, v in record.dataset.given().items() if k not in ("name", "source", "root")}
+        | {"subset_digest": record.subset.digest},
     }
 
 
@@ -32,25 +32,25 @@ def described(cell: CellView) -> dict[str, Any]:
     """As JSON has it: where the cell lies, its id, its identity, and what is known beside it."""
     record = cell.record
     beside = {
-        "limit": record.get("limit"),
-        "subset": record["subset"].get("name"),
-        "source": record["dataset"].get("source"),
-        "root": record["dataset"].get("root"),
-        "environment": record.get("environment"),
+        "limit": record.limit,
+        "subset": record.subset.given().get("name"),
+        "source": record.dataset.source,
+        "root": record.dataset.root,
+        "environment": record.environment.given() if record.environment else None,
     }
-    return {"path": str(cell.path), "cell_id": record["cell_id"], "identity": identity_of(cell), "not_in_it": beside}
+    return {"path": str(cell.path), "cell_id": record.cell_id, "identity": identity_of(cell), "not_in_it": beside}
 
 
 def lines(cell: CellView) -> Iterator[str]:
     """The same to be read: a line a value."""
-    yield f"{cell.run_name}/{cell.path.resolve().name}: cell {cell.record['cell_id']}"
+    yield f"{cell.run_name}/{cell.path.resolve().name}: cell {cell.record.cell_id}"
     for part, values in identity_of(cell).items():
         flat = dict(_flat(values))
         width = max((len(k) for k in flat), default=0)
         yield f"  {part}"
         for key, value in flat.items():
             yield f"    {key:<{width}}  {_text(value)}"
-    subset, limit = cell.record["subset"].get("name"), cell.record.get("limit")
+    subset, limit = cell.record.subset.given().get("name"), cell.record.limit
     part = f"the first {limit} of its images" if limit else "all of its images"
     yield f"  beside it: subset {subset}, {part}"
 

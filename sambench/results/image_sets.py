@@ -51,7 +51,7 @@ def _set_of(cell: CellView) -> _Set:
     states = cell.states()
     done = sorted(i for i in cell.wanted if i in states and states[i].status == "ok")
     n = f"{len(done):,} image{'s' if len(done) != 1 else ''}"
-    name = str(cell.record["subset"]["name"])
+    name = cell.record.subset.name
     if len(done) < len(cell.image_ids):
         n = f"{len(done):,} of {len(cell.image_ids):,} images"
     text = f"{name.removeprefix('file:')}: {n}" if name.startswith("file:") else n

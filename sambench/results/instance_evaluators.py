@@ -27,7 +27,7 @@ def rows_by(evaluator: str, cell: CellView) -> list[dict[str, Any]]:
     """
     if evaluator not in EVALUATORS:
         raise unknown_name("evaluator", evaluator, EVALUATORS, where="--evaluator")
-    if cell.task.name != "instances":
+    if not cell.task.has_detections:
         raise UsageError("only average precision has evaluators", where=cell.path, expected="a run of the instance task")
     if evaluator == "pycocotools":
         return [row for row in rescore(cell) if row["variant"] == "mask"]

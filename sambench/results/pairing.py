@@ -27,7 +27,7 @@ def unlike(a: CellView, b: CellView) -> dict[str, tuple[Any, Any]]:
 
 
 def _facts(cell: CellView) -> dict[str, Any]:
-    dataset = {k: v for k, v in cell.record["dataset"].items() if k not in _NO_FACTS}
+    dataset = {k: v for k, v in cell.record.dataset.given().items() if k not in _NO_FACTS}
     if "reader" in dataset:  # earlier records have the module too, and code may move
         dataset["reader"] = str(dataset["reader"]).rpartition(":")[2]
     return {f"task {k}": v for k, v in cell.task.identity().items()} | {f"dataset {k}": v for k, v in dataset.items()}

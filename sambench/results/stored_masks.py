@@ -40,9 +40,9 @@ def stored_rows(
     """
     if "mask_rles" not in cell.store.columns or "object_id" not in cell.store.columns:
         raise UsageError(f"runs of the {cell.task.name} task hold no masks of objects", where=cell.path)
-    dataset = dataset or _open(cell, root)
+    dataset = dataset or dataset_of(cell, root)
     found = dataset.annotation_digest()
-    expected = cell.record["dataset"]["annotation_digest"]
+    expected = cell.record.dataset.annotation_digest
     if found != expected:
         raise DataError(
             f"the files of {cell.dataset} are not those of the run",
@@ -86,8 +86,9 @@ def _check_picture(cell: CellView, image_id: str, evaluated: str, file: str) -> 
         )
 
 
-def _open(cell: CellView, root: Path | None) -> Dataset:
-    return open_recorded(cell.record["dataset"], root)
+def dataset_of(cell: CellView, root: Path | None = None) -> Dataset:
+    """The cell's dataset, from `root`, the folder that the run used, or where it is now. Raises DataMissingError."""
+    return open_recorded(cell.record.dataset.given(), root)
 
 
 def _row(columns: dict[str, Any], sample: Sample, objects: dict[str, Region]) -> StoredRow:

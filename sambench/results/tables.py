@@ -140,7 +140,7 @@ def _table(entries: Sequence[_Entry], measures: list[Measure], suites: Sequence[
         label = f"{100 * min(levels):g} % CI"
         filled = [dataclasses.replace(m, label=label) if m.kind in ("interval", "score_interval") else m for m in filled]
     cells = [e.cell for e in entries]
-    texts = run_texts([c.record["model"] for c in cells])
+    texts = run_texts([c.record.model.given() for c in cells])
     rows = [Row({m.key: m.value(e.metrics) for m in filled} | _description(e.cell)) for e in entries]
     clusters = [(e.cell.dataset, max((int(r["n_clusters"]) for r in e.metrics), default=0)) for e in entries]
     warnings = partial_notes(cells)
@@ -187,9 +187,9 @@ def _description(cell: CellView) -> dict[str, Any]:
         "n_images": live.n_done,
         "n_objects": live.n_objects,
         "n_failed": live.n_failed,
-        "note": cell.record["subset"].get("note") or None,
-        "options": options_text(cell.record["model"]) or None,
-        "precision": precision_text(cell.record["model"]),
+        "note": cell.record.subset.note or None,
+        "options": options_text(cell.record.model.given()) or None,
+        "precision": precision_text(cell.record.model.given()),
     }
 
 
@@ -212,11 +212,11 @@ def _columns(cells: Sequence[CellView], measures: Sequence[Measure], rows: Seque
 
 def _title(cells: Sequence[CellView]) -> str:
     task = cells[0].task
-    given = cells[0].record["task"]["settings"]
+    given = cells[0].record.task.settings
     settings = {f.name: (f.default, getattr(task.settings, f.name)) for f in dataclasses.fields(task.settings)}
     unsaid = task.unsaid
     changed = [f"{k} = {_plain(v)}" for k, (default, v) in settings.items() if v != default and k in given and k not in unsaid]
-    models = list(dict.fromkeys(str(c.record["model"]["name"]) for c in cells))
+    models = list(dict.fromkeys(c.record.model.name for c in cells))
     of = f", {models[0]}" if len(models) == 1 else ""
     return f"{task.protocol}{of}" + (f" ({'; '.join(changed)})" if changed else "")
 

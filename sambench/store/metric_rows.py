@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sambench import tasks
 from sambench.schema import METRIC_COLUMNS
+from sambench.store.record import CellRecord
 from sambench.tasks.summary import Bootstrap
 
 if TYPE_CHECKING:
@@ -40,19 +41,19 @@ def metric_rows(
     return [{**dict.fromkeys(METRIC_COLUMNS), **cell_columns, **row} for row in rows]
 
 
-def cell_columns(rec: Mapping[str, Any]) -> dict[str, Any]:
+def cell_columns(record: CellRecord) -> dict[str, Any]:
     """The metric columns that a cell's record gives."""
     return {
-        "cell_id": rec["cell_id"],
-        "task": rec["task"]["name"],
-        "protocol": rec["task"]["protocol"],
-        "model": rec["model"]["id"],
-        "dataset": rec["dataset"]["id"],
-        "dataset_variant": rec["dataset"]["variant"],
-        "subset": rec["subset"]["name"],
-        "subset_digest": rec["subset"]["digest"],
-        "prompt": rec["task"]["settings"].get("prompt", rec["task"]["name"]),
-        "n_failed": rec["counts"]["n_images_failed"],
-        "partial": rec["status"] != "complete",
+        "cell_id": record.cell_id,
+        "task": record.task.name,
+        "protocol": record.task.protocol,
+        "model": record.model.id,
+        "dataset": record.dataset.id,
+        "dataset_variant": record.dataset.variant,
+        "subset": record.subset.name,
+        "subset_digest": record.subset.digest,
+        "prompt": record.task.settings.get("prompt", record.task.name),
+        "n_failed": record.counts.n_images_failed,
+        "partial": record.status != "complete",
     }
 

@@ -1,6 +1,6 @@
 """A cell's record (cell.json): what it must hold, how it is read and written, and what of the cell's files it vouches for.
 
-Everything that reads a record reads it here, once, and trusts its types from then on. A record is sealed: `digest` is the sha256 of
+Everything that reads a record reads it here, once, and gets a `CellRecord`. A record is sealed: `digest` is the sha256 of
 the rest of it. A record of a finished cell also has `results`: the sha256 of every shard, of the list of images, and of the metrics
 that were made of them. So metrics belong to the rows that they stand beside, or it is noticed. Records of an earlier version have
 neither; they are read, but nobody takes the metrics beside them for granted.
@@ -39,7 +39,13 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=250, pattern=r"
 
 
 class _Part(BaseModel):
+    """A part of a record. Keys that no field names are kept too: those of an identity are the model's and the dataset's own."""
+
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    def given(self) -> dict[str, Any]:
+        """The part as it stands in the file, by key: no defaults."""
+        return self.model_dump(exclude_unset=True)
 
 
 class TaskRecord(_Part):
@@ -49,8 +55,40 @@ class TaskRecord(_Part):
 
 
 class ModelRecord(_Part):
+    """id, its title, and the identity, whose keys are the model's source's own; those that most have are asked for by name."""
+
     id: Name
     name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options in force; empty where it has none."""
+        return self._mapping("options")
+
+    @property
+    def proposals(self) -> dict[str, Any]:
+        """What identifies a file of proposals; empty of a model that computes."""
+        return self._mapping("proposals")
+
+    @property
+    def weights_sha256(self) -> str:
+        return self._text("weights_sha256")
+
+    @property
+    def precision(self) -> str:
+        return self._text("precision") or "fp32"
+
+    @property
+    def device_kind(self) -> str:
+        return self._text("device_kind") or "cpu"
+
+    def _mapping(self, key: str) -> dict[str, Any]:
+        value = (self.model_extra or {}).get(key)
+        return value if isinstance(value, dict) else {}
+
+    def _text(self, key: str) -> str:
+        value = (self.model_extra or {}).get(key)
+        return value if isinstance(value, str) else ""
 
 
 class DatasetRecord(_Part):
@@ -76,6 +114,7 @@ class Counts(_Part):
     n_images_done: NonNegativeInt = 0
     n_objects: NonNegativeInt = 0
     n_dropped: NonNegativeInt = 0
+    left_out: dict[str, NonNegativeInt] = {}
 
 
 class Failure(_Part):
@@ -103,7 +142,11 @@ class Vouched(_Part):
 
 
 class CellRecord(_Part):
-    """cell.json. limit: None where the record speaks of the whole subset. results: None unless the cell is finished."""
+    """cell.json. limit: None where the record speaks of the whole subset. results: None unless the cell is finished.
+
+    notes: of how many images each was said. timings: in seconds and milliseconds, by name. identity: what the cell's id is the
+    digest of; None, as are `results` and `digest`, in records of an earlier version.
+    """
 
     schema_version: Literal[1]
     cell_id: Annotated[str, StringConstraints(min_length=1, max_length=500)]
@@ -116,6 +159,7 @@ class CellRecord(_Part):
     subset: SubsetRecord
     counts: Counts
     failures: list[Failure] = []
+    notes: dict[str, NonNegativeInt] = {}
     save_masks: str | None = None
     environment: Environment | None = None
     timings: dict[str, float | int | None] = {}
@@ -125,17 +169,28 @@ class CellRecord(_Part):
     results: Vouched | None = None
     digest: Sha256 | None = None
 
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> CellRecord:
+        """The record of what is to be written, as it will be read: tuples are lists."""
+        return cls.model_validate(json.loads(json.dumps(content)))
 
-def write_record(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Seal the record and write it; returns it as written."""
-    body = {k: v for k, v in record.items() if k != "digest"}
-    sealed = {**body, "digest": provenance.digest(body)}
+
+def write_record(folder: Path, content: Mapping[str, Any]) -> CellRecord:
+    """Seal a record and write it; returns it as it will be read. content: of cell.json, in the file's order."""
+    sealed = seal(content)
+    record = CellRecord.of(sealed)
     write_json(folder / RECORD, sealed)
-    return sealed
+    return record
 
 
-def read_record(folder: Path) -> dict[str, Any]:
-    """The content of cell.json, whose keys and types are those of CellRecord.
+def seal(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of cell.json with the digest of the rest of it."""
+    body = {k: v for k, v in content.items() if k != "digest"}
+    return {**body, "digest": provenance.digest(body)}
+
+
+def read_record(folder: Path) -> CellRecord:
+    """The content of cell.json.
 
     Raises RunError where it is absent, unreadable, damaged, changed by hand, or of another version.
     """
@@ -147,7 +202,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     return parse_record(raw, file)
 
 
-def parse_record(raw: bytes, file: Path) -> dict[str, Any]:
+def parse_record(raw: bytes, file: Path) -> CellRecord:
     """As `read_record`, of its bytes. file: for messages."""
     try:
         if len(raw) > _MAX_BYTES:
@@ -180,8 +235,7 @@ def parse_record(raw: bytes, file: Path) -> dict[str, Any]:
         raise damaged("a cell's record is damaged", file, f"complete, and of the first {found.limit} images alone")
     _check_identity(found, record, file)
     _check_settings(found.task, file)
-    checked: dict[str, Any] = record
-    return checked
+    return found
 
 
 def _check_identity(found: CellRecord, record: Mapping[str, Any], file: Path) -> None:

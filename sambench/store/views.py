@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sambench import paths, tasks
 from sambench.errors import RunError, UsageError, near_names, system_error, unknown_name
@@ -20,7 +20,7 @@ from sambench.files.writing import unreadable
 from sambench.notes import by_dataset
 from sambench.schema import METRIC_COLUMNS
 from sambench.store.claims import holder
-from sambench.store.record import FINISHED, IMAGES, RECORD, damaged, read_image_ids, read_record
+from sambench.store.record import FINISHED, IMAGES, RECORD, CellRecord, damaged, read_image_ids, read_record
 from sambench.store.shards import ImageState, ShardStore
 from sambench.store.tally import tally
 from sambench.store.vouching import file_misfits, misfit_error, shard_misfits
@@ -55,14 +55,14 @@ class LiveState(NamedTuple):
 
 @dataclass(frozen=True)
 class CellView:
-    """One cell as it lies on disk. record: the content of cell.json, with the keys and types of `engine.record.CellRecord`.
+    """One cell as it lies on disk. record: the content of cell.json.
 
     Rows, metrics and counts are given only where the cell's files are those that its record was written of; all of them raise
     RunError otherwise. Shards that are gone are images that are not computed.
     """
 
     path: Path
-    record: dict[str, Any]
+    record: CellRecord
 
     @property
     def run_name(self) -> str:
@@ -71,18 +71,18 @@ class CellView:
     @property
     def dataset(self) -> str:
         """The dataset's id, with its variant unless that is the default."""
-        dataset = self.record["dataset"]
-        return str(dataset["id"]) + (f":{dataset['variant']}" if dataset["variant"] not in (None, "default") else "")
+        dataset = self.record.dataset
+        return dataset.id + (f":{dataset.variant}" if dataset.variant not in (None, "default") else "")
 
     @property
     def model(self) -> str:
-        return str(self.record["model"]["id"])
+        return self.record.model.id
 
     @cached_property
     def task(self) -> tasks.Task:
         """The task with the settings it was run with. Raises UsageError where this version does not know them."""
-        task = self.record["task"]
-        return tasks.build(task["name"], task["settings"], protocol=task["protocol"])
+        task = self.record.task
+        return tasks.build(task.name, task.settings, protocol=task.protocol)
 
     @cached_property
     def image_ids(self) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ class CellView:
         wrong = file_misfits(self.path, self.record)
         if wrong:
             raise misfit_error(self.path, wrong)
-        ids, told = read_image_ids(self.path), self.record["subset"].get("n_images")
+        ids, told = read_image_ids(self.path), self.record.subset.n_images
         if told is not None and told != len(ids):
             found = f"{len(ids)} images, the record says {told}"
             raise damaged("a cell's list of images is not that of its record", self.path / IMAGES, found)
@@ -99,11 +99,11 @@ class CellView:
     @property
     def wanted(self) -> tuple[str, ...]:
         """The images that the record speaks of: the subset, or its first `limit` ones."""
-        return self.image_ids[: self.record.get("limit")]
+        return self.image_ids[: self.record.limit]
 
     @cached_property
     def store(self) -> ShardStore:
-        store = ShardStore(self.path, self.image_ids, int(self.record["shard_size"]), self.task.columns)
+        store = ShardStore(self.path, self.image_ids, self.record.shard_size, self.task.columns)
         wrong = [m for m in shard_misfits(self.record, store) if m.how != "gone"]
         if wrong:
             raise misfit_error(self.path, wrong)
@@ -112,7 +112,7 @@ class CellView:
     @property
     def vouched(self) -> bool:
         """Whether the record says of which files it was written; records of an earlier version do not."""
-        return self.record.get("results") is not None
+        return self.record.results is not None
 
     def rows(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Stored rows of the wanted images in image order, with `columns` of the task's row schema alone if given.
@@ -141,10 +141,10 @@ class CellView:
         import pandas as pd
 
         path = self.path / "metrics.parquet"
-        status = self.record["status"]
+        status = self.record.status
         if status not in FINISHED or not path.exists():
             return None
-        if self.record["counts"]["n_images_done"] != self.live.n_done:  # rows were deleted, or have come since
+        if self.record.counts.n_images_done != self.live.n_done:  # rows were deleted, or have come since
             return None
         try:
             raw = regular_bytes(path)  # of a path, folders named a=b would become columns
@@ -174,9 +174,9 @@ class CellView:
         holders = tuple(sorted({who for who in (holder(c) for c in claims if c.exists()) if who}))
         if len(here) < len(self.wanted):
             status = "running" if holders else "interrupted"
-        elif n_failed and self.record["status"] in FINISHED:
+        elif n_failed and self.record.status in FINISHED:
             status = "incomplete"
-        elif self.record["status"] not in FINISHED:  # some of its images are being computed again
+        elif self.record.status not in FINISHED:  # some of its images are being computed again
             status = "running" if holders else "interrupted"
         else:
             status = "complete" if len(self.wanted) == len(self.image_ids) else "partial"
@@ -351,4 +351,4 @@ def _independent(n: int) -> str:
 
 def subset_notes(cells: Iterable[CellView]) -> list[str]:
     """What the records say of the datasets' subsets (such as: not the paper's)."""
-    return by_dataset((c.dataset, str(c.record["subset"]["note"])) for c in cells if c.record["subset"].get("note"))
+    return by_dataset((c.dataset, c.record.subset.note) for c in cells if c.record.subset.note)

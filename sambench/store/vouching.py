@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from sambench.errors import RunError
 from sambench.files.content import file_sha256, files_sha256
 from sambench.files.writing import unreadable
-from sambench.store.record import IMAGES, METRIC_FILES
+from sambench.store.record import IMAGES, METRIC_FILES, CellRecord
 from sambench.store.shards import ShardStore
 
 
@@ -29,25 +28,26 @@ def vouch(folder: Path, store: ShardStore) -> dict[str, Any]:
     }
 
 
-def misfits(folder: Path, record: Mapping[str, Any], store: ShardStore) -> list[Misfit]:
+def misfits(folder: Path, record: CellRecord, store: ShardStore) -> list[Misfit]:
     """The files that the record does not fit; none where it vouches for nothing. Raises RunError on a damaged file."""
     return file_misfits(folder, record) + shard_misfits(record, store)
 
 
-def file_misfits(folder: Path, record: Mapping[str, Any]) -> list[Misfit]:
+def file_misfits(folder: Path, record: CellRecord) -> list[Misfit]:
     """As `misfits`, of the list of images and the metrics alone."""
-    told = record.get("results")
+    told = record.results
     if told is None:
         return []
-    files = {folder / IMAGES: told["images"], **{folder / name: told["metrics"].get(name) for name in METRIC_FILES}}
+    metrics = {str(name): digest for name, digest in told.metrics.items()}
+    files = {folder / IMAGES: told.images, **{folder / name: metrics.get(name) for name in METRIC_FILES}}
     return [Misfit(path, how) for path, digest in files.items() if (how := _differs(path, digest))]
 
 
-def shard_misfits(record: Mapping[str, Any], store: ShardStore) -> list[Misfit]:
+def shard_misfits(record: CellRecord, store: ShardStore) -> list[Misfit]:
     """As `misfits`, of the shards alone."""
-    if record.get("results") is None:
+    if record.results is None:
         return []
-    told, found = record["results"]["shards"], []
+    told, found = record.results.shards, []
     shards = shard_digests(store)
     for name in sorted({*shards, *told}):
         if shards.get(name) != told.get(name):

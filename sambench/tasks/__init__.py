@@ -2,30 +2,32 @@
 
 A module here is a task if it assigns TASK. A package brings tasks by the entry point group `sambench.tasks`: `name = module`. The
 module has TASK, a frozen class built from one of SETTINGS, a plain dataclass; OLDER, if settings were added under a new protocol;
-and `command`, if `sambench run NAME` is to have other flags than SETTINGS' fields.
+and COMMAND (`sambench.tasks.command`), if `sambench run NAME` is to have more than a flag for every field of SETTINGS. SETTINGS and
+COMMAND of a task that is heavy to import stand in `sambench.tasks.settings.NAME`, for `--help` to be quick.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 import json
 import pkgutil
 import re
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import metadata
+from inspect import cleandoc
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_type_hints
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any, NamedTuple, get_type_hints
 
 from sambench.errors import TaskError, UsageError, said, unknown_name
+from sambench.tasks.command import Command, setting
 from sambench.tasks.task import Task
 from sambench.values import FITTING, misfit, short
 
-__all__ = ["GROUP", "Task", "build", "module_of", "names", "settings_of"]
+__all__ = ["GROUP", "Command", "Task", "build", "command_of", "module_of", "names", "setting", "settings_of"]
 
 GROUP = "sambench.tasks"
 _ASSIGNS = re.compile(r"^TASK\b[^\n=]*=", re.MULTILINE)
@@ -80,6 +82,29 @@ def module_of(name: str) -> ModuleType:
     return module
 
 
+class CommandParts(NamedTuple):
+    """What `sambench run NAME` is made of. about: its help."""
+
+    settings: type
+    command: type[Command]
+    about: str
+
+
+def command_of(name: str) -> CommandParts:
+    """SETTINGS and COMMAND of a task. Raises as `module_of`, and TaskError where COMMAND is none."""
+    light = f"{__name__}.settings.{name}"
+    own = name in _own() and importlib.util.find_spec(light) is not None
+    module = importlib.import_module(light) if own else module_of(name)
+    command = getattr(module, "COMMAND", Command)
+    if not (isinstance(command, type) and issubclass(command, Command)):
+        expected = "a class derived from sambench.tasks.Command"
+        raise TaskError(f"COMMAND of task {name!r} is no command", where=module.__name__, expected=expected, found=repr(command))
+    about = command.__doc__ or ""
+    if command is Command or about.startswith(f"{command.__name__}("):  # what `dataclass` writes where there is no docstring
+        about = (module.__doc__ or module_of(name).TASK.__doc__ or name).strip().splitlines()[0]
+    return CommandParts(module.SETTINGS, command, cleandoc(about))
+
+
 def build(name: str, settings: Mapping[str, Any] | None = None, *, protocol: str = "") -> Task:
     """The task of that name with settings by field name; lists become tuples. Raises UsageError on unknown names.
 
@@ -108,6 +133,8 @@ def build(name: str, settings: Mapping[str, Any] | None = None, *, protocol: str
 
 def _check_types(name: str, settings: type, given: Mapping[str, Any]) -> None:
     """Raise UsageError where a setting is not of the type that the dataclass says; a whole number is a number too."""
+    from pydantic import TypeAdapter, ValidationError
+
     hints = get_type_hints(settings)
     for key, value in given.items():
         try:

@@ -17,6 +17,7 @@ from sambench.tasks.object_measures import ObjectMeasure
 from sambench.tasks.prompted import Context, Encoded, Target, counts_of, encode, rows_by_batch, running_miou
 from sambench.tasks.prompted_measures import OVERLAPS
 from sambench.tasks.prompted_table import box_measures
+from sambench.tasks.settings.box import BoxSettings
 from sambench.tasks.table_columns import Measure
 from sambench.tasks.task import Task
 from sambench.types import Prompt, Sample, Segmenter
@@ -26,19 +27,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class BoxSettings:
-    """multimask: all candidates of the model, or its single output (choice)."""
-
-    multimask: bool = False
-
-
-@dataclass(frozen=True)
 class BoxTask(Task):
     """See the module. Rows: `schema.PROMPTED_COLUMNS` with prompt `box`, k = 0 and no clicks."""
 
-    settings: BoxSettings = BoxSettings()
+    settings: BoxSettings = BoxSettings()  # noqa: RUF009 - frozen
     name: str = "box"
     version: int = 1
+
+    plots = "boundary"
 
     in_percent = "IoUs in percent"
 
@@ -85,6 +81,10 @@ class BoxTask(Task):
     def measures(self, rows: Sequence[Mapping[str, Any]], /) -> list[Measure]:
         """The columns of its table."""
         return box_measures()
+
+    def method(self) -> str:
+        """For a methods section."""
+        return "the tight box of each annotation, mIoU and boundary IoU"
 
     def object_measures(self) -> Mapping[str, ObjectMeasure]:
         """What two runs are compared by."""

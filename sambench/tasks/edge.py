@@ -11,21 +11,21 @@ import io
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sambench import prompts
 from sambench.automatic.outlines import Candidates, outline_map
-from sambench.errors import DataError, ModelError, RunError, UsageError, unknown_name
+from sambench.errors import DataError, ModelError, RunError
 from sambench.layout import Kind
 from sambench.metrics.edges import edge_counts, edge_counts_of_maps, edge_intervals, edge_scores, threshold_values
 from sambench.metrics.edges.counts import EdgeCounts
 from sambench.pixels.edge_maps import canny_nms, dollar_nms
-from sambench.prompts import MAX_GRID
 from sambench.schema import EDGE_COLUMNS
 from sambench.tasks.prompted import Context, encode
+from sambench.tasks.settings.edge import EdgeSettings
 from sambench.tasks.summary import Bootstrap
 from sambench.tasks.table_columns import Measure
 from sambench.tasks.task import Task
@@ -34,38 +34,8 @@ from sambench.types import EdgeDetector, EdgeMapSource, EdgeOutput, FloatArray, 
 if TYPE_CHECKING:
     import pandas as pd
 
-NMS_FLAVOURS = ("canny", "dollar", "none")
 COUNTS = ["cnt_r", "sum_r", "cnt_p", "sum_p"]
-MAX_THRESHOLDS = 10_000
 SCORES = ("ods", "ois", "ap", "r50")
-
-
-@dataclass(frozen=True)
-class EdgeSettings:
-    """thresholds: how many. max_dist: tolerance as a share of the image's diagonal; None: the dataset's own.
-
-    Of segmenters alone: grid, points a side; nms_iou, of box suppression; nms, how the map is thinned (`edge_maps`): `canny`
-    along the gradient of the mask that gave the pixel its value, `dollar` across the map's own ridges, `none`.
-    """
-
-    thresholds: int = 99
-    max_dist: float | None = None
-    grid: int = 16
-    nms_iou: float = 0.7
-    nms: Literal["canny", "dollar", "none"] = "canny"
-
-    def __post_init__(self) -> None:
-        if self.nms not in NMS_FLAVOURS:
-            raise unknown_name("edge suppression", self.nms, NMS_FLAVOURS, where="--nms")
-        for name, fits, expected in (
-            ("thresholds", 1 <= self.thresholds <= MAX_THRESHOLDS, f"a number from 1 to {MAX_THRESHOLDS}"),
-            ("max_dist", self.max_dist is None or 0 < self.max_dist < 1, "a share of the diagonal, as 0.0075"),
-            ("grid", 1 <= self.grid <= MAX_GRID, f"a number of points a side from 1 to {MAX_GRID}"),
-            ("nms_iou", 0 <= self.nms_iou <= 1, "an IoU from 0 to 1"),
-        ):
-            if not fits:
-                where = "--" + name.replace("_", "-")
-                raise UsageError("a setting does not fit", where=where, expected=expected, found=getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -82,13 +52,14 @@ class EdgePrediction:
 class EdgeTask(Task):
     """See the module. Rows: `schema.EDGE_COLUMNS`, one a threshold."""
 
-    settings: EdgeSettings = EdgeSettings()
+    settings: EdgeSettings = EdgeSettings()  # noqa: RUF009 - frozen
     name: str = "edge"
     version: int = 1
 
     takes = ("masks", "edges")
     needs = "boundaries"
     whole_sets_only = True
+    plots = "edges"
 
     @property
     def protocol(self) -> str:
@@ -224,6 +195,10 @@ class EdgeTask(Task):
         """The columns of its table: scores in [0, 1], each with its interval."""
         kinds: tuple[tuple[str, Kind], ...] = (("", "score"), ("_ci", "score_interval"))
         return [Measure(m + end, "CI" if end else m.upper(), kind, m, "") for m in SCORES for end, kind in kinds]
+
+    def method(self) -> str:
+        """For a methods section."""
+        return f"the BSDS500 boundary benchmark with {self.settings.thresholds} thresholds"
 
 
 def counts_of(frame: pd.DataFrame) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], list[str]]:

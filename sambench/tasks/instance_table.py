@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sambench.store.views import CellView
-    from sambench.tasks.instances import InstanceSettings
+    from sambench.tasks.settings.instances import InstanceSettings
 
 COUNTS = {
     "n_cut": "beyond the number that counts were left out, those of lowest score",
@@ -56,7 +56,7 @@ def instance_settings(settings: InstanceSettings, cells: Sequence[CellView]) -> 
     """The settings that move the numbers, as sentences. cells: of these settings."""
     limit = settings.max_dets if settings.max_dets is not None else "100 (300 where annotation is federated)"
     name = PurePath(settings.boxes).name
-    prompted = [c for c in cells if c.record["model"]["id"] != _OWN]
+    prompted = [c for c in cells if c.record.model.id != _OWN]
     how = f"; {_VARIANTS[settings.variant]}; class and score are the detection's" if prompted else ""
     areas = "the mask's area, of boxes by the box's" if settings.areas == "own" else "the area that COCO's evaluator gives it"
     return [

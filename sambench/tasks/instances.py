@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sambench.errors import DataError, UsageError, unknown_name
+from sambench.errors import DataError, UsageError
 from sambench.getting.boxes import boxes_file
 from sambench.loaders.coco_results import Detections, ResultsFile, read_results
-from sambench.loaders.results_check import BoxFormat, Extra, as_xyxy, check_boxes, check_ids, outside
+from sambench.loaders.results_check import as_xyxy, check_boxes, check_ids, outside
 from sambench.metrics.instances import COCO_MAX_DETS, LVIS_MAX_DETS, rle_area
 from sambench.models.detections import OwnMasks
 from sambench.notes import note
@@ -28,6 +28,7 @@ from sambench.tasks.instance_scores import metric_rows
 from sambench.tasks.instance_table import BEST, IOU_BEST, count_notes, instance_measures, instance_settings
 from sambench.tasks.object_measures import ObjectMeasure
 from sambench.tasks.prompted import Context, Encoded, batches, encode
+from sambench.tasks.settings.instances import InstanceSettings
 from sambench.tasks.summary import Bootstrap
 from sambench.tasks.table_columns import Measure
 from sambench.tasks.task import Task
@@ -38,51 +39,15 @@ if TYPE_CHECKING:
 
     from sambench.store.views import CellView
 
-VARIANTS = ("refine", "no_refine", "single")
-BOX_FORMATS = ("auto", "xywh", "xyxy")
-AREAS = ("official", "own")
 SIZED_BY = ("mask_sized_by", "box_sized_by")  # columns of instances@2
 OLDER = {"instances@1": {"areas": "own"}}  # settings that cells of that protocol do not write out
-
-
-@dataclass(frozen=True)
-class InstanceSettings:
-    """boxes: a results file, or the name of a card of one; boxes_sha256: of its content, "" where nobody has read it yet
-    (`InstanceTask.of` does). The hash is identity, the place is not.
-
-    variant: `refine`, three masks on the box, the best-ranked fed back with it for a single one; `no_refine`, the best-ranked of
-    the three; `single`, the single output both times. max_dets: detections an image, those of highest score; None: 100, and 300
-    where annotation is federated. boundary: boundary AP as well (Cheng et al. 2021). box_format: of the file; auto is COCO's, and
-    refuses what looks like corners. areas: by which AP by size tells small detections from large ones; `official`, as COCO's and
-    LVIS's evaluators do: of a file's own masks and of its boxes the area that they give the entry when they load the file
-    (`ResultsFile.sized_by_boxes`), of a model's masks their own; `own`, always that of the mask for masks and of the box for
-    boxes, which is the protocol instances@1. extra: `drop` leaves out detections of images and categories that the dataset
-    does not have.
-    """
-
-    boxes: str = ""
-    boxes_sha256: str = ""
-    variant: Literal["refine", "no_refine", "single"] = "refine"
-    max_dets: int | None = None
-    boundary: bool = False
-    box_format: BoxFormat = "auto"
-    areas: Literal["official", "own"] = "official"
-    extra: Extra = "refuse"
-
-    def __post_init__(self) -> None:
-        choices = {"variant": VARIANTS, "box_format": BOX_FORMATS, "areas": AREAS, "extra": ("refuse", "drop")}
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise unknown_name(name.replace("_", " "), getattr(self, name), known, where="--" + name.replace("_", "-"))
-        if self.max_dets is not None and self.max_dets < 1:
-            raise UsageError("--max-dets does not fit", expected="a number of detections from 1 on", found=self.max_dets)
 
 
 @dataclass(frozen=True)
 class InstanceTask(Task):
     """See the module. Rows: `schema.INSTANCE_COLUMNS`; the image's first."""
 
-    settings: InstanceSettings = InstanceSettings()
+    settings: InstanceSettings = InstanceSettings()  # noqa: RUF009 - frozen
     name: str = "instances"
     version: int = 2
 
@@ -91,6 +56,7 @@ class InstanceTask(Task):
     takes = ("masks", "single_mask", "detections")
     unsaid = ("boxes", "boxes_sha256", "areas", "extra")  # settings that no title names
     scores_annotated = True  # every annotation of the file as its evaluator counts it, not `Sample.instances`
+    has_detections = True
     every_image = True  # false positives count on images without objects too
 
     @classmethod
@@ -118,6 +84,17 @@ class InstanceTask(Task):
         for name in ("boxes", "areas", "extra"):
             del settings[name]
         return {"protocol": self.protocol, **settings, "box_format": box_format}
+
+    def check_gives(self, gives: str, /) -> None:
+        """Raise UsageError where a file's own masks are to be scored, and it has none."""
+        if gives == "detections" and not self.results().n_masks:
+            raise UsageError(
+                "the file has no masks of its own to be scored",
+                where="--model detections",
+                expected="entries with `segmentation`",
+                found=f"boxes alone in {self.settings.boxes}",
+                remedy="leave that model out, or give the detector's results with masks",
+            )
 
     def check_dataset(self, dataset: Dataset) -> list[str]:
         """What must be said before a run on a dataset. Raises DataError and UsageError where file and dataset do not fit."""
@@ -252,6 +229,12 @@ class InstanceTask(Task):
     def table_notes(self, cells: Sequence[CellView], /) -> list[str]:
         """What was counted of the detections, and the settings that move the numbers."""
         return [*count_notes(cells), *instance_settings(self.settings, cells)]
+
+    def method(self) -> str:
+        """For a methods section: of which file the boxes are, too."""
+        text = "mask AP of masks prompted by a detector's boxes"
+        boxes, sha256 = self.settings.boxes, self.settings.boxes_sha256
+        return f"{text}, those of {Path(boxes).name}, sha256 {sha256[:12]}…" if boxes else text
 
     def object_measures(self) -> Mapping[str, ObjectMeasure]:
         """What two runs are compared by."""

@@ -8,19 +8,19 @@ ground truth. From the second click on it answers with its single output, and is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sambench import prompts
-from sambench.errors import UsageError
 from sambench.schema import PROMPTED_COLUMNS
 from sambench.tasks import summary
 from sambench.tasks.object_measures import ObjectMeasure
 from sambench.tasks.prompted import Context, Encoded, Target, counts_of, encode, rows_by_batch, running_miou
 from sambench.tasks.prompted_measures import click_measures
 from sambench.tasks.prompted_table import point_measures
+from sambench.tasks.settings.point import PAPER_CLICKS, PointSettings
 from sambench.tasks.table_columns import Measure
 from sambench.tasks.task import Task
 from sambench.types import Prediction, Prompt, Sample, Segmenter
@@ -28,52 +28,17 @@ from sambench.types import Prediction, Prompt, Sample, Segmenter
 if TYPE_CHECKING:
     import pandas as pd
 
-PAPER_CLICKS = (1, 2, 3, 5, 9)
-NOC_TARGETS = (0.80, 0.85, 0.90, 0.95)
-NOC_CLICKS = 20
-MAX_CLICKS = 1000  # an object takes a pass of the decoder for each
-
-
-@dataclass(frozen=True)
-class PointSettings:
-    """clicks: counts at which rows are written, ascending.
-
-    until_iou: an object is done once its IoU reaches it (the field's NoC runs). noc: targets of "number of clicks"; needs
-    every count up to max(clicks). seed: of `prompt="random"` alone.
-    mask_feedback: the next round is given the previous mask's state (protocol section 1, choice).
-    """
-
-    prompt: Literal["center", "random"] = "center"
-    clicks: tuple[int, ...] = PAPER_CLICKS
-    until_iou: float | None = None
-    noc: tuple[float, ...] = ()
-    seed: int = 0
-    mask_feedback: bool = True
-
-    def __post_init__(self) -> None:
-        where = "--clicks"
-        whole = isinstance(self.clicks, tuple | list) and all(type(c) is int for c in self.clicks)
-        if not whole or not self.clicks or min(self.clicks) < 1 or list(self.clicks) != sorted(set(self.clicks)):
-            raise UsageError("click counts do not fit", where=where, expected="ascending numbers from 1 on", found=self.clicks)
-        if max(self.clicks) > MAX_CLICKS:
-            raise UsageError("too many clicks", where=where, expected=f"{MAX_CLICKS} at most", found=max(self.clicks))
-        if self.seed < 0:
-            raise UsageError("a seed does not fit", where="--seed", expected="a number from 0 on", found=self.seed)
-        if self.until_iou is not None and not 0 < self.until_iou <= 1:
-            raise UsageError("an IoU to stop at does not fit", where="--clicks-until", expected="0 < x <= 1", found=self.until_iou)
-        if self.noc and self.clicks != tuple(range(1, max(self.clicks) + 1)):
-            raise UsageError("NoC needs a row at every click", where=where, expected="1,2,3,... without gaps", found=self.clicks)
-
 
 @dataclass(frozen=True)
 class PointTask(Task):
     """See the module. Rows: `schema.PROMPTED_COLUMNS`."""
 
-    settings: PointSettings = PointSettings()
+    settings: PointSettings = PointSettings()  # noqa: RUF009 - frozen
     name: str = "point"
     version: int = 1
 
     in_percent = "IoUs in percent"
+    plots = "boundary"
 
     @property
     def protocol(self) -> str:
@@ -130,6 +95,12 @@ class PointTask(Task):
     def measures(self, rows: Sequence[Mapping[str, Any]], /) -> list[Measure]:
         """The columns of its table."""
         return point_measures(rows, PAPER_CLICKS)
+
+    def method(self) -> str:
+        """For a methods section."""
+        counts = ", ".join(map(str, self.settings.clicks))
+        first = f"first click: {self.settings.prompt}"
+        return f"simulated clicks ({first}), mIoU after N = {counts} clicks at the image's own resolution"
 
     def object_measures(self) -> Mapping[str, ObjectMeasure]:
         """What two runs are compared by."""
@@ -223,14 +194,6 @@ class _Session:
             return False
         target, ignore = self.target.instance.region, self.target.sample.ignore
         return bool(self.prediction.masks.iou(target, ignore)[self.current] >= settings.until_iou)
-
-
-def noc_settings(settings: PointSettings, *, until: float | None = None, max_clicks: int = NOC_CLICKS) -> PointSettings:
-    """Settings of a number-of-clicks run: a row at every click up to `max_clicks`, targets up to `until` (all four without it)."""
-    if not 1 <= max_clicks <= MAX_CLICKS:
-        raise UsageError("--max-clicks does not fit", expected=f"a number from 1 to {MAX_CLICKS}", found=max_clicks)
-    targets = tuple(t for t in NOC_TARGETS if until is None or t <= until) or ((until,) if until else ())
-    return replace(settings, clicks=tuple(range(1, max_clicks + 1)), until_iou=until, noc=targets)
 
 
 TASK, SETTINGS = PointTask, PointSettings

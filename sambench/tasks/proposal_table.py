@@ -14,7 +14,8 @@ from sambench.tasks.table_columns import Measure
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sambench.tasks.proposals import ProposalSettings
+    from sambench.store.record import ModelRecord
+    from sambench.tasks.settings.proposals import ProposalSettings
 
 
 REFERENCE_SETS = (*AREA_SETS, *FREQUENCY_SETS)  # beside all objects, in the table's order
@@ -50,12 +51,12 @@ def _recall_at(n: int) -> ObjectMeasure:
     return ObjectMeasure(("ranks_all",), values, only=("kind", "object"))
 
 
-def settings_note(settings: ProposalSettings, records: Sequence[Mapping[str, Any]]) -> str:
-    """All that moves the numbers of these cells (their records), in words; of files of proposals only the number of them does."""
-    files = [str(r["model"]["proposals"]["file_sha256"])[:8] for r in records if "proposals" in r["model"]]
+def settings_note(settings: ProposalSettings, models: Sequence[ModelRecord]) -> str:
+    """All that moves the numbers of the cells of these models, in words; of files of proposals only the number of them does."""
+    files = [str(m.proposals["file_sha256"])[:8] for m in models if m.proposals]
     most = f"At most {max(settings.max_dets)} proposals an image"
     of_files = f"; those of files by score (sha256 {', '.join(dict.fromkeys(files))})" if files else ""
-    return f"{most}{of_files}" + (f"; {_of_segmenters(settings)}." if len(files) < len(records) else ".")
+    return f"{most}{of_files}" + (f"; {_of_segmenters(settings)}." if len(files) < len(models) else ".")
 
 
 def _of_segmenters(settings: ProposalSettings) -> str:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sambench.automatic.crops import Crop
-from sambench.automatic.generate import AutomaticMask, AutomaticSettings, Decode, automatic_masks
-from sambench.errors import UsageError, unknown_name
+from sambench.automatic.generate import AutomaticMask, Decode, automatic_masks
+from sambench.errors import UsageError
 from sambench.metrics import proposals as metric
 from sambench.metrics.bootstrap import mean_intervals
 from sambench.models.contract import max_batch_of
@@ -24,6 +24,7 @@ from sambench.schema import PROPOSAL_COLUMNS
 from sambench.tasks.object_measures import ObjectMeasure
 from sambench.tasks.prompted import Context, encode
 from sambench.tasks.proposal_table import proposal_measures, recall_measures, settings_note
+from sambench.tasks.settings.proposals import ProposalSettings
 from sambench.tasks.summary import Bootstrap
 from sambench.tasks.table_columns import Measure
 from sambench.tasks.task import Task
@@ -34,61 +35,7 @@ if TYPE_CHECKING:
 
     from sambench.store.views import CellView
 
-RANKINGS = ("mean", "iou", "random")
 PROPOSAL, OBJECT = "proposal", "object"
-
-
-@dataclass(frozen=True)
-class ProposalSettings:
-    """max_dets: numbers of proposals an image at which recall is reported, ascending.
-
-    Of segmenters alone: grid, points a side; multimask, all candidates or the single output; nms_iou, of box suppression; pred_iou
-    and stability, filters as those of automatic masks, 0: none; stability_offset, of the logits; rank, by which the first
-    max(max_dets) are kept, and in which order they are matched: `mean` of predicted IoU and stability, `iou` the predicted IoU
-    alone, or `random`, which orders suppression too, seeded by (seed, dataset, image).
-    """
-
-    max_dets: tuple[int, ...] = (1, 10, 100, 1000)
-    grid: int = 64
-    multimask: bool = True
-    nms_iou: float = 0.9
-    pred_iou: float = 0.0
-    stability: float = 0.0
-    stability_offset: float = 1.0
-    rank: Literal["mean", "iou", "random"] = "mean"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.rank not in RANKINGS:
-            raise unknown_name("ranking", self.rank, RANKINGS, where="--rank")
-        if not self.max_dets or min(self.max_dets) < 1 or list(self.max_dets) != sorted(set(self.max_dets)):
-            expected = "ascending numbers from 1 on"
-            raise UsageError("numbers of proposals do not fit", where="--max-dets", expected=expected, found=self.max_dets)
-        self.automatic()  # checks the rest
-
-    def automatic(self) -> AutomaticSettings:
-        """As automatic mask generation takes them: the whole image alone, and no clean-up."""
-        return AutomaticSettings(
-            grid=self.grid,
-            multimask=self.multimask,
-            pred_iou=self.pred_iou,
-            stability=self.stability,
-            stability_offset=self.stability_offset,
-            nms_iou=self.nms_iou,
-        )
-
-
-PRESETS: dict[str, ProposalSettings] = {
-    "paper": ProposalSettings(),
-    "single": ProposalSettings(grid=128, multimask=False, nms_iou=0.95, rank="random"),
-}
-
-
-def preset(name: str, **changes: Any) -> ProposalSettings:
-    """`paper`, or `single` for a model with one output and no score; with changes by field. Raises UsageError with near names."""
-    if name not in PRESETS:
-        raise unknown_name("preset", name, PRESETS, where="--preset")
-    return replace(PRESETS[name], **changes)
 
 
 @dataclass(frozen=True)
@@ -105,7 +52,7 @@ class Ranked:
 class ProposalTask(Task):
     """See the module. Rows: `schema.PROPOSAL_COLUMNS`."""
 
-    settings: ProposalSettings = ProposalSettings()
+    settings: ProposalSettings = ProposalSettings()  # noqa: RUF009 - frozen
     name: str = "proposals"
     version: int = 1
 
@@ -114,6 +61,7 @@ class ProposalTask(Task):
     takes = ("masks", "single_mask", "proposals")
     # LVIS has 18 million proposals: metrics are made of the objects' rows, and the others are never read for them.
     reduces = ("kind", OBJECT)
+    plots = "recall"
 
     @property
     def protocol(self) -> str:
@@ -260,7 +208,11 @@ class ProposalTask(Task):
 
     def table_notes(self, cells: Sequence[CellView], /) -> list[str]:
         """All that moves the numbers."""
-        return [settings_note(self.settings, [c.record for c in cells])]
+        return [settings_note(self.settings, [c.record.model for c in cells])]
+
+    def method(self) -> str:
+        """For a methods section."""
+        return "class-agnostic mask recall over IoU 0.50 to 0.95"
 
     def object_measures(self) -> Mapping[str, ObjectMeasure]:
         """What two runs are compared by."""

@@ -69,6 +69,17 @@ class Task(Protocol):
         return ()
 
     @property
+    def plots(self) -> str:
+        """What `sambench plot` draws of its runs: `edges`, precision over recall, and maps; `recall`, that of proposals;
+        `boundary`, boundary IoU over the boundary's width, of stored masks of annotated objects; nothing."""
+        return ""
+
+    @property
+    def has_detections(self) -> bool:
+        """Whether its rows hold detections with masks beside the annotations, as COCO's evaluators take them."""
+        return False
+
+    @property
     def columns(self) -> dict[str, str]:
         """Row schema: column -> type, as `schema.arrow_schema` reads it."""
         ...
@@ -85,6 +96,10 @@ class Task(Protocol):
     def without_logits(self, model: str, /) -> tuple[Task, str]:
         """The task for a model whose masks have no logits, and what must be said of it. Raises UsageError where there is none."""
         return self, ""
+
+    def check_gives(self, gives: str, /) -> None:
+        """Raise UsageError where the task as it is set has nothing for a model that gives that, one of `takes`."""
+        return
 
     def check_dataset(self, dataset: Dataset, /) -> list[str]:
         """What must be said of the task's own files (boxes) beside a dataset. Raises DataError if they do not fit."""
@@ -114,6 +129,10 @@ class Task(Protocol):
     def table_notes(self, cells: Sequence[CellView], /) -> list[str]:
         """What its table must say beside the numbers. cells: of one protocol and settings."""
         return []
+
+    def method(self) -> str:
+        """What a paper's methods section says of it, beside the protocol and the settings that were changed."""
+        return "the task's own protocol"
 
     def object_measures(self) -> Mapping[str, ObjectMeasure]:
         """What two runs are compared by, object by object, the default first: here every column of the type `double`."""

@@ -18,8 +18,9 @@ from pycocotools import mask as coco_mask
 
 from sambench.automatic.clean_up import cleaned_as_code, cleaned_as_paper
 from sambench.automatic.crops import crops_of
-from sambench.automatic.generate import PRESETS, AutomaticMask, AutomaticSettings, generate, preset, settings_dict
+from sambench.automatic.generate import AutomaticMask, generate, settings_dict
 from sambench.automatic.held import hold
+from sambench.automatic.settings import PRESETS, AutomaticSettings, preset
 from sambench.errors import ModelError, SambenchError, UsageError
 from sambench.pixels.candidates import DenseMasks, Geometry, LogitMasks
 from sambench.pixels.region import Region

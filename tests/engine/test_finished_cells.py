@@ -53,7 +53,7 @@ def picture_replaced(data: Path, tmp: Path) -> Scene:
 def failure_mended(data: Path, tmp: Path) -> Scene:
     good = picture(data, 2).read_bytes()
     picture(data, 2).write_bytes(good[:200])
-    assert go(tmp / "before").record["status"] == "incomplete"
+    assert go(tmp / "before").record.status == "incomplete"
     picture(data, 2).write_bytes(good)
     return Scene(tmp / "before", go, values_of(go(tmp / "whole")))
 
@@ -168,7 +168,7 @@ def test_a_cell_under_work_says_so_before_its_first_new_row(data: Path, tmp_path
         record = read_cell(cell_of(tmp_path / "at")).record
         shutil.rmtree(tmp_path / "at")
         if now != before:
-            assert (record["status"], record["results"]) == ("running", None)
+            assert (record.status, record.results) == ("running", None)
             break
     else:
         pytest.fail("no new row was seen")
@@ -187,9 +187,9 @@ def test_a_full_disk_while_finishing(data: Path, tmp_path: Path, monkeypatch: py
         m.setattr(cells, "write_bytes", full)
         with pytest.raises(RunError, match="cannot be written"):
             go(tmp_path / "out")
-    assert record.read_record(cell_of(tmp_path / "out"))["status"] == "running"
+    assert record.read_record(cell_of(tmp_path / "out")).status == "running"
     assert values_of(go(tmp_path / "out")) == right
-    assert view(tmp_path / "out").record["status"] == "complete"
+    assert view(tmp_path / "out").record.status == "complete"
 
 
 def test_a_mended_failure_ends_the_failure(data: Path, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_mended_failure_ends_the_failure(data: Path, tmp_path: Path) -> None:
     out = shutil.copytree(scene.before, tmp_path / "out")
     assert killed_at(n - 1, lambda: go(out))  # all rows are there, and the record is not
     again = go(out)
-    assert (again.record["status"], again.record["counts"]["n_images_failed"]) == ("complete", 0)
+    assert (again.record.status, again.record.counts.n_images_failed) == ("complete", 0)
 
 
 @pytest.mark.parametrize("name", ["metrics.csv", "metrics.parquet", "images.txt"])
@@ -297,7 +297,7 @@ def test_fresh_without_success_leaves_what_was_there(data: Path, tmp_path: Path)
         go(tmp_path / "out", fresh=True)
     assert values_of(view(tmp_path / "out")) == old
     assert [p.name for p in (tmp_path / "out").rglob(".*")] == []
-    assert go(tmp_path / "new", fresh=True).record["status"] == "incomplete"  # there was nothing to keep
+    assert go(tmp_path / "new", fresh=True).record.status == "incomplete"  # there was nothing to keep
 
 
 def test_fresh_where_folders_cannot_be_exchanged(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,8 +82,8 @@ def test_a_crowd_is_said_in_the_run_the_plan_and_by_verify(tmp_path: Path) -> No
     assert f"cvat-brush-crowd: {said} (" in planned.stdout
     results = sambench.evaluate(otsu(), datasets=str(case / "card.toml"), root=str(case), out=tmp_path / "out")  # type: ignore[arg-type]
     (cell,) = results.cells
-    assert cell.record["counts"]["left_out"] == {CROWD: 1}
-    assert cell.record["counts"]["n_dropped"] == 0
+    assert cell.record.counts.left_out == {CROWD: 1}
+    assert cell.record.counts.n_dropped == 0
     shown = cli("table", str(cell.path))
     assert said in shown.stdout
 

@@ -13,6 +13,8 @@ import numpy as np
 from sambench import tasks
 from sambench.engine import cells as engine_cells
 from sambench.pixels.region import Region
+from sambench.store.metric_rows import cell_columns, metric_rows
+from sambench.store.record import CellRecord
 from sambench.store.shards import ImageState, Shard, ShardStore
 from sambench.store.views import CellView, read_cell
 
@@ -212,7 +214,7 @@ def write_cell(
     (folder / "cell.json").write_text(json.dumps(record))
     cell = read_cell(folder)
     if metrics:
-        rows = engine_cells.metric_rows(cell.task, cell.rows(), engine_cells.cell_columns(dict(record)))
+        rows = metric_rows(cell.task, cell.rows(), cell_columns(CellRecord.of(record)))
         engine_cells.write_metrics(folder, rows)
         cell = read_cell(folder)
     return cell

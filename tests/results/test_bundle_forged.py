@@ -140,7 +140,7 @@ def test_a_true_one_comes_in(path: Path, tmp_path: Path) -> None:
     import_bundle(path, tmp_path / "theirs")
     assert values_of(view(tmp_path / "theirs")) == values_of(view(tmp_path / "runs"))
     assert [p.name for p in (tmp_path / "theirs").iterdir() if p.name.startswith(".")] == []
-    assert go(tmp_path / "theirs").record["started"] == view(tmp_path / "runs").record["started"]  # and is reused
+    assert go(tmp_path / "theirs").record.started == view(tmp_path / "runs").record.started  # and is reused
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from sambench import tasks
-from sambench.automatic.generate import AutomaticSettings
+from sambench.automatic.settings import AutomaticSettings
 from sambench.errors import UsageError
-from sambench.prompts import MAX_GRID
-from sambench.tasks.edge import MAX_THRESHOLDS
-from sambench.tasks.point import MAX_CLICKS, PointSettings, noc_settings
+from sambench.tasks.settings.edge import MAX_THRESHOLDS
+from sambench.tasks.settings.point import MAX_CLICKS, PointSettings, noc_settings
+from sambench.values import MAX_GRID
 from tests.helpers import sambench
 
 HUGE = 999_999_999

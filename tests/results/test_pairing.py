@@ -25,8 +25,8 @@ QUICK = Bootstrap(n_resamples=200)
 
 def _cell(out: Path, model: str, dataset: dict[str, Any] | None = None, **given: Any) -> CellView:
     cell = point_cell(out, "ppdls", model, flat(0.5), **given)
-    changed = cell.record | {"dataset": cell.record["dataset"] | (dataset or {})}
-    (cell.path / "cell.json").write_text(json.dumps(changed))
+    record = json.loads((cell.path / "cell.json").read_text())
+    (cell.path / "cell.json").write_text(json.dumps(record | {"dataset": record["dataset"] | (dataset or {})}))
     return read_cell(cell.path)
 
 
@@ -69,7 +69,7 @@ def test_other_pictures_are_not_paired_nor_drawn(data: Path, tmp_path: Path) -> 
     a = go(tmp_path / "a")
     replace_picture(data, 1)
     b = go(tmp_path / "b", level=120)
-    assert a.record["dataset"]["annotation_digest"] == b.record["dataset"]["annotation_digest"]
+    assert a.record.dataset.annotation_digest == b.record.dataset.annotation_digest
     with pytest.raises(UsageError, match="picture of image image001"):
         compare_cells([a], [b], k=1, bootstrap=QUICK)
     with pytest.raises(DataError, match="picture of image 'image001'"):
@@ -84,7 +84,7 @@ def test_order_of_files_and_interruptions_move_nothing(data: Path, tmp_path: Pat
     go(tmp_path / "two", limit=2)
     go(tmp_path / "two", limit=5)
     two = go(tmp_path / "two")
-    assert two.record["cell_id"] == one.record["cell_id"]
+    assert two.record.cell_id == one.record.cell_id
     assert two.path.name == one.path.name
     assert two.image_ids == one.image_ids
     assert metrics_of(tmp_path / "two") == metrics_of(tmp_path / "one")

@@ -54,7 +54,8 @@ def _by(table: layout.Table, **where: Any) -> dict[str, Any]:
 
 
 def _edit(cell: CellView, **changes: Any) -> CellView:
-    (cell.path / "cell.json").write_text(json.dumps(cell.record | changes))
+    file = cell.path / "cell.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
     return read_cell(cell.path)
 
 
@@ -67,7 +68,7 @@ def test_cells_are_found_by_path_name_prefix_and_dataset(make: Maker) -> None:
     for run in (RUN, "point-grabcut", "point-g", str(make.out / RUN)):
         assert [c.path.name for c in find_cells(run, make.out)] == [nuclei.path.name, demo.path.name], run
     for run in (f"{RUN}/demo", "point-grabcut/de", str(demo.path)):
-        assert [c.record["cell_id"] for c in find_cells(run, make.out)] == [f"{RUN}/demo"]
+        assert [c.record.cell_id for c in find_cells(run, make.out)] == [f"{RUN}/demo"]
     assert len(find_cells(str(make.out), make.out)) == 3
 
 

@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from sambench.cli.app import app
 from sambench.errors import RunError, SambenchError
-from sambench.store.record import write_record
+from sambench.files.writing import write_json
+from sambench.store.record import seal
 from sambench.store.shards import ImageState, Shard, ShardStore
 from sambench.store.views import CellView, read_cell
 from tests.helpers import store_world as world
@@ -186,7 +187,7 @@ def _spoil(folder: Path, rng: random.Random) -> None:
         (folder / "cell.json").write_text(json.dumps(_mutated(record, rng)))
     elif kind == "sealed":
         with suppress(ValueError):  # what no JSON can be written of
-            write_record(folder, _mutated(record, rng))
+            write_json(folder / "cell.json", seal(_mutated(record, rng)))
     elif kind == "claim":
         claim = dict.fromkeys(("pid", "host", "start"), rng.choice([v for v in _VALUES if v != "\ud800"]))  # no terminal has it
         (folder / "shards" / "000000.claim").write_text(json.dumps(claim))

@@ -323,8 +323,8 @@ def test_from_the_command_line_to_pictures(root: Path, tmp_path: Path) -> None:
     assert set(stored["n_objects"]) == {2 * N_IMAGES}
     again = pd.DataFrame(rescore(cell)).set_index("metric")
     assert (again["value"] == stored["value"]).all()
-    assert cell.record["dataset"]["options"]["max_dist"] == 0.0075
-    assert cell.record["model"]["options"] == {"sigma": 1.0, "eight_bit": True}
+    assert cell.record.dataset.options["max_dist"] == 0.0075
+    assert cell.record.model.options == {"sigma": 1.0, "eight_bit": True}
     _, err = run(root, out, "--model", "sobel")
     assert "nothing to compute" in err
     done = helpers.sambench("plot", str(cell.path), "--to", str(tmp_path / "p"), env={"SAMBENCH_DATA": str(root)})
@@ -372,8 +372,8 @@ def test_a_folder_with_missing_wrong_and_nan_maps(root: Path, tmp_path: Path) ->
     for image_id, array in good.items():
         np.save(folder / f"{image_id}.npy", array)
     table, _ = run(root, out, "--model", model)
-    (whole,) = [c for c in find_cells(str(out)) if c.record["status"] == "complete"]
-    assert whole.record["cell_id"] != cell.record["cell_id"]  # other maps, another model
+    (whole,) = [c for c in find_cells(str(out)) if c.record.status == "complete"]
+    assert whole.record.cell_id != cell.record.cell_id  # other maps, another model
     values = whole.metrics().set_index("metric")["value"]
     alone = sambench.run("edge", "bsds500", "sobel", out=tmp_path / "other", root=str(root / "bsds500"), workers=1).metrics()
     assert (values == alone.set_index("metric")["value"]).all()

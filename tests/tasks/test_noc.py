@@ -12,8 +12,9 @@ from benchmarks.bench_clicks import peer_click
 from sambench import cards, fixtures
 from sambench.loaders.open import open_dataset
 from sambench.models.otsu import Otsu
-from sambench.tasks.point import PointSettings, PointTask, noc_settings
+from sambench.tasks.point import PointTask
 from sambench.tasks.prompted import Context
+from sambench.tasks.settings.point import PointSettings, noc_settings
 from sambench.tasks.summary import Bootstrap, reduce_prompted
 from sambench.types import Prompt, Sample
 

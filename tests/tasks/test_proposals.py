@@ -32,7 +32,8 @@ from sambench.sources.proposals import ProposalFile
 from sambench.store.metric_rows import scalar_columns
 from sambench.store.views import find_cells
 from sambench.tasks.prompted import Context
-from sambench.tasks.proposals import PRESETS, ProposalSettings, ProposalTask, preset
+from sambench.tasks.proposals import ProposalTask
+from sambench.tasks.settings.proposals import PRESETS, ProposalSettings, preset
 from sambench.tasks.summary import Bootstrap
 from sambench.types import Annotated, Annotation, Instance, Prediction, Proposals, Sample
 from tests import helpers
@@ -345,7 +346,7 @@ def test_a_file_of_proposals_from_run_to_plots(world: Path) -> None:
     assert "At most 30 proposals an image; those of files by score (sha256 " in table
     assert "points on the whole image" not in table
     (cell,) = find_cells(str(world / "runs"))
-    assert len(cell.record["model"]["proposals"]["file_sha256"]) == 64
+    assert len(cell.record.model.proposals["file_sha256"]) == 64
     stored = json.loads((world / "props.json").read_text())
     truth = json.loads((world / "data" / "annotations.json").read_text())
     images = []

@@ -3,144 +3,107 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
-import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-TOY = '''"""Toy: the share of an object that its middle box covers."""
+from sambench import tasks
+from tests.helpers import ROOT
+from tests.helpers.inprocess import Cli
+from tests.helpers.toy_task import TOY
 
-from __future__ import annotations
-
-from dataclasses import asdict, dataclass, field
-from typing import Literal
-
-from sambench.metrics.bootstrap import mean_intervals
-from sambench.tasks import Task
+Plug = Callable[[str, str], None]
 
 
-@dataclass(frozen=True)
-class ToySettings:
-    share: float = field(default=0.5, metadata={"help": "Of the width that the box takes."})
-    steps: tuple[int, ...] = (1, 2)
-    way: Literal["up", "down"] = "up"
-    limit_px: int | None = None
-    exact: bool = False
+@pytest.fixture
+def plug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plug]:
+    """Install a package of one module that brings a task: `plug(name, text)`."""
+    site = tmp_path / "site"
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])]))
+    monkeypatch.setenv("SAMBENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+    names = []
+
+    def install(name: str, text: str) -> None:
+        info = site / f"{name}_task-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-task\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[sambench.tasks]\n{name} = {name}_task\n")
+        (site / f"{name}_task.py").write_text(text)
+        names.append(f"{name}_task")
+        tasks._plugins.cache_clear()
+
+    yield install
+    for name in names:
+        sys.modules.pop(name, None)
+    tasks._plugins.cache_clear()
 
 
-@dataclass(frozen=True)
-class ToyTask(Task):
-    settings: ToySettings = ToySettings()
-    name: str = "toy"
-    protocol: str = "toy@1"
-
-    @property
-    def columns(self):
-        texts = ("cell_id", "dataset", "image_id", "cluster_id", "object_id", "status", "error")
-        return {**dict.fromkeys(texts, "string"), "covered": "double", "shard": "int32"}
-
-    def identity(self):
-        return {"protocol": self.protocol, **asdict(self.settings)}
-
-    def rows(self, sample, model, context, /):
-        shared = {"dataset": sample.dataset, "image_id": sample.image_id, "cluster_id": sample.cluster_id, "status": "ok"}
-        covered = self.settings.share + (0.25 if type(model).__name__ == "Otsu" else 0.0)
-        return [{**shared, "object_id": i.object_id, "covered": covered} for i in sample.instances]
-
-    def reduce(self, frame, bootstrap, /):
-        values, clusters = frame["covered"].to_numpy()[:, None], frame["cluster_id"].to_numpy()
-        n, level, seed = bootstrap.n_resamples, bootstrap.level, bootstrap.seed
-        mean, low, high = (float(v[0]) for v in mean_intervals(values, clusters, n_resamples=n, level=level, seed=seed))
-        counts = {"n_images": frame["image_id"].nunique(), "n_objects": len(frame), "n_clusters": len(set(clusters))}
-        interval = {"ci_low": low, "ci_high": high, "ci_level": level}
-        return [{"metric": "covered", "unit": "fraction", "value": mean, **interval, **counts}]
-
-
-TASK, SETTINGS = ToyTask, ToySettings
-'''
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def distribution(folder: Path, name: str, text: str) -> None:
-    """An installed package of one module that brings the task `name`."""
-    info = folder / f"{name}_task-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-task\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[sambench.tasks]\n{name} = {name}_task\n")
-    (folder / f"{name}_task.py").write_text(text)
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("toy")
-    distribution(folder / "site", "toy", TOY)
-    return folder
-
-
-def command_line(folder: Path) -> Run:
-    def sambench(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        path = os.pathsep.join(p for p in (str(folder / "site"), os.environ.get("PYTHONPATH", "")) if p)
-        env = {**os.environ, "PYTHONPATH": path, "SAMBENCH_HOME": str(folder / "home"), "COLUMNS": "200", **variables}
-        command = [sys.executable, "-m", "sambench", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, env=env, cwd=folder, timeout=120)
-
-    return sambench
-
-
-@pytest.fixture(scope="module")
-def sambench(world: Path) -> Run:
-    return command_line(world)
-
-
-@pytest.fixture(scope="module")
-def runs(world: Path, sambench: Run) -> dict[str, str]:
-    """Runs by model, of two images of the embedded dataset."""
-    flags = ("-m", "otsu", "-m", "grabcut", "--limit", "2", "--workers", "1", "--share", "0.5", "--way", "down", "-q")
-    done = sambench("run", "toy", *flags)
-    assert done.returncode == 0, done.stderr
-    assert "toy@1" in done.stdout
-    return {p.name.split("-")[1]: p.name for p in (world / "runs").glob("toy-*")}
-
-
-def test_its_flags_are_made_of_its_settings(sambench: Run) -> None:
-    text = sambench("run", "toy", "--help").stdout
-    own = ("Toy: the share", "--share X", "Of the width", "--steps N,N,...", "[default: 1,2]", "--exact / --no-exact")
+def test_its_command_is_made_of_its_settings(cli: Cli, plug: Plug, monkeypatch: pytest.MonkeyPatch) -> None:
+    plug("toy", TOY)
+    text = cli("run", "toy", "--help").out
+    own = ("Toy: the share", "--share X", "Of the width", "--steps N,N,...", "[default: 1,2]", "--exact / --no-exact", "--half ")
     assert [part for part in (*own, "--limit-px N", "--on-error NAME") if part not in text] == []
-    assert "toy" in sambench("run", "--help").stdout
-    plan = sambench("run", "toy", "-m", "otsu", "--dry-run", "--steps", "3", "--exact", SAMBENCH_RUN_TOY_WAY="down")
-    assert [part for part in ('"exact":true', '"steps":[3]', '"way":"down"') if part not in plan.stdout] == []
-    assert "note:" not in plan.stderr
+    assert "--hidden" not in text
+    assert text.index("--steps") < text.index("--half") < text.index("--share")
+    monkeypatch.setenv("SAMBENCH_RUN_TOY_WAY", "down")
+    plan = cli("run", "toy", "-m", "otsu", "--dry-run", "--steps", "3", "--exact", "--share", "0.3", "--half")
+    assert [part for part in ('"exact":true', '"steps":[3]', '"way":"down"', '"share":0.5') if part not in plan.out] == []
+    assert "note:" not in plan.err
 
 
-@pytest.mark.parametrize(("flag", "value"), [("--way", "sideways"), ("--steps", "one"), ("--share", "half")])
-def test_a_value_that_does_not_fit_is_named(sambench: Run, flag: str, value: str) -> None:
-    wrong = sambench("run", "toy", flag, value)
-    assert wrong.returncode == 2
-    assert flag in wrong.stderr
+@pytest.mark.parametrize(("flag", "value"), [("--way", "sideways"), ("--steps", "one"), ("--steps", "1,"), ("--share", "half")])
+def test_a_value_that_does_not_fit_is_named(cli: Cli, plug: Plug, flag: str, value: str) -> None:
+    plug("toy", TOY)
+    wrong = cli("run", "toy", flag, value)
+    assert wrong.code == 2
+    assert flag in wrong.err
 
 
-def test_it_is_listed_with_the_others(sambench: Run) -> None:
-    found = sambench("list", "tasks").stdout
-    assert [name for name in ("toy@1", "point@1", "Toy: the share") if name not in found] == []
+@pytest.mark.parametrize(("typed", "near"), [("tyo", "toy"), ("toi", "toy"), ("poitn", "point"), ("instance", "instances")])
+def test_a_mistyped_task_is_told_the_near_ones(cli: Cli, plug: Plug, typed: str, near: str) -> None:
+    plug("toy", TOY)
+    wrong = cli("run", typed, "--model", "otsu")
+    assert wrong.code == 2
+    assert f"unknown task {typed!r}" in wrong.err
+    assert f"did you mean {near!r}" in wrong.err
 
 
-def test_results_know_it(runs: dict[str, str], sambench: Run) -> None:
-    table = csv.DictReader(sambench("table", *runs.values(), "-f", "csv").stdout.splitlines())
+def test_every_command_knows_it(cli: Cli, plug: Plug, tmp_path: Path) -> None:
+    plug("toy", TOY)
+    assert "toy" in cli("run", "--help").out
+    listed = cli("list", "tasks").out
+    assert [name for name in ("toy@1", "point@1", "Toy: the share") if name not in listed] == []
+    done = cli("run", "toy", "-m", "otsu", "-m", "grabcut", "--limit", "2", "--workers", "1", "--way", "down", "-q")
+    assert done.code == 0, done.err
+    assert "toy@1" in done.out
+    runs = {p.name.split("-")[1]: p.name for p in (tmp_path / "runs").glob("toy-*")}
+    table = csv.DictReader(io.StringIO(cli("table", *runs.values(), "-f", "csv").out))
     assert {r["model"]: float(r["covered"]) for r in table if r["model"] in runs} == {"otsu": 0.75, "grabcut": 0.5}
-    assert runs["otsu"] in sambench("status").stdout
-    (row,) = csv.DictReader(sambench("rescore", runs["otsu"]).stdout.splitlines())
+    assert runs["otsu"] in cli("status").out
+    (row,) = csv.DictReader(io.StringIO(cli("rescore", runs["otsu"]).out))
     assert (row["protocol"], row["metric"], float(row["value"])) == ("toy@1", "covered", 0.75)
-
-
-def test_its_runs_are_compared_by_object(runs: dict[str, str], sambench: Run) -> None:
-    compared = sambench("compare", runs["otsu"], runs["grabcut"]).stdout
+    compared = cli("compare", runs["otsu"], runs["grabcut"]).out
     assert "covered: A = toy-otsu" in compared
     assert "+25.0" in compared
-    assert "covered" in sambench("compare", runs["otsu"], runs["grabcut"], "--metric", "coverd").stderr
+    assert "covered" in cli("compare", runs["otsu"], runs["grabcut"], "--metric", "coverd").err
+
+
+def test_the_task_of_the_documentation_is_complete(cli: Cli, plug: Plug) -> None:
+    text = (ROOT / "docs" / "your-task.md").read_text()
+    plug("jitter", text.partition("```python\n")[2].partition("```\n")[0])
+    done = cli("run", "jitter", "-m", "otsu", "--limit", "1", "--shift-px", "0", "--workers", "1", "-q")
+    assert done.code == 0, done.err
+    rows = list(csv.DictReader(io.StringIO(cli("rescore", "otsu").out)))
+    assert [r["metric"] for r in rows] == ["iou", "iou_beside"]
+    assert rows[0]["value"] == rows[1]["value"]  # no shift, no difference
+    assert 0 < float(rows[0]["value"]) < 1
 
 
 @pytest.mark.parametrize(
@@ -149,14 +112,20 @@ def test_its_runs_are_compared_by_object(runs: dict[str, str], sambench: Run) ->
         ("broken", "raise ValueError('no')", "ValueError: no"),
         ("empty", "", "is not a task"),
         ("point", TOY, "two tasks have one name"),
-        ("odd", TOY.replace("exact: bool = False", "exact: dict[str, int] = field(default_factory=dict)"), "where: exact"),
+        ("odd", TOY.replace("limit_px: int | None = None", "limit_px: dict[str, int] | None = None"), "where: limit_px"),
+        ("bare", TOY.replace("ToySettings, ToyCommand", "ToySettings, 3"), "is no command"),
     ],
 )
-def test_a_plug_in_that_is_no_task_is_named(tmp_path: Path, name: str, text: str, said: str) -> None:
-    distribution(tmp_path / "site", name, text)
-    sambench = command_line(tmp_path)
-    found = sambench("list", "tasks") if name == "point" else sambench("run", name, "--dry-run")
-    assert found.returncode == 2
-    assert said in found.stderr
-    if name == "broken":
-        assert sambench("run", "point", "--help").returncode == 0
+def test_a_plug_in_that_is_no_task_is_named(
+    cli: Cli, plug: Plug, monkeypatch: pytest.MonkeyPatch, name: str, text: str, said: str
+) -> None:
+    plug(name, text)
+    found = cli("list", "tasks") if name == "point" else cli("run", name, "--dry-run")
+    assert found.code == 2
+    assert said in found.err
+    if name != "point":  # the others do not suffer from it
+        monkeypatch.setenv("SAMBENCH_LIMTI", "3")
+        assert cli("run", "point", "--help").code == 0
+        listed = cli("run", "--help")
+        assert listed.code == 0
+        assert [line for line in listed.out.splitlines() if name in line and "cannot be used" in line]

@@ -5,27 +5,24 @@ from __future__ import annotations
 import json
 import os
 import queue
-import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sambench import errors
 from sambench.engine import failures
-from sambench.engine.backends import processes
+from sambench.engine.backends import OnEvent, processes
 from sambench.engine.backends.processes import LAST_WORDS, Inbox, Message, WorkerProcess, close, start
 from sambench.engine.worker import Job
 from sambench.errors import RunError, SambenchError
-from sambench.sources.models import ResolvedModel, described
+from sambench.sources.models import ResolvedModel
 
 MOST_GIVEN_UP = 3  # images in a row on which processes died twice: then it is not the images
-
-OnEvent = Callable[[dict[str, Any]], None]
+POLL_S = 0.2
 
 
 def default_workers(model: ResolvedModel) -> int:
@@ -48,74 +45,72 @@ def _available_memory() -> int | None:
     return None
 
 
-def describe(model: ResolvedModel, log_dir: Path) -> ResolvedModel:
-    """Complete the identity of a model of a `LateSource`: build it in a process of its own. Raises KeyboardInterrupt."""
-    found: dict[str, Any] = {}
+class Local:
+    """A process a place: on a CPU single-threaded ones, as many as cores and memory allow; else one or more a device."""
 
-    def on_event(event: dict[str, Any]) -> None:
-        if event["event"] == "described":
-            found.update(event)
+    def places(self, model: ResolvedModel, devices: Sequence[str], workers: int | None) -> list[str]:
+        """See `Backend`."""
+        if model.identity["device_kind"] == "cpu":
+            return ["cpu"] * (workers or default_workers(model))
+        named = [d for d in devices if d != "auto"] or [model.spec.device]
+        return named * (workers or 1)
 
-    if not run_pool(Job(model.spec, (), ""), [model.spec.device], log_dir, on_event):
-        raise KeyboardInterrupt
-    return described(model, found)
+    def start(self, job: Job, places: Sequence[str], log_dir: Path, on_event: OnEvent) -> LocalWorkers:
+        """See `Backend`."""
+        workers = LocalWorkers(job, log_dir, on_event)
+        try:
+            for device in places:
+                workers.begin(device)
+        except BaseException:
+            workers.close()
+            raise
+        return workers
 
 
-def run_pool(job: Job, devices: list[str], log_dir: Path, on_event: OnEvent) -> bool:
-    """Run the job with one worker process per entry of `devices`; True if it ended by itself, False if Ctrl-C stopped it.
+class LocalWorkers:
+    """The processes of one job.
 
-    Messages of all workers go to `on_event` in this thread. A process that dies on an image is started again, once an image; one on
-    which processes died twice is recorded as failed, and the others go on. Raises the workers' SambenchError, and RunError where
-    a worker died before it had begun an image, or where one image after the other killed it.
+    One that dies on an image is started again, once an image; one on which processes died twice is recorded as failed, and the
+    others go on. The run fails where a worker died before it had begun an image, or where one image after the other killed it.
+    deaths: how many died at an image, by (cell id, image id). passed_on: images whose end was passed on.
     """
-    return _Pool(job, log_dir, on_event).run(devices)
-
-
-class _Pool:
-    """The processes of one job. deaths: how many died at an image, by (cell id, image id). told: images whose end was passed on."""
 
     def __init__(self, job: Job, log_dir: Path, on_event: OnEvent) -> None:
         self.job, self.log_dir, self.on_event = job, log_dir, on_event
         self.inbox: Inbox = queue.Queue()
         self.workers: list[WorkerProcess] = []
         self.deaths: Counter[tuple[str, str]] = Counter()
-        self.told: set[tuple[str, str]] = set()
+        self.passed_on: set[tuple[str, str]] = set()
         self.given_up = 0  # images in a row
         self.failure: SambenchError | None = None
-        self.interrupts = 0
+        self.stopped = False
 
-    def run(self, devices: Sequence[str]) -> bool:
-        with _count_interrupts() as interrupted:
-            try:
-                for device in devices:
-                    self._start(device)
-                while not all(w.ended for w in self.workers):
-                    self._heed(interrupted())
-                    self._bury()
-                    with suppress(queue.Empty):
-                        self._handle(*self.inbox.get(timeout=0.2))
-            finally:
-                close(self.workers, self.log_dir)
-        if self.failure:
-            raise self.failure
-        return interrupted() == 0
+    @property
+    def running(self) -> bool:
+        """See `Workers`, as for all that has no underscore."""
+        return not all(w.ended for w in self.workers)
 
-    def _start(self, device: str) -> None:
+    @property
+    def grace_s(self) -> float:
+        return processes.STOP_GRACE_S
+
+    def wait(self) -> None:
+        self._bury()
+        with suppress(queue.Empty):
+            self._handle(*self.inbox.get(timeout=POLL_S))
+
+    def stop(self, *, now: bool) -> None:
+        self.stopped = True
+        for w in self.workers:
+            w.kill() if now else w.stop()
+
+    def close(self) -> None:
+        close(self.workers, self.log_dir)
+
+    def begin(self, device: str) -> None:
+        """Start one more process. Raises RunError."""
         job = replace(self.job, model=replace(self.job.model, device=device))
         self.workers.append(start(job, device, self.log_dir, self.inbox))
-
-    def _heed(self, interrupts: int) -> None:
-        """The first Ctrl-C lets the step at hand end, within STOP_GRACE_S; the second does not.
-
-        Nor does one while the run is stopping anyway.
-        """
-        if interrupts == self.interrupts:
-            return
-        stopping = self.interrupts > 0 or self.failure is not None
-        self.interrupts = interrupts
-        self.on_event({"event": "interrupt", "times": 2 if stopping else interrupts, "grace_s": processes.STOP_GRACE_S})
-        for w in self.workers:
-            w.kill() if stopping or interrupts > 1 else w.stop()
 
     def _bury(self) -> None:
         """Close processes that told how they ended and do not, or heed no stop; take leave of dead ones whose pipe stays open."""
@@ -157,9 +152,9 @@ class _Pool:
     def _image(self, w: WorkerProcess, message: Message) -> None:
         key = (message["cell_id"], message["image_id"])
         w.at, w.last_image, w.finished = None, message["image_id"], w.finished + 1
-        if key in self.told:  # computed again: the process that had told of it died before it was stored
+        if key in self.passed_on:  # computed again: the process that had told of it died before it was stored
             return
-        self.told.add(key)
+        self.passed_on.add(key)
         if key[1] not in self.job.deadly.get(key[0], {}):
             self.given_up = 0
         self.on_event(message)
@@ -171,12 +166,12 @@ class _Pool:
 
     def _ended(self, w: WorkerProcess) -> None:
         w.ended = True
-        if w.last_word is not None or self.interrupts or self.failure:
+        if w.last_word is not None or self.stopped or self.failure:
             return
         if w.at is None and not w.finished:
             self._fail(w.died())
         elif w.at is None or self._try_again(w, w.at):
-            self._start(w.device)
+            self.begin(w.device)
 
     def _try_again(self, w: WorkerProcess, at: tuple[str, str]) -> bool:
         """A process died on an image: whether another is to go on in its place."""
@@ -225,21 +220,4 @@ def _rebuild(message: dict[str, Any], worker: WorkerProcess) -> SambenchError:
     return error
 
 
-@contextmanager
-def _count_interrupts() -> Iterator[Callable[[], int]]:
-    """Count Ctrl-C (and SIGTERM) instead of raising in the middle of something; in other threads, leave signals alone."""
-    count = 0
-
-    def handler(*_: Any) -> None:
-        nonlocal count
-        count += 1
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: 0
-        return
-    before = {s: signal.signal(s, handler) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: count
-    finally:
-        for s, h in before.items():
-            signal.signal(s, h)
+BACKEND = Local()

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from sambench.engine.threads import KEEP_MEMORY, THREAD_VARIABLES
 from sambench.engine.worker import Job
 from sambench.errors import RunError
 from sambench.files.writing import storage_error
@@ -31,9 +32,6 @@ CLOSE_GRACE_S = 5.0
 # From being asked to stop to the end of the step at hand: C code that never comes back does not see that it was asked.
 STOP_GRACE_S = 30.0
 PIPE_GRACE_S = 1.0  # a dead process's messages, where a child of the model's keeps the pipe open
-# glibc returns large blocks to the system at once and faults them in again for every prompt: 10 % of SAM's decoder.
-KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "1000000000"}
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 Message = dict[str, Any]
 _numbers = itertools.count()

@@ -12,13 +12,14 @@ import numpy.typing as npt
 from sambench.errors import SambenchError
 from sambench.paper.evidence import System
 from sambench.provenance import keyed_order
-from sambench.report import edges, overlays
+from sambench.report import edges
 from sambench.report.definitions import Definition
 from sambench.report.document import Picture, Section
 from sambench.report.inputs import (
     Inputs,
     runs_of,
 )
+from sambench.results.stored_masks import dataset_of
 from sambench.types import Sample
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def edge_sheet(definition: Definition, inputs: Inputs) -> Section:
         except SambenchError as e:
             notes.append(f"{system.label} is not shown: {e.message}.")
     try:
-        data = overlays.dataset_of(next(iter(found.values())).cell, inputs.root)
+        data = dataset_of(next(iter(found.values())).cell, inputs.root)
         samples = [data.load(i) for i in ids]
     except SambenchError as e:
         return definition.filled(absent=(f"No pictures: {e.message}.",))

@@ -14,10 +14,8 @@ from sambench.provenance import keyed_order
 from sambench.report import overlays
 from sambench.report.definitions import Definition
 from sambench.report.document import Picture, Section
-from sambench.report.inputs import (
-    Inputs,
-    runs_of,
-)
+from sambench.report.inputs import Inputs, runs_of
+from sambench.results.stored_masks import dataset_of
 from sambench.types import Sample
 
 if TYPE_CHECKING:
@@ -75,7 +73,7 @@ def _dataset_of(systems: Mapping[System, Mapping[str, Entry]], wanted: str | Non
     counts: dict[str, int] = {}
     for by in systems.values():
         for d, entry in by.items():
-            if wanted in (None, d) and entry.cell.record.get("save_masks") != "none":
+            if wanted in (None, d) and entry.cell.record.save_masks != "none":
                 counts[d] = counts.get(d, 0) + 1
     if not counts:
         return None, inputs.none("point", "the point task with stored masks" + (f" on {wanted}" if wanted else ""))
@@ -95,7 +93,7 @@ def _picks(found: Mapping[System, Entry], k: int, n: int, inputs: Inputs) -> lis
         best_of_image.setdefault(named[name][0], named[name])
     ranked = sorted(best_of_image.values(), key=lambda key: (-mean[key], key))
     at = np.unique(np.linspace(0, len(ranked) - 1, min(n, len(ranked))).round().astype(int))
-    data = overlays.dataset_of(next(iter(found.values())).cell, inputs.root)
+    data = dataset_of(next(iter(found.values())).cell, inputs.root)
     out = []
     for image_id, object_id in (ranked[i] for i in at):
         rows = {s: {str(c): v for c, v in f.loc[(image_id, object_id)].items()} for s, f in frames.items()}

@@ -1,0 +1,107 @@
+"""What a run is asked for, what it will do, and what it left: plain values, for the command line and the Python API."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from sambench.engine.plan import CellSpec
+from sambench.errors import RunError
+from sambench.left_out import remedies, sentences
+from sambench.sources.datasets import Missing
+from sambench.store.record import CellRecord
+
+DEFAULT_OUT = "runs"
+DEFAULT_MODEL = "sam_nano"
+DEFAULT_DATASET = "demo"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for. models: (name, options) pairs. None for workers: chosen by the backend (`engine.backends`), which
+    starts them. fresh: compute anew (`engine.fresh`)."""
+
+    task: str
+    datasets: tuple[str, ...] = (DEFAULT_DATASET,)
+    models: tuple[tuple[str, Mapping[str, Any]], ...] = ((DEFAULT_MODEL, {}),)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    subset: str = "paper"
+    limit: int | None = None
+    out: str = DEFAULT_OUT
+    devices: tuple[str, ...] = ("auto",)
+    workers: int | None = None
+    precision: str = "fp32"
+    root: str | None = None
+    save_masks: Literal["scored", "none"] = "scored"
+    on_error: Literal["record", "stop"] = "record"
+    fresh: bool = False
+    backend: str = "local"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request, resolved: every cell of every model, the suite members that cannot run here, and what must be said of files."""
+
+    request: Request
+    cells: tuple[CellSpec, ...]
+    missing: tuple[Missing, ...]
+    suites: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run left: the records (cell.json) by cell directory, in plan order."""
+
+    plan: Plan
+    records: dict[Path, CellRecord]
+    interrupted: bool
+
+    @property
+    def complete(self) -> bool:
+        """Every wanted image of every cell is there, and none failed."""
+        return all(r.status in ("complete", "partial") for r in self.records.values()) and not self.plan.missing
+
+    @property
+    def failure(self) -> RunError | None:
+        """The error of a run in which every image failed, or none has an object; None where there is a result."""
+        if self._is_empty:
+            return self._no_object()
+        failed = [(path, r) for path, r in self.records.items() if r.counts.n_images_failed]
+        if self.interrupted or not failed or any(r.counts.n_images_done for r in self.records.values()):
+            return None
+        path, rec = failed[0]
+        n, first = sum(r.counts.n_images_failed for _, r in failed), rec.failures[0]
+        which = f"{first.image_id} of {rec.dataset.id}"
+        return RunError(
+            "every image failed: there is no result",
+            where=path,
+            expected="at least one image that can be evaluated",
+            found=f"{n:,} image{'s' if n > 1 else ''} failed, the first is {which}: {first.error}",
+            remedy="mend that, and issue the same command again: it tries the images that failed",
+        )
+
+    @property
+    def _is_empty(self) -> bool:
+        """Whether all images were looked at, and all of their annotations left out."""
+        counts = [r.counts for r in self.records.values()]
+        if self.interrupted or not counts or any(c.task.scores_annotated for c in self.plan.cells):
+            return False
+        return all(c.n_images_done and not c.n_objects and not c.n_images_failed for c in counts)
+
+    def _no_object(self) -> RunError:
+        left_out = sum((Counter(r.counts.left_out) for r in self.records.values()), Counter[str]())
+        n = sum(r.counts.n_images_done for r in self.records.values())
+        named, root = self.plan.cells[0].target.card.named, self.plan.request.root
+        named += f" --root {shlex.quote(root)}" if root else ""
+        return RunError(
+            "no image has an object that can be evaluated: there is no result",
+            where=next(iter(self.records)),
+            expected="annotations with a mask",
+            found="; ".join([f"{n:,} image{'s' if n > 1 else ''}", *sentences(left_out)]),
+            remedy="; ".join([*remedies(left_out), f"look at the annotations: sambench data verify {named}"]),
+        )
