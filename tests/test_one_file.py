@@ -1,4 +1,4 @@
-"""A dataset, a model, a task, a source of models, a backend and a report are one file each, found by its place."""
+"""A dataset, a model, a task, a source of either, a backend and a report are one file each, found by its place."""
 
 from __future__ import annotations
 
@@ -50,10 +50,13 @@ ADDED = {
     "task": ("sambench/tasks/toy.py", TOY),
     "source": ("sambench/sources/mine.py", SOURCE),
     "backend": ("sambench/engine/backends/mine.py", "BACKEND = object()\n"),
-    "report": (
-        "reports/mine.toml",
-        'kind = "report"\nid = "my_table"\ntitle = "A table of mine"\nsource = "me"\n'
-        'make = "sambench.report.against:claims_table"\n',
+    "report": ("reports/mine.toml", 'kind = "report"\nid = "my_table"\ntitle = "A table of mine"\nsection = "claims"\n'),
+    "source of datasets": (
+        "sambench/sources/data/again.py",
+        "from sambench.sources.data.fixture import Fixtures\n\n\nclass Again(Fixtures):\n    form = 'again:ID'\n\n"
+        "    def gives(self, name):\n        return super().gives(name.replace('again:', 'fixture:'))\n\n"
+        "    def resolve(self, name, *, root=None):\n        return super().resolve(name.replace('again:', 'fixture:'), root=root)\n"
+        "\n\nSOURCE = Again()\n",
     ),
 }
 SEEN = """
@@ -70,7 +73,7 @@ print("backends:", backends.names())
 """
 COMMANDS = (
     "list datasets", "list models", "list tasks", "list reports", "show dataset mine", "show model my_model", "run toy --help",
-    "run point -m mine:one -m my_model -d demo --limit 1 --dry-run",
+    "run point -m mine:one -m my_model -d demo,again:bbbc038v1 --limit 1 --dry-run",
 )  # fmt: skip
 
 
@@ -100,6 +103,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("source", ["also: mine:NAME", "mine_one"]),
         ("backend", ["'local', 'mine'"]),
         ("report", ["my_table", "A table of mine"]),
+        ("source of datasets", ["bbbc038v1-"]),
     ],
 )
 def test_one_file_is_enough(printed: str, kind: str, said: list[str]) -> None:
