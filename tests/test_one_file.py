@@ -55,8 +55,8 @@ ADDED = {
         "sambench/sources/data/again.py",
         "from sambench.sources.data.fixture import Fixtures\n\n\nclass Again(Fixtures):\n    form = 'again:ID'\n\n"
         "    def gives(self, name):\n        return super().gives(name.replace('again:', 'fixture:'))\n\n"
-        "    def resolve(self, name, *, root=None):\n        return super().resolve(name.replace('again:', 'fixture:'), root=root)\n"
-        "\n\nSOURCE = Again()\n",
+        "    def resolve(self, name, *, root=None):\n"
+        "        return super().resolve(name.replace('again:', 'fixture:'), root=root)\n\n\nSOURCE = Again()\n",
     ),
 }
 SEEN = """
