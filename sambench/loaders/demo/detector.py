@@ -17,20 +17,18 @@ from sambench.pixels.region import Region, union
 from sambench.provenance import keyed_hash
 from sambench.types import Annotated, Annotation, Sample
 
-# Of one category, at least so many things smaller than this are annotated as one crowd.
+# Of one category, at least so many things smaller than this get a crowd, in which more detections are no mistake.
 CROWD_FROM, CROWD_BELOW_PX = 5, 700
 
 
 def with_crowds(truth: Annotated, height: int, width: int) -> Annotated:
-    """The ground truth with many small things of one kind as a crowd, as COCO's annotators drew them."""
+    """The ground truth with a crowd over many small things of one kind, beside those that are annotated one by one."""
     small: dict[int, list[Annotation]] = defaultdict(list)
     for a in truth.objects:
         if a.region.area < CROWD_BELOW_PX:
             small[a.category_id].append(a)
-    crowded = {c: members for c, members in small.items() if len(members) >= CROWD_FROM}
-    gone = {a.object_id for members in crowded.values() for a in members}
-    crowds = [_crowd(members, height, width) for members in crowded.values()]
-    return replace(truth, objects=(*(a for a in truth.objects if a.object_id not in gone), *crowds))
+    crowds = [_crowd(members, height, width) for members in small.values() if len(members) >= CROWD_FROM]
+    return replace(truth, objects=(*truth.objects, *crowds))
 
 
 def _crowd(members: list[Annotation], height: int, width: int) -> Annotation:
