@@ -11,6 +11,7 @@ import pytest
 from sambench.errors import DataError, UsageError
 from sambench.loaders.bbbc038v1 import BBBC038v1
 from sambench.paper.evidence import Entry, paired
+from sambench.results import pairing
 from sambench.results.compare import compare_cells
 from sambench.results.pairing import unlike
 from sambench.results.stored_masks import stored_rows
@@ -49,6 +50,22 @@ def test_comparisons_and_figures_refuse_the_same(tmp_path: Path, given: dict[str
     found, why = paired(Entry(a), Entry(b), k=1, bootstrap=QUICK)
     assert found is None
     assert named in why
+
+
+def test_comparisons_and_figures_refuse_objects_of_other_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = _cell(tmp_path, "grabcut"), _cell(tmp_path, "otsu")
+    real = pairing.object_values
+
+    def larger(cell: CellView, *given: Any) -> Any:
+        frame = real(cell, *given)
+        return frame.assign(area_px=frame["area_px"] + 1) if cell.model == "otsu" else frame
+
+    monkeypatch.setattr(pairing, "object_values", larger)
+    with pytest.raises(UsageError, match="were scored against different masks"):
+        compare_cells([a], [b], k=1, bootstrap=QUICK)
+    found, why = paired(Entry(a), Entry(b), k=1, bootstrap=QUICK)
+    assert found is None
+    assert "were scored against different masks" in why
 
 
 def test_what_changes_no_number_parts_nobody(tmp_path: Path) -> None:
