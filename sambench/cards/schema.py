@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from sambench.cards.citations import Citation
 from sambench.errors import unknown_name
@@ -113,12 +113,16 @@ class Counts(_Frozen):
     masks: Count
 
 
+MaskKind = Literal["instance", "panoptic", "semantic", "region", "boundary"]
+
+
 class Variant(_Frozen):
     """Another reading of what one mask is; its options go over the card's."""
 
     description: str
     source: str = ""
     options: dict[str, Any] = {}
+    mask_kind: MaskKind | None = None  # where it is another than the card's
 
 
 class DatasetCard(Named):
@@ -132,7 +136,7 @@ class DatasetCard(Named):
     variants: dict[VariantName, Variant] = {}
     access: Access
     image_type: str = ""
-    mask_kind: Literal["instance", "panoptic", "semantic", "region", "boundary"] = "instance"
+    mask_kind: MaskKind = "instance"
     one_mask: str = ""  # what is counted as one, in a few words
     layout: tuple[str, ...] = ()
     homepage: str = ""
@@ -151,6 +155,16 @@ class DatasetCard(Named):
         return {**self.options, **self.variants[variant].options}
 
 
+    def variant_holding(self, needs: str) -> str | None:
+        """The one variant that holds what a task needs (`masks` or `boundaries`), where the card's own options hold the other."""
+        fits = [v for v, variant in self.variants.items() if _holds(variant.mask_kind or self.mask_kind) == needs]
+        return fits[0] if _holds(self.mask_kind) != needs and len(fits) == 1 else None
+
+
+def _holds(kind: MaskKind) -> str:
+    return "boundaries" if kind == "boundary" else "masks"
+
+
 class SuiteCard(_Frozen):
     """A frozen list of datasets with a mean of its own. generated: of tiny synthetic copies (`sambench.fixtures`), not of data."""
 
@@ -164,19 +178,28 @@ class SuiteCard(_Frozen):
 
 
 class BoxesCard(_Frozen):
-    """A detector's results file that others distribute, for the instance task. size: in words, where bytes are unknown."""
+    """A detector's results file, for the instance task. file: as others distribute it; maker: a function without arguments that
+    returns its path, for one that is made on the machine. size: in words, where bytes are unknown.
+    """
 
     kind: Literal["boxes"]
     id: Id
     name: str
     dataset: Id
-    file: RemoteFile
+    file: RemoteFile | None = None
+    maker: EntryPoint | None = None
     size: str
     steps: tuple[str, ...] = ()
     licence: str = ""
     citation: Citation = Citation()
     homepage: str = ""
     notes: str = ""
+
+    @model_validator(mode="after")
+    def _from_somewhere(self) -> BoxesCard:
+        if (self.file is None) == (self.maker is None):
+            raise ValueError("give `file`, where the boxes are distributed, or `maker`, a function that makes them")
+        return self
 
 
 class Weights(_Frozen):

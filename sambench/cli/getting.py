@@ -49,7 +49,7 @@ def _get_boxes(card: BoxesCard, *, yes: bool) -> bool:
         if not yes:
             _ask(card.id, restricted=False)
         with _progress() as progress:
-            boxes.get(card, lambda done, total: progress(card.file.file, done, total))
+            boxes.get(card, lambda done, total: progress(card.id, done, total))
     echo(f"{card.id} is here: {place}; sambench run instances --datasets {card.dataset} --boxes {card.id}")
     return True
 

@@ -44,6 +44,7 @@ def plan(request: Request, on_event: OnEvent = _ignore) -> Plan:
     backend(request.backend)
     if not str(request.out):  # the folder at hand is not meant by nothing
         raise UsageError("no folder is named", where="--out", expected="a folder for results", found="an empty name")
+    request = replace(request, settings=tasks.completed(request.task, request.settings, request.datasets))
     task = tasks.build(request.task, request.settings)
     for name, _ in request.models:  # before any weights are fetched
         check_model(task, name, gives_of(name))
@@ -58,7 +59,7 @@ def plan(request: Request, on_event: OnEvent = _ignore) -> Plan:
 def _find(task: tasks.Task, request: Request) -> tuple[list[Target], list[Missing], list[cards.SuiteCard]]:
     """The datasets of a request, fit for the task. Raises DataMissingError where none is here, UsageError."""
     targets, missing, suites = find_targets(
-        request.datasets, subset=request.subset, root=request.root, every_image=task.every_image
+        request.datasets, subset=request.subset, root=request.root, every_image=task.every_image, needs=task.needs
     )
     if not targets:
         names = ", ".join(m.name for m in missing)

@@ -42,13 +42,16 @@ def boxes_file(name: str) -> Path:
 
 
 def place_of(card: BoxesCard) -> Path:
-    """Where the card's file is kept, whether it is there or not."""
+    """Where the card's file is kept, whether it is there or not; one that is made on the machine is made."""
+    if card.file is None:
+        return Path(cards.load_entry(str(card.maker), where=f"boxes {card.id}")())
     return paths.data_root() / card.id / card.file.file
 
 
 def missing(card: BoxesCard) -> DataMissingError:
     """The error for a card's file that is not here."""
-    steps = [*card.steps, f"or download {card.file.url} yourself and give its path with --boxes"]
+    by_hand = [f"or download {card.file.url} yourself and give its path with --boxes"] if card.file else []
+    steps = [*card.steps, *by_hand]
     return DataMissingError(
         f"the boxes {card.id!r} are not here",
         where=place_of(card),
@@ -61,7 +64,7 @@ def missing(card: BoxesCard) -> DataMissingError:
 def get(card: BoxesCard, progress: Progress | None = None) -> Path:
     """Download the card's file, whole or not at all; gives its path. Raises DownloadError."""
     place = place_of(card)
-    if place.is_file():
+    if card.file is None or place.is_file():
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
     return fetch.download(card.file.url, place, sha256=card.file.sha256, n_bytes=card.file.bytes, progress=progress)

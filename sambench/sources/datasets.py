@@ -155,12 +155,13 @@ def open_recorded(recorded: Mapping[str, Any], root: Path | None = None) -> Data
 
 
 def find_targets(
-    names: Sequence[str], *, subset: str, root: str | None = None, every_image: bool = False
+    names: Sequence[str], *, subset: str, root: str | None = None, every_image: bool = False, needs: str = ""
 ) -> tuple[list[Target], list[Missing], list[cards.SuiteCard]]:
     """Open every dataset named. A suite's absent members are listed, not raised.
 
     Members of a generated suite are read from tiny synthetic copies, all of each; their cells can never be taken for the real ones.
-    every_image: images without masks too, as far as the dataset's index has them.
+    every_image: images without masks too, as far as the dataset's index has them. needs: what the task compares with; of a card
+    that holds something else the variant with it is taken, where it has one.
     """
     targets: list[Target] = []
     missing: list[Missing] = []
@@ -168,7 +169,7 @@ def find_targets(
     for name in names:
         source = source_of(name)
         if not isinstance(source, SuiteSource):
-            targets.append(open_target(resolve(name, root=root), subset, every_image=every_image))
+            targets.append(open_target(_holding(needs, resolve(name, root=root), root), subset, every_image=every_image))
             continue
         suite = source.suite(name)
         suites.append(suite.card)
@@ -185,6 +186,11 @@ def find_targets(
             "one root for several datasets", where="--root", remedy="give --root with one dataset, or `sambench data adopt`"
         )
     return list(unique.values()), missing, suites
+
+
+def _holding(needs: str, resolved: ResolvedDataset, root: str | None) -> ResolvedDataset:
+    variant = resolved.card.variant_holding(needs) if needs and resolved.spec.variant == "default" else None
+    return resolve(f"{resolved.spec.name}:{variant}", root=root) if variant else resolved
 
 
 def open_target(resolved: ResolvedDataset, subset: str, *, every_image: bool = False) -> Target:

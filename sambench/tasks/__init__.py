@@ -14,7 +14,7 @@ import importlib.util
 import json
 import pkgutil
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib import metadata
 from inspect import cleandoc
@@ -103,6 +103,13 @@ def command_of(name: str) -> CommandParts:
     if command is Command or about.startswith(f"{command.__name__}("):  # what `dataclass` writes where there is no docstring
         about = (module.__doc__ or module_of(name).TASK.__doc__ or name).strip().splitlines()[0]
     return CommandParts(module.SETTINGS, command, cleandoc(about))
+
+
+def completed(name: str, settings: Mapping[str, Any], datasets: Sequence[str]) -> Mapping[str, Any]:
+    """The settings of a request, with what its datasets bring to the task (`complete_settings` of its module, where there is one).
+    Raises UsageError where something is missing that nobody brings."""
+    complete = getattr(module_of(name), "complete_settings", None)
+    return settings if complete is None else complete(settings, datasets)
 
 
 def build(name: str, settings: Mapping[str, Any] | None = None, *, protocol: str = "") -> Task:

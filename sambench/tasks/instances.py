@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sambench import cards
 from sambench.errors import DataError, UsageError
 from sambench.getting.boxes import boxes_file
 from sambench.loaders.coco_results import Detections, ResultsFile, read_results
@@ -41,6 +42,21 @@ if TYPE_CHECKING:
 
 SIZED_BY = ("mask_sized_by", "box_sized_by")  # columns of instances@2
 OLDER = {"instances@1": {"areas": "own"}}  # settings that cells of that protocol do not write out
+
+
+def complete_settings(settings: Mapping[str, Any], datasets: Sequence[str]) -> Mapping[str, Any]:
+    """With the boxes that are made for the dataset, where none are named (the demo's detector)."""
+    if settings.get("boxes"):
+        return settings
+    made = {card.dataset: card.id for card in cards.boxes_cards().values() if card.maker}
+    if len(datasets) == 1 and datasets[0] in made:
+        return {**settings, "boxes": made[datasets[0]]}
+    raise UsageError(
+        "the instance task needs a detector's boxes",
+        where="--boxes",
+        expected=f"a COCO results file, or the name of a card of one ({', '.join(cards.boxes_cards())})",
+        remedy="sambench run instances --datasets coco_2017_val --boxes FILE --model sam_vit_h",
+    )
 
 
 @dataclass(frozen=True)

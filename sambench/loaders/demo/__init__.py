@@ -20,11 +20,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from sambench.cards import dataset_card
 from sambench.errors import DataError, unknown_name
 from sambench.files.writing import write_bytes
 from sambench.loaders.coco import CocoJson
 from sambench.loaders.demo.annotators import MAX_DIST, SMALLEST, boundaries
 from sambench.loaders.demo.detector import detections, with_crowds
+from sambench.loaders.open import find_root
 from sambench.pixels.region import Region
 from sambench.provenance import canonical_json
 from sambench.types import Annotated, ImageRecord, Sample
@@ -96,6 +98,13 @@ class Demo:
     def _files(self) -> CocoJson:
         ensure(self.root)
         return CocoJson(self.root, self.name, self.variant)
+
+
+def detections_file() -> Path:
+    """The simulated detector's results on the demo of this machine (card `demo_detector`)."""
+    root = find_root(dataset_card("demo"))
+    assert root is not None  # of an embedded dataset there always is one
+    return Demo(root).detections()
 
 
 def _annotated(sample: Sample) -> Annotated:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from sambench.errors import UsageError
 from sambench.tasks.command import Command, check_choices, setting
@@ -53,16 +52,6 @@ class InstanceCommand(Command):
 
     dataset: ClassVar[str] = "coco_2017_val"
     results_file: ClassVar[bool] = True
-
-    def settings(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        if not given["boxes"]:
-            raise UsageError(
-                "the instance task needs a detector's boxes",
-                where="--boxes",
-                expected="a COCO results file, or the name of boxes that others distribute (vitdet_coco, vitdet_lvis)",
-                remedy="sambench run instances --datasets coco_2017_val --boxes FILE --model sam_vit_h",
-            )
-        return given
 
 
 SETTINGS, COMMAND = InstanceSettings, InstanceCommand
