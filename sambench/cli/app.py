@@ -13,6 +13,7 @@ from sambench.cli import (
     bundle,
     check,
     data,
+    demo,
     ledger,
     masks,
     rate,
@@ -34,7 +35,7 @@ class _Root(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         order = (
-            "run", "status", "table", "plot", "compare", "rescore", "report", "reproduce", "gallery", "results", "rate",
+            "demo", "run", "status", "table", "plot", "compare", "rescore", "report", "reproduce", "gallery", "results", "rate",
             "masks", "list", "show", "data", "check", "bench", "doctor",
         )  # fmt: skip
         return sorted(super().list_commands(ctx), key=lambda name: order.index(name) if name in order else len(order))
@@ -51,6 +52,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("demo", short_help="The five tasks in a minute, and a report.")(demo.demo)
 app.add_typer(task_commands.app, name="run")
 app.add_typer(show.list_app, name="list")
 app.add_typer(show.show_app, name="show")

@@ -81,10 +81,15 @@ def tables(
 
     suites: each adds its mean, a row for each run.
     """
+    return [table_of(group, suites=suites, bootstrap=bootstrap) for group in comparable(cells)]
+
+
+def comparable(cells: Sequence[CellView]) -> list[list[CellView]]:
+    """The cells by protocol and its settings, in the order in which they come first."""
     groups: dict[str, list[CellView]] = {}
     for cell in cells:
         groups.setdefault(digest(cell.task.identity()), []).append(cell)
-    return [table_of(group, suites=suites, bootstrap=bootstrap) for group in groups.values()]
+    return list(groups.values())
 
 
 def result_table(

@@ -33,9 +33,11 @@ _SCALED = "Each map is scaled to its own strongest edges, for the eye alone."
 
 
 def edge_sheet(definition: Definition, inputs: Inputs) -> Section:
-    """Figures 10 and 15: images, the annotators' mean, and the edge map of every model. options: dataset, n, skip (images)."""
-    dataset = definition.options.get("dataset", "bsds500")
+    """Figures 10 and 15: images, the annotators' mean, and the edge map of every model. options: dataset ("": the first that
+    there is), n, skip (images)."""
     systems = inputs.evidence.of("edge")
+    measured = dict.fromkeys(d for by in systems.values() for d in by)
+    dataset = definition.options.get("dataset", "bsds500") or next(iter(measured), "any dataset")
     found = {s: by[dataset] for s, by in systems.items() if dataset in by}
     if not found:
         return definition.filled(absent=(inputs.none("edge", f"the edge task on {dataset}"),))
