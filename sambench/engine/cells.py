@@ -17,7 +17,7 @@ from sambench.files import content as files
 from sambench.files.writing import storage_error, write_bytes, write_json, write_text
 from sambench.schema import METRIC_COLUMNS
 from sambench.store.claims import holder
-from sambench.store.metric_rows import cell_columns, metric_rows, reduced_rows, scalar_columns
+from sambench.store.metric_rows import cell_columns, stored_metric_rows
 from sambench.store.record import FINISHED, IMAGES, METRIC_FILES, RECORD, SCHEMA_VERSION, CellRecord, read_record, write_record
 from sambench.store.shards import ImageState, ShardStore
 from sambench.store.tally import tally
@@ -169,9 +169,7 @@ def finish(cell: CellSpec, *, started: str, save_masks: str, wall_s: float, inte
     if whole:
         rec["limit"] = None
     if len(here) == len(wanted):
-        table = store.table(wanted, scalar_columns(cell.task), reduced_rows(cell.task))
-        frame = table.to_pandas(maps_as_pydicts="lossy")
-        write_metrics(cell.cell_dir, metric_rows(cell.task, frame, cell_columns(CellRecord.of(rec))))
+        write_metrics(cell.cell_dir, stored_metric_rows(cell.task, store, wanted, cell_columns(CellRecord.of(rec))))
         rec["results"] = vouch(cell.cell_dir, store)
         if rec["results"]["shards"] != shards:  # another command writes rows at this moment: it will finish
             rec |= {"status": "running", "results": None}

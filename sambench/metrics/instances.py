@@ -1,59 +1,87 @@
-"""Average precision of detections, by pycocotools' own matching and accumulation. Arrays in, numbers out.
+"""Average precision of detections, image by image: COCO's (Lin et al. 2014) and LVIS's (Gupta et al. 2019). Arrays in, numbers out.
 
-COCO: `COCOeval` as it is, fed with IoUs that were computed before (by pycocotools too), category by category, so that images which
-have neither objects nor detections of a category cost nothing, and only what one category needs is in memory.
+IoUs come with the detections, computed by pycocotools. Matching and accumulation are those of its `COCOeval`, compiled
+(`_instance_match.py`): the same comparisons and divisions, so that precision and recall are equal to the last bit. What is kept
+of a detection is its score and at which thresholds it matched (40 bytes), so that images can be forgotten one after another. Why
+not one of the fast evaluators: docs/dependencies.md. `coco_reference.py` runs pycocotools' own code.
 
-LVIS (Gupta et al. 2019, section 3): the same class with the two rules of federated annotation. A detection of a category that is
-neither annotated on its image nor listed there as absent is not judged (the caller leaves it out); one that matches nothing, of a
-category listed as not exhaustively annotated, is ignored. Why not the `lvis` package: its PyPI release (0.5.3) uses `np.float`,
-which numpy removed, and depends on opencv-python, which unpacks into the folder of the opencv-python-headless that sambench needs.
-Its git version is the reference of our tests; the numbers agree to 1e-9.
+LVIS (section 3): two rules of federated annotation more. A detection of a category that is neither annotated on its image nor
+listed there as absent is not judged (the caller leaves it out); one that matches nothing, of a category listed as not exhaustively
+annotated, is ignored. Why not the `lvis` package: its PyPI release (0.5.3) uses `np.float`, which numpy removed, and depends on
+opencv-python, which unpacks into the folder of the opencv-python-headless that sambench needs. Its git version is the reference of
+our tests.
 
 Everything is in [0, 1]; NaN where there is nothing to average (no object of that size, frequency or category).
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
-from pycocotools.cocoeval import COCOeval
 
 from sambench.pixels.region import RLE
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 AREAS = ("all", "small", "medium", "large")  # pixels: below 32 squared, to 96 squared, above; both ends count to both
+AREA_RANGES = np.array([[0, 1e5**2], [0, 32**2], [32**2, 96**2], [96**2, 1e5**2]], np.float64)
+THRESHOLDS = np.linspace(0.5, 0.95, 10)  # pycocotools' own values: .6000000000000001 is one of them
+RECALLS = np.linspace(0.0, 1.0, 101)
 COCO_MAX_DETS = (1, 10, 100)
 LVIS_MAX_DETS = (300,)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Detections and objects of some images, each image whole; those of an image and category in the dataset's order.
+
+    Of D detections: image and category int64 [D], scores and areas float64 [D] (pixels of the mask, or of the box, as compared),
+    exhaustive bool [D] (see the module), row_of int64 [D]. Of G objects: gt_image, gt_category int64 [G], gt_areas float64 [G] as
+    the annotations say, gt_crowd bool [G], column_of int64 [G]. Images are numbered in ascending order of their ids: of equal
+    scores, those of earlier images come first. ious float64, flat: that of detection d with object g, both of one image and
+    category, is at row_of[d] + column_of[g]; of a crowd it is the share of the detection inside.
+    """
+
+    image: Ints
+    category: Ints
+    scores: Floats
+    areas: Floats
+    exhaustive: Bools
+    row_of: Ints
+    gt_image: Ints
+    gt_category: Ints
+    gt_areas: Floats
+    gt_crowd: Bools
+    column_of: Ints
+    ious: Floats
 
 
 @dataclass(frozen=True)
 class Group:
     """Detections and objects of one image and category, both in the dataset's order.
 
-    scores [D]; areas [D]: pixels of the mask (or the box, where boxes are compared). ious [D, G]: of a detection with a crowd it is
-    the share of the detection inside. gt_areas [G]: as the annotations say. gt_crowd bool [G]. exhaustive: see the module.
+    scores [D]; areas [D]; ious [D, G]; gt_areas [G]; gt_crowd bool [G]; exhaustive: as those of a `Batch`.
     """
 
     scores: Floats
     areas: Floats
     ious: Floats
     gt_areas: Floats
-    gt_crowd: npt.NDArray[np.bool_]
+    gt_crowd: Bools
     exhaustive: bool = True
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """precision float64 [T, R, K, A, M] and recall [T, K, A, M] as pycocotools has them (-1: no object): IoU thresholds
-    .5:.05:.95, recalls 0:.01:1, categories, AREAS, max_dets."""
+    """precision float64 [T, R, K, A, M] and recall [T, K, A, M] as pycocotools has them (-1: no object): THRESHOLDS, RECALLS,
+    categories with an object, AREAS, max_dets."""
 
     precision: Floats
     recall: Floats
@@ -83,62 +111,150 @@ class Evaluation:
         return np.array([k for k, c in enumerate(self.category_ids) if c in wanted], np.int64)
 
 
-def evaluate(groups: Mapping[int, Sequence[Group]], *, max_dets: Sequence[int] = COCO_MAX_DETS) -> Evaluation:
+class Evaluator(Protocol):
+    """Takes batches of images, each image once, in any order."""
+
+    def add(self, batch: Batch, /) -> None: ...
+
+    def evaluation(self) -> Evaluation: ...
+
+
+class _Matched(NamedTuple):
+    """Detections [D] that were matched. rank: from 0 by score, in the image and category; [D, A]: bits, as in `_instance_match`."""
+
+    category: Ints
+    image: Ints
+    score: Floats
+    rank: npt.NDArray[np.int32]
+    matched: npt.NDArray[np.uint16]
+    ignored: npt.NDArray[np.uint16]
+
+
+@dataclass
+class AveragePrecision:
+    """The evaluator. max_dets: ascending, detections an image and category; the last is the one of AP."""
+
+    max_dets: Sequence[int] = COCO_MAX_DETS
+    _parts: list[_Matched] = field(default_factory=list)
+    _counted: dict[int, Ints] = field(default_factory=dict)  # by category with an object: how many count, [A]
+
+    def add(self, batch: Batch) -> None:
+        """Match the detections of a batch, of which nothing else is kept."""
+        from sambench.metrics._instance_match import match  # compiles, which tables and plots need not wait for
+
+        categories, of = np.unique(np.concatenate([batch.category, batch.gt_category]), return_inverse=True)
+        n_found, n_categories = len(batch.category), len(categories)
+        key = batch.image * n_categories + of[:n_found]
+        gt_key = batch.gt_image * n_categories + of[n_found:]
+        groups = np.unique(np.concatenate([key, gt_key]))
+        order = np.lexsort((-batch.scores, key))
+        rank = np.arange(n_found) - np.searchsorted(key[order], key[order])
+        order, rank = order[rank < self.max_dets[-1]], rank[rank < self.max_dets[-1]]
+        gt_order = np.argsort(gt_key, kind="stable")
+        matched = np.zeros((len(order), len(AREAS)), np.uint16)
+        ignored = np.zeros_like(matched)
+        n_counted = np.zeros((len(groups), len(AREAS)), np.int64)
+        match(
+            batch.ious,
+            batch.row_of[order],
+            batch.areas[order],
+            batch.exhaustive[order],
+            _bounds(key[order], groups),
+            batch.column_of[gt_order],
+            batch.gt_areas[gt_order],
+            batch.gt_crowd[gt_order],
+            _bounds(gt_key[gt_order], groups),
+            np.minimum(THRESHOLDS, 1 - 1e-10),  # COCO's: an IoU of 1 is reached
+            AREA_RANGES,
+            matched,
+            ignored,
+            n_counted,
+        )
+        self._parts.append(
+            _Matched(batch.category[order], batch.image[order], batch.scores[order], rank.astype(np.int32), matched, ignored)
+        )
+        totals = np.zeros((n_categories, len(AREAS)), np.int64)
+        np.add.at(totals, groups % n_categories, n_counted)
+        for k in np.unique(of[n_found:]).tolist():
+            category = int(categories[k])
+            self._counted[category] = self._counted.get(category, 0) + totals[k]
+
+    def evaluation(self) -> Evaluation:
+        """Of all that was added."""
+        from sambench.metrics._instance_match import accumulate
+
+        ids = sorted(self._counted)
+        precision = -np.ones((len(THRESHOLDS), len(RECALLS), len(ids), len(AREAS), len(self.max_dets)))
+        recall = -np.ones((len(THRESHOLDS), len(ids), len(AREAS), len(self.max_dets)))
+        if ids:
+            known = np.array(ids, np.int64)
+            found = _joined(self._parts, known)
+            accumulate(
+                found.rank,
+                found.matched,
+                found.ignored,
+                _bounds(found.category, known),
+                np.array([self._counted[c] for c in ids]),
+                np.array(self.max_dets, np.int64),
+                RECALLS,
+                precision,
+                recall,
+            )
+        return Evaluation(precision, recall, THRESHOLDS, tuple(ids), tuple(self.max_dets))
+
+
+def _joined(parts: list[_Matched], categories: Ints) -> _Matched:
+    """Those of the categories, by category and falling score: of equal scores by image, then as in the image."""
+    kept = [np.isin(part.category, categories) for part in parts]
+    every = _Matched(*(np.concatenate([values[k] for values, k in zip(of, kept, strict=True)]) for of in zip(*parts, strict=True)))
+    order = np.lexsort((every.rank, every.image, -every.score, every.category))
+    return _Matched(*(values[order] for values in every))
+
+
+def _bounds(keys: Ints, groups: Ints) -> Ints:
+    """int64 [N + 1]: where each of N groups begins among ascending keys, and the end. Every key is of a group."""
+    return np.append(np.searchsorted(keys, groups), len(keys)).astype(np.int64)
+
+
+def batch_of(groups: Mapping[int, Sequence[Group]]) -> Batch:
+    """The batch of groups by category. The n-th group of a category is that of the n-th image, whatever the category."""
+    every = [(category, n, g) for category, of in groups.items() for n, g in enumerate(of)]
+    found = [len(g.scores) for _, _, g in every]
+    truth = [len(g.gt_areas) for _, _, g in every]
+    category, image = (np.array([e[i] for e in every], np.int64) for i in (0, 1))
+    width = np.repeat(truth, found).astype(np.int64)
+    return Batch(
+        image=np.repeat(image, found),
+        category=np.repeat(category, found),
+        scores=_joined_floats(g.scores for _, _, g in every),
+        areas=_joined_floats(g.areas for _, _, g in every),
+        exhaustive=np.repeat(np.array([g.exhaustive for _, _, g in every], np.bool_), found),
+        row_of=np.cumsum(width) - width,
+        gt_image=np.repeat(image, truth),
+        gt_category=np.repeat(category, truth),
+        gt_areas=_joined_floats(g.gt_areas for _, _, g in every),
+        gt_crowd=_joined_floats(g.gt_crowd for _, _, g in every).astype(np.bool_),
+        column_of=_joined_floats(np.arange(n) for n in truth).astype(np.int64),
+        ious=_joined_floats(g.ious for _, _, g in every),
+    )
+
+
+def _joined_floats(arrays: Iterable[Any]) -> Floats:
+    return np.concatenate([np.zeros(0), *(np.asarray(a, np.float64).ravel() for a in arrays)])
+
+
+def evaluate(
+    groups: Mapping[int, Sequence[Group]],
+    *,
+    max_dets: Sequence[int] = COCO_MAX_DETS,
+    evaluator: Callable[[Sequence[int]], Evaluator] = AveragePrecision,
+) -> Evaluation:
     """groups: by category, one an image that has objects or detections of it, images in ascending order of their ids (of equal
-    scores, those of earlier images come first). max_dets: ascending, detections an image and category; the last is the one of AP.
+    scores, those of earlier images come first). max_dets, evaluator: as `AveragePrecision`.
     """
-    empty = COCOeval(iouType="segm").params
-    n_thresholds, n_recalls = len(empty.iouThrs), len(empty.recThrs)
-    ids = tuple(sorted(groups))
-    precision = -np.ones((n_thresholds, n_recalls, len(ids), len(AREAS), len(max_dets)))
-    recall = -np.ones((n_thresholds, len(ids), len(AREAS), len(max_dets)))
-    for k, category in enumerate(ids):
-        if any(len(g.gt_areas) for g in groups[category]):  # else -1 throughout
-            found = _CategoryEval(groups[category], max_dets).accumulated()
-            precision[:, :, k], recall[:, k] = found["precision"][:, :, 0], found["recall"][:, 0]
-    return Evaluation(precision, recall, np.asarray(empty.iouThrs), ids, tuple(max_dets))
-
-
-class _CategoryEval(COCOeval):  # type: ignore[misc]
-    """pycocotools' evaluator on the images of one category, with IoUs that are known and LVIS's rule of unmatched detections."""
-
-    def __init__(self, groups: Sequence[Group], max_dets: Sequence[int]) -> None:
-        super().__init__(iouType="segm")
-        self.groups = groups
-        self.params.imgIds = list(range(len(groups)))
-        self.params.catIds = [0]
-        self.params.maxDets = list(max_dets)
-
-    def accumulated(self) -> dict[str, Any]:
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
-            self.evaluate()
-            self.accumulate()
-        found: dict[str, Any] = self.eval
-        return found
-
-    def _prepare(self) -> None:
-        # Ids from 1 on: the evaluator takes the id of a match for its truth value.
-        for i, g in enumerate(self.groups):
-            self._gts[i, 0] = [
-                {"id": j, "ignore": int(crowd), "iscrowd": int(crowd), "area": area}
-                for j, (area, crowd) in enumerate(zip(g.gt_areas.tolist(), g.gt_crowd.tolist(), strict=True), 1)
-            ]
-            self._dts[i, 0] = [
-                {"id": j, "score": score, "area": area}
-                for j, (score, area) in enumerate(zip(g.scores.tolist(), g.areas.tolist(), strict=True), 1)
-            ]
-
-    def computeIoU(self, imgId: int, catId: int) -> Any:
-        group = self.groups[imgId]
-        if not group.ious.size:
-            return []
-        return group.ious[np.argsort(-group.scores, kind="mergesort")[: self.params.maxDets[-1]]]
-
-    def evaluateImg(self, imgId: int, catId: int, aRng: Any, maxDet: int) -> Any:
-        found = super().evaluateImg(imgId, catId, aRng, maxDet)
-        if found is not None and not self.groups[imgId].exhaustive:
-            found["dtIgnore"] = np.logical_or(found["dtIgnore"], found["dtMatches"] == 0)
-        return found
+    counted = evaluator(max_dets)
+    counted.add(batch_of(groups))
+    return counted.evaluation()
 
 
 def mask_ious(found: Sequence[RLE], truth: Sequence[RLE], crowd: Sequence[bool]) -> Floats:

@@ -1,63 +1,108 @@
-"""Mask AP of an instance run by another evaluator, from the stored masks: the same numbers, faster."""
+"""Mask AP of an instance run by the code of others, to check the run's own evaluator.
+
+`pycocotools` runs its `COCOeval` on the IoUs that the run stored, with LVIS's rules where annotation is federated. `hotcoco` and
+`lvis` (LVIS's own package, for federated datasets) read files in COCO's form, written here from the stored masks, and compute the
+IoUs anew.
+"""
 
 from __future__ import annotations
 
+import importlib
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sambench.errors import UsageError, unknown_name
-from sambench.metrics.instances import AREAS, COCO_MAX_DETS, LVIS_MAX_DETS
-from sambench.results.coco_file import sized_by_boxes
-from sambench.results.rescore import rescore
-from sambench.schema import METRIC_COLUMNS
-from sambench.store.metric_rows import cell_columns
-from sambench.store.views import CellView
-from sambench.tasks.instance_scores import AP_AT, FREQUENCIES, in_order
+import numpy as np
 
-EVALUATORS = ("pycocotools", "hotcoco")
+from sambench.errors import UsageError, unknown_name
+from sambench.metrics.coco_reference import ByPycocotools
+from sambench.metrics.instances import AREAS, COCO_MAX_DETS, LVIS_MAX_DETS, THRESHOLDS, Evaluation
+from sambench.results.coco_file import sized_by_boxes
+from sambench.schema import METRIC_COLUMNS
+from sambench.store.metric_rows import StoredRows, cell_columns
+from sambench.store.views import CellView
+from sambench.tasks.instance_scores import AP_AT, FREQUENCIES, in_order, metric_rows
+
+PYCOCOTOOLS = "pycocotools"
+FROM_FILES = {  # by name: what must be installed, and where it is from
+    "hotcoco": "pip install hotcoco",
+    "lvis": "pip install git+https://github.com/lvis-dataset/lvis-api.git (it brings opencv-python: use an environment of its own)",
+}
+EVALUATORS = (PYCOCOTOOLS, *FROM_FILES)
 
 
 def rows_by(evaluator: str, cell: CellView) -> list[dict[str, Any]]:
-    """Metric rows of the masks of a cell. `pycocotools` is what runs use; `hotcoco` (the extra `fast`) agrees with it to 1e-6.
+    """Metric rows of the masks of a cell by another evaluator, one of EVALUATORS.
 
-    Raises UsageError: an unknown evaluator, one that is not installed, another task, or a run that kept no masks.
+    `pycocotools` and `lvis` give the run's numbers (to 1e-12 and 1e-9), `hotcoco` to 1e-6. Raises UsageError: an unknown evaluator,
+    one that is not installed, another task, a run that kept no masks where they are needed, or LVIS's on another dataset.
     """
     if evaluator not in EVALUATORS:
         raise unknown_name("evaluator", evaluator, EVALUATORS, where="--evaluator")
     if not cell.task.has_detections:
         raise UsageError("only average precision has evaluators", where=cell.path, expected="a run of the instance task")
-    if evaluator == "pycocotools":
-        return [row for row in rescore(cell) if row["variant"] == "mask"]
+    if evaluator == PYCOCOTOOLS:
+        return _by_pycocotools(cell)
     try:
-        import hotcoco
+        module = importlib.import_module(evaluator)
     except ImportError as e:
-        remedy = "pip install 'sambench[fast]'"
-        raise UsageError("the evaluator hotcoco is not installed", where="--evaluator", found=str(e), remedy=remedy) from e
+        remedy = FROM_FILES[evaluator]
+        raise UsageError(f"the evaluator {evaluator} is not installed", where="--evaluator", found=str(e), remedy=remedy) from e
     with tempfile.TemporaryDirectory() as folder:
         truth, found = Path(folder) / "truth.json", Path(folder) / "found.json"
         written = _Written(cell)
         written.write(truth, found)
-        gt = hotcoco.COCO(str(truth))
-        evaluation = hotcoco.COCOeval(gt, gt.load_res(str(found)), "segm", lvis_style=written.federated)
-        params = evaluation.params
         limits = (written.max_dets,) if written.max_dets else (LVIS_MAX_DETS if written.federated else COCO_MAX_DETS)
-        params.max_dets = list(limits)
-        evaluation.params = params
-        evaluation.evaluate()
-        evaluation.accumulate()
-        return _rows(dict(evaluation.eval or {}), written, cell, limits)
+        by: Callable[..., Evaluation] = _by_lvis if evaluator == "lvis" else _by_hotcoco
+        return _rows(by(module, truth, found, written, limits), written, cell, limits)
 
 
-def _rows(found: dict[str, Any], written: _Written, cell: CellView, limits: tuple[int, ...]) -> list[dict[str, Any]]:
-    import numpy as np
+def _by_pycocotools(cell: CellView) -> list[dict[str, Any]]:
+    settings = cell.task.settings
+    rows = metric_rows(
+        StoredRows(cell.task, cell.store, cell.wanted).parts,
+        boundary=False,
+        max_dets=settings.max_dets,
+        sized=settings.areas == "official",
+        evaluator=ByPycocotools,
+    )
+    return [_completed(cell, row) for row in rows if row["variant"] == "mask"]
 
-    from sambench.metrics.instances import Evaluation
 
-    precision, recall = np.asarray(found["precision"]), np.asarray(found["recall"])
-    values = Evaluation(precision, recall, np.linspace(0.5, 0.95, 10), tuple(sorted(written.categories)), limits)
+def _by_hotcoco(hotcoco: Any, truth: Path, found: Path, written: _Written, limits: tuple[int, ...]) -> Evaluation:
+    gt = hotcoco.COCO(str(truth))
+    evaluation = hotcoco.COCOeval(gt, gt.load_res(str(found)), "segm", lvis_style=written.federated)
+    params = evaluation.params
+    params.max_dets = list(limits)
+    evaluation.params = params
+    evaluation.evaluate()
+    evaluation.accumulate()
+    of = dict(evaluation.eval or {})
+    return Evaluation(np.asarray(of["precision"]), np.asarray(of["recall"]), THRESHOLDS, tuple(sorted(written.categories)), limits)
+
+
+def _by_lvis(lvis: Any, truth: Path, found: Path, written: _Written, limits: tuple[int, ...]) -> Evaluation:
+    if not written.federated:
+        remedy = f"--evaluator {PYCOCOTOOLS}"
+        raise UsageError("LVIS's evaluator takes federated annotation alone", where=written.cell.path, remedy=remedy)
+    gt = lvis.LVIS(str(truth))
+    evaluation = lvis.LVISEval(gt, lvis.LVISResults(gt, str(found), max_dets=limits[-1]), "segm")
+    evaluation.params.max_dets = limits[-1]
+    evaluation.evaluate()
+    evaluation.accumulate()
+    # One number of detections: the last axis is missing.
+    precision, recall = (np.asarray(evaluation.eval[name])[..., None] for name in ("precision", "recall"))
+    return Evaluation(precision, recall, THRESHOLDS, tuple(evaluation.params.cat_ids), limits)
+
+
+def _completed(cell: CellView, row: dict[str, Any]) -> dict[str, Any]:
+    shared = cell_columns(cell.record) | {"n_failed": cell.live.n_failed, "partial": bool(cell.partial_reasons())}
+    return {**dict.fromkeys(METRIC_COLUMNS), **shared, **row}
+
+
+def _rows(values: Evaluation, written: _Written, cell: CellView, limits: tuple[int, ...]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [{"value": values.ap()}]
     rows += [{"threshold": t, "value": values.ap(threshold=t)} for t in AP_AT]
     rows += [{"group_by": "area", "group": a, "value": values.ap(area=a)} for a in AREAS[1:]]
@@ -66,11 +111,9 @@ def _rows(found: dict[str, Any], written: _Written, cell: CellView, limits: tupl
             of = [c for c, (_, frequency) in written.categories.items() if frequency == f]
             if of:
                 rows.append({"group_by": "frequency", "group": name, "value": values.ap(categories=of)})
-    live = cell.live
-    shared = cell_columns(cell.record) | {"n_failed": live.n_failed, "partial": bool(cell.partial_reasons())}
-    shared |= {"metric": "ap", "variant": "mask", "max_dets": limits[-1], "n_images": live.n_done, "n_objects": written.n_objects}
-    shared |= {"unit": "fraction", "aggregate": "mean_over_categories", "higher_is_better": True, "source_kind": "measured"}
-    return [{**dict.fromkeys(METRIC_COLUMNS), **shared, **row} for row in rows]
+    shared = {"metric": "ap", "variant": "mask", "max_dets": limits[-1], "n_images": cell.live.n_done}
+    shared |= {"n_objects": written.n_objects, "unit": "fraction", "aggregate": "mean_over_categories"}
+    return [_completed(cell, {**shared, "higher_is_better": True, "source_kind": "measured", **row}) for row in rows]
 
 
 def _area(row: dict[str, Any]) -> float:

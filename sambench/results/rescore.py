@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sambench.errors import UsageError, unknown_name
 from sambench.results.stored_masks import stored_rows
-from sambench.store.metric_rows import cell_columns, metric_rows, reduced_rows, scalar_columns
+from sambench.store.metric_rows import cell_columns, metric_rows, reduced_rows, scalar_columns, stored_metric_rows
 from sambench.store.views import CellView
 from sambench.tasks.summary import Bootstrap
 from sambench.types import Dataset
@@ -34,10 +34,10 @@ def rescore(
     live = cell.live
     if cell.task.whole_sets_only and live.n_done < live.n_wanted:
         return []
-    frame = cell.scored(scalar_columns(cell.task), reduced_rows(cell.task))
     columns = cell_columns(cell.record) | {"n_failed": live.n_failed, "partial": bool(cell.partial_reasons())}
     if group_by is None:
-        return metric_rows(cell.task, frame, columns, bootstrap)
+        return stored_metric_rows(cell.task, cell.store, cell.wanted, columns, bootstrap)
+    frame = cell.scored(scalar_columns(cell.task), reduced_rows(cell.task))
     groups = _groups(frame, group_by, cell)
     out = []
     for name in sorted(groups.unique()):

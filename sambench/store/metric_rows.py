@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sambench import tasks
 from sambench.schema import METRIC_COLUMNS
 from sambench.store.record import CellRecord
+from sambench.store.shards import ShardStore
 from sambench.tasks.summary import Bootstrap
 
 if TYPE_CHECKING:
     import pandas as pd
-
 
 
 def scalar_columns(task: tasks.Task) -> list[str]:
@@ -37,7 +38,50 @@ def metric_rows(
     """
     if task.whole_sets_only and cell_columns["n_failed"]:
         return []
-    rows = task.reduce(frame[frame["status"] == "ok"], bootstrap)
+    return _completed(task.reduce(frame[frame["status"] == "ok"], bootstrap), cell_columns)
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """The rows of some images of a store that metrics are made of, those with status `ok`: `tasks.task.StoredRows`."""
+
+    task: tasks.Task
+    store: ShardStore
+    image_ids: Sequence[str]
+
+    def frame(self) -> pd.DataFrame:
+        """All of them, every integer column as one."""
+        names = scalar_columns(self.task)
+        return _scored(self.store.table(self.image_ids, names, reduced_rows(self.task)), names)
+
+    def parts(self, columns: Sequence[str], /) -> Iterator[pd.DataFrame]:
+        """Some columns, shard by shard."""
+        names = list(dict.fromkeys([*columns, "status"]))
+        for table in self.store.parts(self.image_ids, names, reduced_rows(self.task)):
+            yield _scored(table, columns)
+
+
+def _scored(table: Any, columns: Iterable[str]) -> pd.DataFrame:
+    import pyarrow.compute as pc
+
+    frame: pd.DataFrame = table.filter(pc.equal(table["status"], "ok")).select(list(columns)).to_pandas(maps_as_pydicts="lossy")
+    return frame
+
+
+def stored_metric_rows(
+    task: tasks.Task,
+    store: ShardStore,
+    image_ids: Sequence[str],
+    cell_columns: Mapping[str, Any],
+    bootstrap: Bootstrap = Bootstrap(),  # noqa: B008 - frozen
+) -> list[dict[str, Any]]:
+    """As `metric_rows`, of the rows of some images of a store, which are read as the task wants them."""
+    if task.whole_sets_only and cell_columns["n_failed"]:
+        return []
+    return _completed(task.reduce_stored(StoredRows(task, store, image_ids), bootstrap), cell_columns)
+
+
+def _completed(rows: Iterable[Mapping[str, Any]], cell_columns: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{**dict.fromkeys(METRIC_COLUMNS), **cell_columns, **row} for row in rows]
 
 

@@ -9,7 +9,7 @@ completed rather than computed again. That one mechanism serves resuming, retryi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -159,24 +159,31 @@ class ShardStore:
         where: (column, value), the rows that have it alone; the others are let go shard by shard.
         """
         import pyarrow as pa
+
+        names = list(columns or self.columns)
+        parts = list(self.parts(image_ids, names, where))
+        schema = arrow_schema({k: self.columns[k] for k in names})
+        return pa.concat_tables(parts) if parts else schema.empty_table()
+
+    def parts(
+        self, image_ids: Iterable[str] | None, columns: Sequence[str], where: tuple[str, str] | None = None
+    ) -> Iterator[Any]:
+        """As `table`, shard by shard: one pyarrow Table for each that has rows."""
+        import pyarrow as pa
         import pyarrow.compute as pc
 
         chosen = None if image_ids is None else set(image_ids)
         wanted = None if chosen is None else pa.array(sorted(chosen), pa.string())
-        names = list(columns or self.columns)
-        parts = []
         for n in range(len(self)):
             if (chosen is not None and chosen.isdisjoint(self.members(n))) or not self.states(n):
                 continue
-            needed = [*names, *(["image_id"] if wanted is not None else []), *([where[0]] if where else [])]
+            needed = [*columns, *(["image_id"] if wanted is not None else []), *([where[0]] if where else [])]
             part = self._table(n, list(dict.fromkeys(needed)))
             if wanted is not None:
                 part = part.filter(pc.is_in(part["image_id"], value_set=wanted))
             if where:
                 part = part.filter(pc.equal(part[where[0]], where[1]))
-            parts.append(part.select(names))
-        schema = arrow_schema({k: self.columns[k] for k in names})
-        return pa.concat_tables(parts) if parts else schema.empty_table()
+            yield part.select(list(columns))
 
     def _table(self, n: int, columns: list[str]) -> Any:
         try:

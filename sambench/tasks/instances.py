@@ -7,7 +7,7 @@ The rows hold every detection with its IoUs, so that AP is computed anew without
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -32,7 +32,7 @@ from sambench.tasks.prompted import Context, Encoded, batches, encode
 from sambench.tasks.settings.instances import InstanceSettings
 from sambench.tasks.summary import Bootstrap
 from sambench.tasks.table_columns import Measure
-from sambench.tasks.task import Task
+from sambench.tasks.task import StoredRows, Task
 from sambench.types import Annotated, Dataset, ForDetection, Prediction, Prompt, Sample, Segmenter, reader_of
 
 if TYPE_CHECKING:
@@ -236,7 +236,16 @@ class InstanceTask(Task):
 
     def reduce(self, frame: pd.DataFrame, bootstrap: Bootstrap) -> list[dict[str, Any]]:
         """Metric rows of a frame of rows with status `ok`: AP and AR of masks, boxes and (where they were asked for) boundaries."""
-        return metric_rows(frame, boundary=self.settings.boundary, max_dets=self.settings.max_dets)
+        return self._metric_rows(lambda columns: [frame[list(columns)]])
+
+    def reduce_stored(self, rows: StoredRows, bootstrap: Bootstrap) -> list[dict[str, Any]]:
+        """As `reduce`, a shard in memory at a time."""
+        return self._metric_rows(rows.parts)
+
+    def _metric_rows(self, parts: Callable[[Sequence[str]], Iterable[pd.DataFrame]]) -> list[dict[str, Any]]:
+        settings = self.settings
+        sized = settings.areas == "official"
+        return metric_rows(parts, boundary=settings.boundary, max_dets=settings.max_dets, sized=sized)
 
     def measures(self, rows: Sequence[Mapping[str, Any]], /) -> list[Measure]:
         """The columns of its table."""

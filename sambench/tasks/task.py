@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sambench.tasks.object_measures import ObjectMeasure, columns_as_measures
@@ -15,6 +15,18 @@ if TYPE_CHECKING:
     from sambench.tasks.prompted import Context
     from sambench.tasks.summary import Bootstrap
     from sambench.types import Dataset, Sample
+
+
+class StoredRows(Protocol):
+    """Rows of a cell with status `ok`, read when they are asked for."""
+
+    def frame(self) -> pd.DataFrame:
+        """All that metrics may need at once."""
+        ...
+
+    def parts(self, columns: Sequence[str], /) -> Iterator[pd.DataFrame]:
+        """Some columns of all rows, shard by shard; an image's rows are in one part."""
+        ...
 
 
 class Task(Protocol):
@@ -116,6 +128,10 @@ class Task(Protocol):
     def reduce(self, frame: pd.DataFrame, bootstrap: Bootstrap, /) -> list[dict[str, Any]]:
         """Metric rows (`schema.METRIC_COLUMNS`, less those of the cell) of a frame of rows with status `ok`."""
         ...
+
+    def reduce_stored(self, rows: StoredRows, bootstrap: Bootstrap, /) -> list[dict[str, Any]]:
+        """`reduce` of stored rows. A task whose rows are many reads them in parts."""
+        return self.reduce(rows.frame(), bootstrap)
 
     def measures(self, rows: Sequence[Mapping[str, Any]], /) -> list[Measure]:
         """The columns of numbers of its table, given the metric rows of all its cells: here one for every kind of metric row."""
