@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sambench.engine import run as engine
 from sambench.engine.request import DEFAULT_DATASET, DEFAULT_MODEL, DEFAULT_OUT, Outcome, Request
 from sambench.errors import RunError, UsageError, unknown_name
-from sambench.sources.datasets import split_names
+from sambench.sources.datasets import names_in, split_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +73,7 @@ def run(
     models = _names_of(model)
     asked = Request(
         task=task,
-        datasets=tuple(split_names([datasets] if isinstance(datasets, str) else datasets)),
+        datasets=tuple(names_in([datasets] if isinstance(datasets, str | Path) else datasets)),
         models=tuple((m, options or {}) for m in models),
         settings=settings or {},
         **_tuples(request),
@@ -105,7 +105,7 @@ def evaluate(
     """
     asked = Request(
         task=task,
-        datasets=tuple(split_names([datasets] if isinstance(datasets, str) else datasets)),
+        datasets=tuple(names_in([datasets] if isinstance(datasets, str | Path) else datasets)),
         settings=settings or {},
         **_tuples(request),
     )
