@@ -73,7 +73,7 @@ def run(
     models = _names_of(model)
     asked = Request(
         task=task,
-        datasets=tuple(names_in([datasets] if isinstance(datasets, str | Path) else datasets)),
+        datasets=tuple(names_in(datasets if isinstance(datasets, list | tuple) else [datasets])),
         models=tuple((m, options or {}) for m in models),
         settings=settings or {},
         **_tuples(request),
@@ -105,7 +105,7 @@ def evaluate(
     """
     asked = Request(
         task=task,
-        datasets=tuple(names_in([datasets] if isinstance(datasets, str | Path) else datasets)),
+        datasets=tuple(names_in(datasets if isinstance(datasets, list | tuple) else [datasets])),
         settings=settings or {},
         **_tuples(request),
     )

@@ -52,6 +52,11 @@ class Named(_Frozen):
         in `$SAMBENCH_HOME/cards` or given by its path."""
         return self._released
 
+    @property
+    def given(self) -> str:
+        """As `named`, not quoted; '' where it is named by its id."""
+        return self._given
+
     def give_name(self, given: str = "", *, released: bool = False) -> None:
         """Say how commands name it ("": by its id), and whether it is `released`."""
         self._given, self._released = given, released

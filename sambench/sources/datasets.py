@@ -211,11 +211,11 @@ def gives_of(name: str) -> str | None:
         return source.gives(name)
 
 
-def notes_on(target: Target) -> list[str]:
-    """What must be said of a dataset before it is evaluated. Raises DataError where it cannot be."""
-    source = source_of(target.spec.name)
-    with _SOURCES.at_work(source, target.spec.name, "check"):
-        return source.check(target.resolved, target.dataset)
+def notes_on(resolved: ResolvedDataset, dataset: Dataset) -> list[str]:
+    """What must be said of an opened dataset before it is evaluated. Raises DataError where it cannot be."""
+    source = source_of(resolved.spec.name)
+    with _SOURCES.at_work(source, resolved.spec.name, "check"):
+        return source.check(resolved, dataset)
 
 
 def open_spec(spec: DatasetSpec) -> Dataset:
