@@ -40,7 +40,7 @@ class MapSource(OwnSource):
             names.append(pattern.removeprefix(start).lstrip("/"))
         _, base, relative = gathered(word, folders, root)
         places = ["/".join(p for p in (r if r != "." or not n else "", n) if p) for r, n in zip(relative, names, strict=True)]
-        found = paired(base, *places, self.what)
+        found = paired(base, places[0], places[1], self.what)
         pairs = f"{found.n:,} pictures have one of the {self.what}: {found.images} with {found.labels}"
         notes = [pairs] * (found.images != places[0])
         notes += [f"{found.alone[0]:,} pictures have none, and are left out"] * (found.alone[0] > 0)

@@ -69,11 +69,12 @@ def paired(base: Path, images: str, labels: str, what: str = "label maps") -> Pa
 
     Raises DataError where no name of the one fits one of the other.
     """
-    patterns = [pattern_in(p) for p in (images, labels)]
-    if all(patterns):
-        found = _counted(base, str(patterns[0]), str(patterns[1]))
-    elif any(patterns):
-        given = next(p for p in patterns if p)
+    of_images, of_labels = pattern_in(images), pattern_in(labels)
+    found: Paired | None
+    if of_images is not None and of_labels is not None:
+        found = _counted(base, of_images, of_labels)
+    elif of_images is not None or of_labels is not None:
+        given = of_images or of_labels
         raise UsageError(
             "one of two places is a pattern, and the other is none",
             where=given,
