@@ -48,6 +48,10 @@ class Opened:
         """One image with its objects: `sample.image`, uint8 [H, W, 3] RGB, and `sample.instances`. Raises DataError."""
         return self.dataset.load(image_id)
 
+    def annotation_digest(self) -> str:
+        """sha256 of its annotations, a part of every result's identity. Raises DataError."""
+        return self.dataset.annotation_digest()
+
     def samples(self) -> Iterator[Sample]:
         """Every image with its objects, one after the other. Raises DataError."""
         return (self.load(r.image_id) for r in self.index())
