@@ -37,7 +37,8 @@ def dataset(
     for note in written.notes:
         echo(note)
     echo(f"{written.path}: the card; fill in its licence and citation")
-    echo(f"{written.root}: the files, which stay where they are")
+    if written.root is not None:
+        echo(f"{written.root}: the files, which stay where they are")
     echo(f"look at it:  sambench data preview {given}")
     echo(f"run on it:   sambench run point --datasets {given}")
 

@@ -23,10 +23,10 @@ _HINTS = """# What people should know of it; fill in what you can.
 
 @dataclass(frozen=True)
 class Written:
-    """path: of the card. root: where its files are. notes: what must be said of how they are read."""
+    """path: of the card. root: where its files are, None where they are fetched. notes: what must be said of how they are read."""
 
     path: Path
-    root: Path
+    root: Path | None
     notes: tuple[str, ...]
 
 
@@ -44,7 +44,7 @@ def write_card(name: str, source: str, to: Path | None = None) -> Written:
     if more or not word:
         raise UsageError("one dataset is wanted", where="--from", expected="one path or name", found=shown(source))
     found = datasets.resolve(word)
-    if found.root is None or not found.card.given or cards.is_path(word):
+    if not found.card.given or cards.is_path(word):
         raise UsageError("a dataset has a card already", where="--from", expected="the path of data of your own", found=shown(word))
     path = to.expanduser().absolute() if to is not None else paths.home() / "cards" / "datasets" / f"{name}.toml"
     taken = name in cards.dataset_cards() or cards.suite_card(name) is not None
@@ -55,11 +55,14 @@ def write_card(name: str, source: str, to: Path | None = None) -> Written:
     if not any(r.n_masks for r in datasets.build(found).index()):
         datasets.open_target(found, "full")  # raises what is wrong
     card = {"id": name, "name": name.replace("_", " "), "reader": found.card.reader, "layout": list(found.card.layout)}
-    access = {"state": "manual", "steps": ["it is data of one's own, on the machine where this card was written"]}
+    access: dict[str, object] = {"state": found.card.access.state}
+    if found.root is not None:
+        access["steps"] = ["it is data of one's own, on the machine where this card was written"]
     tables = {**card, "options": found.card.options, "access": access}
     text = toml_text({k: v for k, v in tables.items() if v})
     head, _, rest = text.partition("\n\n")
     write_text(path, f"{head}\n{_HINTS}\n{rest}")
     cards.forget()
-    record_root(name, found.root)
+    if found.root is not None:
+        record_root(name, found.root)
     return Written(path, found.root, found.notes)

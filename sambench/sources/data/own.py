@@ -32,7 +32,8 @@ _GENERIC = {
 
 @dataclass(frozen=True)
 class Own:
-    """What a source makes of a name. word: with paths relative to `root`, which is absolute. options: of the reader.
+    """What a source makes of a name. word: with paths relative to `root`, which is absolute (None: its files have no folder of the
+    user's). options: of the reader.
 
     title: what it is, for people. layout: what lies in the folder. stem: what it is called by, beside the folder. notes: what must
     be said of it. reader: its code, where that is not the source's own. absolute: the name with absolute paths, where these are not
@@ -40,7 +41,7 @@ class Own:
     """
 
     word: Word
-    root: Path
+    root: Path | None
     options: Mapping[str, Any]
     title: str
     layout: tuple[str, ...]
@@ -79,22 +80,23 @@ class OwnSource:
 
 def resolved(own: Own, reader: str, named: Any = None) -> ResolvedDataset:
     """The dataset with a card made of what a source found. named: the option `name`. Raises UsageError on a name that is none."""
-    absolute = own.absolute or own.word.text([str(own.root / p) for p in own.word.places])
+    absolute = own.absolute or own.word.text([str((own.root or Path()) / p) for p in own.word.places])
     card = DatasetCard(
         id=_checked(named, absolute) if named is not None else _id_of(own),
         name=own.title,
         reader=own.reader or reader,
         options=dict(own.options),
-        access=Access(state="manual"),
+        access=Access(state="manual" if own.root is not None else "embedded"),
         layout=own.layout,
     )
     card.give_name(absolute)
-    return ResolvedDataset(DatasetSpec(own.word.text(), root=str(own.root)), card, notes=own.notes)
+    root = str(own.root) if own.root is not None else None
+    return ResolvedDataset(DatasetSpec(own.word.text(), root=root), card, notes=own.notes)
 
 
 def _id_of(own: Own) -> str:
     """What a dataset is called: by its folder, and by its file where that says more; never as a dataset that has a card."""
-    slugs = [re.sub(r"[^a-z0-9]+", "_", part.lower()).strip("_") for part in (own.root.name, own.stem)]
+    slugs = [re.sub(r"[^a-z0-9]+", "_", part.lower()).strip("_") for part in (own.root.name if own.root else "", own.stem)]
     parts = [s for s in slugs if s and s not in _GENERIC] or [s for s in slugs if s] or [own.word.prefix]
     name = "_".join(dict.fromkeys(parts))[:80]
     return f"{name}_{own.word.prefix}" if _taken(name) else name
