@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sambench.code_files import local_sources, module_of
-from sambench.errors import CardError, said
+from sambench.errors import CardError, near_names, said
 from sambench.files import content
 
 PREFIX = "python:"
@@ -19,9 +19,17 @@ def load_entry(entry: str, *, where: object) -> Any:
     module, _, name = entry.removeprefix(PREFIX).rpartition(":")
     file = file_of(entry)
     try:
-        found = getattr(importlib.import_module(module) if file is None else module_of(file), name)
+        holder = importlib.import_module(module) if file is None else module_of(file)
+        found = getattr(holder, name, None)
     except (Exception, SystemExit) as e:  # the module is anyone's, and may do anything while it is imported
         raise CardError(f"a card names {entry!r}, which cannot be imported", where=where, found=said(e)) from e
+    if found is None:
+        names = [n for n, v in vars(holder).items() if callable(v) and not n.startswith("_")]
+        near = near_names(name, names)
+        remedy = f"did you mean {' or '.join(map(repr, near))}?" if near else None
+        there = f"no {name}, but {', '.join(names[:12]) or 'nothing that can be called'}"
+        message = f"a card names {entry!r}, which cannot be imported"
+        raise CardError(message, where=where, expected=f"{name} in {file or module}", found=there, remedy=remedy)
     if not callable(found):
         message = f"a card names {entry!r}, which cannot be called"
         raise CardError(message, where=where, expected="a function or a class", found=type(found).__name__)

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from sambench.cards.schema import DatasetCard
+
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -21,6 +23,15 @@ def toml_text(tables: Mapping[str, Any]) -> str:
         if isinstance(table, Mapping):
             parts.append("\n".join([f"[{_key(name)}]", *(f"{_key(k)} = {toml_value(v)}" for k, v in table.items())]))
     return "\n\n".join(parts) + "\n"
+
+
+def own_card_text(card: DatasetCard, name: str) -> str:
+    """The card of a dataset of one's own as a file, under another id. card: as it was made of a name."""
+    steps = ["it is data of one's own, on the machine where this card was written"] if card.access.state == "manual" else []
+    access = {"state": card.access.state, **({"steps": steps} if steps else {})}
+    head = {"id": name, "name": name.replace("_", " "), "reader": card.reader, "layout": list(card.layout)}
+    tables = {**head, "options": card.options, "access": access}
+    return toml_text({k: v for k, v in tables.items() if v})
 
 
 def _key(name: str) -> str:

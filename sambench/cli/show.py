@@ -143,12 +143,14 @@ def show_dataset(name: Annotated[str, typer.Argument(help="A dataset's id, or th
     """Facts, access steps, licence and citation of a dataset."""
     from sambench import cards
     from sambench.loaders.open import find_root
+    from sambench.sources.datasets import resolve
 
     suite = cards.suite_card(name)
     if suite:
         _fields({"suite": suite.id, "name": suite.name, "members": ", ".join(suite.members), "notes": suite.notes})
         return
-    card = cards.dataset_card(name)
+    found = resolve(name)
+    card = found.card
     fields: dict[str, Any] = {"id": card.id, "name": card.name, "images of": card.image_type, "masks": card.mask_kind}
     if card.paper:
         drawn = "drawn at random, list unpublished" if card.paper.subsampled else "used whole"
@@ -160,11 +162,16 @@ def show_dataset(name: Annotated[str, typer.Argument(help="A dataset's id, or th
     fields |= {"licence": card.licence, "homepage": card.homepage, "citation": str(card.citation), "notes": card.notes}
     fields["variants"] = "; ".join(f"{k}: {v.description}" for k, v in card.variants.items())
     fields["layout"] = "\n".join(card.layout)
-    root = find_root(card)
+    root = found.root or find_root(card)
     fields["here"] = str(root) if root else ("made on first use" if card.access.state == "embedded" else "no")
     fields["access"] = card.access.state
     fields["steps"] = "\n".join(f"{i}. {s}" for i, s in enumerate(card.access.steps, 1))
+    if card.given:
+        fields["reader"] = card.reader
+        fields["options"] = "\n".join(f"{k} = {v!r}" for k, v in card.options.items())
     _fields(fields)
+    for note in found.notes:
+        echo(note)
 
 
 @show_app.command("model")

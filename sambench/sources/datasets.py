@@ -260,8 +260,7 @@ def find_targets(
     unique: dict[tuple[str, str], Target] = {}
     for target in targets:
         same = unique.setdefault((target.card.id, target.spec.variant), target)
-        if same is not target and _differ(same, target):
-            raise _one_name(same, target)
+        check_names(same, target)
     if root is not None and len(unique) > 1:
         raise UsageError(
             "one root for several datasets", where="--root", remedy="give --root with one dataset, or `sambench data adopt`"
@@ -274,12 +273,12 @@ def _holding(needs: str, resolved: ResolvedDataset, root: str | None) -> Resolve
     return resolve(f"{resolved.spec.name}:{variant}", root=root) if variant else resolved
 
 
-def _differ(a: Target, b: Target) -> bool:
-    return a.resolved.identity() != b.resolved.identity() or a.dataset.annotation_digest() != b.dataset.annotation_digest()
-
-
-def _one_name(first: Target, second: Target) -> UsageError:
-    return UsageError(
+def check_names(first: Target, second: Target) -> None:
+    """Raise UsageError where two datasets of one name are not the same."""
+    same = first.resolved.identity() == second.resolved.identity()
+    if first is second or (same and first.dataset.annotation_digest() == second.dataset.annotation_digest()):
+        return
+    raise UsageError(
         f"two datasets have one name, {first.card.id!r}",
         where="--datasets",
         expected="names that tell them apart in tables",

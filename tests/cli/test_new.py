@@ -15,7 +15,7 @@ from sambench.cards.writing import toml_text
 from sambench.errors import UsageError
 from sambench.sources import datasets
 from sambench.sources.data.readers import readers
-from tests.helpers import own_data
+from tests.helpers import ROOT, own_data
 from tests.helpers.inprocess import Cli
 
 RUN = ("run", "point", "--clicks", "1", "--workers", "1", "-q", "-o", "runs")
@@ -151,3 +151,36 @@ def test_cards_as_text_are_read_back(tmp_path: Path) -> None:
     assert tomllib.loads(path.read_text(encoding="utf-8")) == tables
     with pytest.raises(TypeError):
         toml_text({"a": None})
+
+
+def test_the_page_of_datasets_lists_the_readers(cli: Cli) -> None:
+    page = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
+    table = page.partition("--format markdown` -->")[2].partition("<!-- end of readers -->")[0]
+    assert table.strip() == cli("list", "readers", "--format", "markdown").out.strip()
+
+
+def test_the_reader_of_the_page_runs(here: Path, cli: Cli) -> None:
+    page = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
+    code = page.partition("from dataclasses import dataclass")[2].partition("```")[0]
+    (here / "reader.py").write_text(f"from dataclasses import dataclass{code}", encoding="utf-8")
+    own_data.masks(here / "set", "", "")
+    shown = cli("data", "verify", "python:reader.py:Leaves,set").out
+    assert "3 images, 3 masks" in shown
+
+
+@pytest.mark.parametrize("command", [("data", "adopt", "set", "."), ("data", "get", "set")])
+def test_data_of_ones_own_is_neither_adopted_nor_fetched(command: tuple[str, ...], here: Path, cli: Cli) -> None:
+    own_data.coco(here / "set")
+    ended = cli(*command)
+    assert (ended.code, "is read from where it lies" in ended.err) == (2, True)
+    assert cli("data", "where", "set").out.startswith(str(here / "set"))
+    shown = cli("show", "dataset", "coco:set/annotations.json,set/images").out
+    assert "annotations = 'annotations.json'" in shown
+
+
+def test_a_rating_study_of_ones_own_data(here: Path, cli: Cli) -> None:
+    own_data.labels(here / "set")
+    ended = cli("rate", "make", "--datasets", "set", "--prompts-only", "--per-dataset", "2", "--min-area", "10", "-o", "study")
+    assert ended.code == 0, ended.err
+    (source,) = here.glob("study/**/dataset.toml")
+    assert cards.read_card(source, "dataset").options["layouts"]  # type: ignore[union-attr]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sambench import cards, paths
-from sambench.cards.writing import toml_text
+from sambench.cards.writing import own_card_text
 from sambench.errors import UsageError, shown
 from sambench.files.writing import write_text
 from sambench.getting.data import record_root
@@ -54,12 +54,7 @@ def write_card(name: str, source: str, to: Path | None = None) -> Written:
         raise UsageError("there is a dataset of that name" if taken else "there is a file of that name", where=where, remedy=remedy)
     if not any(r.n_masks for r in datasets.build(found).index()):
         datasets.open_target(found, "full")  # raises what is wrong
-    card = {"id": name, "name": name.replace("_", " "), "reader": found.card.reader, "layout": list(found.card.layout)}
-    access: dict[str, object] = {"state": found.card.access.state}
-    if found.root is not None:
-        access["steps"] = ["it is data of one's own, on the machine where this card was written"]
-    tables = {**card, "options": found.card.options, "access": access}
-    text = toml_text({k: v for k, v in tables.items() if v})
+    text = own_card_text(found.card, name)
     head, _, rest = text.partition("\n\n")
     write_text(path, f"{head}\n{_HINTS}\n{rest}")
     cards.forget()

@@ -34,9 +34,9 @@ class Paths(OwnSource):
         given = words.split(name)
         path = Path(words.unquoted(given[0])).expanduser()
         path = there(path if path.is_absolute() else Path(root or Path.cwd()) / path, "a dataset's file or folder")
-        word, form = recognised(path.resolve())
+        word = recognised(path.resolve())
         found = resolve(",".join([word, *given[1:]]), root=root)
-        return replace(found, notes=(f"{given[0]} is read as {form}: {word}", *found.notes))
+        return replace(found, notes=(f"{given[0]} is read as {word}", *found.notes))
 
     def build(self, dataset: ResolvedDataset) -> Dataset:
         raise NotImplementedError("the name in its spec is that of another source")
@@ -45,17 +45,17 @@ class Paths(OwnSource):
 SOURCE = Paths()
 
 
-def recognised(path: Path) -> tuple[str, str]:
-    """The name that says the same with a prefix, and the form of such names. path: absolute.
+def recognised(path: Path) -> str:
+    """The name that says the same with a prefix. path: absolute.
 
     Raises DataError: no format fits, or several do.
     """
     from sambench.sources.datasets import sources
 
     known = {name: source for name, source in sources().items() if isinstance(source, Recogniser)}
-    found = {word: source.form for source in known.values() for word in source.recognise(path)}
+    found = list(dict.fromkeys(word for source in known.values() for word in source.recognise(path)))
     if len(found) == 1:
-        return next(iter(found.items()))
+        return found[0]
     if found:
         raise DataError(
             "what lies at a path fits several formats, or is several datasets",
