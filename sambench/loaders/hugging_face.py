@@ -34,7 +34,7 @@ from sambench.loaders.label_png import LabelPng
 from sambench.loaders.mask_files import Channel
 from sambench.loaders.mask_png import MaskPng
 from sambench.loaders.object_files import ObjectFiles
-from sambench.types import Dataset, ImageRecord, Sample
+from sambench.types import ImageRecord, Sample
 
 _SPLITS = ("test", "validation", "val", "train")
 _PICTURES = ("image", "img", "picture", "photo", "pixel_values")
@@ -87,7 +87,7 @@ class HuggingFace:
         return self._files.annotation_digest()
 
     @cached_property
-    def _files(self) -> Dataset:
+    def _files(self) -> ObjectFiles | MaskPng | LabelPng:
         """The reader of the files that the rows were written to."""
         table = self._table()
         image, masks, several = self._columns(table)

@@ -6,7 +6,7 @@ import keyword
 from pathlib import Path
 
 from sambench.errors import UsageError, shown
-from sambench.files.writing import write_text
+from sambench.files.writing import write_file
 
 _MODEL = '''"""{title}: a model for sambench. It takes a disc around each click for the object: put your own in."""
 
@@ -73,7 +73,7 @@ def test_the_contract() -> None:
 def write_model(name: str, to: Path | None = None) -> tuple[Path, Path]:
     """Write `name`.py and test_`name`.py beside it, and give their paths. to: the first file, else in the folder at hand.
 
-    Raises UsageError: a name that Python does not take, files that are there; RunError: they cannot be written.
+    Raises UsageError: a name that Python does not take, files that are there or cannot be written.
     """
     file = Path(f"{name}.py") if to is None else to.expanduser()
     for text in (name, file.stem):
@@ -85,6 +85,6 @@ def write_model(name: str, to: Path | None = None) -> tuple[Path, Path]:
         if path.exists():
             raise UsageError("there is a file of that name", where=path, remedy="choose another name, or remove it")
     kind = "".join(part[:1].upper() + part[1:] for part in name.split("_")) or "Model"
-    write_text(file, _MODEL.format(title=name, kind=kind))
-    write_text(test, _TEST.format(module=file.stem))
+    for path, text in ((file, _MODEL.format(title=name, kind=kind)), (test, _TEST.format(module=file.stem))):
+        write_file(path, text, "name another file with --to")
     return file, test

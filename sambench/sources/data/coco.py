@@ -22,11 +22,13 @@ class Coco(OwnSource):
     def describe(self, word: Word, root: Path | None) -> Own:
         paths = placed(word, root)
         source = there(paths[0], "an annotation file", kind="file")
+        notes: tuple[str, ...] = ()
         template = len(paths) > 1 and "{" in paths[1].name  # a template of the file names
         if len(paths) == 1:
             paths.append(pictures_of(source, sniff.file_names(source), f"{PREFIX}{source},FOLDER"))
         elif not template:
             there(paths[1], "the folder of the pictures", kind="folder")
+            paths[1], notes = _holding(paths[1], sniff.file_names(source))
         folders = [source, paths[1].parent if template else paths[1]]
         word, base, (annotations, images) = gathered(Word(PREFIX[:-1], word.places, word.options, word.written), folders, root)
         if template:
@@ -39,6 +41,7 @@ class Coco(OwnSource):
             f"{source.name}, in COCO's form",
             (f"<root>/{annotations}", joined(f"<root>/{images}" if images != "." else "<root>", "<file_name>")),
             source.stem,
+            notes,
         )
 
     def recognise(self, path: Path) -> Sequence[str]:
@@ -47,3 +50,10 @@ class Coco(OwnSource):
 
 
 SOURCE = Coco()
+
+
+def _holding(images: Path, names: Sequence[str]) -> tuple[Path, tuple[str, ...]]:
+    """The folder that the file's names are below: the one that is given, or that above it, whose name they begin with."""
+    if names and not any((images / n).is_file() for n in names) and all((images.parent / n).is_file() for n in names):
+        return images.parent, (f"file names begin with the folder's name: they are taken below {images.parent}",)
+    return images, ()

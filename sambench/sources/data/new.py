@@ -9,7 +9,7 @@ from pathlib import Path
 from sambench import cards, paths
 from sambench.cards.writing import own_card_text
 from sambench.errors import UsageError, shown
-from sambench.files.writing import write_text
+from sambench.files.writing import write_file
 from sambench.getting.data import record_root
 from sambench.sources import datasets
 
@@ -34,8 +34,8 @@ def write_card(name: str, source: str, to: Path | None = None) -> Written:
     """Write a card with the reader and the options that a name of a dataset stands for, and record its folder as the dataset's.
 
     name: the id of the card. source: a path, or a name with a prefix. to: the file; None: the folder of cards of one's own.
-    Raises UsageError: no such name, one that is taken, a card that has one, a file that is there; DataError: no such data, or none
-    that can be read; RunError: it cannot be written.
+    Raises UsageError: no such name, one that is taken, a card that has one, a file that is there or cannot be written; DataError: no
+    such data, or none that can be read.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_\-]{0,99}", name):
         expected = "lower-case letters, digits, _ and -, as leaves_2024"
@@ -56,8 +56,9 @@ def write_card(name: str, source: str, to: Path | None = None) -> Written:
         datasets.open_target(found, "full")  # raises what is wrong
     text = own_card_text(found.card, name)
     head, _, rest = text.partition("\n\n")
-    write_text(path, f"{head}\n{_HINTS}\n{rest}")
-    cards.forget()
     if found.root is not None:
         record_root(name, found.root)
+    remedy = "name another file with --to, or set SAMBENCH_HOME to a folder that can be written"
+    write_file(path, f"{head}\n{_HINTS}\n{rest}", remedy)
+    cards.forget()
     return Written(path, found.root, found.notes)

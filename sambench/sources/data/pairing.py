@@ -13,7 +13,8 @@ from sambench.errors import DataError, UsageError
 from sambench.loaders.file_patterns import PLACEHOLDERS, SUFFIXES, matches
 
 _TRIED = 40  # names that are looked at to find what is added to them
-_MOST = 200_000  # files of a folder
+_MOST = 200_000  # files of a folder that are paired
+_MOST_SEEN = 1_000_000  # names that are looked at: a whole disk is no dataset
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,15 @@ class Paired:
 def files_of(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> Files:
     """The files below a folder that have one of the suffixes, but hidden ones."""
     stems: dict[str, list[str]] = {}
+    seen = 0
     for place, below, names in os.walk(folder, followlinks=True):
+        seen += len(below) + len(names)
         below[:] = sorted(b for b in below if not b.startswith((".", "__MACOSX")))
         for name in sorted(names):
             stem, suffix = os.path.splitext(name)
             if suffix.lower() in suffixes and not name.startswith("."):
                 stems.setdefault(Path(place, stem).relative_to(folder).as_posix(), []).append(suffix)
-        if len(stems) > _MOST:
+        if len(stems) > _MOST or seen > _MOST_SEEN:
             break
     return Files(folder, stems)
 
