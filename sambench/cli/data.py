@@ -125,7 +125,9 @@ def preview(
     from sambench.conformance import data
     from sambench.sources.datasets import resolve
 
-    found = resolve(name)
+    found = resolve(name, root=str(root) if root is not None else None)
+    for note in found.notes:
+        echo(note, err=True)
     stem = "-".join([found.card.id, *([found.spec.variant] if found.spec.variant != "default" else [])])
     path = data.preview(name, output or Path(f"{stem}-preview.png"), n=n, root=root)
     echo(str(path))

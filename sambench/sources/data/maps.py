@@ -15,6 +15,7 @@ from sambench.sources.data.pairing import Files, files_of, paired, pattern_in
 from sambench.sources.data.words import Word
 
 _LOOKED = 12  # label files whose values are looked at
+_MOST_FOLDERS = 12  # of a folder that holds one for pictures and one for labels
 _MOST_VALUES = 4096  # of a label map
 
 
@@ -63,7 +64,8 @@ def recognised(path: Path, *, masks: bool) -> Iterator[tuple[Path, Path]]:
     """
     if not path.is_dir() or any(sniff.files(path, s) for s in (".yaml", ".json")):
         return
-    found = [f for f in map(files_of, sniff.folders(path)) if f.n]
+    folders = sniff.folders(path)
+    found = [f for f in map(files_of, folders) if f.n] if len(folders) <= _MOST_FOLDERS else []
     for labels in found:
         if not _are_labels(labels) or _is_mask(labels) is not masks:
             continue

@@ -34,8 +34,8 @@ def write_card(name: str, source: str, to: Path | None = None) -> Written:
     """Write a card with the reader and the options that a name of a dataset stands for, and record its folder as the dataset's.
 
     name: the id of the card. source: a path, or a name with a prefix. to: the file; None: the folder of cards of one's own.
-    Raises UsageError: no such name, one that is taken, a card that has one, a file that is there or cannot be written; DataError: no
-    such data, or none that can be read.
+    Raises UsageError: no such name, one that is taken, data that has a card, a file that is there or cannot be written; DataError:
+    no such data, or none that can be read.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_\-]{0,99}", name):
         expected = "lower-case letters, digits, _ and -, as leaves_2024"
