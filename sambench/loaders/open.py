@@ -172,10 +172,10 @@ def _check_options(card: DatasetCard, reader: Any, options: dict[str, Any]) -> N
             at = "".join(f"[{part!r}]" for part in first["loc"] if isinstance(part, int))
             raise CardError(
                 f"option {key!r} of dataset {card.id!r} is not what its reader takes",
-                where=f"[options] {key}{at} of its card, reader {card.reader}",
+                where=f"option {key}{at}, of reader {card.reader}",
                 expected=expected,
                 found=short(first["input"]),
-                remedy="mend the card",
+                remedy="mend that option, under [options] of the card or after the name",
             ) from e
 
 

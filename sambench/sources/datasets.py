@@ -20,7 +20,7 @@ from sambench.sources.data import card as card_source
 from sambench.sources.data import path as path_source
 from sambench.sources.data import suite as suite_source
 from sambench.sources.data import words
-from sambench.sources.data.base import DatasetSource, DatasetSpec, ResolvedDataset, SuiteSource
+from sambench.sources.data.base import DatasetSource, DatasetSpec, Recogniser, ResolvedDataset, SuiteSource
 from sambench.sources.found import Sources, is_own
 from sambench.types import Dataset
 
@@ -165,6 +165,12 @@ def source_of(name: str) -> DatasetSource:
 def sources() -> dict[str, DatasetSource]:
     """The sources whose names have a prefix, by it, sorted; sambench's own and those of plug-ins."""
     return {name: source for name, source in _SOURCES.every().items() if source.form}
+
+
+def recognised_by(path: Path, *, but: str = "") -> list[str]:
+    """Names with a prefix for what lies at an absolute path, by the sources that know their format when they see it, but one."""
+    known = [source for name, source in sources().items() if isinstance(source, Recogniser) and name != but]
+    return list(dict.fromkeys(word for source in known for word in source.recognise(path)))
 
 
 def _unknown(name: str) -> UsageError:

@@ -253,6 +253,8 @@ NEAR_MISSES = [
     ("empty", "python:reader.py", "not readable", "python:FILE.py:Reader,FOLDER"),
     ("empty", "coca:set", "unknown dataset", "did you mean 'coco:set'?"),
     ("empty", "se", "unknown dataset", "./set"),
+    ("two formats", "coco:set/via_region_data.json", "in another form", "name it by what it is: via:"),
+    ("two formats", "via:set/annotations.json", "in another form", "name it by what it is: coco:"),
 ]
 
 
@@ -390,3 +392,13 @@ def test_sizes_of_object_files_are_checked(here: Path) -> None:
     Image.new("L", (10, 10), 255).save(here / "set/masks/c_1.png")
     with pytest.raises(DataError, match="another size"):
         datasets.build(datasets.resolve("objects:set")).load("c")
+
+
+def test_names_may_begin_with_the_folder_of_the_pictures(here: Path) -> None:
+    file = own_data.coco(here / "set")
+    content = json.loads(file.read_text(encoding="utf-8"))
+    for image in content["images"]:
+        image["file_name"] = f"images/{image['file_name']}"
+    file.write_text(json.dumps(content), encoding="utf-8")
+    for name in ("coco:set/annotations.json,set/images", "coco:set/annotations.json", "set"):
+        assert same(masks_in(datasets.build(datasets.resolve(name))), drawn())

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sambench.sources.data import sniff
-from sambench.sources.data.own import Own, OwnSource, gathered, joined, pictures_of, placed, there
+from sambench.sources.data.own import Own, OwnSource, check_format, gathered, joined, pictures_of, placed, there
 from sambench.sources.data.words import Word
 
 PREFIX = "coco:"
@@ -22,6 +22,7 @@ class Coco(OwnSource):
     def describe(self, word: Word, root: Path | None) -> Own:
         paths = placed(word, root)
         source = there(paths[0], "an annotation file", kind="file")
+        check_format(source, PREFIX)
         notes: tuple[str, ...] = ()
         template = len(paths) > 1 and "{" in paths[1].name  # a template of the file names
         if len(paths) == 1:

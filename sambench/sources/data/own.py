@@ -198,6 +198,16 @@ def pictures_of(source: Path, names: Sequence[str], form: str) -> Path:
     )
 
 
+def check_format(source: Path, prefix: str) -> None:
+    """Raise DataError where a file is not of the format that was named, and of another one that is recognised."""
+    from sambench.sources.datasets import recognised_by
+
+    names = recognised_by(source, but=prefix.removesuffix(":"))
+    if names:
+        message, remedy = f"a file is in another form than {prefix} says", f"name it by what it is: {names[0]}"
+        raise DataError(message, where=source, expected=prefix, found=names[0].partition(":")[0], remedy=remedy)
+
+
 def inside(path: Path) -> str:
     """What a folder holds, or what kind of file a file is, for an error."""
     if path.is_file():

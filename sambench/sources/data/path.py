@@ -50,10 +50,9 @@ def recognised(path: Path) -> str:
 
     Raises DataError: no format fits, or several do.
     """
-    from sambench.sources.datasets import sources
+    from sambench.sources.datasets import recognised_by, sources
 
-    known = {name: source for name, source in sources().items() if isinstance(source, Recogniser)}
-    found = list(dict.fromkeys(word for source in known.values() for word in source.recognise(path)))
+    found = recognised_by(path)
     if len(found) == 1:
         return found[0]
     if found:
@@ -68,7 +67,7 @@ def recognised(path: Path) -> str:
     raise DataError(
         "a dataset's folder is empty" if empty else "the format of what lies at a path is not recognised",
         where=path,
-        expected=", ".join(source.form for source in known.values()),
+        expected=", ".join(source.form for source in sources().values() if isinstance(source, Recogniser)),
         found=inside(path),
         remedy="name the format and its files by one of these forms, or write a reader (docs/datasets.md)",
     )
