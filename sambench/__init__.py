@@ -12,11 +12,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Prediction", "Prompt", "check_model", "compare", "evaluate", "load", "run"]
+__all__ = ["Prediction", "Prompt", "check_model", "compare", "dataset", "evaluate", "load", "run"]
 
 if TYPE_CHECKING:
     from sambench.api import compare, evaluate, load, run
     from sambench.conformance import check_model
+    from sambench.sources.opened import dataset
     from sambench.types import Prediction, Prompt
 
 _HOMES = {
@@ -25,6 +26,7 @@ _HOMES = {
     "load": "sambench.api",
     "compare": "sambench.api",
     "check_model": "sambench.conformance",
+    "dataset": "sambench.sources.opened",
     "Prompt": "sambench.types",
     "Prediction": "sambench.types",
 }

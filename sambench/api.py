@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from sambench.engine import run as engine
 from sambench.engine.request import DEFAULT_DATASET, DEFAULT_MODEL, DEFAULT_OUT, Outcome, Request
 from sambench.errors import RunError, UsageError, unknown_name
-from sambench.sources.datasets import split_names
+from sambench.sources.datasets import names_in, split_names
+from sambench.sources.opened import Opened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from sambench.types import EdgeDetector, Segmenter
 
 Names = str | Sequence[str]
+Data = str | Path | Opened | Sequence[str | Path | Opened]  # names of datasets, paths, or what `sambench.dataset` opened
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Results:
 
 def run(
     task: str = "point",
-    datasets: Names = DEFAULT_DATASET,
+    datasets: Data = DEFAULT_DATASET,
     model: Names = DEFAULT_MODEL,
     *,
     options: Mapping[str, Any] | None = None,
@@ -73,7 +75,7 @@ def run(
     models = _names_of(model)
     asked = Request(
         task=task,
-        datasets=tuple(split_names([datasets] if isinstance(datasets, str) else datasets)),
+        datasets=_words(datasets),
         models=tuple((m, options or {}) for m in models),
         settings=settings or {},
         **_tuples(request),
@@ -87,7 +89,7 @@ def run(
 def evaluate(
     model: Segmenter | EdgeDetector,
     task: str = "point",
-    datasets: Names = DEFAULT_DATASET,
+    datasets: Data = DEFAULT_DATASET,
     *,
     name: str = "model",
     settings: Mapping[str, Any] | None = None,
@@ -105,7 +107,7 @@ def evaluate(
     """
     asked = Request(
         task=task,
-        datasets=tuple(split_names([datasets] if isinstance(datasets, str) else datasets)),
+        datasets=_words(datasets),
         settings=settings or {},
         **_tuples(request),
     )
@@ -131,6 +133,12 @@ def compare(a: Results | str | Path, b: Results | str | Path, **options: Any) ->
 
     left, right = (x if isinstance(x, Results) else load(x) for x in (a, b))
     return to_frame(compare_cells(left.cells, right.cells, **options).table)
+
+
+def _words(given: Data) -> tuple[str, ...]:
+    """Datasets as the command line names them."""
+    several = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+    return tuple(names_in([str(g) for g in several]))
 
 
 def _names_of(model: Names | Path) -> list[str]:

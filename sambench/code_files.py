@@ -9,11 +9,14 @@ later on.
 from __future__ import annotations
 
 import ast
+import hashlib
+import importlib.util
 import os
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 _OWN = Path(__file__).resolve().parent
 _INSTALLED = ("site-packages", "dist-packages")
@@ -41,6 +44,31 @@ def local_sources(file: Path, module: str = "", *, loaded: bool = True) -> dict[
         queue += [Path(os.path.normpath(p)) for p in _imported(at, root)]  # a link counts where it stands
     base = root / package
     return {p.relative_to(base).as_posix(): p for p in sorted(found) if p != file and p.is_relative_to(base)}
+
+
+def module_of(file: Path) -> ModuleType:
+    """The module that a file of somebody's is, executed once for each content that it has. file: absolute.
+
+    Its folder is put at the end of `sys.path`, so that it can import what lies beside it. Raises whatever its code raises, and
+    OSError.
+    """
+    # One name a file and content: a file edited in between is read again, an unchanged one keeps its classes.
+    name = f"_sambench_file_{hashlib.sha256(bytes(file) + file.read_bytes()).hexdigest()[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    found = importlib.util.spec_from_file_location(name, file)
+    if found is None or found.loader is None:
+        raise ImportError(f"{file} has no loader", path=str(file))
+    if str(file.parent) not in sys.path:
+        sys.path.append(str(file.parent))  # at the end: a neighbour must not hide an installed package
+    module = importlib.util.module_from_spec(found)
+    sys.modules[name] = module  # dataclasses and pickle look their module up while it is executed
+    try:
+        found.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
 
 
 def _imported(file: Path, root: Path) -> Iterator[Path]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ValidationError
 
 from sambench import paths
+from sambench.cards.entries import anchored
 from sambench.cards.schema import KINDS, BoxesCard, Card, DatasetCard, ModelCard, Named, SuiteCard
 from sambench.errors import CardError, near_names, said, shown, unknown_name
 from sambench.values import toml_file
@@ -26,9 +27,14 @@ def read_card(path: Path, default_kind: Literal["dataset", "model"]) -> Card:
     model = KINDS[kind]
     try:
         # Strict, so that true is no number and "1" none; of JSON, since strict Python would want tuples.
-        return model.model_validate_json(json.dumps(raw), strict=True)
+        card = model.model_validate_json(json.dumps(raw), strict=True)
     except ValidationError as e:
         raise _explain(e, model, path) from e
+    if isinstance(card, DatasetCard):
+        return card.model_copy(update={"reader": anchored(card.reader, path.absolute().parent)})
+    if isinstance(card, ModelCard):
+        return card.model_copy(update={"factory": anchored(card.factory, path.absolute().parent)})
+    return card
 
 
 def _explain(e: ValidationError, model: type[BaseModel], path: Path) -> CardError:
@@ -92,7 +98,7 @@ def _discover_in(kind: Literal["datasets", "baselines"], folders: tuple[Path, ..
             card = read_card(path, "dataset" if kind == "datasets" else "model")
             _check_kind(card, ("dataset", "suite", "boxes") if kind == "datasets" else ("model",), path)
             if isinstance(card, Named):
-                card._released = folder != paths.home() / "cards" / kind
+                card.give_name(released=folder != paths.home() / "cards" / kind)
             for name in (card.id, *(card.aliases if isinstance(card, SuiteCard) else ())):
                 if name in named:
                     where = f"{named[name]} and {path}"
@@ -178,5 +184,5 @@ def _by_path(name: str, kind: Literal["dataset", "model"]) -> Card:
     card = read_card(path, kind)
     _check_kind(card, (kind,), path)
     if isinstance(card, Named):
-        card._given, card._released = name, path.resolve().parent == paths.packaged(_FOLDERS[kind]).resolve()
+        card.give_name(name, released=path.resolve().parent == paths.packaged(_FOLDERS[kind]).resolve())
     return card

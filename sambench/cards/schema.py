@@ -12,6 +12,8 @@ from sambench.errors import unknown_name
 
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]*$", max_length=100)]  # part of folder names
 EntryPoint = Annotated[str, Field(pattern=r"^\w+(\.\w+)*:\w+$", max_length=500)]
+# As EntryPoint, or `python:FILE.py:name` with a path relative to the card's folder, or `python:package.module:name`.
+Code = Annotated[str, Field(pattern=r"^(\w+(\.\w+)*|python:.+):\w+$", max_length=2000)]
 # Names and relative paths of files, which never leave the folder that they are looked for in: no root, no `..`, nothing hidden.
 FileName = Annotated[str, Field(pattern=r"^[^/\\.][^/\\]*$", max_length=200)]
 FilePath = Annotated[str, Field(pattern=r"^[^/\\.][^/\\]*(/[^/\\.][^/\\]*)*$", max_length=1000)]
@@ -49,6 +51,15 @@ class Named(_Frozen):
         """Whether it comes with sambench or an installed package, and so speaks of a release that others have too; False for a card
         in `$SAMBENCH_HOME/cards` or given by its path."""
         return self._released
+
+    @property
+    def given(self) -> str:
+        """As `named`, not quoted; '' where it is named by its id."""
+        return self._given
+
+    def give_name(self, given: str = "", *, released: bool = False) -> None:
+        """Say how commands name it ("": by its id), and whether it is `released`."""
+        self._given, self._released = given, released
 
 
 class RemoteFile(_Frozen):
@@ -130,7 +141,7 @@ class DatasetCard(Named):
 
     kind: Literal["dataset"] = "dataset"
     name: str
-    reader: EntryPoint
+    reader: Code
     revision: int = 1
     options: dict[str, Any] = {}
     variants: dict[VariantName, Variant] = {}
@@ -252,7 +263,7 @@ class ModelCard(Named):
 
     kind: Literal["model"] = "model"
     name: str
-    factory: EntryPoint
+    factory: Code
     revision: int = 1
     gives: Literal["masks", "single_mask", "edges", "detections"] = "masks"
     max_batch: int = Field(64, ge=1)

@@ -16,6 +16,7 @@ from sambench.cli import (
     demo,
     ledger,
     masks,
+    new,
     rate,
     report,
     results,
@@ -36,7 +37,7 @@ class _Root(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         order = (
             "demo", "run", "status", "table", "plot", "compare", "rescore", "report", "reproduce", "gallery", "results", "rate",
-            "masks", "list", "show", "data", "check", "bench", "doctor",
+            "masks", "list", "show", "new", "data", "check", "bench", "doctor",
         )  # fmt: skip
         return sorted(super().list_commands(ctx), key=lambda name: order.index(name) if name in order else len(order))
 
@@ -56,6 +57,7 @@ app.command("demo", short_help="The five tasks in a minute, and a report.")(demo
 app.add_typer(task_commands.app, name="run")
 app.add_typer(show.list_app, name="list")
 app.add_typer(show.show_app, name="show")
+app.add_typer(new.app, name="new")
 app.add_typer(data.app, name="data")
 app.add_typer(rate.app, name="rate")
 app.add_typer(check.app, name="check")

@@ -37,6 +37,7 @@ def get(
     lacking = []
     for name in asked:
         try:
+            refuse_own(name)
             here = get_one(name, yes=yes, brought=brought, keep=keep)
         except SambenchError as e:
             if len(asked) == 1:
@@ -51,11 +52,32 @@ def get(
         raise typer.Exit(1)
 
 
+def refuse_own(name: str) -> None:
+    """Raise UsageError on a name of data that lies where the name says."""
+    from sambench.errors import UsageError
+    from sambench.sources.datasets import resolve
+
+    own = resolve(name)
+    if own.root is not None:
+        raise UsageError(
+            "data of one's own is read from where it lies",
+            where=name,
+            expected="the name of a dataset that has a card",
+            found=str(own.root),
+            remedy="use the name as it is; `sambench new dataset NAME --from ...` gives it a shorter one",
+        )
+
+
 @app.command()
 def where(name: Name) -> None:
     """Print the folder of a dataset, or where it was looked for."""
     from sambench.getting import data
+    from sambench.sources.datasets import resolve
 
+    own = resolve(name)
+    if own.root is not None:
+        echo(f"{own.root}  (named in {own.spec.name})")
+        return
     found = data.where(name)
     echo(f"{found.path}  ({found.how})")
 
@@ -65,6 +87,7 @@ def adopt(name: Name, path: Annotated[Path, typer.Argument(help="The folder in w
     """Use a folder that is already on disk; nothing is copied."""
     from sambench.getting import data
 
+    refuse_own(name)
     adopted = data.adopt(name, path)
     echo(f"{name} is read from {adopted} from now on; `sambench data verify {quoted(name)}` reads all of it once")
 
@@ -102,7 +125,9 @@ def preview(
     from sambench.conformance import data
     from sambench.sources.datasets import resolve
 
-    found = resolve(name)
+    found = resolve(name, root=str(root) if root is not None else None)
+    for note in found.notes:
+        echo(note, err=True)
     stem = "-".join([found.card.id, *([found.spec.variant] if found.spec.variant != "default" else [])])
     path = data.preview(name, output or Path(f"{stem}-preview.png"), n=n, root=root)
     echo(str(path))

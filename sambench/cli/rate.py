@@ -119,7 +119,7 @@ def make(
     from sambench.rating.items import Drawing
     from sambench.rating.jobs import HALVES, Study
     from sambench.rating.jobs import make as make_study
-    from sambench.sources.datasets import split_names
+    from sambench.sources.datasets import names_in, split_names
 
     for flag, value, known in (
         ("--half", half, (None, *HALVES)),
@@ -141,7 +141,7 @@ def make(
         )
     truth = {n: _count(n, v) for n, v in _pairs(truth_only, "--truth-only", "NAME=N").items()}
     study = Study(
-        datasets=HALVES[half]["datasets"] if half else tuple(split_names(datasets)),
+        datasets=HALVES[half]["datasets"] if half else tuple(names_in(datasets)),
         prompt=HALVES[half]["prompt"] if half else "box" if prompt == "box" else "point",
         models=tuple((m, options_for(m, names, option)) for m in names),
         masks={n: Path(f).expanduser() for n, f in _pairs(masks, "--masks", "NAME=FILE").items()},

@@ -145,7 +145,7 @@ def request_of(task: str, command: Command, flags: Shared, settings: Mapping[str
     """What the flags ask the engine for. Raises UsageError."""
     from sambench.engine.request import DEFAULT_DATASET, DEFAULT_MODEL, Request
     from sambench.errors import UsageError, unknown_name
-    from sambench.sources.datasets import split_names
+    from sambench.sources.datasets import names_in, split_names
 
     for flag, value, known in (
         ("--save-masks", flags.save_masks, ("scored", "none")),
@@ -159,7 +159,7 @@ def request_of(task: str, command: Command, flags: Shared, settings: Mapping[str
     models = split_names(flags.model) or [command.model or DEFAULT_MODEL]
     return Request(
         task=task,
-        datasets=tuple(split_names(flags.datasets) or [command.dataset or DEFAULT_DATASET]),
+        datasets=tuple(names_in(flags.datasets) or [command.dataset or DEFAULT_DATASET]),
         models=tuple((m, options_for(m, models, flags.option)) for m in models),
         settings=settings,
         subset=flags.subset,

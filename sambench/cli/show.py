@@ -89,6 +89,42 @@ def list_models() -> None:
         echo(f"{'results made elsewhere' if source.stored else 'also'}: {source.form}")
 
 
+@list_app.command("readers")
+def list_readers(
+    form: Annotated[str, typer.Option("--format", help="text, or markdown.")] = "text",
+) -> None:
+    """Formats of data of your own: how they are named, and what options they have; `show reader NAME` says more."""
+    from sambench.errors import unknown_name
+    from sambench.sources.data.readers import readers
+
+    if form not in ("text", "markdown"):
+        raise unknown_name("format", form, ["text", "markdown"], where="--format")
+    rows = [[r.form, r.summary, ", ".join(o.name for o in r.options)] for r in readers().values()]
+    columns = ["name", "what", "options"]
+    if form == "text":
+        _table("readers", columns, rows)
+        return
+    lines = [[f"`{form}`", what, ", ".join(f"`{o}`" for o in options.split(", ") if o)] for form, what, options in rows]
+    echo("\n".join("| " + " | ".join(row) + " |" for row in [columns, ["---"] * 3, *lines]))
+
+
+@show_app.command("reader")
+def show_reader(name: Annotated[str, typer.Argument(help="The beginning of its names, as coco.")]) -> None:
+    """What a reader of your own data takes for one mask, and every option with its default."""
+    from sambench.errors import unknown_name
+    from sambench.sources.data.readers import readers
+
+    known = readers()
+    found = known.get(name.partition(":")[0])
+    if found is None:
+        raise unknown_name("reader", name, known)
+    _fields({"name": found.form, "what": found.summary, "reader": found.code})
+    echo(f"\n{found.text}")
+    if found.options:
+        _table("", ["option", "type", "default"], [[o.name, o.kind, o.default] for o in found.options])
+        echo(f"options are given after the paths: {found.form},{found.options[-1].name}=...")
+
+
 @list_app.command("tasks")
 def list_tasks() -> None:
     """Tasks with the protocol's version and settings."""
@@ -107,12 +143,14 @@ def show_dataset(name: Annotated[str, typer.Argument(help="A dataset's id, or th
     """Facts, access steps, licence and citation of a dataset."""
     from sambench import cards
     from sambench.loaders.open import find_root
+    from sambench.sources.datasets import resolve
 
     suite = cards.suite_card(name)
     if suite:
         _fields({"suite": suite.id, "name": suite.name, "members": ", ".join(suite.members), "notes": suite.notes})
         return
-    card = cards.dataset_card(name)
+    found = resolve(name)
+    card = found.card
     fields: dict[str, Any] = {"id": card.id, "name": card.name, "images of": card.image_type, "masks": card.mask_kind}
     if card.paper:
         drawn = "drawn at random, list unpublished" if card.paper.subsampled else "used whole"
@@ -124,11 +162,16 @@ def show_dataset(name: Annotated[str, typer.Argument(help="A dataset's id, or th
     fields |= {"licence": card.licence, "homepage": card.homepage, "citation": str(card.citation), "notes": card.notes}
     fields["variants"] = "; ".join(f"{k}: {v.description}" for k, v in card.variants.items())
     fields["layout"] = "\n".join(card.layout)
-    root = find_root(card)
+    root = found.root or find_root(card)
     fields["here"] = str(root) if root else ("made on first use" if card.access.state == "embedded" else "no")
     fields["access"] = card.access.state
     fields["steps"] = "\n".join(f"{i}. {s}" for i, s in enumerate(card.access.steps, 1))
+    if card.given:
+        fields["reader"] = card.reader
+        fields["options"] = "\n".join(f"{k} = {v!r}" for k, v in card.options.items())
     _fields(fields)
+    for note in found.notes:
+        echo(note)
 
 
 @show_app.command("model")

@@ -18,7 +18,7 @@ from sambench.loaders.open import find_root
 from sambench.loaders.subsets import choose_subset, without_masks
 from sambench.loaders.survey import survey, told, unlisted
 from sambench.notes import noting
-from sambench.sources.datasets import build, resolve
+from sambench.sources.datasets import build, notes_on, resolve
 from sambench.types import CROWD, ImageRecord, Sample
 
 CLOSE = 0.01  # counts within this fraction of the expected ones are "close"
@@ -42,7 +42,8 @@ class VerifyReport:
     """What reading every image and mask of a dataset has shown.
 
     n_images, n_masks: read without error; n_empty: images of these without masks. said: what is left out of these, by kind, and
-    notes on files. broken: (image id, error) of every image that could not be read, or whose objects are not those of the index.
+    notes on files. notes: on how the dataset is read. broken: (image id, error) of every image that could not be read, or whose
+    objects are not those of the index.
     sizes: ((width, height), number of images), most frequent first. advice: what to do where there is no mask at all.
     """
 
@@ -56,6 +57,7 @@ class VerifyReport:
     checks: tuple[CountCheck, ...]
     advice: str = ""
     n_empty: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def n_dropped(self) -> int:
@@ -69,7 +71,7 @@ class VerifyReport:
 
     def text(self) -> str:
         """The report for people, several lines."""
-        lines = [f"{self.dataset}: {self.n_images} images, {self.n_masks} masks in {self.root}"]
+        lines = [f"{self.dataset}: {self.n_images} images, {self.n_masks} masks in {self.root}", *(f"  {n}" for n in self.notes)]
         lines += [f"  {without_masks(self.n_empty)}"] * (self.n_masks > 0 and self.n_empty > 0)
         lines += [f"  {text}" for text in self.said.sentences()]
         shown = [f"{w} x {h} ({n})" for (w, h), n in self.sizes[:6]]
@@ -126,6 +128,7 @@ def verify(
         root=root or found.root or find_root(card) or Path(),
         n_images=n_images,
         n_masks=n_masks,
+        notes=tuple(notes_on(found, dataset)),
         n_empty=n_empty + beside.n_images - len(beside.broken),
         said=said,
         broken=tuple(broken),

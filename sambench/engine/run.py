@@ -259,7 +259,8 @@ def _planned(
     out, planned = Path(request.out), []
     notes = [n for m in models for n in m.notes]
     notes += [n for m in models for t in targets for n in notes_on(m, t.dataset, t.subset.image_ids[: request.limit])]
-    notes += [f"{t.card.id}: {n}" for t in targets for n in [*datasets.notes_on(t), *task.check_dataset(t.dataset)]]
+    for t in targets:
+        notes += [f"{t.card.id}: {n}" for n in [*datasets.notes_on(t.resolved, t.dataset), *task.check_dataset(t.dataset)]]
     for model in models:
         fitted, note = fit_task(task, model)
         notes += [f"{model.id}: {note}"] if note else []

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sambench.errors import RunError
+from sambench.errors import RunError, UsageError
 from sambench.text import csv_text
 
 
@@ -86,6 +86,15 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """A file of results. Raises RunError where it cannot be written."""
     write_aside(path, lambda aside: write_synced(aside, content))
+
+
+def write_file(path: Path, text: str, remedy: str) -> None:
+    """A file that the user asked for, and that is none of results. remedy: where else it may go. Raises UsageError."""
+    try:
+        with replacing(path) as aside:
+            aside.write_text(text, encoding="utf-8")
+    except OSError as e:
+        raise UsageError("a file cannot be written", where=path, found=e.strerror or repr(e), remedy=remedy) from e
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -40,12 +40,13 @@ def adopt(name: str, path: Path) -> Path:
         error = no_masks(dataset, card)
         error.where = root
         raise error
-    _record({**read_roots(), card.id: str(root)})
+    record_root(card.id, root)
     return root
 
 
-def _record(roots: dict[str, str]) -> None:
-    path = roots_file()
+def record_root(dataset: str, root: Path) -> None:
+    """Remember where the files of the dataset of that id are. root: absolute. Raises DataError where that cannot be written."""
+    path, roots = roots_file(), {**read_roots(), dataset: str(root)}
     try:
         with replacing(path) as aside:
             aside.write_text(json.dumps(roots, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -15,19 +15,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-
-from sambench.errors import DataError
 from sambench.loaders import images as image_files
 from sambench.loaders.clusters import Cluster, cluster_of
 from sambench.loaders.coco_file import naming
 from sambench.loaders.index_cache import Progress, cached_index
+from sambench.loaders.mask_files import Channel, MaskFiles
 from sambench.loaders.pairs import Pairs, count_or_one, find_pairs, place_of
 from sambench.loaders.turned import Orientation, frame_of, read_turned
-from sambench.pixels.region import Region
-from sambench.types import EMPTY, BoolArray, ImageRecord, Instance, Sample, UInt8Array
+from sambench.types import EMPTY, ImageRecord, Instance, Sample
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class MaskPng:
     prefixes: Sequence[str] = ()
     gaps: bool = False
     above: int = 127
-    channel: Literal["first", "max", "alpha"] = "first"
+    channel: Channel = "first"
     lossy: bool = False
     ignore: int = -1
     orientation: Orientation = "stored"
@@ -83,7 +80,7 @@ class MaskPng:
         with naming(self.name):
             size = image_files.read_size(mask_file)
             frame = frame_of(image_file, "fitting" if self.exif else self.orientation, size, than="its mask")
-            mask, ignore = self._mask(mask_file)
+            mask, ignore = self._masks().read(mask_file)
         return Sample(
             dataset=self.name,
             image_id=image_id,
@@ -100,65 +97,19 @@ class MaskPng:
         """Over ids and bytes of the mask files."""
         return self._pairs().digest()
 
-    def _mask(self, path: Path) -> tuple[Region, Region | None]:
-        values = self._values(path)
-        band = values == self.ignore
-        above = 0 if values[~band].max(initial=0) == 1 else self.above
-        mask = (values > above) & ~band
-        largest = int(values[~band].max(initial=0))
-        if largest and not mask.any():
-            raise DataError(
-                "a mask has values, but none above its threshold",
-                where=path,
-                expected=f"foreground above {above}, of 255, or an empty mask",
-                found=f"values up to {largest}",
-                remedy=f"set `above`, below {largest}, under [options] of the card if these pixels are the object",
-            )
-        return Region.from_array(mask), Region.from_array(band) if self.ignore >= 0 else None
-
-    def _values(self, path: Path) -> UInt8Array:
-        """uint8 [H, W] of the channel that is the mask. Raises DataError: none, or it cannot be told which."""
-        colours, alpha = image_files.read_mask_values(path, lossy=self.lossy)
-        if self.channel == "alpha":
-            if alpha is None:
-                remedy = 'leave channel = "alpha" out of the options of the card'
-                raise DataError("a mask has no alpha channel", where=path, expected="one", found="none", remedy=remedy)
-            return alpha
-        largest = np.asarray(colours.max(axis=2))
-        if self.channel == "max":
-            return largest
-        first, reading = colours[:, :, 0], partial(_foreground, above=self.above)
-        if alpha is not None and alpha.min(initial=255) < 255 and (reading(alpha) != reading(first)).any():
-            options = 'channel = "alpha" (what is opaque) or channel = "max" (what is bright)'
-            raise _unclear(path, "its colours and its alpha channel", options)
-        if not first.any() and largest.any():
-            raise _unclear(path, "its first channel (red), which is empty, and the others", 'channel = "max"')
-        return first
+    def _masks(self) -> MaskFiles:
+        return MaskFiles(self.above, self.channel, self.lossy, self.ignore)
 
     def _pairs(self) -> Pairs:
         return find_pairs(self.root, self.layouts, self.trees, dataset=self.name, prefixes=self.prefixes, gaps=self.gaps)
 
     def _build(self, pairs: Pairs, files: Mapping[str, Path], progress: Progress) -> list[ImageRecord]:
-        records = []
+        records, masks = [], self._masks()
         for done, (image_id, path) in enumerate(files.items()):
             progress(done, len(files))
-            n = count_or_one(lambda p: int(self._mask(p)[0].area > 0), path)
+            n = count_or_one(lambda p: int(masks.read(p)[0].area > 0), path)
             records.append(self._record(pairs, image_id, n))
         return records
 
     def _record(self, pairs: Pairs, image_id: str, n_masks: int) -> ImageRecord:
         return ImageRecord(image_id, n_masks, cluster_of(self.cluster, image_id), pairs.image_path(image_id))
-
-
-def _foreground(values: UInt8Array, above: int) -> BoolArray:
-    return np.asarray(values > (0 if values.max(initial=0) == 1 else above))
-
-
-def _unclear(path: Path, what: str, options: str) -> DataError:
-    return DataError(
-        "a mask does not say which of its channels is the mask",
-        where=path,
-        expected="one mask in all channels",
-        found=f"different ones in {what}",
-        remedy=f"set {options} under [options] of the card",
-    )

@@ -98,10 +98,12 @@ def find_root(card: DatasetCard) -> Path | None:
     return place.path if place else None
 
 
-def open_dataset(card: DatasetCard, *, variant: str | None = None, root: Path | None = None) -> Dataset:
+def open_dataset(
+    card: DatasetCard, *, variant: str | None = None, root: Path | None = None, known: bool = False
+) -> Dataset:
     """The dataset of a card, ready to be read.
 
-    root: a folder to use instead of the adopted one and `$SAMBENCH_DATA/<id>`.
+    root: a folder to use instead of the adopted one and `$SAMBENCH_DATA/<id>`. known: its layout was looked at before.
     Raises DataMissingError (nowhere to be found: lists the places and how to get it), DataError (another layout),
     UsageError (unknown variant) and CardError (a reader that cannot be imported, or options that it does not take).
     """
@@ -111,7 +113,7 @@ def open_dataset(card: DatasetCard, *, variant: str | None = None, root: Path | 
     found = Path(root).expanduser() if root is not None else find_root(card)
     if found is None or not (found.is_dir() or card.access.state == "embedded"):
         raise missing(card, root)
-    if card.access.state != "embedded":
+    if card.access.state != "embedded" and not known:
         check_layout(card, found, reader, options)
     origin = Origin.of(card)
     with guarding(origin), running(origin, CardError):
@@ -170,10 +172,10 @@ def _check_options(card: DatasetCard, reader: Any, options: dict[str, Any]) -> N
             at = "".join(f"[{part!r}]" for part in first["loc"] if isinstance(part, int))
             raise CardError(
                 f"option {key!r} of dataset {card.id!r} is not what its reader takes",
-                where=f"[options] {key}{at} of its card, reader {card.reader}",
+                where=f"option {key}{at}, of reader {card.reader}",
                 expected=expected,
                 found=short(first["input"]),
-                remedy="mend the card",
+                remedy="mend that option, under [options] of the card or after the name",
             ) from e
 
 

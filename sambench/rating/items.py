@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sambench import provenance
+from sambench import cards, provenance
+from sambench.cards.writing import own_card_text
 from sambench.errors import DataError
-from sambench.files.writing import write_aside
+from sambench.files.writing import write_aside, write_text
 from sambench.loaders.rated import ITEMS, SOURCE, rescaled, rescaled_size
 from sambench.sources.datasets import Target
 from sambench.types import Instance, Sample
 
 CARD = "card.toml"
+OWN_CARD = "dataset.toml"  # of a dataset that has none
 Progress = Callable[[str, int, int], None]
 
 
@@ -115,12 +117,23 @@ def _clickable(o: Instance, sample: Sample) -> bool:
     return sample.ignore is None or o.region.intersection(sample.ignore) < o.area_px
 
 
+def _card_of(folder: Path, target: Target) -> str:
+    """The name of the dataset's card; one that has none gets it in the study's folder."""
+    if cards.is_path(target.spec.name):
+        return str(Path(target.spec.name).resolve())
+    if not target.card.given:
+        return target.spec.name
+    path = folder / OWN_CARD
+    write_text(path, own_card_text(target.card, target.card.id))
+    return str(path.resolve())
+
+
 def _write(folder: Path, target: Target, drawing: Drawing, chosen: list[tuple[str, str]]) -> None:
     by_image: dict[str, list[str]] = {}
     for image_id, object_id in chosen:
         by_image.setdefault(image_id, []).append(object_id)
     source = {
-        "dataset": str(Path(target.spec.name).resolve()) if target.spec.name.endswith(".toml") else target.spec.name,
+        "dataset": _card_of(folder, target),
         "variant": target.spec.variant,
         "root": str(Path(target.spec.root).resolve()) if target.spec.root else None,
         "annotation_digest": target.dataset.annotation_digest(),

@@ -32,7 +32,7 @@ from sambench.rating.masks import MasksOf, OnEvent, Run, given_masks, objects_of
 from sambench.rating.render import Picture, render
 from sambench.rating.statistics import CONTROL, GROUND_TRUTH
 from sambench.rating.views import VIEWS, ShownPrompt
-from sambench.sources.datasets import Missing, Target, find_targets
+from sambench.sources.datasets import Missing, Target, check_names, find_targets
 from sambench.types import Instance, Sample
 
 # Appendix E: the points half on seven sets; the boxes half on LVIS v1, with 794 ground-truth masks of COCO beside it (figure 11).
@@ -169,7 +169,7 @@ def _drawn(study: Study, folder: Path, on_progress: Progress) -> tuple[list[Draw
             if target.card.mask_kind == "boundary":
                 raise UsageError("a set of boundaries has no masks to rate", where="--datasets", found=target.card.id)
             label = "-".join(filter(None, [target.card.id, target.variant]))
-            found.setdefault(label, (target, drawing))
+            check_names(found.setdefault(label, (target, drawing))[0], target)
     if not found:
         raise DataMissingError(
             "none of the study's datasets is on this machine",

@@ -7,17 +7,20 @@ source chosen.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sambench import cards
-from sambench.errors import DataError, DataMissingError, UsageError, unknown_name
+from sambench.errors import DataError, DataMissingError, UsageError, near_names, unknown_name
 from sambench.loaders.subsets import Subset, choose_subset
 from sambench.sources.data import card as card_source
+from sambench.sources.data import path as path_source
 from sambench.sources.data import suite as suite_source
-from sambench.sources.data.base import DatasetSource, DatasetSpec, ResolvedDataset, SuiteSource
+from sambench.sources.data import words
+from sambench.sources.data.base import DatasetSource, DatasetSpec, Recogniser, ResolvedDataset, SuiteSource
 from sambench.sources.found import Sources, is_own
 from sambench.types import Dataset
 
@@ -78,18 +81,85 @@ def split_names(values: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(n for n in names if n))
 
 
+def names_in(values: Sequence[str | Path]) -> list[str]:
+    """The names of datasets in comma-separated and repeated options, as one list, without repeats, in order.
+
+    What follows `prefix:...` and its commas is a part of that name, as far as it takes paths; an option `key=value` is one of the
+    name before it. A value that is the path of a file or folder is one name, also with commas. Raises UsageError.
+    """
+    found: dict[str, None] = {}
+    for value in map(str, values):
+        if "," in value and _exists(value):
+            found[words.quoted(value)] = None
+            continue
+        parts: list[str] = []
+        for piece in words.split(value):
+            if parts and _belongs(piece, parts):
+                parts.append(piece)
+                continue
+            found |= {",".join(parts): None} if parts else {}
+            parts = [piece]
+        found |= {",".join(parts): None} if parts else {}
+    return list(found)
+
+
+def _belongs(piece: str, parts: Sequence[str]) -> bool:
+    """Whether a piece is a part of the name that is begun, not a name of its own. Raises UsageError where it may be both."""
+    if words.is_option(piece):
+        return True
+    source = _prefixed(parts[0])
+    if source is None:
+        return False
+    if sum(not words.is_option(p) for p in parts) < source.needs:
+        return True
+    if not _is_name(piece):
+        return True
+    if ":" not in piece and not cards.is_path(piece) and _exists(piece):
+        raise UsageError(
+            f"{piece!r} is the name of a dataset and of a file or folder here",
+            where="--datasets",
+            expected=source.form,
+            found=",".join([*parts, piece]),
+            remedy=f"write ./{piece} for the path; for the dataset, name it in a --datasets of its own",
+        )
+    return False
+
+
+def _is_name(text: str) -> bool:
+    source, _ = cards.split_variant(text)
+    known = cards.is_path(source) or source in cards.dataset_cards() or cards.suite_card(text) is not None
+    return known or _prefixed(text) is not None
+
+
+def _exists(text: str) -> bool:
+    try:
+        return Path(text).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):  # longer than a file system takes, a NUL, an unknown ~user
+        return False
+
+
+def _prefixed(name: str) -> DatasetSource | None:
+    """The source of a name's prefix, or None; a card's variant is no such name."""
+    prefix, colon, rest = name.partition(":")
+    card = cards.dataset_cards().get(prefix) if colon else None
+    if not colon or (card is not None and rest in ("default", *card.variants)):
+        return None
+    return _SOURCES.by_prefix(prefix)
+
+
 def source_of(name: str) -> DatasetSource:
     """The source that a dataset's whole name leads to. Raises UsageError: none does; DataError: a plug-in that gives no source."""
     if cards.suite_card(name) is not None:
         return suite_source.SOURCE
-    source, variant = cards.split_variant(name)
-    if cards.is_path(source) or source in cards.dataset_cards():
-        return card_source.SOURCE
-    prefix, colon, _ = name.partition(":")
-    found = _SOURCES.by_prefix(prefix) if colon else None
+    found = _prefixed(name)
     if found is not None:
         return found
-    raise _unknown(source if variant else name)
+    source, _ = cards.split_variant(name)
+    if cards.is_path(source) or source in cards.dataset_cards():
+        return card_source.SOURCE
+    if path_source.is_path(name):
+        return path_source.SOURCE
+    raise _unknown(name)
 
 
 def sources() -> dict[str, DatasetSource]:
@@ -97,10 +167,23 @@ def sources() -> dict[str, DatasetSource]:
     return {name: source for name, source in _SOURCES.every().items() if source.form}
 
 
+def recognised_by(path: Path, *, but: str = "") -> list[str]:
+    """Names with a prefix for what lies at an absolute path, by the sources that know their format when they see it, but one."""
+    known = [source for name, source in sources().items() if isinstance(source, Recogniser) and name != but]
+    return list(dict.fromkeys(word for source in known for word in source.recognise(path)))
+
+
 def _unknown(name: str) -> UsageError:
+    known, (source, _) = sources(), cards.split_variant(name)
     suites = [n for s in cards.suite_cards().values() for n in (s.id, *s.aliases)]
-    error = unknown_name("dataset", name, [*cards.dataset_cards(), *suites])
-    error.expected = ", ".join([str(error.expected), "a card's path", *(source.form for source in sources().values())])
+    names = [*cards.dataset_cards(), *suites]
+    error = unknown_name("dataset", source if near_names(source, names, 1) else name, names)
+    error.expected = ", ".join([str(error.expected), "a path", *(s.form for s in known.values())])
+    prefix, colon, rest = name.partition(":")
+    near = [f"{n}:{rest}" for n in near_names(prefix, known, 1)] if prefix and colon else []
+    near += [f"./{n}" for n in near_names(name, os.listdir(), 1)] if not colon else []
+    if near:
+        error.remedy = f"did you mean {' or '.join(map(repr, near))}?"
     return error
 
 
@@ -134,11 +217,11 @@ def gives_of(name: str) -> str | None:
         return source.gives(name)
 
 
-def notes_on(target: Target) -> list[str]:
-    """What must be said of a dataset before it is evaluated. Raises DataError where it cannot be."""
-    source = source_of(target.spec.name)
-    with _SOURCES.at_work(source, target.spec.name, "check"):
-        return source.check(target.resolved, target.dataset)
+def notes_on(resolved: ResolvedDataset, dataset: Dataset) -> list[str]:
+    """What must be said of an opened dataset before it is evaluated. Raises DataError where it cannot be."""
+    source = source_of(resolved.spec.name)
+    with _SOURCES.at_work(source, resolved.spec.name, "check"):
+        return source.check(resolved, dataset)
 
 
 def open_spec(spec: DatasetSpec) -> Dataset:
@@ -180,7 +263,10 @@ def find_targets(
                 missing.append(Missing(member, e.message))
             except UsageError:
                 missing.append(Missing(member, "has no card in this version"))
-    unique = {(t.card.id, t.spec.variant): t for t in targets}
+    unique: dict[tuple[str, str], Target] = {}
+    for target in targets:
+        same = unique.setdefault((target.card.id, target.spec.variant), target)
+        check_names(same, target)
     if root is not None and len(unique) > 1:
         raise UsageError(
             "one root for several datasets", where="--root", remedy="give --root with one dataset, or `sambench data adopt`"
@@ -191,6 +277,20 @@ def find_targets(
 def _holding(needs: str, resolved: ResolvedDataset, root: str | None) -> ResolvedDataset:
     variant = resolved.card.variant_holding(needs) if needs and resolved.spec.variant == "default" else None
     return resolve(f"{resolved.spec.name}:{variant}", root=root) if variant else resolved
+
+
+def check_names(first: Target, second: Target) -> None:
+    """Raise UsageError where two datasets of one name are not the same."""
+    same = first.resolved.identity() == second.resolved.identity()
+    if first is second or (same and first.dataset.annotation_digest() == second.dataset.annotation_digest()):
+        return
+    raise UsageError(
+        f"two datasets have one name, {first.card.id!r}",
+        where="--datasets",
+        expected="names that tell them apart in tables",
+        found=f"{first.card.named} and {second.card.named}",
+        remedy="give one of them a name: add ,name=... to it",
+    )
 
 
 def open_target(resolved: ResolvedDataset, subset: str, *, every_image: bool = False) -> Target:

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from sambench.code_files import local_sources
+from sambench.code_files import local_sources, module_of
 from sambench.errors import ModelError, SambenchError, near_names, shown
 from sambench.files import content
 from sambench.models.contract import construct, examine, went_wrong
@@ -114,29 +114,9 @@ def _import(spec: Spec) -> ModuleType:
     try:
         if spec.file is None:
             return importlib.import_module(spec.module)
-        # One name a file and content: a file edited in between is read again, an unchanged one keeps its classes.
-        name = f"_sambench_model_{hashlib.sha256(bytes(spec.file) + spec.file.read_bytes()).hexdigest()[:16]}"
-        if name in sys.modules:
-            return sys.modules[name]
-        return _execute(name, spec.file)
+        return module_of(spec.file)
     except (Exception, SystemExit) as e:
         raise _went_wrong("a model's module cannot be imported", spec, e) from e
-
-
-def _execute(name: str, file: Path) -> ModuleType:
-    found = importlib.util.spec_from_file_location(name, file)
-    if found is None or found.loader is None:
-        raise ImportError(f"{file} has no loader", path=str(file))
-    if str(file.parent) not in sys.path:
-        sys.path.append(str(file.parent))  # at the end: a neighbour must not hide an installed package
-    module = importlib.util.module_from_spec(found)
-    sys.modules[name] = module  # dataclasses and pickle look their module up while it is executed
-    try:
-        found.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
 
 
 def _factory(spec: Spec, module: ModuleType) -> Callable[..., Any]:

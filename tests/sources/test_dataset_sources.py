@@ -93,7 +93,7 @@ def test_own_sources_are_found_by_their_place() -> None:
 def test_an_unknown_name_is_answered_with_every_form(name: str) -> None:
     with pytest.raises(UsageError, match="unknown dataset") as e:
         datasets.resolve(name)
-    for form in ("a card's path", *(s.form for s in datasets.sources().values())):
+    for form in ("a path", *(s.form for s in datasets.sources().values())):
         assert form in str(e.value.expected)
 
 

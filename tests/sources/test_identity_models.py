@@ -77,7 +77,7 @@ def model(tmp_path: Path) -> Iterator[Path]:
 
 def identity(folder: Path, factory: str = "make", precision: str = "fp32", **options: Any) -> dict[str, Any]:
     """As a command finds it, but for the process of its own in which a model is described."""
-    for name in [n for n in sys.modules if "_of_mine" in n or n.startswith("_sambench_model_")]:  # a fresh process has none
+    for name in [n for n in sys.modules if "_of_mine" in n or n.startswith("_sambench_file_")]:  # a fresh process has none
         del sys.modules[name]
     sys.path[:] = [p for p in sys.path if not (Path(p) / "parts_of_mine.py").exists()]
     options = {"weights": str(folder / "weights.txt"), **options}

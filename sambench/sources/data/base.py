@@ -29,14 +29,12 @@ class DatasetSpec:
 class ResolvedDataset:
     """A dataset before it is opened.
 
-    card: what is known of it: the one that it has, or one that was made of the name. placed: options of the card that only say
-    where files lie, and so are no part of its identity. generated: it is a tiny synthetic copy, whose results must never be taken
-    for the real ones. notes: what must be said of it.
+    card: what is known of it: the one that it has, or one that was made of the name. generated: it is a tiny synthetic copy, whose
+    results must never be taken for the real ones. notes: what must be said of it.
     """
 
     spec: DatasetSpec
     card: DatasetCard
-    placed: frozenset[str] = frozenset()
     generated: bool = False
     notes: tuple[str, ...] = ()
 
@@ -47,13 +45,12 @@ class ResolvedDataset:
 
     def identity(self) -> dict[str, Any]:
         """All of the dataset that can change a number, less what its annotations and its subset hold."""
-        options = {k: v for k, v in self.card.options_of(self.spec.variant).items() if k not in self.placed}
         return {
             "id": self.card.id,
             "revision": self.card.revision,
             "reader": entry_identity(self.card.reader, where=f"the card of dataset {self.card.id!r}"),
             "variant": self.spec.variant,
-            "options": content.by_content(options, absolute=True),
+            "options": content.by_content(self.card.options_of(self.spec.variant), absolute=True),
         }
 
 

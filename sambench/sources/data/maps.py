@@ -1,0 +1,115 @@
+"""What the sources of label maps and of masks share: two folders, paired by the names of their files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from sambench.errors import DataError, SambenchError
+from sambench.loaders import images
+from sambench.sources.data import sniff
+from sambench.sources.data.own import Own, OwnSource, gathered, placed, there
+from sambench.sources.data.pairing import Files, files_of, paired, pattern_in
+from sambench.sources.data.words import Word
+
+_LOOKED = 12  # label files whose values are looked at
+_MOST_FOLDERS = 12  # of a folder that holds one for pictures and one for labels
+_MOST_VALUES = 4096  # of a label map
+
+
+class MapSource(OwnSource):
+    """A source of pictures with one file of labels each. what: these, in the plural."""
+
+    needs = 2
+    most = 2
+    what = ""
+
+    def describe(self, word: Word, root: Path | None) -> Own:
+        kinds = ("the folder of the pictures", f"the folder of the {self.what}")
+        folders, names = [], []
+        for path, place, kind in zip(placed(word, root), word.places, kinds, strict=True):
+            pattern = pattern_in(place)
+            if pattern is None:
+                folders.append(there(path, kind, kind="folder"))
+                names.append("")
+                continue
+            start = pattern[: pattern.index("{")].rpartition("/")[0]
+            (folder,) = placed(Word(word.prefix, (start or ".",), {}), root)
+            folders.append(there(folder, kind, kind="folder"))
+            names.append(pattern.removeprefix(start).lstrip("/"))
+        _, base, relative = gathered(word, folders, root)
+        places = ["/".join(p for p in (r if r != "." or not n else "", n) if p) for r, n in zip(relative, names, strict=True)]
+        found = paired(base, places[0], places[1], self.what)
+        pairs = f"{found.n:,} pictures have one of the {self.what}: {found.images} with {found.labels}"
+        notes = [pairs] * (found.images != places[0])
+        notes += [f"{found.alone[0]:,} pictures have none, and are left out"] * (found.alone[0] > 0)
+        notes += [f"{found.alone[1]:,} of the {self.what} belong to no picture"] * (found.alone[1] > 0 and not found.alone[0])
+        return Own(
+            Word(word.prefix, tuple(places), word.options, word.written),
+            base,
+            {"layouts": [{"images": found.images, "labels": found.labels}], **word.options},
+            f"pictures and {self.what} in {base.name or base}",
+            (f"<root>/{found.images}", f"<root>/{found.labels}"),
+            "" if found.n else places[1],
+            tuple(notes),
+        )
+
+
+def recognised(path: Path, *, masks: bool) -> Iterator[tuple[Path, Path]]:
+    """(pictures, label files): folders in a folder that are paired by their files' names, of which one holds label files.
+
+    masks: those whose label files have one value beside 0; else the others.
+    """
+    if not path.is_dir() or any(sniff.files(path, s) for s in (".yaml", ".json")):
+        return
+    folders = sniff.folders(path)
+    found = [f for f in map(files_of, folders) if f.n] if len(folders) <= _MOST_FOLDERS else []
+    for labels in found:
+        if not _are_labels(labels) or _is_mask(labels) is not masks:
+            continue
+        for pictures in found:
+            if pictures is not labels and not _are_labels(pictures) and _fit(path, pictures, labels):
+                yield pictures.folder, labels.folder
+
+
+def _fit(base: Path, pictures: Files, labels: Files) -> bool:
+    try:
+        found = paired(base, pictures.folder.name, labels.folder.name)
+    except DataError:
+        return False
+    return 3 * found.n >= 2 * labels.n  # else several belong to one picture: one file an object
+
+
+def _some(files: Files) -> Iterator[Path]:
+    names = list(files.stems)
+    for stem in names[:: max(1, len(names) // _LOOKED)][:_LOOKED]:
+        yield files.folder / f"{stem}{files.stems[stem][0]}"
+
+
+def _values(path: Path) -> list[int] | None:
+    """The values of a label file, ascending; None where it is a picture."""
+    try:
+        labels = images.read_labels(path, colours=True)
+    except SambenchError:
+        return None
+    found = np.unique(labels)
+    return [int(v) for v in found] if len(found) <= _MOST_VALUES else None
+
+
+def _are_labels(files: Files) -> bool:
+    """Whether the files hold few values each, as label maps do and pictures do not."""
+    counts = [(_values(path), path) for path in _some(files)]
+    return bool(counts) and all(values is not None and _few(values, path) for values, path in counts)
+
+
+def _few(values: list[int], path: Path) -> bool:
+    height, width = images.read_size(path)
+    return len(values) <= 2 or (len(values) * 50 <= height * width and (len(values) < 64 or max(values) > 255))
+
+
+def _is_mask(files: Files) -> bool:
+    """Whether each of the files has at most one value beside 0, the same in all that have one."""
+    beside = {v for path in _some(files) for v in (_values(path) or []) if v}
+    return len(beside) == 1

@@ -1,0 +1,96 @@
+"""What kind of annotations a file holds, by a look at its text: enough to choose a reader, which then reads it with care."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+_HEAD = 1 << 20  # bytes
+_OVERLAP = 256
+_LISTS = (re.compile(rb'"images"\s*:\s*\['), re.compile(rb'"annotations"\s*:\s*\['))
+_TEXT = r'"%s"\s*:\s*("(?:[^"\\]|\\.)*")'
+_NAMES = 5  # file names that are looked for
+
+
+def is_coco(path: Path) -> bool:
+    """Whether a file is an object with lists of images and annotations. All of it is searched, without being parsed."""
+    if not _begins(path, b"{"):
+        return False
+    left = list(_LISTS)
+    for part in _parts(path):
+        left = [pattern for pattern in left if not pattern.search(part)]
+        if not left:
+            return True
+    return False
+
+
+def is_via(path: Path) -> bool:
+    """Whether a file is of the VGG Image Annotator."""
+    head = _head(path)
+    return _begins(path, b"{") and (b'"_via_' in head or (b'"regions"' in head and b'"filename"' in head))
+
+
+def is_labelme(path: Path) -> bool:
+    """Whether a file is of LabelMe."""
+    head = _head(path)
+    whole = head if len(head) < _HEAD else head + _tail(path)  # the picture itself may stand between
+    return _begins(path, b"{") and b'"shapes"' in whole and (b'"imagePath"' in whole or b'"imageHeight"' in whole)
+
+
+def file_names(path: Path, key: str = "file_name") -> list[str]:
+    """The first names of pictures in a JSON file, as they stand there."""
+    text = _head(path).decode("utf-8", "replace")
+    names = []
+    for found in re.finditer(_TEXT % re.escape(key), text):
+        try:
+            names.append(str(json.loads(found[1])))
+        except ValueError:
+            continue
+        if len(names) == _NAMES:
+            break
+    return names
+
+
+def files(folder: Path, suffix: str) -> list[Path]:
+    """The files of a folder with a suffix, by name, but hidden ones."""
+    try:
+        return sorted(p for p in folder.iterdir() if p.suffix.lower() == suffix and not p.name.startswith(".") and p.is_file())
+    except OSError:
+        return []
+
+
+def folders(folder: Path) -> list[Path]:
+    """The folders in a folder, by name, but hidden ones."""
+    try:
+        return sorted(p for p in folder.iterdir() if not p.name.startswith((".", "__MACOSX")) and p.is_dir())
+    except OSError:
+        return []
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as f:
+            return f.read(_HEAD)
+    except OSError:
+        return b""
+
+
+def _tail(path: Path) -> bytes:
+    with path.open("rb") as f:
+        f.seek(max(0, path.stat().st_size - _HEAD))
+        return f.read()
+
+
+def _begins(path: Path, mark: bytes) -> bool:
+    return _head(path)[:64].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(mark)
+
+
+def _parts(path: Path) -> Iterator[bytes]:
+    """The file in parts that overlap."""
+    rest = b""
+    with path.open("rb") as f:
+        while part := f.read(_HEAD):
+            yield rest + part
+            rest = part[-_OVERLAP:]
