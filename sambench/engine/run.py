@@ -260,6 +260,8 @@ def _planned(
     notes = [n for m in models for n in m.notes]
     notes += [n for m in models for t in targets for n in notes_on(m, t.dataset, t.subset.image_ids[: request.limit])]
     notes += [f"{t.card.id}: {n}" for t in targets for n in [*datasets.notes_on(t), *task.check_dataset(t.dataset)]]
+    for t in targets:
+        notes += [f"{t.card.id}: {n}" for n in task.check_images(t.dataset, t.subset.image_ids[: request.limit])]
     for model in models:
         fitted, note = fit_task(task, model)
         notes += [f"{model.id}: {note}"] if note else []

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.golden_weights import value
 from torch import Tensor
 
 from sambench.errors import CheckpointError, UsageError
@@ -19,7 +20,6 @@ from sambench.models.sam.build import build_sam, build_sam_model
 from sambench.models.sam.build import vit_b as vit_b_card
 from sambench.sources import models
 from sambench.types import Prompt
-from tests.golden_weights import value
 from tests.helpers.inprocess import Cli
 
 DECODER = "mask_decoder."
