@@ -50,8 +50,9 @@ def status(
             table.add_row(path.resolve().parent.name, path.name, state, "", "", "", "")
             continue
         images = f"{live.n_done}/{live.n_wanted}" + (f" of {live.n_images}" if live.n_wanted != live.n_images else "")
+        name = cell.run_name + (f" ({cell.label})" if cell.label != cell.model else "")
         table.add_row(
-            cell.run_name, cell.dataset, live.status, images, str(live.n_failed), f"{live.n_objects:,}", ", ".join(live.holders)
+            name, cell.dataset, live.status, images, str(live.n_failed), f"{live.n_objects:,}", ", ".join(live.holders)
         )
         failures += [(cell.dataset, i, s.error) for i, s in cell.states().items() if s.status == "failed"]
     console().print(table)
@@ -137,10 +138,10 @@ def rescore(
             try:
                 check_metrics(cell, found)
             except SambenchError as e:
-                echo(f"{cell.dataset}, {cell.model}: {e}", err=True)
+                echo(f"{cell.dataset}, {cell.label}: {e}", err=True)
         if cell.task.whole_sets_only and cell.live.n_done < cell.live.n_wanted:
             reasons = "; ".join(cell.partial_reasons())
-            echo(f"{cell.dataset}, {cell.model}: no scores of a part of a set ({reasons})", err=True)
+            echo(f"{cell.dataset}, {cell.label}: no scores of a part of a set ({reasons})", err=True)
     echo(csv_frame(pd.DataFrame(rows, columns=list(METRIC_COLUMNS))), nl=False)
 
 

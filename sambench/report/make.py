@@ -56,7 +56,7 @@ def _runs(inputs: Inputs) -> Table:
                     "cell": cell.path.name,
                     "cell_id": cell.record.cell_id,
                     "task": cell.task.protocol,
-                    "model": cell.model,
+                    "model": cell.label,
                     "dataset": entry.dataset,
                     "images": Value(live.n_done),
                     "objects": Value(live.n_objects),

@@ -16,8 +16,8 @@ from sambench.loaders.recorded_clicks import read_clicks
 from sambench.pixels.region import Region
 from sambench.provenance import digest
 from sambench.tasks.point import PointTask
-from sambench.tasks.settings.point import PointSettings
 from sambench.tasks.prompted import Context
+from sambench.tasks.settings.point import PointSettings
 from sambench.types import ImageRecord, Instance, Prediction, Prompt, Sample
 from tests.helpers.inprocess import Cli
 
