@@ -29,12 +29,16 @@ GENERATED = " (generated)"
 
 
 class System(NamedTuple):
-    """A model with its options and changed settings: what has one column or row. label: what the model is called, made unique."""
+    """A model with its options and changed settings: what has one column or row.
+
+    called: what the user calls it, or its id; label: the same, made unique by what sets it apart. name: its full name.
+    """
 
     key: str
     model: str
     label: str
     name: str
+    called: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,7 @@ class Evidence:
         for (model, key), cell, label in zip(found, cells, labels, strict=True):
             if labels.count(label) > 1:
                 label += f" #{[k for m, k in found if m == model].index(key) + 1}"
-            out[System(key, model, label, cell.title)] = found[model, key]
+            out[System(key, model, label, cell.title, cell.label)] = found[model, key]
         return out
 
     def runs(self) -> tuple[str, ...]:

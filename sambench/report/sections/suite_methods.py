@@ -22,7 +22,12 @@ def suite_methods(definition: Definition, inputs: Inputs) -> Section:
     """One row a method, one column a mean over the suite or a part of it. options: published (a source of published numbers)."""
     source = str(definition.options["published"])
     systems: Systems = inputs.point(str(definition.options.get("prompt", "center")))
-    tables = [_means(definition, inputs, of(source), systems)]
+    values = of(source)
+    means = [v for v in values if members_of(v) is not None]
+    rest = [v for v in values if v not in means]
+    tables = [_means(definition, inputs, means, systems)] if means else []
+    if rest:
+        tables.append(_printed(definition, rest, "Also published there" if means else definition.title))
     if splits(source):
         tables.append(_datasets(definition, inputs, source, systems))
     absent = () if systems else (inputs.none("point", "the point task with the centre click"),)
@@ -35,8 +40,7 @@ def _means(definition: Definition, inputs: Inputs, values: Sequence[PublishedVal
     for value in values:
         prototypes.setdefault(value.column, value)
         by_method.setdefault(value.method, []).append(value)
-    columns = [Column("method", "method"), Column("source", "source")]
-    columns += [_column(name, value) for name, value in prototypes.items()]
+    columns = [Column("method", "method"), *(_column(name, v) for name, v in prototypes.items()), Column("source", "published in")]
     rows = [_published(method, held, prototypes) for method, held in by_method.items()]
     rows += [_measured(inputs, system, by, prototypes) for system, by in systems.items()]
     here = {system.model for system in systems}
@@ -47,12 +51,24 @@ def _means(definition: Definition, inputs: Inputs, values: Sequence[PublishedVal
     return Table(definition.title, tuple(columns), tuple(rows), tuple(notes), id=definition.id, runs=runs_of(entries))
 
 
+def _printed(definition: Definition, values: Sequence[PublishedValue], title: str) -> Table:
+    """Numbers of the same place that no run can measure, and why."""
+    columns = (Column("method", "method"), *{v.column: _column(v.column, v) for v in values}.values())
+    by_method: dict[str, dict[str, Value]] = {}
+    for v in values:
+        by_method.setdefault(v.method, {})[v.column] = Value(v.value)
+    absent = {c.key: Value(reason="not published") for c in columns}
+    rows = [Row({**absent, "method": method, **held}, "published") for method, held in by_method.items()]
+    notes = dict.fromkeys(f"{v.name}: {text}." for v in values for text in (v.reason, v.remark) if text)
+    return Table(title, columns, tuple(rows), tuple(notes), id=f"{definition.id}_also")
+
+
 def _column(name: str, value: PublishedValue) -> Column:
     if value.unit != "fraction":
         return Column(name, value.metric.upper(), "number")
     members = members_of(value)
     if value.split is not None:
-        group = f"{len(value.split.members)} {value.group} sets" + (" (inferred)" if value.split.inferred else "")
+        group = f"{len(value.split.members)} {value.group}" + (" (inferred)" if value.split.inferred else "")
     else:
         group = f"all {len(members)}" if members else value.name.partition(", ")[2] or value.name
     return Column(name, f"{value.k} click{'s' if value.k != 1 else ''}", "percent", group=group)
@@ -60,19 +76,17 @@ def _column(name: str, value: PublishedValue) -> Column:
 
 def _published(method: str, held: Sequence[PublishedValue], prototypes: Prototypes) -> Row:
     first, by_column = held[0], {v.column: v.value for v in held}
-    row: dict[str, Value | str] = {"method": Value(method, note=first.remark), "source": f"{first.kind}, {first.name}"}
+    row: dict[str, Value | str] = {"method": Value(method, note=first.remark), "source": first.name}
     return Row(row | {name: Value(by_column.get(name), reason="not published") for name in prototypes}, first.kind)
 
 
 def _measured(inputs: Inputs, system: System, by: Mapping[str, Entry], prototypes: Prototypes) -> Row:
     label = f"{system.name} ({system.label})" if system.name != system.label else system.label
-    row: dict[str, Value | str] = {"method": label, "source": "measured" + (GENERATED if inputs.suite.generated else "")}
+    row: dict[str, Value | str] = {"method": label, "source": "measured here" + (GENERATED if inputs.suite.generated else "")}
     return Row(row | {name: _mean(inputs, by, value) for name, value in prototypes.items()})
 
 
 def _mean(inputs: Inputs, by: Mapping[str, Entry], value: PublishedValue) -> Value:
-    if value.unit != "fraction":
-        return Value(reason="`sambench bench` measures it, on a device of yours")
     members = members_of(value)
     if members is None:
         return Value(reason=value.reason)
@@ -83,7 +97,7 @@ def _mean(inputs: Inputs, by: Mapping[str, Entry], value: PublishedValue) -> Val
 
 def _absent(model: str, method: str, prototypes: Prototypes) -> Row:
     """A published method that could be measured here."""
-    row: dict[str, Value | str] = {"method": f"{method} ({model})", "source": "measured"}
+    row: dict[str, Value | str] = {"method": f"{method} ({model})", "source": "not measured"}
     return Row(row | dict.fromkeys(prototypes, Value(reason=NOT_GIVEN)))
 
 
