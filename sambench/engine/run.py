@@ -65,7 +65,7 @@ def plan(request: Request, on_event: OnEvent = _ignore) -> Plan:
 
 def _names(request: Request) -> list[str]:
     """What each model is called, "" for those without a name. Raises UsageError."""
-    given = [request.names] if isinstance(request.names, str) else list(request.names)
+    given = list(request.names)
     if len(given) > len(request.models):
         n = len(request.models)
         found = f"{len(given)} names for {n} model{'s' if n > 1 else ''}"
