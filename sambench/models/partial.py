@@ -91,24 +91,38 @@ def _whole_modules(inside: list[list[str]], chosen: set[str], at: str) -> Iterat
             yield from _whole_modules([parts for parts in rest if parts], chosen, f"{name}.")
 
 
-def _named_as_in(names: Collection[str], part: Mapping[str, Tensor], where: object) -> dict[str, Tensor]:
-    """The part with the model's names. Raises CheckpointError where that cannot be."""
+def is_part(names: Collection[str], state: Collection[str]) -> bool:
+    """Whether a state dict holds some of a model's tensors and nothing else, by its names or those inside one of its modules."""
+    return bool(state) and not set(names) <= set(state) and len(_places(names, state)) > 0
+
+
+def _places(names: Collection[str], part: Collection[str]) -> list[str]:
+    """The modules inside which all names of the part are, with a dot at their end: "" for the model itself, and that alone then."""
     known = set(names)
     if known.issuperset(part):
-        return dict(part)
-    modules = [m for m in _modules(names) if known.issuperset(f"{m}{name}" for name in part)]
-    if len(modules) == 1:
-        return {f"{modules[0]}{name}": tensor for name, tensor in part.items()}
-    unknown = [name for name in part if name not in known]
-    found = f"{len(unknown)} of {len(part)} names that it has not: {', '.join(unknown[:5])}{', ...' if len(unknown) > 5 else ''}"
-    if modules:
-        found += f"; they fit in {' and in '.join(m.rstrip('.') for m in modules[:4])}"
+        return [""]
+    return [m for m in _modules(names) if known.issuperset(f"{m}{name}" for name in part)]
+
+
+def _named_as_in(names: Collection[str], part: Mapping[str, Tensor], where: object) -> dict[str, Tensor]:
+    """The part with the model's names. Raises CheckpointError where that cannot be."""
+    places = _places(names, part)
+    if len(places) == 1:
+        return {f"{places[0]}{name}": tensor for name, tensor in part.items()}
+    known = set(names)
+    nearest = max(("", *_modules(names)), key=lambda m: sum(f"{m}{name}" in known for name in part))
+    unknown = [name for name in part if f"{nearest}{name}" not in known]
+    within = f" in {nearest.rstrip('.')}" if nearest and len(unknown) < len(part) else ""
+    listed = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+    found = f"{len(unknown)} of {len(part)} names that it has not{within}: {listed}"
+    if places:
+        found = f"names that fit in {' and in '.join(m.rstrip('.') for m in places[:4])}"
     raise CheckpointError(
         "the partial checkpoint does not fit the model",
         where=where,
         expected="names of the model's tensors, or those inside one of its modules",
         found=found,
-        remedy=_remedy(known, names, part, unknown),
+        remedy=_remedy(names, part, unknown),
     )
 
 
@@ -118,12 +132,12 @@ def _modules(names: Collection[str]) -> list[str]:
     return list(dict.fromkeys(".".join(parts[:n]) + "." for n in (1, 2) for parts in split if len(parts) > n))
 
 
-def _remedy(known: set[str], names: Collection[str], part: Mapping[str, Tensor], unknown: list[str]) -> str:
+def _remedy(names: Collection[str], part: Collection[str], unknown: Collection[str]) -> str:
     first = next(iter(part)).split(".")
-    for n in (1, 2, 3) if not known.intersection(part) else ():
+    for n in (1, 2, 3) if len(unknown) == len(part) else ():
         prefix = ".".join(first[:n]) + "."
         inside = [name.removeprefix(prefix) for name in part if name.startswith(prefix)]
-        if inside and any(known.issuperset(f"{m}{name}" for name in inside) for m in ("", *_modules(names))):
+        if inside and _places(names, inside):
             return f"take the prefix off the names: add -M strip_prefix={prefix}"
     if any(_ADAPTER.search(name) for name in unknown):
         return "merge the adapters into the weights that they adapt (W + scale * B @ A), and save those under the model's names"

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.golden_weights import value
 from torch import Tensor
 
 from sambench.errors import CheckpointError, UsageError
@@ -20,6 +19,7 @@ from sambench.models.sam.build import build_sam, build_sam_model
 from sambench.models.sam.build import vit_b as vit_b_card
 from sambench.sources import models
 from sambench.types import Prompt
+from tests.helpers.golden_weights import value
 from tests.helpers.inprocess import Cli
 
 DECODER = "mask_decoder."
@@ -90,6 +90,10 @@ def test_what_does_not_fit_is_refused_by_name(tmp_path: Path, whole: dict[str, T
     assert "part.pth" in text
     text = refused({**some, "image_encoder.blocks.0.attn.qkv.linear_a_q.weight": torch.ones(2)})
     assert "merge the adapters" in text
+    inside = {k.removeprefix(DECODER): v for k, v in some.items()}
+    text = refused({**inside, "lora_A.weight": torch.ones(2)})
+    assert f"1 of {len(inside) + 1} names that it has not in mask_decoder: lora_A.weight" in text
+    assert "merge the adapters" in text
     first = next(iter(some))
     text = refused({**some, first: torch.ones(3, 1)})
     assert f"{first} is [3, 1]" in text
@@ -103,8 +107,18 @@ def test_what_does_not_fit_is_refused_by_name(tmp_path: Path, whole: dict[str, T
     for wrong in ("", 3, True):
         assert "base is not a file" in refused(some, base=wrong)
     names = ["a.x.weight", "b.x.weight", "c.y"]
-    with pytest.raises(CheckpointError, match="they fit in a and in b"):
+    with pytest.raises(CheckpointError, match="names that fit in a and in b"):
         laid_over({}, {"x.weight": torch.ones(1)}, names=names, where="part", base_where="base")
+
+
+def test_a_part_alone_is_told_from_another_model(tmp_path: Path, whole: dict[str, Tensor]) -> None:
+    inside = {k.removeprefix(DECODER): v for k, v in whole.items() if k.startswith(DECODER)}
+    for part in (inside, shifted(whole, DECODER)):
+        with pytest.raises(CheckpointError, match="-M base=card"):
+            nano.sam_nano(weights=saved(tmp_path / "decoder.pth", part))
+    with pytest.raises(CheckpointError) as e:
+        nano.sam_nano(weights=saved(tmp_path / "other.pth", {**whole, "head.weight": torch.ones(2)}))
+    assert "base=card" not in str(e.value)
 
 
 def test_a_part_that_changes_nothing_is_said(tmp_path: Path, whole: dict[str, Tensor]) -> None:

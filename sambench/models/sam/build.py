@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from sambench.errors import CheckpointError, shown, unknown_name
 from sambench.models.card_factory import CardFactory
 from sambench.models.checkpoints import Signature, load_into, load_state_dict, state_dict_in
-from sambench.models.partial import laid_over
+from sambench.models.partial import is_part, laid_over
 from sambench.models.sam.image_encoder import ImageEncoderViT
 from sambench.models.sam.mask_decoder import MaskDecoder
 from sambench.models.sam.model import Sam
@@ -202,8 +202,19 @@ def filled(build: Callable[[], M], weights: Weights) -> M:
         return build()
     with torch.device("meta"):
         model = build()
-    load_into(model, weights.state, where=weights.where, architectures=SIGNATURES)
+    load_whole(model, weights)
     return model
+
+
+def load_whole(model: nn.Module, weights: Weights) -> None:
+    """As `load_into`, of a SAM; of a part of its tensors the error says over what to lay it."""
+    state = weights.state or {}
+    try:
+        load_into(model, state, where=weights.where, architectures=SIGNATURES)
+    except CheckpointError as e:
+        if is_part(model.state_dict(), state):
+            e.remedy = "it is a part of the model: lay it over whole weights, -M base=FILE (-M base=card: the published ones)"
+        raise
 
 
 def build_sam(

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from sambench.models.card_factory import CardFactory
-from sambench.models.checkpoints import load_into
-from sambench.models.sam.build import SIGNATURES, notes_of, state_of
+from sambench.models.sam.build import load_whole, notes_of, state_of
 from sambench.models.sam.model import Sam
 from sambench.models.sam.nano_decoder import N_AFFINITIES, NanoDecoder
 from sambench.models.sam.nano_encoder import NanoEncoder
@@ -133,7 +132,7 @@ def build_nano(
     model = NanoSam().eval()
     held = state_of(weights, NanoSam, key=key, strip_prefix=strip_prefix, base=base)
     if held.state is not None:
-        load_into(model, held.state, where=held.where, architectures=SIGNATURES)
+        load_whole(model, held)
     for parameter in model.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
