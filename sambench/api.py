@@ -68,9 +68,9 @@ def run(
     """Evaluate models by name, as `sambench run TASK` does, in worker processes.
 
     options: of the model (with one model). settings: fields of the task's settings, as `{"clicks": (1, 3), "prompt": "random"}`.
-    request: more fields of `engine.request.Request` (subset, limit, out, devices, workers, precision, root, save_masks, on_error,
-    fresh, backend). Raises SambenchError, also where every image failed; KeyboardInterrupt where Ctrl-C stopped it (what is
-    computed is kept).
+    request: more fields of `engine.request.Request` (names, subset, limit, out, devices, workers, precision, root, save_masks,
+    on_error, fresh, backend). Raises SambenchError, also where every image failed; KeyboardInterrupt where Ctrl-C stopped it (what
+    is computed is kept).
     """
     models = _names_of(model)
     asked = Request(
@@ -159,6 +159,8 @@ def _tuples(request: Mapping[str, Any]) -> dict[str, Any]:
     out = {k: tuple(v) if isinstance(v, list) else v for k, v in request.items()}
     if isinstance(out.get("devices"), str):
         out["devices"] = tuple(split_names([str(out["devices"])]))
+    if isinstance(out.get("names"), str):
+        out["names"] = (out["names"],)
     if isinstance(out.get("out"), Path):
         out["out"] = str(out["out"])
     known = set(Request.__dataclass_fields__) - {"task", "datasets", "models", "settings"}

@@ -12,7 +12,7 @@ PROMPTED_COLUMNS: dict[str, str] = {
     "cluster_id": "string",
     "object_id": "string",
     "category": "string",
-    "prompt": "string",  # center, random, box
+    "prompt": "string",  # center, random, recorded (by people), box
     "k": "int32",  # clicks placed so far; 0 for a box
     "height": "int32",
     "width": "int32",

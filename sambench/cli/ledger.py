@@ -14,7 +14,9 @@ _STATE = "Only these states: reproduced, differs, not measured, unavailable; com
 
 
 def reproduce(
-    what: Annotated[str, typer.Argument(metavar="WHAT", help="paper; or models: the numbers on model cards.")] = "paper",
+    what: Annotated[
+        str, typer.Argument(metavar="WHAT", help="paper, sam2, sam3, others; or models: the numbers on model cards.")
+    ] = "paper",
     more: Annotated[list[str], typer.Argument(metavar="[RUN...]", help="Further runs.", show_default=False)] = [],  # noqa: B006
     runs: Annotated[list[str], typer.Option("--runs", "-r", metavar="RUN...", help="Runs, or folders of runs.")] = [],  # noqa: B006
     form: Format = TEXT,
@@ -35,4 +37,4 @@ def reproduce(
     named = [*runs, *more] or ([str(out)] if all_cell_paths(out) else [])
     cells = {c.path.resolve(): c for run in named for c in find_cells(run, out)}
     entries = ledger(Evidence(cells.values()), what)
-    show_all([(t.title, t) for t in ledger_tables(entries, only=tuple(wanted))], form)
+    show_all([(t.title, t) for t in ledger_tables(entries, what, only=tuple(wanted))], form)

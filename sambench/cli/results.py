@@ -12,7 +12,6 @@ from sambench.cli.console import echo
 from sambench.cli.tables import TEXT, Format, show, show_all
 
 MAX_RESAMPLES = 1_000_000  # a bootstrap of more takes hours, and gives no digit that a table shows
-PAPER = "paper"  # what `compare` takes for the published numbers
 
 if TYPE_CHECKING:
     from sambench.store.views import CellView
@@ -51,8 +50,9 @@ def status(
             table.add_row(path.resolve().parent.name, path.name, state, "", "", "", "")
             continue
         images = f"{live.n_done}/{live.n_wanted}" + (f" of {live.n_images}" if live.n_wanted != live.n_images else "")
+        name = cell.run_name + (f" ({cell.label})" if cell.label != cell.model else "")
         table.add_row(
-            cell.run_name, cell.dataset, live.status, images, str(live.n_failed), f"{live.n_objects:,}", ", ".join(live.holders)
+            name, cell.dataset, live.status, images, str(live.n_failed), f"{live.n_objects:,}", ", ".join(live.holders)
         )
         failures += [(cell.dataset, i, s.error) for i, s in cell.states().items() if s.status == "failed"]
     console().print(table)
@@ -138,34 +138,37 @@ def rescore(
             try:
                 check_metrics(cell, found)
             except SambenchError as e:
-                echo(f"{cell.dataset}, {cell.model}: {e}", err=True)
+                echo(f"{cell.dataset}, {cell.label}: {e}", err=True)
         if cell.task.whole_sets_only and cell.live.n_done < cell.live.n_wanted:
             reasons = "; ".join(cell.partial_reasons())
-            echo(f"{cell.dataset}, {cell.model}: no scores of a part of a set ({reasons})", err=True)
+            echo(f"{cell.dataset}, {cell.label}: no scores of a part of a set ({reasons})", err=True)
     echo(csv_frame(pd.DataFrame(rows, columns=list(METRIC_COLUMNS))), nl=False)
 
 
 def compare(
     a: Annotated[str, typer.Argument(metavar="A", help="A run.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another run, the difference is A - B; or `paper`: published numbers.")],
+    b: Annotated[
+        str, typer.Argument(metavar="B", help="Another run, the difference is A - B; or published numbers: paper, sam2, sam3, ...")
+    ],
     metric: Annotated[str, typer.Option("--metric", help="Column to compare (default: iou_top; instances: iou_best).")] = "",
     k: Annotated[int | None, typer.Option("-k", help="One click count only.")] = None,
     form: Format = TEXT,
     out: Out = Path("runs"),
 ) -> None:
     """Two runs paired by object, by dataset: the difference with its interval and tests; or a run against the published numbers."""
+    from sambench.paper.published import sources
     from sambench.results.compare import compare_cells
     from sambench.results.measures import default_metric
     from sambench.store.views import find_cells
 
-    if b == PAPER:
-        compare_with_paper(find_cells(a, out), form, metric=metric, k=k)
+    if b in sources():
+        compare_with_published(find_cells(a, out), b, form, metric=metric, k=k)
         return
     left, right = find_cells(a, out), find_cells(b, out)
     show(compare_cells(left, right, metric=metric or default_metric(left), k=k).table, form)
 
 
-def compare_with_paper(cells: list[CellView], form: str, *, metric: str, k: int | None) -> None:
+def compare_with_published(cells: list[CellView], what: str, form: str, *, metric: str, k: int | None) -> None:
     """Print the tables of runs against published numbers. Raises UsageError for options that have no meaning there."""
     from sambench.errors import UsageError
     from sambench.paper.compare import paper_tables
@@ -174,9 +177,9 @@ def compare_with_paper(cells: list[CellView], form: str, *, metric: str, k: int 
         raise UsageError(
             "published numbers have their own metrics and click counts",
             where="--metric" if metric else "-k",
-            remedy=f"leave it out: `sambench compare RUN {PAPER}` shows every number that the run measures",
+            remedy=f"leave it out: `sambench compare RUN {what}` shows every number that the run measures",
         )
-    show_all([(t.title, t) for t in paper_tables(cells)], form)
+    show_all([(t.title, t) for t in paper_tables(cells, what)], form)
 
 
 def plot(

@@ -66,11 +66,13 @@ def _option(*flags: str, help: str, **more: Any) -> Any:
 _DATASETS = "Names, comma-separated: ids, id:variant, a card's path, a suite, or all."
 _MODEL = "A model's name, a card's path, or python:file.py:factory. May be repeated."
 _MODEL_OR = "A name, a card's path, python:file.py:factory, or {}. May be repeated."
+_NAME = "What tables call the model. May be repeated, for the models in their order."
 _OPTION = "Option of the model, as weights=FILE; with several models MODEL.KEY=VALUE."
 _WORKERS = "Processes on the CPU (default: one a core), or per device."
 _RESULTS = "Also write the masks as a COCO results file, as evaluation servers take it (one dataset and model)."
 
 Datasets = Annotated[list[str], _option("--datasets", "-d", metavar="NAMES", help=_DATASETS)]
+Names = Annotated[list[str], _option("--name", metavar="TEXT", help=_NAME)]
 Models = Annotated[list[str], _option("--model", "-m", metavar="NAME", help=_MODEL)]
 Options = Annotated[list[str], _option("--option", "-M", help=_OPTION, metavar="KEY=VALUE")]
 SubsetOpt = Annotated[str, _option("--subset", metavar="NAME|FILE", help="paper, full, or a file of image ids.")]
@@ -106,6 +108,7 @@ class Shared:
 
     datasets: Datasets = field(default_factory=list)
     model: Models = field(default_factory=list)
+    name: Names = field(default_factory=list)
     option: Options = field(default_factory=list)
     results: ResultsFile = None
     subset: SubsetOpt = "paper"
@@ -123,7 +126,7 @@ class Shared:
     config: Config = None
 
 
-OF_MODELS = ("datasets", "model", "option")
+OF_MODELS = ("datasets", "model", "name", "option")
 
 
 def run_task(task: str, command: Command, flags: Shared, given: Mapping[str, Any]) -> None:
@@ -161,6 +164,7 @@ def request_of(task: str, command: Command, flags: Shared, settings: Mapping[str
         task=task,
         datasets=tuple(names_in(flags.datasets) or [command.dataset or DEFAULT_DATASET]),
         models=tuple((m, options_for(m, models, flags.option)) for m in models),
+        names=tuple(flags.name),
         settings=settings,
         subset=flags.subset,
         limit=flags.limit,
@@ -268,7 +272,7 @@ def _print_plan(planned: Plan) -> None:
         masks = sum(counts[i] for i in cell.wanted)
         images = str(len(cell.wanted))
         where = (cell.model.spec.device, cell.target.card.id, subset.name)
-        table.add_row(cell.model.id, *where, images, str(masks), str(cell.cell_dir), state)
+        table.add_row(cell.model.called, *where, images, str(masks), str(cell.cell_dir), state)
     console.print(table)
     console.print(f"settings: {canonical_json(planned.cells[0].task.identity())}", soft_wrap=True)
     for line in (*planned.notes, *_left_out(planned), *_missing(planned)):

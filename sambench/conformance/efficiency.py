@@ -1,4 +1,4 @@
-"""What a model costs: parameters, milliseconds to encode an image and to answer clicks, peak memory, by device and precision.
+"""What a model costs: parameters, milliseconds to encode and to answer clicks, images a second, peak memory; by device.
 
 Every model is measured alone in a process of its own that has computed nothing before, with the threads that are stated. The
 workload is a picture of coloured discs, one for each object: sizes and numbers are stated, and decide the times of models that look
@@ -68,7 +68,8 @@ class Cost:
 
     parameters: of all torch modules that the model holds; 0 without any. encode_ms: an image (an edge detector's whole work).
     click_ms: one object's first click, alone. next_ms: its second, with what the first left. batch_ms: an object's share of
-    `objects` first clicks decoded together. peak_mb: weights included; on a CPU the most that the process had resident from the
+    `objects` first clicks decoded together. frame_ms: an image and its first click together, one image at a time (FPS at
+    batch 1 is made of it). peak_mb: weights included; on a CPU the most that the process had resident from the
     model's building on, less what it had before; on a GPU what torch allocated. rounds: timed, the fewest of any quantity.
     """
 
@@ -77,6 +78,7 @@ class Cost:
     click_ms: Quartiles | None
     next_ms: Quartiles | None
     batch_ms: Quartiles | None
+    frame_ms: Quartiles
     objects: int
     peak_mb: float
     rounds: int
@@ -84,6 +86,11 @@ class Cost:
     hardware: str
     precision: str
     threads: int
+
+    @property
+    def fps(self) -> float:
+        """Images a second at batch 1, each with one click (edge detectors: each with its edges); of the median."""
+        return 1e3 / self.frame_ms[1]
 
 
 def measure(model: ResolvedModel, workload: Workload) -> Cost:
@@ -107,7 +114,8 @@ def measure(model: ResolvedModel, workload: Workload) -> Cost:
     if "error" in answer:
         kind = getattr(errors, answer["kind"], ModelError)
         raise kind(answer["error"], **{part: answer[part] for part in ("where", "expected", "found", "remedy")})
-    times = {k: None if answer[k] is None else tuple(answer[k]) for k in ("encode_ms", "click_ms", "next_ms", "batch_ms")}
+    names = ("encode_ms", "click_ms", "next_ms", "batch_ms", "frame_ms")
+    times = {k: None if answer[k] is None else tuple(answer[k]) for k in names}
     return Cost(**{**answer, **times})
 
 
@@ -124,8 +132,8 @@ def cost_of(spec: ModelSpec, workload: Workload, *, uses_torch: bool = True) -> 
     timer = _Timer(workload, synchronise)
     if not hasattr(model, "decode"):
         encode_ms = timer.time(lambda: model.edges(image))
+        frame_ms, n = encode_ms, 0
         click_ms = next_ms = batch_ms = None
-        n = 0
     else:
         state = model.encode(image)
         encode_ms = timer.time(lambda: model.encode(image))
@@ -135,6 +143,7 @@ def cost_of(spec: ModelSpec, workload: Workload, *, uses_torch: bool = True) -> 
         second = _second(model.decode(state, prompts[:1])[0], points)
         next_ms = timer.time(lambda: _materialised(model.decode(state, [second])))
         batch_ms = timer.time(lambda: _materialised(model.decode(state, prompts)), share=n)
+        frame_ms = timer.time(lambda: _materialised(model.decode(model.encode(image), prompts[:1])))
     peak = device_bytes() if device_bytes else _peak_bytes() - before
     kind = str(getattr(model, "device_kind", "cpu"))
     return Cost(
@@ -143,6 +152,7 @@ def cost_of(spec: ModelSpec, workload: Workload, *, uses_torch: bool = True) -> 
         click_ms=click_ms,
         next_ms=next_ms,
         batch_ms=batch_ms,
+        frame_ms=frame_ms,
         objects=n,
         peak_mb=peak / _MB,
         rounds=timer.fewest,

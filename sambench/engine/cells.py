@@ -17,6 +17,7 @@ from sambench.files import content as files
 from sambench.files.writing import storage_error, write_bytes, write_json, write_text
 from sambench.schema import METRIC_COLUMNS
 from sambench.store.claims import holder
+from sambench.store.labels import RUN_FILE, label_of_run
 from sambench.store.metric_rows import cell_columns, stored_metric_rows
 from sambench.store.record import FINISHED, IMAGES, METRIC_FILES, RECORD, SCHEMA_VERSION, CellRecord, read_record, write_record
 from sambench.store.shards import ImageState, ShardStore
@@ -51,11 +52,13 @@ def open_cell(cell: CellSpec) -> ShardStore:
             remedy="rename that image",
         )
     write_text(cell.cell_dir / IMAGES, "".join(f"{i}\n" for i in cell.target.subset.image_ids))
+    label = cell.model.label or label_of_run(cell.run_dir)
     write_json(
-        cell.run_dir / "model.json",
+        cell.run_dir / RUN_FILE,
         {
             "task": {"name": cell.task.name, **cell.task.identity()},
             "model": {"id": cell.model.id, "name": cell.model.title, **cell.model.identity},
+            **({"label": label} if label else {}),
         },
     )
     return store
@@ -206,8 +209,8 @@ def _discard(cell: CellSpec) -> bool:
         for name in (IMAGES, RECORD, *METRIC_FILES):
             (cell.cell_dir / name).unlink(missing_ok=True)
         remove_empty(cell.cell_dir, cell.run_dir / "logs")
-        if [p.name for p in cell.run_dir.iterdir()] == ["model.json"]:
-            (cell.run_dir / "model.json").unlink()
+        if [p.name for p in cell.run_dir.iterdir()] == [RUN_FILE]:
+            (cell.run_dir / RUN_FILE).unlink()
         remove_empty(cell.run_dir)
     return not cell.cell_dir.exists()
 

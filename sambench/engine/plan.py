@@ -15,6 +15,7 @@ from sambench.files import content
 from sambench.files.writing import storage_error
 from sambench.sources.datasets import Target, gives_of
 from sambench.sources.models import ResolvedModel, build
+from sambench.store.labels import RUN_FILE
 from sambench.types import Holds, reader_of
 
 SHARD_SIZE = 4  # images; fixed, so that shards are the same whatever the number of workers
@@ -119,7 +120,7 @@ def _same_run(run_dir: Path, task: tasks.Task, model: ResolvedModel) -> Path | N
     wanted = {**model.identity, "id": None, "name": None}
     for other in sorted(run_dir.parent.glob(f"{task.name}-*-{run_dir.name[-8:]}")):
         try:
-            record = json.loads(content.regular_bytes(other / "model.json"))
+            record = json.loads(content.regular_bytes(other / RUN_FILE))
             if {**record["model"], "id": None, "name": None} == wanted:
                 return other
         except (OSError, ValueError, TypeError, KeyError, RecursionError):  # of another version, or damaged: not the same

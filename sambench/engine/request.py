@@ -22,12 +22,14 @@ DEFAULT_DATASET = "demo"
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks for. models: (name, options) pairs. None for workers: chosen by the backend (`engine.backends`), which
+    """What a user asks for. models: (name, options) pairs. names: what tables call them, in their order; those beyond the last one
+    have names of their own. None for workers: chosen by the backend (`engine.backends`), which
     starts them. fresh: compute anew (`engine.fresh`)."""
 
     task: str
     datasets: tuple[str, ...] = (DEFAULT_DATASET,)
     models: tuple[tuple[str, Mapping[str, Any]], ...] = ((DEFAULT_MODEL, {}),)
+    names: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     subset: str = "paper"
     limit: int | None = None

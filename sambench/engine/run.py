@@ -23,6 +23,7 @@ from sambench.files.writing import storage_error
 from sambench.sources import datasets
 from sambench.sources.datasets import Missing, Target, find_targets
 from sambench.sources.models import ResolvedModel, gives_of, notes_on, resolve
+from sambench.store.labels import check_label
 from sambench.store.record import CellRecord
 
 if TYPE_CHECKING:
@@ -50,10 +51,43 @@ def plan(request: Request, on_event: OnEvent = _ignore) -> Plan:
         check_model(task, name, gives_of(name))
     with telling(lambda name, done, total: on_event({"event": "index", "dataset": name, "done": done, "total": total})):
         targets, missing, suites = _find(task, request)
+    names = _names(request)
     models = [_resolve(name, options, request, on_event) for name, options in request.models]
+    models = [replace(model, label=name) for model, name in zip(models, names, strict=True)]
     for model in models:
         check_model(task, model.id, model.gives)
-    return _planned(task, request, models, targets, missing, suites)
+    planned = _planned(task, request, models, targets, missing, suites)
+    _check_names(planned)
+    unnamed = [model.id for model in models if not model.label] if request.names else []
+    note = [f"no --name was given for {', '.join(unnamed)}: called so"] if unnamed else []
+    return replace(planned, notes=(*note, *planned.notes))
+
+
+def _names(request: Request) -> list[str]:
+    """What each model is called, "" for those without a name. Raises UsageError."""
+    given = list(request.names)
+    if len(given) > len(request.models):
+        n = len(request.models)
+        found = f"{len(given)} names for {n} model{'s' if n > 1 else ''}"
+        raise UsageError("more names than models", where="--name", expected="one for each --model, in their order", found=found)
+    twice = next((name for name in given if given.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError("two models have one name", where="--name", expected="a name for each", found=repr(twice))
+    for label, (model, _) in zip(given, request.models, strict=False):
+        if check_label(label) != model and label in cards.model_cards():
+            remedy = "choose a name that is no other model's: tables would show its numbers as that one's"
+            raise UsageError("a name is the id of another model", where="--name", found=repr(label), remedy=remedy)
+    return [*given, *[""] * (len(request.models) - len(given))]
+
+
+def _check_names(planned: Plan) -> None:
+    """Raise UsageError where one model would have two names."""
+    called: dict[Path, str] = {}
+    for cell in planned.cells:
+        other = called.setdefault(cell.run_dir, cell.model.label)
+        if other != cell.model.label:
+            found = f"{other or cell.model.id!r} and {cell.model.called!r} are one model with the same options"
+            raise UsageError("one model has two names", where="--name", found=found, remedy="name it once")
 
 
 def _find(task: tasks.Task, request: Request) -> tuple[list[Target], list[Missing], list[cards.SuiteCard]]:
@@ -183,7 +217,7 @@ def _begin(cell: CellSpec, request: Request, started: str, invocation: str, on_e
             "event": "begin",
             "cell_id": cell.cell_id,
             "dataset": cell.target.card.id,
-            "model": cell.model.id,
+            "model": cell.model.called,
             "cell_dir": str(cell.cell_dir),
             "n_images": len(cell.wanted),
             "n_objects": sum(index[i].n_masks for i in cell.wanted),
@@ -261,6 +295,7 @@ def _planned(
     notes += [n for m in models for t in targets for n in notes_on(m, t.dataset, t.subset.image_ids[: request.limit])]
     for t in targets:
         notes += [f"{t.card.id}: {n}" for n in [*datasets.notes_on(t.resolved, t.dataset), *task.check_dataset(t.dataset)]]
+        notes += [f"{t.card.id}: {n}" for n in task.check_images(t.dataset, t.subset.image_ids[: request.limit])]
     for model in models:
         fitted, note = fit_task(task, model)
         notes += [f"{model.id}: {note}"] if note else []

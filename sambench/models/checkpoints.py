@@ -23,17 +23,18 @@ def load_state_dict(
     key: str | None = None,
     strip_prefix: str | None = None,
     architectures: Mapping[str, Signature] = _NO_SIGNATURES,
+    mapped: bool = False,
 ) -> dict[str, Tensor]:
     """The state dict in a torch (.pth, .pt, .bin) or .safetensors file, tensors on the CPU.
 
     key: where in the file it lies, dotted ('model', 'state.model'); needed if the file's top level is not itself the state dict.
     strip_prefix: taken off the names; only names that begin with it are used. architectures: as in load_into, to tell the prefix of
-    names in a nested file.
+    names in a nested file. mapped: see `read_content`.
     Raises CheckpointError: no such file, truncated, not a checkpoint, code in the pickle, nested and no key given, no such key or
     prefix.
     """
     return state_dict_in(
-        read_content(Path(path)), key=key, strip_prefix=strip_prefix, where=Path(path), architectures=architectures
+        read_content(Path(path), mapped=mapped), key=key, strip_prefix=strip_prefix, where=Path(path), architectures=architectures
     )
 
 

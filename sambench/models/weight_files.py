@@ -31,10 +31,11 @@ class Inert:
         return
 
 
-def read_content(path: Path, *, inert: Collection[str] = ()) -> Any:
+def read_content(path: Path, *, inert: Collection[str] = (), mapped: bool = False) -> Any:
     """All that a weights file holds: nested containers of tensors and plain values.
 
     inert: dotted names of classes and functions that the file may mention; they are not imported, objects of them become `Inert`.
+    mapped: tensors stay on disk until they are used, where the file's format allows it: for looking at names and shapes.
     Raises CheckpointError as load_state_dict does.
     """
     path = Path(path)
@@ -56,7 +57,7 @@ def read_content(path: Path, *, inert: Collection[str] = ()) -> Any:
         raise _not_a_checkpoint(path, "an empty file", "get the file again")
     if not head.startswith((b"PK\x03\x04", b"\x80")) and head[257:262] != b"ustar":
         raise _not_a_checkpoint(path, f"a file that begins with {head[:8]!r}", "give a torch or .safetensors file")
-    return _read_torch(path, inert)
+    return _read_torch(path, inert, mapped and head.startswith(b"PK"))
 
 
 def _not_a_checkpoint(path: Path, found: str, remedy: str) -> CheckpointError:
@@ -79,11 +80,11 @@ def _truncated(path: Path, detail: BaseException) -> CheckpointError:
     )
 
 
-def _read_torch(path: Path, inert: Collection[str]) -> Any:
+def _read_torch(path: Path, inert: Collection[str], mapped: bool) -> Any:
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals([(Inert, name) for name in inert]):
             warnings.filterwarnings("ignore", message="Detected pickle protocol")  # refused or damaged is told below
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as e:
         # torch names what it refuses, except in pickle protocols that it does not read.
         names = re.findall(r"GLOBAL ([\w.]+)", str(e)) or [n for n in _globals(path) if not n.startswith((*_HARMLESS, *inert))]

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+from sambench import cards
 from sambench.errors import UsageError
 from sambench.layout import Column, Row, Table, is_missing
 from sambench.paper.evidence import Entry, Evidence, Subset, paired, subset_of
-from sambench.paper.published import PublishedValue, everything
+from sambench.paper.published import PAPER, PublishedValue, everything, of
+from sambench.results.over_datasets import mean_over_datasets
+from sambench.results.tables import suite_interval
 from sambench.store.views import CellView
 from sambench.tasks.summary import Bootstrap
 
 # green: within the tolerance, on the paper's set. amber: beyond it. grey: says nothing of the paper, and why.
 Light = Literal["green", "amber", "grey"]
 DEFAULT_BOOTSTRAP = Bootstrap(n_resamples=10_000)
+_REMEDIES = {PAPER: "figure 9a needs the baseline's run as well (ritm_hrnet32): name a folder with both"}
 _DIFFERENCE = "miou_difference"
 
 
@@ -25,7 +29,8 @@ class Against:
     """One published number beside one measurement of the same quantity. Values in the published one's unit.
 
     low, high: 95 % interval of the difference measured - published. On a redrawn set it is wider by the square root of two,
-    for the paper's own draw varies as much. why: what is to be known beside the colour.
+    for the paper's own draw varies as much. why: what is to be known beside the colour. entry: of a mean over a suite, its first
+    member's.
     """
 
     published: PublishedValue
@@ -49,18 +54,75 @@ def compare_values(
 ) -> list[Against]:
     """Every published number that the evidence measures, of the same model or of another, in the order of `values`."""
     out = []
+    means: dict[Any, _Mean | None] = {}  # by system and what is measured: several methods' numbers are of the same quantity
     for value in everything() if values is None else values:
         if value.metric == _DIFFERENCE:
             out += _differences(evidence, value, bootstrap)
             continue
-        settings = {} if value.prompt is None or value.task != "point" else {"prompt": value.prompt}
-        for system, by_dataset in evidence.of(value.task, **settings).items():
+        for system, by_dataset in evidence.of(value.task, **_settings(value)).items():
+            if (members := members_of(value)) is not None:
+                key = (system, members, value.metric, value.variant, value.k)
+                if key not in means:
+                    means[key] = _suite_mean(value, [by_dataset[m] for m in members if m in by_dataset], len(members), bootstrap)
+                mean = means[key]
+                if mean is not None:
+                    numbers = (mean.value, mean.low, mean.high)
+                    out.append(_judged(value, mean.first, system.label, *numbers, model=system.model, subset=mean.subset))
+                continue
             entry = by_dataset.get(value.dataset)
             row = None if entry is None else _row_of(entry, value)
             if entry is not None and row is not None and not is_missing(row["value"]):
                 interval = (float(row["ci_low"]), float(row["ci_high"])) if not is_missing(row["ci_low"]) else (math.nan, math.nan)
                 out.append(_judged(value, entry, system.label, float(row["value"]), *interval, model=entry.model))
     return out
+
+
+def _settings(value: PublishedValue) -> dict[str, Any]:
+    return {} if value.prompt is None or value.task != "point" else {"prompt": value.prompt}
+
+
+def members_of(value: PublishedValue) -> tuple[str, ...] | None:
+    """The datasets over which a published number is the mean; None where it is of one dataset."""
+    if value.split is not None:
+        return tuple(value.split.members)
+    suite = cards.suite_card(value.dataset) if value.dataset else None
+    return suite.members if suite is not None and suite.id == value.dataset else None
+
+
+class _Mean(NamedTuple):
+    """Of a system over the members of a suite, with its interval. first: a member's entry."""
+
+    value: float
+    low: float
+    high: float
+    first: Entry
+    subset: Subset
+
+
+def _suite_mean(value: PublishedValue, here: Sequence[Entry], n_members: int, bootstrap: Bootstrap) -> _Mean | None:
+    """The unweighted mean over the members; None unless every one is there, complete."""
+    rows = [row for e in here if not e.partial and (row := _member_row(e, value)) is not None and not is_missing(row["value"])]
+    if len(rows) < n_members:
+        return None
+    mean = mean_over_datasets([float(r["value"]) for r in rows])
+    low, high = suite_interval([e.cell for e in here], value.k, bootstrap) if value.metric == "miou" else (math.nan, math.nan)
+    return _Mean(mean, low, high, here[0], _weakest([subset_of(e.cell) for e in here]))
+
+
+def _member_row(entry: Entry, value: PublishedValue) -> Mapping[str, Any] | None:
+    """The metric row of one member's part in a mean."""
+    of_member = value.model_copy(update={"dataset": entry.dataset, "group_by": None, "group": None})
+    return entry.fitting(of_member)
+
+
+def _weakest(subsets: Sequence[Subset]) -> Subset:
+    """What can be said of all of them together."""
+    kinds = [s.kind for s in subsets]
+    if n := kinds.count("other"):
+        return Subset("other", f"{n} of the {len(kinds)} sets are not the paper's")
+    if n := kinds.count("redrawn"):
+        return Subset("redrawn", f"{n} of the {len(kinds)} sets are drawn anew, for the paper's lists are unpublished")
+    return Subset("paper", "")
 
 
 def _row_of(entry: Entry, value: PublishedValue) -> dict[str, Any] | None:
@@ -88,8 +150,18 @@ def _differences(evidence: Evidence, value: PublishedValue, bootstrap: Bootstrap
     return out
 
 
-def _judged(value: PublishedValue, entry: Entry, label: str, measured: float, low: float, high: float, *, model: str) -> Against:
-    subset = subset_of(entry.cell, value.n_images)
+def _judged(
+    value: PublishedValue,
+    entry: Entry,
+    label: str,
+    measured: float,
+    low: float,
+    high: float,
+    *,
+    model: str,
+    subset: Subset | None = None,
+) -> Against:
+    subset = subset or subset_of(entry.cell, value.n_images)
     same = model == value.model
     light, why = _light(value, measured, subset, same)
     target = math.nan if value.value is None else value.value
@@ -112,7 +184,7 @@ def _light(value: PublishedValue, measured: float, subset: Subset, same: bool) -
 
 def quantity(value: PublishedValue) -> str:
     """What is measured, in a few words: `mIoU at 1 click, center`, `AR@1000, small`."""
-    names = {"miou": "mIoU", _DIFFERENCE: "mIoU difference", "ar": "AR", "ap": "AP", "noc": "NoC"}
+    names = {"miou": "mIoU", _DIFFERENCE: "mIoU difference", "ar": "AR", "ap": "AP", "noc": "NoC", "fps": "FPS"}
     text = names.get(value.metric, value.metric.upper() if value.task == "edge" else value.metric.replace("_", " "))
     if value.metric == "ar" and value.max_dets:
         text += f"@{value.max_dets}"
@@ -122,27 +194,28 @@ def quantity(value: PublishedValue) -> str:
         text += f" at {value.k} click{'s' if value.k > 1 else ''}"
     if value.task == "point" and value.prompt:
         text += f", {value.prompt}"
+    if value.split is not None:
+        return f"{text}, {value.group} sets" + (" (inferred)" if value.split.inferred else "")
     return text + (f", {value.group.lower()}" if value.group else "")
 
 
-def paper_tables(cells: Sequence[CellView], *, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP) -> list[Table]:
-    """One table for every task with published numbers. Raises UsageError where nothing of the runs was ever published."""
-    found = [a for a in compare_values(Evidence(cells), bootstrap=bootstrap) if a.same_model or _headline(a.published)]
+def paper_tables(cells: Sequence[CellView], what: str = PAPER, *, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP) -> list[Table]:
+    """One table for every task with published numbers. what: whose (`published.of`); `paper` has those on model cards too.
+
+    Raises UsageError where nothing of the runs was ever published there.
+    """
+    values = everything() if what == PAPER else of(what)
+    found = [a for a in compare_values(Evidence(cells), values, bootstrap=bootstrap) if a.same_model or a.published.headline]
     found.sort(key=lambda a: not a.same_model)
     if not found:
         raise UsageError(
             "none of these results has a published counterpart",
-            expected="a task and dataset with published numbers: `sambench reproduce paper` lists them",
+            expected=f"a task and dataset with published numbers: `sambench reproduce {what}` lists them",
             found=", ".join(dict.fromkeys(f"{c.task.name} on {c.dataset}" for c in cells)),
-            remedy="figure 9a needs the baseline's run as well (ritm_hrnet32): name a folder with both",
+            remedy=_REMEDIES.get(what) or "a mean over a suite needs complete runs on every member",
         )
     tasks = dict.fromkeys(a.published.task for a in found)
     return [_table(task, [a for a in found if a.published.task == task]) for task in tasks]
-
-
-def _headline(value: PublishedValue) -> bool:
-    """Whether it is a number of the paper's own system, with which any other model compares itself."""
-    return value.kind == "published" and value.method == "SAM"
 
 
 def _table(task: str, found: Sequence[Against]) -> Table:
@@ -166,8 +239,15 @@ def _table(task: str, found: Sequence[Against]) -> Table:
     notes = ["Percent and points. green: within the tolerance of reports/published.toml; amber: beyond it; grey: no statement."]
     if any(a.subset.kind == "redrawn" for a in found):
         notes.append("Intervals on redrawn sets carry the variance of both draws: theirs is as large as ours.")
+    notes += split_notes([a.published for a in found])
     runs = dict.fromkeys(f"{a.entry.cell.run_name}/{a.entry.cell.path.name}" for a in found)
     return Table(f"{task}: measured against published", columns, rows, tuple(notes), id=task, runs=tuple(runs))
+
+
+def split_notes(values: Iterable[PublishedValue]) -> list[str]:
+    """Of means over inferred parts of a suite: which members were assumed."""
+    parts = {v.group: v.split for v in values if v.split is not None and v.split.inferred}
+    return [f"{name} sets (inferred, {len(s.members)} of {s.of}): {', '.join(s.members)}." for name, s in parts.items()]
 
 
 def _values(a: Against) -> dict[str, Any]:

@@ -29,12 +29,16 @@ GENERATED = " (generated)"
 
 
 class System(NamedTuple):
-    """A model with its options and changed settings: what has one column or row. label: the model's id, made unique."""
+    """A model with its options and changed settings: what has one column or row.
+
+    called: what the user calls it, or its id; label: the same, made unique by what sets it apart. name: its full name.
+    """
 
     key: str
     model: str
     label: str
     name: str
+    called: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,7 @@ class Evidence:
         for (model, key), cell, label in zip(found, cells, labels, strict=True):
             if labels.count(label) > 1:
                 label += f" #{[k for m, k in found if m == model].index(key) + 1}"
-            out[System(key, model, label, cell.record.model.name)] = found[model, key]
+            out[System(key, model, label, cell.title, cell.label)] = found[model, key]
         return out
 
     def runs(self) -> tuple[str, ...]:
@@ -143,7 +147,7 @@ def _labels(cells: Sequence[CellView]) -> list[str]:
     """The model's id of each, with changed settings, and what sets it apart from the other models."""
     texts = zip(map(changed_settings, cells), run_texts([c.record.model.given() for c in cells]), strict=True)
     beside = ["; ".join(part for part in both if part) for both in texts]
-    return [f"{cell.model} ({text})" if text else cell.model for cell, text in zip(cells, beside, strict=True)]
+    return [f"{cell.label} ({text})" if text else cell.label for cell, text in zip(cells, beside, strict=True)]
 
 
 def changed_settings(cell: CellView) -> str:

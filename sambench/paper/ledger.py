@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from sambench.layout import Column, Row, Table
 from sambench.paper.claims import State, claims, judge
-from sambench.paper.compare import Against, compare_values, quantity
+from sambench.paper.compare import Against, compare_values, members_of, quantity
 from sambench.paper.evidence import Evidence, changed_settings
-from sambench.paper.published import PublishedValue, of
+from sambench.paper.published import PAPER, PublishedValue, of, splits
 from sambench.tasks.summary import Bootstrap
 
 DEFAULT_BOOTSTRAP = Bootstrap()
@@ -38,15 +38,16 @@ class Entry:
     run: str = ""
 
 
-def ledger(evidence: Evidence, what: str = "paper", *, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP) -> list[Entry]:
-    """`paper`: its numbers in the order of its tables, then its claims; `models`: the numbers on model cards. Raises UsageError."""
+def ledger(evidence: Evidence, what: str = PAPER, *, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP) -> list[Entry]:
+    """`paper`: its numbers in the order of its tables, then its claims; `models`: the numbers on model cards; the numbers of any
+    other source of `published.sources`. Raises UsageError."""
     values = of(what)
     by_value: dict[PublishedValue, list[Against]] = {}
     for against in compare_values(evidence, values, bootstrap=bootstrap):
         if against.same_model:
             by_value.setdefault(against.published, []).append(against)
     out = [_number(v, by_value.get(v, []), evidence) for v in values]
-    for claim in claims() if what == "paper" else ():
+    for claim in claims() if what == PAPER else ():
         verdict = judge(claim, evidence, bootstrap)
         why = "; ".join(t for t in (verdict.found, f"the paper's own numbers: {verdict.printed}" if verdict.printed else "") if t)
         out.append(Entry(claim.source, claim.text, "", "", CLAIM, verdict.state, why, source=f"arXiv 2304.02643, {claim.source}"))
@@ -77,6 +78,11 @@ def _why_not(value: PublishedValue, evidence: Evidence) -> str:
         return value.remark or "no model card stands for this method"
     models = [m for m in (value.model, value.baseline) if m]
     prompt = f" with {value.prompt} clicks" if value.task == "point" and value.prompt else ""
+    members = members_of(value)
+    if members is not None:
+        runs = evidence.of(value.task, **({"prompt": value.prompt} if prompt else {}))
+        whole = [sum(m in by and not by[m].partial for m in members) for s, by in runs.items() if s.model == value.model]
+        return f"{value.model}{prompt}: complete on {max(whole, default=0)} of the {len(members)} datasets"
     have = {e.model for e in evidence.entries if e.cell.task.name == value.task and e.dataset == value.dataset}
     lacking = [m for m in models if m not in have]
     if not lacking:
@@ -98,14 +104,24 @@ def _responsible(plain: Against, found: Sequence[Against]) -> str:
     return "the setting responsible is not known" + ("; the difference is within the sampling error" if inside else "")
 
 
-def ledger_tables(entries: Sequence[Entry], *, only: Sequence[str] = ()) -> list[Table]:
-    """Numbers, and claims, as `layout` renders them: percent for fractions. only: states that have rows; the notes count all."""
+def ledger_tables(entries: Sequence[Entry], what: str = PAPER, *, only: Sequence[str] = ()) -> list[Table]:
+    """Numbers, claims, and the inferred splits of `what`, as `layout` renders them: percent for fractions. only: states that have
+    rows; the notes count all."""
     shown = [e for e in entries if not only or e.state in only]
     counts = Counter(e.state for e in entries)
     note = ", ".join(f"{counts[s]} {s}" for s in STATES) + f"; {len(entries)} in all."
     tables = [_numbers([e for e in shown if e.kind != CLAIM]), _claims([e for e in shown if e.kind == CLAIM])]
     kept = [t for t in tables if t.rows] or tables[:1]
-    return [*kept[:-1], replace(kept[-1], notes=(*kept[-1].notes, note))]
+    return [*kept[:-1], replace(kept[-1], notes=(*kept[-1].notes, note)), *_assumed(what)]
+
+
+def _assumed(what: str) -> list[Table]:
+    """Who is taken for a member of a part of a suite that nobody published, and why."""
+    columns = (Column("part", "part"), Column("dataset", "dataset"), Column("why", "why it is taken for one"))
+    inferred = {name: s for name, s in splits(what).items() if s.inferred}
+    rows = [Row({"part": name, "dataset": d, "why": why}) for name, s in inferred.items() for d, why in s.members.items()]
+    notes = tuple(f"{name}: {' '.join(s.inferred.split())}" for name, s in inferred.items())
+    return [Table("Members of the parts that means are of (inferred, not published)", columns, tuple(rows), notes)] if rows else []
 
 
 def _claims(entries: Sequence[Entry]) -> Table:
@@ -145,6 +161,8 @@ def _numbers(entries: Sequence[Entry]) -> Table:
 def _text(value: float | None, unit: str, *, signed: bool) -> str | None:
     if value is None or value != value:
         return None
+    if unit == "fps":
+        return f"{value:.1f}"
     if unit == "fraction":
         return f"{100 * value:+.1f}" if signed else f"{100 * value:.1f}"
     if abs(value) < 1e-3 and value:

@@ -1,7 +1,7 @@
 """Published numbers, as values of their own kind: never a metric row, and never mixed with measured ones.
 
-They stand in `reports/published.toml`, by table of the paper, and on the cards of models. Fractions are read as fractions
-whatever the unit in which they are printed.
+They stand in `reports/published.toml`, by table of the paper, in `reports/published_<id>.toml` for what others published later, and
+on the cards of models. Fractions are read as fractions whatever the unit in which they are printed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,23 @@ from sambench.values import short, toml_file
 
 Kind = Literal["published", "digitised", "reproduced"]
 _ROW_KEYS = ("method", "model", "baseline", "year", "dataset", "prompt", "group_by", "group", "reason", "remark")
-_SCALES = {"percent": 0.01, "fraction": 1.0, "rating": 1.0, "clicks": 1.0}
+_SCALES = {"percent": 0.01, "fraction": 1.0, "rating": 1.0, "clicks": 1.0, "fps": 1.0}
+PAPER, MODELS = "paper", "models"
+SPLIT = "split"  # `group_by` of a mean over a part of a suite
+
+
+class Split(BaseModel):
+    """A part of a suite over which a mean was published. of: the suite. members: its datasets, each with why it is taken for one.
+    inferred: how the membership was found, where it was not published."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    of: str
+    members: dict[str, str]
+    inferred: str = ""
+
+    def __hash__(self) -> int:
+        return hash((self.of, *self.members))
 
 
 class PublishedValue(cards.Quantity):
@@ -29,7 +45,8 @@ class PublishedValue(cards.Quantity):
     table, column: where it stands in the file; name: the table in the literature. model, baseline: ids of cards, empty where there
     is none; with a baseline the value is model minus baseline. value: fractions in [0, 1], ratings and clicks as they are; None
     where only an interval is printed. low, high, level: the printed interval. tolerance: in the value's unit; n_images: of the
-    paper's set, None where unknown. reason: why nobody can measure it.
+    paper's set, None where unknown. reason: why nobody can measure it. headline: a number with which any other model compares
+    itself. split: of a mean over a part of a suite, which that is.
     """
 
     table: str
@@ -48,6 +65,8 @@ class PublishedValue(cards.Quantity):
     tolerance: float | None = None
     n_images: int | None = None
     reason: str = ""
+    headline: bool = False
+    split: Split | None = None
 
     def fits(self, row: Mapping[str, Any]) -> bool:
         """Whether a metric row measures this, of whatever model. A row of groups fits only a value of that group."""
@@ -88,7 +107,7 @@ class _Table(BaseModel):
     prompt: str | None = None
     k: int | None = None
     max_dets: int | None = None
-    unit: Literal["percent", "fraction", "rating", "clicks"]
+    unit: Literal["percent", "fraction", "rating", "clicks", "fps"]
     tolerance: float | None = None
     level: float | None = None
     n_images: int | None = None
@@ -98,6 +117,8 @@ class _Table(BaseModel):
     baseline_method: str = ""
     columns: dict[str, _Selector]
     half_widths: dict[str, str] = {}
+    reason: str = ""
+    remark: str = ""
     rows: tuple[dict[str, Any], ...]
 
 
@@ -105,7 +126,10 @@ class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["published"]
+    id: str
     title: str
+    headline: tuple[str, ...]
+    splits: dict[str, Split] = {}
     tables: tuple[_Table, ...]
 
 
@@ -117,8 +141,8 @@ def dataset_of(row: Mapping[str, Any]) -> str:
 
 
 def published(table: str | None = None, *, path: Path | None = None) -> tuple[PublishedValue, ...]:
-    """All values of the file, or of one of its tables. Raises CardError on a file that does not fit."""
-    values = _read(path or paths.packaged("reports") / "published.toml")
+    """All values of the paper's file (or that at `path`), or of one of its tables. Raises CardError on a file that does not fit."""
+    values = _read(path or _files()[PAPER])
     return values if table is None else tuple(v for v in values if v.table == table)
 
 
@@ -128,23 +152,47 @@ def on_cards() -> tuple[PublishedValue, ...]:
 
 
 def everything() -> tuple[PublishedValue, ...]:
-    """The file's values, then those of the cards that the file does not have."""
+    """The values of the paper's file, then those of the cards that the file does not have."""
     values = published()
     known = {(v.model, v.task, v.dataset, v.metric, v.value) for v in values}
     return values + tuple(v for v in on_cards() if (v.model, v.task, v.dataset, v.metric, v.value) not in known)
 
 
+def sources() -> tuple[str, ...]:
+    """What `of` takes: `paper`, the ids of the other files, and `models`."""
+    return (*_files(), MODELS)
+
+
 def of(what: str) -> tuple[PublishedValue, ...]:
-    """`paper`: the file's values; `models`: those on model cards. Raises UsageError on another name."""
-    sources = {"paper": published, "models": on_cards}
-    if what not in sources:
-        raise unknown_name("source of published numbers", what, sources)
-    return sources[what]()
+    """`paper` (Segment Anything's) or the id of another file: its values; `models`: those on model cards. Raises UsageError."""
+    if what == MODELS:
+        return on_cards()
+    files = _files()
+    if what not in files:
+        raise unknown_name("source of published numbers", what, sources())
+    return _read(files[what])
 
 
-def title() -> str:
-    """What the file is of."""
-    return str(_load(paths.packaged("reports") / "published.toml").title)
+def title(what: str = PAPER) -> str:
+    """What a file is of."""
+    return _load(_files()[what]).title
+
+
+def splits(what: str) -> dict[str, Split]:
+    """The parts of suites that a source's numbers are of, by name."""
+    return {} if what == MODELS else _load(_files()[what]).splits
+
+
+@lru_cache(maxsize=1)
+def _files() -> dict[str, Path]:
+    """The files of published numbers by id, the paper's first. Raises CardError where two have one id."""
+    found: dict[str, Path] = {}
+    for path in sorted(paths.packaged("reports").glob("published*.toml")):
+        file = _load(path)
+        if file.id in found or file.id == MODELS:
+            raise CardError(f"two sources of published numbers have the id {file.id!r}", where=path, remedy="rename one")
+        found[file.id] = path
+    return found
 
 
 @lru_cache(maxsize=4)
@@ -161,10 +209,11 @@ def _load(path: Path) -> _File:
 
 @lru_cache(maxsize=4)
 def _read(path: Path) -> tuple[PublishedValue, ...]:
-    return tuple(value for table in _load(path).tables for row in table.rows for value in _values(table, row, path))
+    file = _load(path)
+    return tuple(value for table in file.tables for row in table.rows for value in _values(file, table, row, path))
 
 
-def _values(table: _Table, row: Mapping[str, Any], path: Path) -> Iterator[PublishedValue]:
+def _values(file: _File, table: _Table, row: Mapping[str, Any], path: Path) -> Iterator[PublishedValue]:
     known = {*_ROW_KEYS, *table.columns, *table.half_widths.values()}
     unknown = [k for k in row if k not in known]
     if unknown:
@@ -176,10 +225,12 @@ def _values(table: _Table, row: Mapping[str, Any], path: Path) -> Iterator[Publi
         )
     scale = _SCALES[table.unit]
     shared = {k: row[k] for k in ("year", "prompt", "reason", "remark") if k in row}
-    shared = {"prompt": table.prompt, **shared}
+    shared = {"prompt": table.prompt, "reason": table.reason, "remark": table.remark, **shared}
     for name, selector in table.columns.items():
         if name not in row:
             continue
+        if selector.group_by == SPLIT and selector.group not in file.splits:
+            raise CardError(f"column {name!r} of table {table.id!r} is of an unknown split", where=path, found=repr(selector.group))
         value, low, high = _number(row[name], scale)
         half = row.get(table.half_widths.get(name, ""))
         if half is not None and value is not None:
@@ -210,6 +261,8 @@ def _values(table: _Table, row: Mapping[str, Any], path: Path) -> Iterator[Publi
             unit="fraction" if table.unit == "percent" else table.unit,
             tolerance=None if table.tolerance is None else table.tolerance * scale,
             n_images=table.n_images,
+            headline=table.kind == "published" and row.get("method", table.method) in file.headline,
+            split=file.splits.get(selector.group or "") if selector.group_by == SPLIT else None,
             **shared,
         )
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sambench.errors import UNPRINTABLE, DataError, near_names
+from sambench.files.records import Problems, Record, read_records
 from sambench.metrics.ratings import HIGHEST, LOWEST
-from sambench.rating.file import Problems, Record, read_records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ def read_ratings(path: Path, *, key: Path | None = None, models: Sequence[str] =
     slip of another is refused). allow_missing: inputs that not all of their dataset's models were rated on are noted rather than
     refused. Excel's semicolons, tabs, decimal commas and byte order mark are read, and noted.
     """
-    records, notes, unit = read_records(path)
+    records, notes, unit = read_records(path, numbers=("score", "seconds"))
     problems = Problems(path, unit)
     if key is not None:
         known = _read_key(key)
@@ -95,7 +95,7 @@ def read_ratings(path: Path, *, key: Path | None = None, models: Sequence[str] =
 
 
 def _read_key(path: Path) -> dict[str, Record]:
-    records, _, unit = read_records(path)
+    records, _, unit = read_records(path, numbers=("score", "seconds"))
     lacking = [c for c in ("job_id", "model", "dataset") if c not in records[0][1]]
     if lacking:
         raise DataError(

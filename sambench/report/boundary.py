@@ -56,11 +56,12 @@ def _label(c: BoundaryCurve, images: str) -> str:
     named = [f"{100 * at[r]:.1f} at {100 * r:g} %" for r in (0.01, 0.02) if r in at]
     partial = ", PARTIAL" if c.cell.partial_reasons() else ""
     objects = f"{c.n_objects:,} object{'s' if c.n_objects != 1 else ''}{partial}"
-    return f"{labelled(c.cell.run_name, images)}{f' ({said})' if said else ''}\n{', '.join([*named, objects])}"
+    name = c.cell.run_name if c.cell.label == c.cell.model else c.cell.label
+    return f"{labelled(name, images)}{f' ({said})' if said else ''}\n{', '.join([*named, objects])}"
 
 
 def _points(curves: Sequence[BoundaryCurve]) -> Iterator[tuple[object, ...]]:
     for c in curves:
         shared = (c.n_objects, c.n_images, bool(c.cell.partial_reasons()))
         for point in zip(c.ratios, c.mean, c.low, c.high, strict=True):
-            yield (c.cell.model, c.cell.run_name, c.cell.dataset, c.k, *map(float, point), *shared)
+            yield (c.cell.label, c.cell.run_name, c.cell.dataset, c.k, *map(float, point), *shared)

@@ -35,7 +35,7 @@ def scores_of(cell: CellView) -> tuple[EdgeScores, list[str]]:
     live = cell.live
     if live.n_done < live.n_wanted or not live.n_done:
         raise RunError(
-            f"{cell.dataset}, {cell.model}: no curve of a part of a set",
+            f"{cell.dataset}, {cell.label}: no curve of a part of a set",
             where=cell.path,
             expected=f"{live.n_wanted} images",
             found=f"{live.n_done}",
@@ -57,7 +57,7 @@ def write_pr_curve(cells: Sequence[CellView], folder: Path) -> list[Path]:
     for i, ((cell, s), images) in enumerate(zip(found, set_names([[c] for c in cells]), strict=True)):
         order = np.argsort(s.thresholds)
         partial = ", PARTIAL" if cell.partial_reasons() else ""
-        name = labelled(cell.record.model.name, images)
+        name = labelled(cell.title, images)
         label = f"{name}  ODS {s.ods:.3f}, OIS {s.ois:.3f}, AP {s.ap:.3f}{partial}"
         colour = COLOURS[i % len(COLOURS)]
         axes.plot(s.recall[order], s.precision[order], color=colour, lw=1.8, label=label)
@@ -69,7 +69,7 @@ def write_pr_curve(cells: Sequence[CellView], folder: Path) -> list[Path]:
     png = write_aside(folder / "pr_curve.png", lambda path: path.write_bytes(style.saved(figure, "png", dpi=160)))
     header = ("model", "run", "dataset", "threshold", "recall", "precision", "f")
     rows = [
-        (cell.model, cell.run_name, cell.dataset, *map(float, point))
+        (cell.label, cell.run_name, cell.dataset, *map(float, point))
         for cell, s in found
         for point in zip(s.thresholds, s.recall, s.precision, s.f, strict=True)
     ]

@@ -74,7 +74,7 @@ def gallery(
 def _section(cell: CellView, partner: CellView | None, kind: By, k: int | None, n: int, root: Path | None) -> Section:
     dataset = Entry(cell).dataset
     ident = f"{kind}_{cell.run_name}_{cell.path.resolve().name}".replace("-", "_")
-    versus = f" of {cell.model} and {partner.model}" if partner else f", {cell.model}"
+    versus = f" of {cell.label} and {partner.label}" if partner else f", {cell.label}"
     title = f"{_TITLES[kind]}{versus}: {dataset}"
     if kind == "disagreement" and partner is None:
         return Section(ident, title, absent=(f"The second run has no results on {dataset}.",))
@@ -94,7 +94,7 @@ def _section(cell: CellView, partner: CellView | None, kind: By, k: int | None, 
         ident,
         title,
         f"{len(picks)} objects with prompt, ground truth and masks",
-        lambda figure: _draw(figure, picks, kind, across, per_row, down, (cell.model, partner.model if partner else "")),
+        lambda figure: _draw(figure, picks, kind, across, per_row, down, (cell.label, partner.label if partner else "")),
         ("image_id", "object_id", "k", "iou_top", "iou_oracle", "iou_other", "score"),
         tuple(_data(p) for p in picks),
         (PANEL_IN * across * per_row, (PANEL_IN + 0.3) * down),

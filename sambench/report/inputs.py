@@ -122,7 +122,7 @@ def why_without(entry: Entry) -> str:
 def unknown_training(systems: Iterable[System]) -> list[str]:
     """A note on models without a card, whose training data is not known."""
     known = cards.model_cards()
-    lacking = list(dict.fromkeys(s.model for s in systems if s.model not in known))
+    lacking = list(dict.fromkeys(s.called or s.model for s in systems if s.model not in known))
     if not lacking:
         return []
     have = "have no card" if len(lacking) > 1 else "has no card"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sambench import __version__
 from sambench.layout import Column, Row, Table, Value
-from sambench.paper.published import title as published_title
+from sambench.paper.published import PAPER, sources, title
 from sambench.report.definitions import Definition, parts_of
 from sambench.report.document import Document, unique_ids
 from sambench.report.inputs import Inputs
@@ -27,9 +27,15 @@ def make(definition: Definition, inputs: Inputs) -> Document:
         bibtex=bibtex(cells),
         deviations=DEVIATIONS if whole else (),
         runs=_runs(inputs),
-        versions=f"sambench {__version__}; published numbers: {published_title()}",
+        versions=f"sambench {__version__}; published numbers: {'; '.join(map(title, _sources(definition)))}",
         notes=(definition.text,) if whole and definition.text else (),
     )
+
+
+def _sources(definition: Definition) -> list[str]:
+    """The sources of published numbers that its parts name; of those that name none, or tables of it, the paper."""
+    named = [part.options.get("published") for part in parts_of(definition)]
+    return list(dict.fromkeys(name if isinstance(name, str) and name in sources() else PAPER for name in named))
 
 
 def _runs(inputs: Inputs) -> Table:
@@ -56,7 +62,7 @@ def _runs(inputs: Inputs) -> Table:
                     "cell": cell.path.name,
                     "cell_id": cell.record.cell_id,
                     "task": cell.task.protocol,
-                    "model": cell.model,
+                    "model": cell.label,
                     "dataset": entry.dataset,
                     "images": Value(live.n_done),
                     "objects": Value(live.n_objects),

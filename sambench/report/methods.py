@@ -50,7 +50,7 @@ def _models(cells: Sequence[CellView]) -> str:
     known = cards.model_cards()
     for cell in cells:
         model = cell.record.model
-        parts = [model.name]
+        parts = [model.name if cell.title == model.name else f"{cell.title}, that is {model.name}"]
         if model.weights_sha256:
             parts.append(f"weights sha256 {model.weights_sha256[:12]}…")
         if model.options:

@@ -73,7 +73,7 @@ def write_recall_curve(cells: Sequence[CellView], folder: Path) -> list[Path]:
     png = write_aside(folder / "recall.png", lambda path: path.write_bytes(style.saved(figure, "png", dpi=160)))
     header = ("model", "run", "dataset", "set", "proposals", "average_recall")
     rows = [
-        (cell.model, cell.run_name, cell.dataset, name, int(k), float(v))
+        (cell.label, cell.run_name, cell.dataset, name, int(k), float(v))
         for cell, found in curves
         for name, (n, recall) in found.items()
         for k, v in zip(n, recall, strict=True)
@@ -113,7 +113,7 @@ def write_groups(cells: Sequence[CellView], folder: Path) -> Path:
 
 
 def _label(cell: CellView, images: str) -> str:
-    return labelled(cell.record.model.name, images) + (", PARTIAL" if cell.partial_reasons() else "")
+    return labelled(cell.title, images) + (", PARTIAL" if cell.partial_reasons() else "")
 
 
 def _borders(groups: Sequence[str]) -> list[float]:
@@ -191,7 +191,7 @@ def _objects(cell: CellView) -> pd.DataFrame:
 
 def _nothing(cell: CellView) -> RunError:
     remedy = "issue the run's command again"
-    return RunError(f"{cell.dataset}, {cell.model}: there is nothing to draw", where=cell.path, found="no objects", remedy=remedy)
+    return RunError(f"{cell.dataset}, {cell.label}: there is nothing to draw", where=cell.path, found="no objects", remedy=remedy)
 
 
 _HEADS = ("ground truth", "proposals that found an object", f"first {SHOWN_PROPOSALS} proposals")

@@ -27,6 +27,9 @@ def cost_table(costs: Sequence[tuple[str, Cost]], workload: Workload) -> Table:
     for key, label in TIMES:
         columns += [Column(key, label, "number"), Column(f"{key}_quartiles", "quartiles", "number_interval", minor=True)]
     columns += [
+        Column("fps", "FPS", "number"),
+        Column("frame_ms", "frame ms", "number", hidden=True),
+        Column("frame_ms_quartiles", "quartiles", "number_interval", hidden=True),
         Column("peak_mb", "peak MB", "number"),
         Column("device", "device"),
         Column("precision", "precision"),
@@ -41,7 +44,8 @@ def cost_table(costs: Sequence[tuple[str, Cost]], workload: Workload) -> Table:
         f"{workload.height} x {workload.width} pixels; medians over rounds after {workload.warm_up} that do not count; each model "
         f"alone in a fresh process; {hardware}.",
         "click: one object's first click, alone; 2nd click: with what the first left; in a batch: an object's share of `batch` "
-        "first clicks together. peak: weights included, libraries not.",
+        "first clicks together. FPS: images a second at batch 1, each encoded and asked one click. peak: weights included, "
+        "libraries not.",
     ]
     if any(cost.device == "cpu" for _, cost in costs):
         notes.append(f"on the CPU with {workload.threads} thread{'s' if workload.threads > 1 else ''}")
@@ -54,8 +58,8 @@ def _on(cost: Cost) -> str:
 
 
 def _row(name: str, cost: Cost) -> Row:
-    values: dict[str, object] = {"model": name, "parameters_m": cost.parameters / 1e6, "peak_mb": cost.peak_mb}
-    for key, _ in TIMES:
+    values: dict[str, object] = {"model": name, "parameters_m": cost.parameters / 1e6, "peak_mb": cost.peak_mb, "fps": cost.fps}
+    for key in (*(key for key, _ in TIMES), "frame_ms"):
         found = getattr(cost, key)
         values[key] = None if found is None else found[1]
         values[f"{key}_quartiles"] = None if found is None else (found[0], found[2])

@@ -9,6 +9,7 @@ mislead: its metrics are computed again from its rows (`results.bundle_check`).
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -31,13 +32,13 @@ from sambench.results.bundle_file import (
     FORMAT,
     MANIFEST,
     PATH,
-    RUN_FILE,
     Entry,
     copy_member,
     damaged_bundle,
     opened,
     read_manifest,
 )
+from sambench.store.labels import RUN_FILE
 from sambench.store.views import CellView
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # zip's earliest date: equal cells give equal bytes
@@ -257,12 +258,21 @@ def _same_as_there(cell: str, folder: Path, entries: Iterable[Entry], out: Path)
 
 
 def _refuse_other(file: Path, content: bytes) -> None:
-    if file.exists() and _read(file) != content:
+    if file.exists() and _read(file) != content and _without_label(_read(file)) != _without_label(content):
         raise UsageError(
             "there is a run of that name with another model or settings",
             where=file,
             remedy="import into another directory (--out)",
         )
+
+
+def _without_label(content: bytes) -> object:
+    """A run's file without what its user calls the model: two may call one model differently."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return content
+    return {k: v for k, v in found.items() if k != "label"} if isinstance(found, dict) else found
 
 
 def _put(cell: str, folder: Path, runs: Mapping[str, bytes], out: Path) -> Path:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from sambench.errors import RunError, SambenchError
 from sambench.files.content import regular
 from sambench.files.writing import unreadable
+from sambench.store.labels import RUN_FILE
 from sambench.store.record import IMAGES, METRIC_FILES, RECORD
 
 FORMAT = 1
@@ -26,7 +27,6 @@ MAX_BYTES = 64 << 30
 MAX_RATIO = 100  # of what is unpacked to the bundle's own size: text packs to a tenth, and shards hardly at all
 _MANIFEST_BYTES = 32 << 20
 FILES = (RECORD, IMAGES, *METRIC_FILES)
-RUN_FILE = "model.json"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._+=,:@-]{0,200}"
 PATH = re.compile(rf"({_NAME})/(?:{RUN_FILE}|({_NAME})/(?:{'|'.join(map(re.escape, FILES))}|shards/\d{{6}}\.parquet))")
 CHUNK = 1 << 20

@@ -209,7 +209,7 @@ def _mean(k: int | None, found: list[tuple[PairedDifference, Any]], level: float
 
 
 def _name(cells: Sequence[CellView]) -> str:
-    return ", ".join(dict.fromkeys(c.run_name for c in cells))
+    return ", ".join(dict.fromkeys(c.run_name if c.label == c.model else f"{c.label} ({c.run_name})" for c in cells))
 
 
 def _pair_cells(a: Sequence[CellView], b: Sequence[CellView]) -> list[tuple[CellView, CellView]]:

@@ -9,8 +9,8 @@ from sambench.errors import UsageError
 from sambench.store.views import CellView
 
 NOT_IN_IT = (
-    "workers, devices of one kind, host, order of work and interruptions; folders and names of files; --limit and --save-masks; "
-    "a card's prose; library versions (see `environment` in cell.json)"
+    "workers, devices of one kind, host, order of work and interruptions; folders and names of files; --name, --limit and "
+    "--save-masks; a card's prose; library versions (see `environment` in cell.json)"
 )
 
 
@@ -33,6 +33,7 @@ def described(cell: CellView) -> dict[str, Any]:
     record = cell.record
     beside = {
         "limit": record.limit,
+        **({"name": cell.label} if cell.label != cell.model else {}),
         "subset": record.subset.given().get("name"),
         "source": record.dataset.source,
         "root": record.dataset.root,
@@ -52,7 +53,8 @@ def lines(cell: CellView) -> Iterator[str]:
             yield f"    {key:<{width}}  {_text(value)}"
     subset, limit = cell.record.subset.given().get("name"), cell.record.limit
     part = f"the first {limit} of its images" if limit else "all of its images"
-    yield f"  beside it: subset {subset}, {part}"
+    called = f", called {cell.label!r}" if cell.label != cell.model else ""
+    yield f"  beside it: subset {subset}, {part}{called}"
 
 
 def differences(a: Sequence[CellView], b: Sequence[CellView]) -> list[dict[str, Any]]:

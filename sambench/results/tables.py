@@ -128,7 +128,7 @@ def table_of(
     notes = [*found.notes, *task.table_notes(cells)]
     if task.whole_sets_only:
         notes += [
-            f"{e.cell.dataset}, {e.cell.model}: no scores, for the benchmark says nothing of a part of a set; mend what is missing "
+            f"{e.cell.dataset}, {e.cell.label}: no scores, for the benchmark says nothing of a part of a set; mend what is missing "
             "and issue the command again, or choose the part with --limit or --subset"
             for e in entries
             if not e.metrics
@@ -186,7 +186,8 @@ def _description(cell: CellView) -> dict[str, Any]:
     live = cell.live
     return {
         "dataset": cell.dataset,
-        "model": cell.model,
+        "model": cell.label,
+        "model_id": cell.model,
         "run": cell.run_name,
         "status": f"PARTIAL ({_CAUSES.get(live.status, live.status)})" if cell.partial_reasons() else "complete",
         "n_images": live.n_done,
@@ -199,10 +200,11 @@ def _description(cell: CellView) -> dict[str, Any]:
 
 
 def _columns(cells: Sequence[CellView], measures: Sequence[Measure], rows: Sequence[Row]) -> tuple[Column, ...]:
-    pairs = [(c.dataset, c.model) for c in cells]
+    pairs = [(c.dataset, c.label) for c in cells]
     return (
         Column("dataset", "dataset"),
-        Column("model", "model", hidden=len({c.model for c in cells}) < 2),
+        Column("model", "model", hidden=len({c.label for c in cells}) < 2),
+        *([Column("model_id", "id of the model", hidden=True)] if any(c.label != c.model for c in cells) else []),
         Column("run", "run", hidden=len(set(pairs)) == len(pairs)),
         *(Column(m.key, m.label, m.kind) for m in measures),
         Column("n_images", "images", "count"),
@@ -221,7 +223,7 @@ def _title(cells: Sequence[CellView]) -> str:
     settings = {f.name: (f.default, getattr(task.settings, f.name)) for f in dataclasses.fields(task.settings)}
     unsaid = task.unsaid
     changed = [f"{k} = {_plain(v)}" for k, (default, v) in settings.items() if v != default and k in given and k not in unsaid]
-    models = list(dict.fromkeys(c.record.model.name for c in cells))
+    models = list(dict.fromkeys(c.title for c in cells))
     of = f", {models[0]}" if len(models) == 1 else ""
     return f"{task.protocol}{of}" + (f" ({'; '.join(changed)})" if changed else "")
 
@@ -241,12 +243,12 @@ def _suite_mean(
     notes = []
     if not here.whole:
         parts = [f"{text}: {', '.join(names)}" for text, names in (("PARTIAL", here.partial), ("absent", here.absent)) if names]
-        notes.append(f"{suite.id}, {run.model}: {n} of {m} members complete, {NOT_COMPARABLE} ({'; '.join(parts)})")
+        notes.append(f"{suite.id}, {run.label}: {n} of {m} members complete, {NOT_COMPARABLE} ({'; '.join(parts)})")
     if not n:
         return [], notes
     label = f"mean of {suite.id}" if n == m else f"mean of {n} of {m} in {suite.id}"
     status = "complete" if n == m else f"{n} of {m}, {NOT_COMPARABLE}"
-    values: dict[str, Any] = {"dataset": label, "model": run.model, "run": run.run_name, "status": status}
+    values: dict[str, Any] = {"dataset": label, "model": run.label, "model_id": run.model, "run": run.run_name, "status": status}
     for measure in measures:
         values[measure.key] = _over_datasets(measure, done, bootstrap)
     for count in ("n_images", "n_objects", "n_failed"):

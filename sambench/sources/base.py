@@ -38,7 +38,7 @@ class ResolvedModel:
     """A model before it is built. id: short name for directories and tables; identity: all of it that can change a number.
 
     gives: `masks` or `edges`, as in its card, or `proposals`; known of a `python:` model once it is described. logits: whether its
-    masks have logits, where that is known. notes: what must be said of it.
+    masks have logits, where that is known. notes: what must be said of it. label: what the user calls it, "" where that is its id.
     """
 
     spec: ModelSpec
@@ -51,6 +51,12 @@ class ResolvedModel:
     gives: str = "masks"
     logits: bool | None = None
     notes: tuple[str, ...] = ()
+    label: str = field(default="", compare=False)
+
+    @property
+    def called(self) -> str:
+        """What it is called on screen."""
+        return self.label or self.id
 
 
 @runtime_checkable

@@ -12,10 +12,13 @@ from sambench import cards
 from sambench.errors import ModelError, said, unknown_name
 from sambench.files import content
 from sambench.getting import weights as fetch
+from sambench.models.card_factory import Noting
 from sambench.models.contract import construct, examine
 from sambench.sources.base import ModelSpec, Progress, ResolvedModel, pick_device, slug
 from sambench.sources.inputs import by_content, check_contents, contents_of, weights_file
 from sambench.types import Dataset
+
+BASE = "card"  # `-M base=card`: a partial checkpoint is laid over the card's own weights
 
 
 class CardSource:
@@ -39,6 +42,8 @@ class CardSource:
         explicit = given.pop("weights", None)
         _check_options(card, factory, given)
         path = fetch.weights_path(card, explicit=weights_file(explicit), download_ok=True, progress=progress)
+        if isinstance(factory, Noting) and given.get("base") == BASE:
+            given["base"] = str(fetch.weights_path(card, explicit=None, download_ok=True, progress=progress))
         sha = content.file_sha256(path) if path else None
         wanted, device = device, pick_device(device, card.uses_torch)
         identity = {
@@ -56,6 +61,8 @@ class CardSource:
         spec = ModelSpec(cards.absolute(name), given, device, precision, str(path) if path else None)
         spec = replace(spec, contents=contents_of(spec.options, spec.weights))
         size, notes = path.stat().st_size if path else 0, _notes_on_device(card.id, wanted, device)
+        if isinstance(factory, Noting) and (own or "base" in given):
+            notes += tuple(f"{label}: {note}" for note in factory.notes(weights=path, **given))
         return ResolvedModel(spec, label, card.name, identity, card.uses_torch, size, card, card.gives, notes=notes)
 
     def build(self, spec: ModelSpec) -> Any:

@@ -20,6 +20,7 @@ from sambench.files.writing import unreadable
 from sambench.notes import by_dataset
 from sambench.schema import METRIC_COLUMNS
 from sambench.store.claims import holder
+from sambench.store.labels import label_of_run
 from sambench.store.record import FINISHED, IMAGES, RECORD, CellRecord, damaged, read_image_ids, read_record
 from sambench.store.shards import ImageState, ShardStore
 from sambench.store.tally import tally
@@ -76,7 +77,18 @@ class CellView:
 
     @property
     def model(self) -> str:
+        """The model's id, by which its card is found."""
         return self.record.model.id
+
+    @cached_property
+    def label(self) -> str:
+        """What the model is called: the user's name for it, or its id."""
+        return label_of_run(self.path.resolve().parent) or self.model
+
+    @property
+    def title(self) -> str:
+        """As `label`, the model's full name where the user gave none."""
+        return self.record.model.name if self.label == self.model else self.label
 
     @cached_property
     def task(self) -> tasks.Task:
@@ -220,7 +232,8 @@ def find_cells(run: str, out: Path = Path("runs")) -> list[CellView]:
     """The cells that RUN stands for, sorted by directory.
 
     RUN is a path (of a cell, a run, or a folder of runs), or `NAME` or `NAME/DATASET` under `out`: each a directory's
-    name, with or without its hash, the id of the model of just one run, or the beginning of just one name. Raises UsageError
+    name, with or without its hash, the id of the model of just one run or what its user called it, or the beginning of just one
+    name. Raises UsageError
     where nothing or more than one fits (with the names that do, or nearly do, and the directory looked in), RunError where a
     directory holds no cell or a damaged one.
     """
@@ -288,7 +301,7 @@ def _choose(part: str, folder: Path, kind: str, run: str) -> Path:
     names = _names(folder)
     if part in names:
         return folder / part
-    fits = [n for n in names if _HASH.sub("", n) == part] or (_of_model(part, names) if kind == "run" else [])
+    fits = [n for n in names if _HASH.sub("", n) == part] or (_of_model(part, names, folder) if kind == "run" else [])
     fits = fits or [n for n in names if n.startswith(part)]
     if len(fits) == 1:
         return folder / fits[0]
@@ -317,9 +330,9 @@ def _choose(part: str, folder: Path, kind: str, run: str) -> Path:
 _WHERE = "give the run's path, or say where results are: --out DIR (of `report` and `gallery`: --results DIR)"
 
 
-def _of_model(model: str, names: Sequence[str]) -> list[str]:
-    """The runs, `<task>-<model>-<hash>`, of the model with that id."""
-    return [n for n in names if _HASH.sub("", n).partition("-")[2] == model]
+def _of_model(model: str, names: Sequence[str], folder: Path) -> list[str]:
+    """The runs, `<task>-<model>-<hash>`, of the model with that id, or that a user calls so."""
+    return [n for n in names if _HASH.sub("", n).partition("-")[2] == model or label_of_run(folder / n) == model]
 
 
 def _names(folder: Path) -> list[str]:
@@ -335,7 +348,7 @@ def partial_notes(cells: Iterable[CellView]) -> list[str]:
     for cell in cells:
         reasons = cell.partial_reasons()
         if reasons:
-            out.append(f"PARTIAL: {cell.dataset}, {cell.model}: {'; '.join(reasons)}")
+            out.append(f"PARTIAL: {cell.dataset}, {cell.label}: {'; '.join(reasons)}")
     return out
 
 

@@ -75,6 +75,6 @@ def count_notes(cells: Sequence[CellView]) -> list[str]:
         for counted, text in COUNTS.items():
             count = sum(v or 0 for v in table[counted].to_pylist())
             if count:
-                name = f"{cell.dataset} ({cell.model})" if counted == "n_empty" else cell.dataset
+                name = f"{cell.dataset} ({cell.label})" if counted == "n_empty" else cell.dataset
                 pairs.append((name, f"{count:,} of {n:,} detections {text}"))
     return by_dataset(dict.fromkeys(pairs))

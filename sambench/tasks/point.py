@@ -1,6 +1,7 @@
 """The point task: simulated clicks on one object at a time (Segment Anything, section 7.1 and D.1; protocol point@1).
 
-First click at the object's deepest pixel (or a random one), further clicks at the deepest pixel of the last mask's error.
+First click at the object's deepest pixel (or a random one), further clicks at the deepest pixel of the last mask's error. Or clicks
+that people made, from a file: all of an object's are given in their order, whatever the masks.
 At one click a model answers with all its candidates: `top` is the one that it ranks first, `oracle` the best of them against the
 ground truth. From the second click on it answers with its single output, and is given the state of the mask that went before.
 """
@@ -8,25 +9,31 @@ ground truth. From the second click on it answers with its single output, and is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sambench import prompts
+from sambench.errors import DataError
+from sambench.loaders.recorded_clicks import ClicksFile, RecordedClick, known_id, read_clicks
 from sambench.schema import PROMPTED_COLUMNS
 from sambench.tasks import summary
 from sambench.tasks.object_measures import ObjectMeasure
 from sambench.tasks.prompted import Context, Encoded, Target, counts_of, encode, rows_by_batch, running_miou
 from sambench.tasks.prompted_measures import click_measures
 from sambench.tasks.prompted_table import point_measures
-from sambench.tasks.settings.point import PAPER_CLICKS, PointSettings
+from sambench.tasks.settings.point import FILE, PAPER_CLICKS, RECORDED, PointSettings
 from sambench.tasks.table_columns import Measure
 from sambench.tasks.task import Task
-from sambench.types import Prediction, Prompt, Sample, Segmenter
+from sambench.types import Dataset, Instance, Prediction, Prompt, Sample, Segmenter
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from sambench.store.views import CellView
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,20 @@ class PointTask(Task):
 
     in_percent = "IoUs in percent"
     plots = "boundary"
+
+    @classmethod
+    def of(cls, settings: PointSettings) -> PointTask:
+        """The task of settings as a user gives them: recorded clicks are read, unless their hash is there, as in those of a stored
+        cell. Raises as `read_clicks`."""
+        if settings.recorded is None or settings.prompt_sha256:
+            return cls(settings)
+        read = read_clicks(settings.recorded)
+        return cls(replace(settings, prompt=f"{FILE}{read.path}", prompt_sha256=read.sha256))
+
+    @property
+    def unsaid(self) -> tuple[str, ...]:
+        """Settings that no title names: `table_notes` tells of recorded clicks."""
+        return () if self.settings.recorded is None else ("prompt", "prompt_sha256", "beyond")
 
     @property
     def protocol(self) -> str:
@@ -53,18 +74,41 @@ class PointTask(Task):
         settings = asdict(self.settings)
         if self.settings.prompt != "random":
             settings.pop("seed")
+        if self.settings.recorded is None:
+            del settings["prompt_sha256"], settings["beyond"]
+        else:
+            settings["prompt"] = RECORDED
         return {"protocol": self.protocol, **settings}
+
+    def clicks_file(self) -> ClicksFile | None:
+        """The recorded clicks of the settings, if there are. Raises DataError where they are others than when the run began."""
+        path = self.settings.recorded
+        return None if path is None else _opened(path, self.settings.prompt_sha256)
+
+    def check_images(self, dataset: Dataset, image_ids: Sequence[str]) -> list[str]:
+        """What must be said of recorded clicks beside the images that run. Raises DataError, by line, where they do not fit."""
+        file = self.clicks_file()
+        if file is None:
+            return []
+        return file.check(dataset, image_ids, needed=max(self.settings.clicks) if self.settings.beyond == "refuse" else 1)
 
     def rows(self, sample: Sample, segmenter: Segmenter, context: Context) -> list[dict[str, Any]]:
         """All rows of one image: its objects in dataset order, `max_batch` at a time, by click count within a batch."""
         if not sample.instances:  # every mask was empty: nothing to ask for
             return []
+        file = self.clicks_file()
+        recorded = {} if file is None else file.of(sample.dataset, sample.image_id)
         image = encode(segmenter, sample)
-        return rows_by_batch(len(sample.instances), image.max_batch, context, lambda batch: self._batch(batch, image, context))
+        count = len(sample.instances)
+        return rows_by_batch(count, image.max_batch, context, lambda batch: self._batch(batch, image, context, recorded))
 
-    def _batch(self, batch: range, image: Encoded, context: Context) -> list[dict[str, Any]]:
+    def _batch(
+        self, batch: range, image: Encoded, context: Context, recorded: Mapping[str, tuple[RecordedClick, ...]]
+    ) -> list[dict[str, Any]]:
+        """recorded: by object, of clicks that people made."""
         sample, out = image.sample, []
-        sessions = [_Session.start(Target.of(sample.instances[i], sample), self.settings) for i in batch]
+        targets = [Target.of(sample.instances[i], sample) for i in batch]
+        sessions = [_Session.start(t, self.settings, recorded.get(known_id(t.instance.object_id), ())) for t in targets]
         for k in range(1, max(self.settings.clicks) + 1):
             context.check_stop()
             self._round(k, sessions, image)
@@ -96,9 +140,20 @@ class PointTask(Task):
         """The columns of its table."""
         return point_measures(rows, PAPER_CLICKS)
 
+    def table_notes(self, cells: Sequence[CellView], /) -> list[str]:
+        """Whose clicks they are, where people made them."""
+        path = self.settings.recorded
+        if path is None:
+            return []
+        then = "; beyond an object's last one they are simulated" if self.settings.beyond == "simulate" else ""
+        return [f"Clicks are those recorded in {path.name} (sha256 of the clicks {self.settings.prompt_sha256[:12]}){then}."]
+
     def method(self) -> str:
         """For a methods section."""
         counts = ", ".join(map(str, self.settings.clicks))
+        if self.settings.recorded is not None:
+            then = ", simulated ones beyond the last" if self.settings.beyond == "simulate" else ""
+            return f"clicks recorded of people{then}, mIoU after N = {counts} clicks at the image's own resolution"
         first = f"first click: {self.settings.prompt}"
         return f"simulated clicks ({first}), mIoU after N = {counts} clicks at the image's own resolution"
 
@@ -112,11 +167,12 @@ class _Session:
     """The clicks on one object so far, and the mask that goes on.
 
     done: no further prediction is asked for. left: its rows have ended too (until_iou reached); a perfect mask is carried forward
-    instead.
+    instead. recorded: clicks to come that people made; they are given even after a perfect mask.
     """
 
     target: Target
     clicks: list[prompts.Click]
+    recorded: list[prompts.Click]
     prediction: Prediction | None = None
     current: int = 0
     fresh: bool = False
@@ -126,20 +182,9 @@ class _Session:
     left: bool = False
 
     @classmethod
-    def start(cls, target: Target, settings: PointSettings) -> _Session:
-        sample, instance = target.sample, target.instance
-        if settings.prompt == "center":
-            first = prompts.center_click(instance.region, sample.ignore)
-        else:
-            first = prompts.random_click(
-                instance.region,
-                seed=settings.seed,
-                dataset=sample.dataset,
-                image_id=sample.image_id,
-                object_id=instance.object_id,
-                ignore=sample.ignore,
-            )
-        return cls(target, [first])
+    def start(cls, target: Target, settings: PointSettings, recorded: Sequence[RecordedClick]) -> _Session:
+        first, *later = _begun(settings, target.sample, target.instance, recorded)
+        return cls(target, [first], later)
 
     def prompt(self, *, multimask: bool) -> Prompt:
         return Prompt(
@@ -156,7 +201,7 @@ class _Session:
         assert self.prediction is not None
         # A perfect mask that is carried forward is one candidate: nothing was asked of the model again.
         which = None if self.fresh else [self.current]
-        row = self.target.row(prompt=settings.prompt, k=k, encode_ms=encode_ms)
+        row = self.target.row(prompt=RECORDED if settings.recorded else settings.prompt, k=k, encode_ms=encode_ms)
         row |= self.target.scored(self.prediction, which)
         row["clicks_xy"] = [v for c in self.clicks for v in (c.x, c.y)]
         row["clicks_label"] = [int(c.positive) for c in self.clicks]
@@ -175,19 +220,20 @@ class _Session:
         if self._reached(settings):
             self.done = self.left = True
             return
-        sample = self.target.sample
-        click = prompts.next_click(
-            self.target.instance.region,
-            self.prediction.masks.region(self.current),
-            clicked=[(c.x, c.y) for c in self.clicks],
-            ignore=sample.ignore,
-        )
+        click = self._next(self.prediction)
         if click is None:
             self.done, self.fresh = True, False
             return
         self.clicks.append(click)
         if settings.mask_feedback and self.prediction.carry is not None:
             self.carry = self.prediction.carry[self.current]
+
+    def _next(self, prediction: Prediction) -> prompts.Click | None:
+        if self.recorded:
+            return self.recorded.pop(0)
+        clicked = [(c.x, c.y) for c in self.clicks]
+        mask = prediction.masks.region(self.current)
+        return prompts.next_click(self.target.instance.region, mask, clicked=clicked, ignore=self.target.sample.ignore)
 
     def _reached(self, settings: PointSettings) -> bool:
         if settings.until_iou is None or self.prediction is None:
@@ -196,4 +242,41 @@ class _Session:
         return bool(self.prediction.masks.iou(target, ignore)[self.current] >= settings.until_iou)
 
 
-TASK, SETTINGS = PointTask, PointSettings
+def _begun(
+    settings: PointSettings, sample: Sample, instance: Instance, recorded: Sequence[RecordedClick]
+) -> tuple[prompts.Click, ...]:
+    """The clicks on an object that are known before any mask: the first one, or all that were recorded. Raises DataError."""
+    if settings.recorded is not None:
+        if not recorded:  # the check before the run saw other annotations
+            where = f"image {sample.image_id!r}, object {instance.object_id!r}"
+            raise DataError("an object has no recorded click", where=where, expected=f"one in {settings.recorded}", found="none")
+        return tuple(prompts.Click(c.x, c.y, c.positive) for c in recorded)
+    if settings.prompt == "center":
+        return (prompts.center_click(instance.region, sample.ignore),)
+    return (
+        prompts.random_click(
+            instance.region,
+            seed=settings.seed,
+            dataset=sample.dataset,
+            image_id=sample.image_id,
+            object_id=instance.object_id,
+            ignore=sample.ignore,
+        ),
+    )
+
+
+@lru_cache(maxsize=2)
+def _opened(path: Path, sha256: str) -> ClicksFile:
+    found = read_clicks(path)
+    if sha256 and found.sha256 != sha256:
+        raise DataError(
+            "the recorded clicks are others than those that the run began with",
+            where=path,
+            expected=f"clicks of sha256 {sha256}",
+            found=f"sha256 {found.sha256}",
+            remedy="issue the command again: other clicks are another run",
+        )
+    return found
+
+
+TASK, SETTINGS = PointTask.of, PointSettings

@@ -117,6 +117,11 @@ class Task(Protocol):
         """What must be said of the task's own files (boxes) beside a dataset. Raises DataError if they do not fit."""
         return []
 
+    def check_images(self, dataset: Dataset, image_ids: Sequence[str], /) -> list[str]:
+        """What must be said of the task's own files (clicks) beside the images of a dataset that run. Raises DataError if they do
+        not fit."""
+        return []
+
     def rows(self, sample: Sample, model: Any, context: Context, /) -> list[dict[str, Any]]:
         """All rows of one image. An exception is recorded as the image's failure."""
         ...

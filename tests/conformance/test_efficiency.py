@@ -98,13 +98,14 @@ def test_a_model_is_measured_alone_in_a_process_with_the_threads_asked_for(file:
     assert (log["threads"], found.threads) == ([2, "2"], 2)
     assert found.parameters == 10 * 5 + 5 + 5 * 2  # the shared layer once
     assert (found.objects, found.rounds, found.device, found.precision) == (2, 3, "cpu", "fp32")
-    for times in (found.encode_ms, found.click_ms, found.next_ms, found.batch_ms):
+    for times in (found.encode_ms, found.click_ms, found.next_ms, found.batch_ms, found.frame_ms):
         assert times is not None
         assert 0 < times[0] <= times[1] <= times[2]
     encodes = [c for c in log["calls"] if c[0] == "encode"]
-    assert encodes == [["encode", [64, 80, 3]]] * (1 + 1 + 3)  # the state, a round that does not count, three that do
+    assert encodes == [["encode", [64, 80, 3]]] * (1 + 4 + 4)  # the state; four rounds alone, four with a click
     decodes = [tuple(c[1:]) for c in log["calls"] if c[0] == "decode"]
-    assert decodes.count((1, 1, None, True)) == 1 + 3 + 1  # warm-up, rounds, and the one that leaves the carry
+    assert decodes.count((1, 1, None, True)) == 4 + 1 + 4  # warm-up and rounds, the one that leaves the carry, with the encoding
+    assert found.fps == 1e3 / found.frame_ms[1]
     assert decodes.count((1, 2, "kept", False)) == 4
     assert decodes.count((2, 1, None, True)) == 4
 
@@ -121,6 +122,7 @@ def test_an_edge_detector_has_no_clicks(file: Path) -> None:
     found = cost_of(spec(file, "detector"), FAST)
     assert (found.click_ms, found.next_ms, found.batch_ms, found.parameters) == (None, None, None, 0)
     assert found.encode_ms[1] > 0
+    assert found.frame_ms == found.encode_ms
 
 
 def test_what_goes_wrong_is_said(file: Path) -> None:
@@ -182,7 +184,7 @@ def test_the_picture_holds_each_object_at_its_point() -> None:
 
 
 def cost(ms: float, **changes: Any) -> Cost:
-    times = dict.fromkeys(("encode_ms", "click_ms", "next_ms", "batch_ms"), (0.9 * ms, ms, 1.2 * ms))
+    times = dict.fromkeys(("encode_ms", "click_ms", "next_ms", "batch_ms", "frame_ms"), (0.9 * ms, ms, 1.2 * ms))
     plain = {"parameters": 5_000_000, "objects": 8, "peak_mb": 100.0, "rounds": 10, "device": "cpu"}
     return Cost(**{**times, **plain, "hardware": "a CPU", "precision": "fp32", "threads": 1, **changes})
 
@@ -193,6 +195,7 @@ def test_the_table_in_all_forms() -> None:
     first = dict(zip(lines[0].split(","), lines[1].split(","), strict=True))
     assert first["model"] == "fast"
     assert [float(first[k]) for k in ("encode_ms", "click_ms_quartiles_low", "click_ms_quartiles_high")] == [2.0, 1.8, 2.4]
+    assert (first["fps"], first["frame_ms"]) == ("500.0", "2.0")
     assert (first["parameters_m"], first["threads"], first["hardware"]) == ("5.0", "1", "a CPU")
     rows = json.loads(render(table, "json"))["rows"]
     assert rows[1]["click_ms"] is None

@@ -236,7 +236,7 @@ def test_unknown_architecture() -> None:
 def test_cards(arch: str) -> None:
     card = models.cards.model_card(f"sam_hq_{arch}")
     factory = models.cards.load_entry(card.factory, where="card")
-    assert factory.args == (arch,)
+    assert factory.build.args == (arch,)
     assert card.gives == "single_mask"
     assert set(card.overlaps) == {"dis5k_vd", "thinobject5k_test"}
     assert card.options == {"hq_token_only": False}

@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 
 from sambench.errors import DataError, SambenchError, UsageError
+from sambench.files import records as ratings_file
 from sambench.metrics import bootstrap
 from sambench.metrics.mixed import mixed_difference
-from sambench.rating import file as ratings_file
 from sambench.rating import tables as rating_tables
 from sambench.rating.statistics import read_ratings
 from sambench.tasks.summary import Bootstrap

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
 
+from sambench.models.card_factory import CardFactory
 from sambench.models.mobile_sam.tiny_vit import TinyViT
-from sambench.models.sam.build import filled, needed, sam_around, state_of
+from sambench.models.sam.build import filled, needed, notes_of, sam_around, state_of
 from sambench.models.sam.model import Sam
 from sambench.models.sam.segmenter import SamSegmenter
 
@@ -25,27 +27,39 @@ def build_mobile_sam(
     precision: str = "fp32",
     key: str | None = None,
     strip_prefix: str | None = None,
+    base: str | Path | None = None,
     squash: bool = False,
 ) -> SamSegmenter:
     """A segmenter from a checkpoint file, from a state dict with official key names, or (weights None) with random weights.
 
     Options as in `sam.build.build_sam`. Raises CheckpointError where the weights do not fit.
     """
-    state, where = state_of(weights, key=key, strip_prefix=strip_prefix)
-    model = filled(build_mobile_sam_model, state, where)
+    model = filled(
+        build_mobile_sam_model, state_of(weights, build_mobile_sam_model, key=key, strip_prefix=strip_prefix, base=base)
+    )
     return SamSegmenter(model, name="mobile_sam", device=device, precision=precision, squash=squash)
 
 
-def mobile_sam(
+def card_mobile_sam(
     *,
     weights: Path | None,
     device: str,
     precision: str,
     key: str | None = None,
     strip_prefix: str | None = None,
+    base: str | None = None,
     squash: bool = False,
 ) -> SamSegmenter:
-    """Factory of the card `mobile_sam`; see build_mobile_sam. Raises CheckpointError without weights."""
+    """What the card `mobile_sam` builds; see build_mobile_sam. Raises CheckpointError without weights."""
     return build_mobile_sam(
-        weights=needed(weights), device=device, precision=precision, key=key, strip_prefix=strip_prefix, squash=squash
+        weights=needed(weights),
+        device=device,
+        precision=precision,
+        key=key,
+        strip_prefix=strip_prefix,
+        base=base,
+        squash=squash,
     )
+
+
+mobile_sam = CardFactory(card_mobile_sam, partial(notes_of, build_mobile_sam_model))

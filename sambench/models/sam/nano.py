@@ -6,13 +6,14 @@ Trained on procedural pictures alone (baselines/sam_nano), for demonstration and
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from sambench.models.checkpoints import load_into
-from sambench.models.sam.build import SIGNATURES, state_of
+from sambench.models.card_factory import CardFactory
+from sambench.models.sam.build import load_whole, notes_of, state_of
 from sambench.models.sam.model import Sam
 from sambench.models.sam.nano_decoder import N_AFFINITIES, NanoDecoder
 from sambench.models.sam.nano_encoder import NanoEncoder
@@ -117,30 +118,39 @@ class NanoSegmenter(SamSegmenter):
 
 
 def build_nano(
-    weights: Path | Mapping[str, Tensor] | None, *, key: str | None = None, strip_prefix: str | None = None
+    weights: Path | Mapping[str, Tensor] | None,
+    *,
+    key: str | None = None,
+    strip_prefix: str | None = None,
+    base: str | Path | None = None,
 ) -> NanoSam:
     """The bare module, in evaluation mode: from a file, from a state dict, or (None) with fresh weights.
 
-    key, strip_prefix: where in the file the state dict is (`checkpoints.load_state_dict`). Raises CheckpointError.
+    key, strip_prefix: where in the file the state dict is (`checkpoints.load_state_dict`). base: a whole checkpoint, over which
+    `weights`, a part, is laid. Raises CheckpointError.
     """
     model = NanoSam().eval()
-    state, where = state_of(weights, key=key, strip_prefix=strip_prefix)
-    if state is not None:
-        load_into(model, state, where=where, architectures=SIGNATURES)
+    held = state_of(weights, NanoSam, key=key, strip_prefix=strip_prefix, base=base)
+    if held.state is not None:
+        load_whole(model, held)
     for parameter in model.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return model
 
 
-def sam_nano(
+def card_nano(
     *,
     weights: Path | None = None,
     device: str = "cpu",
     precision: str = "fp32",
     key: str | None = None,
     strip_prefix: str | None = None,
+    base: str | None = None,
 ) -> NanoSegmenter:
-    """Factory of the card `sam_nano`. weights: None is the file in the package. key, strip_prefix: as for SAM."""
-    model = build_nano(weights or WEIGHTS, key=key, strip_prefix=strip_prefix)
+    """What the card `sam_nano` builds. weights: None is the file in the package. key, strip_prefix, base: as for SAM."""
+    model = build_nano(weights or WEIGHTS, key=key, strip_prefix=strip_prefix, base=base)
     return NanoSegmenter(model, name="sam_nano", device=device, precision=precision)
+
+
+sam_nano = CardFactory(card_nano, partial(notes_of, NanoSam))

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from sambench.errors import UsageError
-from sambench.tasks.command import Command, setting
+from sambench.errors import UsageError, unknown_name
+from sambench.tasks.command import Command, check_choices, setting
 
 PAPER_CLICKS = (1, 2, 3, 5, 9)
 NOC_TARGETS = (0.80, 0.85, 0.90, 0.95)
 NOC_CLICKS = 20
 MAX_CLICKS = 1000  # an object takes a pass of the decoder for each
+FILE = "file:"  # --prompt file:CLICKS.csv
+RECORDED = "recorded"  # the prompt of its rows
 
 
 @dataclass(frozen=True)
@@ -22,16 +25,29 @@ class PointSettings:
     until_iou: an object is done once its IoU reaches it (the field's NoC runs). noc: targets of "number of clicks"; needs
     every count up to max(clicks). seed: of `prompt="random"` alone.
     mask_feedback: the next round is given the previous mask's state (protocol section 1, choice).
+    prompt: center, random, or `file:` and the path of recorded clicks (`loaders.recorded_clicks`), with their hash in
+    prompt_sha256, "" where nobody has read them yet (`PointTask.of` does). The hash is identity, the place is not. beyond: what
+    follows an object's last recorded click where more are asked for; `refuse` is an error before anything runs.
     """
 
-    prompt: Literal["center", "random"] = setting("center", "First click: center or random.", called="first click")
+    prompt: str = setting("center", "First click: center or random; or file:CLICKS.csv, clicks that people made.")
     clicks: tuple[int, ...] = setting(PAPER_CLICKS, "Click counts to report.", called="click counts")
     until_iou: float | None = setting(None, flag=False)
     noc: tuple[float, ...] = setting((), flag=False)
     seed: int = setting(0, "Of the random first click.", least=0)
     mask_feedback: bool = setting(True, "Give the model its previous mask.")
+    prompt_sha256: str = setting("", flag=False)
+    beyond: Literal["refuse", "simulate"] = setting("refuse", "After the last of an object's recorded clicks: refuse, or simulate.")
 
     def __post_init__(self) -> None:
+        if self.prompt not in ("center", "random") and not (isinstance(self.prompt, str) and self.prompt.startswith(FILE)):
+            raise unknown_name("first click", str(self.prompt), ["center", "random", f"{FILE}CLICKS.csv"], where="--prompt")
+        if self.prompt == FILE:
+            raise UsageError("no file is named", where="--prompt", expected=f"{FILE}CLICKS.csv", found=self.prompt)
+        check_choices(self)
+        if self.beyond != "refuse" and not self.recorded:
+            expected, found = f"--prompt {FILE}CLICKS.csv beside it", f"--prompt {self.prompt}"
+            raise UsageError("--beyond is of recorded clicks alone", where="--beyond", expected=expected, found=found)
         where = "--clicks"
         whole = isinstance(self.clicks, tuple | list) and all(type(c) is int for c in self.clicks)
         if not whole or not self.clicks or min(self.clicks) < 1 or list(self.clicks) != sorted(set(self.clicks)):
@@ -44,6 +60,11 @@ class PointSettings:
             raise UsageError("an IoU to stop at does not fit", where="--clicks-until", expected="0 < x <= 1", found=self.until_iou)
         if self.noc and self.clicks != tuple(range(1, max(self.clicks) + 1)):
             raise UsageError("NoC needs a row at every click", where=where, expected="1,2,3,... without gaps", found=self.clicks)
+
+    @property
+    def recorded(self) -> Path | None:
+        """The file of clicks that people made, where they prompt."""
+        return Path(self.prompt.removeprefix(FILE)) if self.prompt.startswith(FILE) else None
 
 
 def noc_settings(settings: PointSettings, *, until: float | None = None, max_clicks: int = NOC_CLICKS) -> PointSettings:

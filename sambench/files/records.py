@@ -1,4 +1,4 @@
-"""Text and Parquet files of ratings as records by column name, whatever program wrote them; flaws by line."""
+"""Text and Parquet files of rows (ratings, clicks) as records by column name, whatever program wrote them; flaws by line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,31 +52,38 @@ class Problems:
         )
 
 
-def read_records(path: Path) -> tuple[list[tuple[int, Record]], list[str], str]:
-    """((line, record) of every row, notes, what a line is called). Raises DataError; see `results.ratings`."""
+def read_records(
+    path: Path, what: str = "ratings", numbers: Collection[str] = ()
+) -> tuple[list[tuple[int, Record]], list[str], str]:
+    """((line, record) of every row, notes, what a line is called).
+
+    what: the rows' name, for messages. numbers: columns in which a decimal comma is read as such, where fields are parted by
+    something else. Raises DataError: no such file, too large, not text, not CSV, a column twice, rows of another length than the
+    header, no rows.
+    """
     try:
         if (size := path.stat().st_size) > MOST_BYTES:
             expected, found = f"at most {human_bytes(MOST_BYTES)}", human_bytes(size)
-            raise DataError("a file of ratings is too large", where=path, expected=expected, found=found)
+            raise DataError(f"a file of {what} is too large", where=path, expected=expected, found=found)
         data = content.read_bytes(path)
     except (OSError, ValueError) as e:  # ValueError: a path that holds a NUL
         found = (e.strerror if isinstance(e, OSError) else None) or said(e)
-        raise DataError("a file of ratings cannot be read", where=shown(path), found=found) from e
+        raise DataError(f"a file of {what} cannot be read", where=shown(path), found=found) from e
     if data[:4] == b"PAR1":
-        return _parquet(data, path), [], "row"
+        return _parquet(data, path, what), [], "row"
     if data[:4] == b"PK\x03\x04":
         raise DataError(
-            "a workbook cannot be read as ratings",
+            f"a workbook cannot be read as {what}",
             where=path,
             expected="CSV or Parquet",
             found="an Excel or LibreOffice file",
             remedy="save it as `CSV UTF-8`",
         )
-    text, notes = _decoded(data, path)
-    return _csv(text, path, notes), notes, "line"
+    text, notes = _decoded(data, path, what)
+    return _csv(text, path, what, numbers, notes), notes, "line"
 
 
-def _parquet(data: bytes, path: Path) -> list[tuple[int, Record]]:
+def _parquet(data: bytes, path: Path, what: str) -> list[tuple[int, Record]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -85,13 +92,13 @@ def _parquet(data: bytes, path: Path) -> list[tuple[int, Record]]:
         names = _header(file.schema_arrow.names, str(path))
         n, size = file.metadata.num_rows, sum(file.metadata.row_group(i).total_byte_size for i in range(file.num_row_groups))
         if not (0 <= n <= MOST_ROWS and 0 <= size <= MOST_BYTES):  # a few bytes can stand for any number of rows
-            raise _too_many(path, f"{n} rows, {size} bytes")
+            raise _too_many(path, what, f"{n} rows, {size} bytes")
         rows = file.read().to_pydict()
         columns = [list(map(_plain_text, values)) for values in rows.values()]
     except (OSError, ValueError, ArithmeticError, LookupError, MemoryError, pa.ArrowException) as e:
-        raise DataError("a file of ratings is damaged", where=path, expected="Parquet", found=said(e)) from e
+        raise DataError(f"a file of {what} is damaged", where=path, expected="Parquet", found=said(e)) from e
     if not columns or not columns[0]:
-        raise _empty(path)
+        raise _empty(path, what)
     return [(n, dict(zip(names, row, strict=True))) for n, row in enumerate(zip(*columns, strict=True), 1)]
 
 
@@ -101,7 +108,7 @@ def _plain_text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _decoded(data: bytes, path: Path) -> tuple[str, list[str]]:
+def _decoded(data: bytes, path: Path, what: str) -> tuple[str, list[str]]:
     marks = {"utf-32": (b"\xff\xfe\0\0", b"\0\0\xfe\xff"), "utf-16": (b"\xff\xfe", b"\xfe\xff")}
     wide = next((name for name, mark in marks.items() if data.startswith(mark)), "")
     notes = ["a byte order mark was left out (Excel's `CSV UTF-8`)"] if data[:3] == b"\xef\xbb\xbf" else []
@@ -112,7 +119,7 @@ def _decoded(data: bytes, path: Path) -> tuple[str, list[str]]:
     except UnicodeDecodeError as e:
         line = data[: e.start].count(b"\n") + 1
         raise DataError(
-            f"a file of ratings is not {wide.upper() or 'UTF-8'} text",
+            f"a file of {what} is not {wide.upper() or 'UTF-8'} text",
             where=f"{path}, line {line}",
             expected=wide.upper() or "UTF-8",
             found=f"the byte {data[e.start]:#04x}" if e.start < len(data) else "its end",
@@ -120,7 +127,7 @@ def _decoded(data: bytes, path: Path) -> tuple[str, list[str]]:
         ) from e
 
 
-def _csv(text: str, path: Path, notes: list[str]) -> list[tuple[int, Record]]:
+def _csv(text: str, path: Path, what: str, numbers: Collection[str], notes: list[str]) -> list[tuple[int, Record]]:
     """Rows by column name; appends to notes."""
     first, skipped = text.partition("\n")[0].strip("\r\n \t"), 0
     if first.lower().startswith("sep=") and len(first) == 5:  # Excel's own way to name the separator
@@ -136,9 +143,9 @@ def _csv(text: str, path: Path, notes: list[str]) -> list[tuple[int, Record]]:
     problems = Problems(path, "line")
     out: list[tuple[int, Record]] = []
     line = 1
-    for fields in _rows(reader, path, skipped):
+    for fields in _rows(reader, path, what, skipped):
         if len(out) >= MOST_ROWS:
-            raise _too_many(path, "more")
+            raise _too_many(path, what, "more")
         start, line = line + skipped, reader.line_num + 1  # a quoted field may go over several lines
         if not any(f.strip() for f in fields):
             continue
@@ -150,21 +157,21 @@ def _csv(text: str, path: Path, notes: list[str]) -> list[tuple[int, Record]]:
             continue
         values = [f.strip() for f in fields]
         if separator != ",":
-            values = [_point(v) if n in ("score", "seconds") else v for n, v in zip(names, values, strict=True)]
+            values = [_point(v) if n in numbers else v for n, v in zip(names, values, strict=True)]
         out.append((start, dict(zip(names, values, strict=True))))
     problems.raise_if_any("{n} lines have another number of fields than the header")
     if not out:
-        raise _empty(path)
+        raise _empty(path, what)
     return out
 
 
-def _rows(reader: Any, path: Path, skipped: int) -> Iterator[list[str]]:
+def _rows(reader: Any, path: Path, what: str, skipped: int) -> Iterator[list[str]]:
     """The rows of a csv reader. Raises DataError where one cannot be read."""
     try:
         yield from reader
     except csv.Error as e:
         raise DataError(
-            "a file of ratings cannot be read as CSV",
+            f"a file of {what} cannot be read as CSV",
             where=f"{path}, line {reader.line_num + skipped}",
             expected=f"fields of up to {csv.field_size_limit():,} characters, each quote closed",
             found=said(e),
@@ -172,8 +179,8 @@ def _rows(reader: Any, path: Path, skipped: int) -> Iterator[list[str]]:
         ) from e
 
 
-def _too_many(path: Path, found: str) -> DataError:
-    return DataError("a file holds more ratings than any study", where=path, expected=f"at most {MOST_ROWS:,}", found=found)
+def _too_many(path: Path, what: str, found: str) -> DataError:
+    return DataError(f"a file holds more {what} than any study", where=path, expected=f"at most {MOST_ROWS:,}", found=found)
 
 
 def _point(value: str) -> str:
@@ -189,5 +196,6 @@ def _header(fields: Sequence[str], where: str) -> list[str]:
     return names
 
 
-def _empty(path: Path) -> DataError:
-    return DataError("a file of ratings holds none", where=path, expected="a header and a rating a line", found="no line of data")
+def _empty(path: Path, what: str) -> DataError:
+    one = what.removesuffix("s")
+    return DataError(f"a file of {what} holds none", where=path, expected=f"a header and a {one} a line", found="no line of data")
