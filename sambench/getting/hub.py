@@ -1,8 +1,8 @@
 """Models on the Hugging Face hub: the files of one commit, in the library's own cache, checked by their sha256.
 
 The library (`huggingface_hub`) knows endpoints, tokens, proxies, the cache and the offline mode by its own variables
-(`HF_ENDPOINT`, `HF_TOKEN`, `HF_HOME`, `HF_HUB_OFFLINE`); what is added here are the terms before a download, the check of what came,
-and its errors in words. No token is ever printed.
+(`HF_ENDPOINT`, `HF_TOKEN`, `HF_HOME`, `HF_HUB_OFFLINE`); what is added here are the terms before a download, the check of what
+came, and its errors in words. No token is ever printed.
 """
 
 from __future__ import annotations

@@ -70,6 +70,9 @@ def _loaded(kind: Any, source: str | None, config: Any, where: object, **given: 
     model, info = _reading(where, load)
     check_names(kind.__name__, info, where)
     loaded: nn.Module = model
+    for tensor in (*loaded.parameters(), *loaded.buffers()):
+        # Copied out of the mapped file: kernels compute other last bits where memory is aligned otherwise, and a file may change.
+        tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)
     return loaded
 
 

@@ -23,6 +23,7 @@ _BOTH: Final[Sequence[_Rule]] = (
     (r"\.output_upscaling\.1\.", ".upscale_layer_norm."),
     (r"\.output_upscaling\.3\.", ".upscale_conv2."),
 )
+_OF_HQ: Final = {"compress_vit_feat": "compress_vit", "embedding_encoder": "encoder", "embedding_maskfeature": "mask"}
 _SAM: Final[Sequence[_Rule]] = (
     (r"^vision_encoder\.blocks\.", "vision_encoder.layers."),
     (r"\.neck\.0\.", ".neck.conv1."),
@@ -34,7 +35,7 @@ _SAM: Final[Sequence[_Rule]] = (
     (r"\.hf_mlp\.", ".hq_mask_mlp."),
     *(
         (rf"\.{own}\.{i}\.", f".{theirs}_{part}.")
-        for own, theirs in {"compress_vit_feat": "compress_vit", "embedding_encoder": "encoder", "embedding_maskfeature": "mask"}.items()
+        for own, theirs in _OF_HQ.items()
         for i, part in {0: "conv1", 1: "norm", 3: "conv2"}.items()
     ),
 )
