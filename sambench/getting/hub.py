@@ -60,11 +60,12 @@ def get(repo: str, revision: str | None, *, progress: Progress | None = None) ->
             raise _failed(f"{repo} cannot be looked up", repo, e.args[0]) from e
         note = f"{repo}: {e}; the commit {found.commit[:12]} is used, which is in the cache"
         return HubModel(repo, found.commit, found.folder, (note,))
-    commit = str(info.sha)
-    files = {s.rfilename: s for s in info.siblings or ()}
-    config = _fetch(repo, commit, [CONFIG], files, None)[0] if CONFIG in files else None
-    if config is None:
-        raise _no_model(repo, commit, files)
+    if CONFIG not in _files(info):
+        raise _no_model(repo, str(info.sha), _files(info))
+    # By its own name, so that the cache remembers which commit that was; it may have moved since it was looked up.
+    [config] = _fetch(repo, revision or constants.DEFAULT_REVISION, [CONFIG], _files(info), None)
+    commit = config.parent.name
+    files = _files(info if commit == info.sha else _info(repo, commit))
     kind_of(_table(config), f"{repo}, {CONFIG}")
     _say_terms(repo, commit, info, files)
     wanted = [CONFIG, *(n for n in PROCESSORS if n in files), *_weights(repo, commit, files)]
@@ -72,6 +73,10 @@ def get(repo: str, revision: str | None, *, progress: Progress | None = None) ->
     for name, path in zip(wanted, paths, strict=True):
         _check(repo, path, getattr(files[name].lfs, "sha256", None))
     return HubModel(repo, commit, config.parent)
+
+
+def _files(info: Any) -> dict[str, Any]:
+    return {s.rfilename: s for s in info.siblings or ()}
 
 
 class _Unreached(Exception):

@@ -119,7 +119,8 @@ def test_sam_3_is_its_tracker_whatever_the_config_says(tmp_path: Path) -> None:
 def test_sam_3_saved_again_by_its_video_model_is_refused(tmp_path: Path) -> None:
     """transformers 5.24 saves it under names of which its tracker finds none: it would run with random weights."""
     sam3_video(tmp_path / "again")
-    hf_folders.rename(tmp_path / "again", lambda s: {k.replace("tracker_model.", "tracker_model.tracker_model."): t for k, t in s.items()})
+    wrong = "tracker_model.tracker_model."
+    hf_folders.rename(tmp_path / "again", lambda s: {k.replace("tracker_model.", wrong): t for k, t in s.items()})
     refused(tmp_path / "again", "names missing (mask_decoder.", "saved from a Sam3VideoModel")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +36,11 @@ def built(folder: Path, precision: str = "fp32", **options: Any) -> Sam2Segmente
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
-def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of each family."""
     path = tmp_path_factory.mktemp("hf") / request.param
     getattr(hf_folders, request.param)(path, seed=6)
-    yield path
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +113,8 @@ def test_prompts_of_different_lengths_are_not_padded(segmenter: Sam2Segmenter) -
     points = torch.tensor(short.points_xy) * scale
     padded = torch.cat([points, torch.full((2, 2), -10.0)])[None, None]
     with torch.no_grad():
-        other = segmenter.model(image_embeddings=list(state.maps), input_points=padded, input_labels=torch.tensor([[[1, -10, -10]]]))
+        labels = torch.tensor([[[1, -10, -10]]])
+        other = segmenter.model(image_embeddings=list(state.maps), input_points=padded, input_labels=labels)
     low = alone.masks.low_res  # type: ignore[attr-defined]
     assert np.abs(other.pred_masks[0, 0].numpy() - low).max() > 1e-4 * low.std()
 
