@@ -93,10 +93,10 @@ def _info(repo: str, revision: str | None) -> Any:
 def _fetch(
     repo: str, commit: str, names: Iterable[str], files: Mapping[str, Any], progress: Progress | None
 ) -> list[Path]:
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
     names = list(names)
-    sizes = [files[n].size for n in names]
+    sizes = [files[n].size for n in names if not isinstance(try_to_load_from_cache(repo, n, revision=commit), str)]
     total = sum(sizes) if all(s is not None for s in sizes) else None
     counter = _counter(progress, total)
     out = []

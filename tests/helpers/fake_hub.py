@@ -38,11 +38,12 @@ class FakeHub:
         return sorted(p for p in self.folder.iterdir() if p.is_file())
 
     def info(self, commit: str) -> dict[str, object]:
-        siblings = [
-            {"rfilename": f.name, "size": f.stat().st_size, **({"lfs": self.lfs(f)} if self.is_large(f) else {})} for f in self.files()
-        ]
-        card = {"license": self.licence}
-        return {"id": self.repo, "sha": commit, "siblings": siblings, "cardData": card, "gated": self.gated, "private": self.private}
+        siblings = []
+        for file in self.files():
+            large = {"lfs": self.lfs(file)} if self.is_large(file) else {}
+            siblings.append({"rfilename": file.name, "size": file.stat().st_size, **large})
+        terms = {"cardData": {"license": self.licence}, "gated": self.gated, "private": self.private}
+        return {"id": self.repo, "sha": commit, "siblings": siblings, **terms}
 
     @staticmethod
     def is_large(file: Path) -> bool:
@@ -92,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
         etag = hashlib.sha256(raw).hexdigest() if hub.is_large(file) else hashlib.sha1(raw).hexdigest()
         if name in hub.wrong:
             raw = bytes(len(raw))
-        self._send(200, {"X-Repo-Commit": commit, "ETag": f'"{etag}"'}, raw, body)
+        return self._send(200, {"X-Repo-Commit": commit, "ETag": f'"{etag}"'}, raw, body)
 
     @staticmethod
     def _commit(revision: str) -> str | None:

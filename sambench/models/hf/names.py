@@ -45,6 +45,8 @@ _SAM2: Final[Sequence[_Rule]] = (
     (r"^(vision_encoder\.neck\.convs\.\d+)\.conv\.", r"\1."),
     (r"\.mlp\.layers\.0\.", ".mlp.proj_in."),
     (r"\.mlp\.layers\.1\.", ".mlp.proj_out."),
+    (r"^(mask_decoder\.transformer\..*)\.out_proj\.", r"\1.o_proj."),
+    (r"^vision_encoder\.backbone\.body\.", "vision_encoder.backbone.timm_model."),
     (r"^no_mem_embed$", "no_memory_embedding"),
     (r"^prompt_encoder\.pe_layer\.positional_encoding_gaussian_matrix$", "prompt_encoder.shared_embedding.positional_embedding"),
 )
