@@ -265,7 +265,7 @@ def test_what_must_be_installed_is_said(sam2: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(ModelError, match=r"pip install 'sambench\[hf\]'"):
         resolved(sam2)
     monkeypatch.setattr(installed.importlib.util, "find_spec", lambda name: None if name == "timm" else found(name))
-    with pytest.raises(ModelError, match="pip install timm"):
+    with pytest.raises(ModelError, match=r"needs the package (timm|torchvision)[\s\S]*pip install timm"):
         installed.check_installed("EdgeTamModel")
     monkeypatch.setattr(installed.metadata, "version", lambda name: "5.22.1")
     with pytest.raises(ModelError, match=r"expected: transformers 5\.23 or newer\n  found: 5\.22\.1"):

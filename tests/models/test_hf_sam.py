@@ -20,9 +20,9 @@ from sambench.models.sam.build import build_sam_model
 from sambench.models.sam.segmenter import SamSegmenter, preprocess
 from sambench.sources import models
 from sambench.types import Prompt
-from tests import golden_weights as rule
-from tests import sam_family as family
+from tests.helpers import golden_weights as rule
 from tests.helpers import hf_folders
+from tests.helpers import sam_family as family
 
 PICTURE = np.kron(np.random.default_rng(0).integers(0, 255, (10, 15, 3), np.uint8), np.ones((6, 6, 1), np.uint8))
 OTHER_MASK = torch.zeros(8, 8)

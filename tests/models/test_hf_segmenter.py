@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from sambench.models.hf.settings import Settings
 from sambench.sources import models
 from sambench.types import Prompt
 from tests.helpers import hf_folders
+from tests.helpers.stubs import timm_for_transformers
 
+SEEDS = {"sam2": 6, "sam3_tracker": 6, "edgetam": 10}  # under which not all first choices are the first token's
 ROOT = Path(__file__).resolve().parents[2]
 PICTURE = np.kron(np.random.default_rng(0).integers(0, 255, (10, 15, 3), np.uint8), np.ones((6, 6, 1), np.uint8))
-FAMILIES = ("sam2", "sam3_tracker")
+FAMILIES = ("sam2", "sam3_tracker", pytest.param("edgetam", marks=pytest.mark.slow))
 
 
 def clicks(*points: tuple[float, float, int], **rest: Any) -> Prompt:
@@ -36,11 +39,16 @@ def built(folder: Path, precision: str = "fp32", **options: Any) -> Sam2Segmente
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
-def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder of each family."""
-    path = tmp_path_factory.mktemp("hf") / request.param
-    getattr(hf_folders, request.param)(path, seed=6)
-    return path
+    with pytest.MonkeyPatch.context() as monkey:
+        if request.param == "edgetam":  # which asks for torchvision
+            timm_for_transformers()
+            for module in ("sources.hf", "models.hf.library"):
+                monkey.setattr(f"sambench.{module}.check_installed", lambda kind: None)
+        path = tmp_path_factory.mktemp("hf") / request.param
+        getattr(hf_folders, request.param)(path, seed=SEEDS[request.param])
+        yield path
 
 
 @pytest.fixture(scope="module")

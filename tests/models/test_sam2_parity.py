@@ -1,4 +1,4 @@
-"""SAM 2's official files in our segmenter against PyPI's `sam2` on the same random weights: the predictor, and whole click loops."""
+"""SAM 2's official files in our segmenter against PyPI's `sam2` on the same random weights: the predictor, and whole loops."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sambench.pixels.region import Region
 from sambench.tasks.point import PointSettings, PointTask
 from sambench.tasks.prompted import Context
 from sambench.types import Instance, Prompt, Sample
-from tests import golden_weights as rule
+from tests.helpers import golden_weights as rule
 from tests.helpers.plain_clicks import plain_next_click
-from tests.stubs import official_sam2
+from tests.helpers.stubs import official_sam2
 
 pytestmark = pytest.mark.slow
 

@@ -19,7 +19,7 @@ def check_installed(kind: str) -> None:
     """Whether a class of transformers can be used here, without importing it. Raises ModelError with what to install."""
     needed = {"transformers": INSTALL}
     if kind in _NEEDS_TIMM:
-        needed["timm"] = "pip install timm (which needs a torchvision that fits your torch)"
+        needed |= dict.fromkeys(("torchvision", "timm"), "install a torchvision that fits your torch, then: pip install timm")
     for module, install in needed.items():
         if importlib.util.find_spec(module) is None:
             message = f"a {kind} needs the package {module}"

@@ -87,12 +87,9 @@ def build_sam2(size: str) -> nn.Module:
 def build_edgetam() -> nn.Module:
     """A bare EdgeTamModel. Raises ModelError without timm, which has its image encoder."""
     check_installed("EdgeTamModel")
-    config, kind = classes("EdgeTamConfig", "EdgeTamModel")
-    backbone = {
-        "model_type": "timm_wrapper",
-        "architecture": "repvit_m1",
-        "model_args": {"in_chans": 3, "features_only": True, "out_indices": [0, 1, 2, 3]},
-    }
+    config, kind, encoder = classes("EdgeTamConfig", "EdgeTamModel", "TimmWrapperConfig")
+    taken = {"in_chans": 3, "features_only": True, "out_indices": [0, 1, 2, 3]}
+    backbone = encoder(architecture="repvit_m1", model_args=taken)
     model: nn.Module = kind(config(vision_config={"backbone_config": backbone}))
     return model.eval()
 
@@ -108,11 +105,11 @@ def load_official(
     strip_prefix: str | None = None,
     dynamic: bool = True,
 ) -> Sam2Segmenter:
-    """A segmenter from an official checkpoint file, or a state dict with its names.
+    """A segmenter from an official checkpoint file, or a state dict with its names; with build and kind, the cards' factories.
 
     build: makes the bare model, of the class `kind`. key, strip_prefix: where in the file the state dict is; the official files and
     those of their training have it under `model`. dynamic: see `settings.Dynamic`. Raises CheckpointError where the weights do not
-    fit, ModelError where a package is missing.
+    fit or are absent, ModelError where a package is missing.
     """
     state, where = _state(weights, key, strip_prefix)
     with torch.device("meta"):
@@ -154,38 +151,11 @@ def sam3_tracker(*, weights: Path | None, device: str, precision: str, dynamic: 
     return _segmenter(model, "Sam3TrackerModel", device, precision, dynamic)
 
 
-def card_sam2(size: str, *, weights: Path | None, device: str, precision: str, **given: Any) -> Sam2Segmenter:
-    """The factory of SAM 2's cards; see load_official. Raises CheckpointError without weights."""
-    build = partial(build_sam2, size)
-    return load_official(build, "Sam2Model", weights=needed(weights), device=device, precision=precision, **given)
-
-
-def edgetam(
-    *,
-    weights: Path | None,
-    device: str,
-    precision: str,
-    key: str | None = None,
-    strip_prefix: str | None = None,
-    dynamic: bool = True,
-) -> Sam2Segmenter:
-    """The factory of EdgeTAM's card; see load_official."""
-    return load_official(
-        build_edgetam,
-        "EdgeTamModel",
-        weights=needed(weights),
-        device=device,
-        precision=precision,
-        key=key,
-        strip_prefix=strip_prefix,
-        dynamic=dynamic,
-    )
-
-
-hiera_t = partial(card_sam2, "hiera_t")
-hiera_s = partial(card_sam2, "hiera_s")
-hiera_b = partial(card_sam2, "hiera_b")
-hiera_l = partial(card_sam2, "hiera_l")
+hiera_t = partial(load_official, partial(build_sam2, "hiera_t"), "Sam2Model")
+hiera_s = partial(load_official, partial(build_sam2, "hiera_s"), "Sam2Model")
+hiera_b = partial(load_official, partial(build_sam2, "hiera_b"), "Sam2Model")
+hiera_l = partial(load_official, partial(build_sam2, "hiera_l"), "Sam2Model")
+edgetam = partial(load_official, build_edgetam, "EdgeTamModel")
 
 
 def _state(
