@@ -15,7 +15,7 @@ test: $(VENV)/.installed-dev
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow
 
-# Independent references of slow tests that are no dependencies: both would bring torchvision, of which tests/stubs has what they need.
+# Independent references of slow tests that are no dependencies: both would bring torchvision, of which the tests have what they need.
 references: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet --no-deps hydra-core==1.3.8 omegaconf==2.4.0 antlr4-python3-runtime==4.9.3 iopath==0.1.10 \
 	  portalocker==4.4.2 timm==1.0.31

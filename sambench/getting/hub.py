@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from sambench.errors import DownloadError, SambenchError, UsageError, said
 from sambench.files import content
-from sambench.getting.part_file import human_bytes
+from sambench.text import human_bytes
 from sambench.models.hf.folder import CONFIG, PROCESSORS, WEIGHTS, kind_of
 from sambench.models.hf.installed import check_hub
 
