@@ -91,7 +91,7 @@ SOURCE = HuggingFace()
 
 
 def is_folder(name: str) -> bool:
-    """Whether a name means a folder: it looks like a path, or such a folder is here."""
+    """Whether a name means a folder: it looks like a path, or is one here (of a file, which is told then)."""
     text = name.removeprefix(PREFIX)
     return text.startswith((".", "/", "~")) or _exists(text)
 
@@ -133,6 +133,6 @@ def build_folder(folder: ModelFolder, options: Mapping[str, Any], *, device: str
 
 def _exists(text: str) -> bool:
     try:
-        return bool(text) and Path(text).is_dir()
+        return bool(text) and Path(text).exists()
     except (OSError, ValueError):
         return False

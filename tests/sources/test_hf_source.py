@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sambench.errors import UsageError
+from sambench.errors import ModelError, UsageError
 from sambench.sources import hf, models
 from tests.helpers import hf_folders
 from tests.helpers.inprocess import Cli
@@ -84,6 +84,11 @@ def test_bench(folder: Path, cli: Cli) -> None:
 def test_names_on_the_hub(name: str, parts: tuple[str, str | None]) -> None:
     assert hf.parse(name) == parts
     assert not hf.is_folder(name)
+
+
+def test_a_file_of_a_folder_is_not_looked_up(folder: Path) -> None:
+    with pytest.raises(ModelError, match="this is no folder"):
+        models.resolve("hf:tiny-sam2/config.json", {}, device="cpu", precision="fp32")
 
 
 @pytest.mark.parametrize("name", ["hf:", "hf:@main", "hf:a/b@"])
