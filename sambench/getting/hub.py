@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +18,9 @@ from typing import Any, Final
 
 from sambench.errors import DownloadError, SambenchError, UsageError, said
 from sambench.files import content
-from sambench.text import human_bytes
 from sambench.models.hf.folder import CONFIG, PROCESSORS, WEIGHTS, kind_of
 from sambench.models.hf.installed import check_hub
+from sambench.text import human_bytes
 
 log = logging.getLogger("sambench.hub")
 
@@ -67,8 +67,9 @@ def get(repo: str, revision: str | None, *, progress: Progress | None = None) ->
     commit = config.parent.name
     files = _files(info if commit == info.sha else _info(repo, commit))
     kind_of(_table(config), f"{repo}, {CONFIG}")
-    _say_terms(repo, commit, info, files)
-    wanted = [CONFIG, *(n for n in PROCESSORS if n in files), *_weights(repo, commit, files)]
+    weights = _weights(repo, commit, files)
+    _say_terms(repo, commit, info, [files[n] for n in weights])
+    wanted = [CONFIG, *(n for n in PROCESSORS if n in files), *weights]
     paths = _fetch(repo, commit, wanted, files, progress)
     for name, path in zip(wanted, paths, strict=True):
         _check(repo, path, getattr(files[name].lfs, "sha256", None))
@@ -101,8 +102,11 @@ def _fetch(
     counter = _counter(progress, total)
     out = []
     for name in names:
-        with _in_words(repo, commit):
-            out.append(Path(hf_hub_download(repo, name, revision=commit, tqdm_class=counter)))
+        try:
+            with _in_words(repo, commit):
+                out.append(Path(hf_hub_download(repo, name, revision=commit, tqdm_class=counter)))
+        except _Unreached as e:
+            raise _failed(f"{name} cannot be fetched from the hub; what has come is kept", repo, str(e)) from e
     return out
 
 
@@ -142,16 +146,16 @@ def _table(file: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _say_terms(repo: str, commit: str, info: Any, files: Mapping[str, Any]) -> None:
+def _say_terms(repo: str, commit: str, info: Any, weights: Sequence[Any]) -> None:
     """Before a download: how much, under which licence, and whether its terms must be accepted. On the log, at level warning."""
     from huggingface_hub import try_to_load_from_cache
 
-    name = next((n for n in WEIGHTS if n in files), None)
-    if name is None or isinstance(try_to_load_from_cache(repo, name, revision=commit), str):
+    absent = [w for w in weights if not isinstance(try_to_load_from_cache(repo, w.rfilename, revision=commit), str)]
+    if not absent:
         return
     card = info.card_data
     licence = getattr(card, "license_name", None) or getattr(card, "license", None) or "not stated"
-    size = files[name].size
+    size = sum(w.size or 0 for w in absent)
     parts = [f"{repo} at {commit[:12]}: {human_bytes(size) if size else 'an unknown number of bytes'} to download"]
     parts.append(f"licence: {licence}")
     if info.gated:
@@ -224,6 +228,8 @@ def _in_words(repo: str, revision: str | None) -> Iterator[None]:
         raise DownloadError("there is no such model on the hub, or it is private", where=_page(repo), remedy=remedy) from e
     except errors.HFValidationError as e:
         raise _bad_name(repo, e) from e
+    except errors.LocalEntryNotFoundError as e:  # it asked for the file's record, and then the cache
+        raise _Unreached(f"the hub cannot be reached ({_plain(e.__cause__ or e)})") from e
     except errors.EntryNotFoundError as e:
         raise _failed("a file of a model is not on the hub", repo, _plain(e)) from e
     except errors.HfHubHTTPError as e:

@@ -106,6 +106,15 @@ def test_without_an_answer_the_cache_is_used_and_that_is_said(repo: FakeHub) -> 
     assert isinstance(error, DownloadError)
 
 
+def test_a_download_that_ends_early_goes_on_later(repo: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)  # between the library's own tries
+    repo.busy.add("model.safetensors")
+    error = refused("model.safetensors cannot be fetched", "what has come is kept", "run the command again")
+    assert isinstance(error, DownloadError)
+    repo.busy.clear()
+    assert (hub.get(REPO, None).folder / "model.safetensors").is_file()
+
+
 def test_gated_terms_are_said_before_and_after(
     repo: FakeHub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -161,14 +170,16 @@ def test_repositories_without_a_model(repo: FakeHub) -> None:
     refused("holds no model of transformers", "sam2.1_hiera_tiny.pt")
 
 
-def test_weights_in_shards(repo: FakeHub) -> None:
+def test_weights_in_shards(repo: FakeHub, caplog: pytest.LogCaptureFixture) -> None:
     (repo.folder / "model.safetensors").rename(repo.folder / "model-00001-of-00002.safetensors")
     index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
     (repo.folder / "model.safetensors.index.json").write_text(json.dumps(index))
     refused("not whole on the hub", "no model-00002-of-00002.safetensors")
     (repo.folder / "model-00002-of-00002.safetensors").write_bytes(b"more")
+    caplog.clear()
     names = {p.name for p in hub.get(REPO, None).folder.iterdir()}
     assert {"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json"} <= names
+    assert "8 kB to download" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["a/b/c", "-a/b", "a b/c", "lab/" + "x" * 200])

@@ -20,7 +20,8 @@ TOKEN = "hf_SecretOfTheTests"
 class FakeHub:
     """One repository. gated: False, "auto" or "manual": then its files want the token, and an entry in `allowed`.
 
-    wrong: names of files of which other bytes come than the record says. asked: method and path of every request.
+    wrong: names of files of which other bytes come than the record says. busy: of files that it answers with HTTP 503.
+    asked: method and path of every request.
     """
 
     repo: str
@@ -29,6 +30,7 @@ class FakeHub:
     private: bool = False
     allowed: bool = True
     wrong: set[str] = field(default_factory=set)
+    busy: set[str] = field(default_factory=set)
     status: int = 0
     licence: str = "apache-2.0"
     asked: list[str] = field(default_factory=list)
@@ -87,6 +89,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._error(404, "RevisionNotFound", body)
         if hub.gated and not (known and hub.allowed):
             return self._error(403 if known else 401, "GatedRepo", body)
+        if name in hub.busy:
+            return self._send(503, {}, b"busy", body)
         if not file.is_file():
             return self._error(404, "EntryNotFound", body)
         raw = file.read_bytes()
