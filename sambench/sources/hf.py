@@ -65,7 +65,8 @@ class HuggingFace:
         device = pick_device(device, True)
         identity = {
             "hf": {"revision": REVISION, **pinned, **made_of},
-            "options": options,
+            # What is off is as good as not given, and `dynamic` is among the settings above.
+            "options": {k: v for k, v in options.items() if v is not False and k != "dynamic"},
             "max_batch": MAX_BATCH,
             "precision": precision,
             "device_kind": device.partition(":")[0],

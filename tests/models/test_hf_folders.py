@@ -235,6 +235,13 @@ def test_the_image_processor_is_part_of_the_identity(sam2: Path, copy: Path) -> 
     assert resolved(copy).identity["hf"]["std"] == [1, 1, 1]
 
 
+def test_options_that_change_nothing_are_no_other_model(sam2: Path, tmp_path: Path) -> None:
+    assert resolved(sam2, dynamic=True).identity == resolved(sam2).identity != resolved(sam2, dynamic=False).identity
+    hf_folders.sam(tmp_path / "sam")
+    plain = resolved(tmp_path / "sam").identity
+    assert resolved(tmp_path / "sam", squash=False).identity == plain != resolved(tmp_path / "sam", squash=True).identity
+
+
 def test_a_folder_that_changes_is_no_longer_the_model(copy: Path) -> None:
     model = resolved(copy)
     models.build(model.spec)
