@@ -146,6 +146,18 @@ def test_unknown_classes_are_refused(copy: Path, config: dict[str, Any], said: t
     refused(copy, "a class that is not known", "Sam2Model", *said)
 
 
+def test_quantized_models_are_refused(copy: Path) -> None:
+    hf_folders.reconfigure(copy, quantization_config={"quant_method": "bitsandbytes", "load_in_8bit": True})
+    refused(copy, "quantized", "dequantize")
+
+
+def test_half_precision_is_loaded_as_the_run_asks(copy: Path) -> None:
+    """fp32 and bf16 are what the run says, whatever the file holds."""
+    hf_folders.rename(copy, lambda s: {k: t.half() for k, t in s.items()})
+    hf_folders.reconfigure(copy, dtype="float16")
+    assert {p.dtype for p in built(copy).model.parameters()} == {torch.float32}
+
+
 def _empty(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"")
 

@@ -96,6 +96,10 @@ def read_folder(path: Path) -> ModelFolder:
     if config is None:
         raise _no_config(path)
     kind = kind_of(config, path / CONFIG)
+    if config.get("quantization_config") is not None:
+        expected, remedy = "weights in floating point", "save it dequantized: model.dequantize().save_pretrained(FOLDER)"
+        message, found = "a folder's model is quantized", "a quantization_config"
+        raise ModelError(message, where=path / CONFIG, expected=expected, found=found, remedy=remedy)
     processor = next((p for name in PROCESSORS if (p := _json(path, name)) is not None), {})
     inner = processor.get("image_processor")
     return ModelFolder(path, config, kind, weight_files(path), inner if isinstance(inner, Mapping) else processor)
