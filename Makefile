@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow references lint bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -14,6 +14,12 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow
+
+# Independent references of slow tests that are no dependencies: both would bring torchvision, of which the tests have what they need.
+references: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --no-deps hydra-core==1.3.8 omegaconf==2.4.0 antlr4-python3-runtime==4.9.3 iopath==0.1.10 \
+	  portalocker==4.4.2 timm==1.0.31
+	SAM2_BUILD_CUDA=0 $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation sam2==1.1.0
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -59,6 +59,8 @@ def environment() -> dict[str, Any]:
         "pandas",
         "pyarrow",
         "torch",
+        "transformers",
+        "timm",
         "pillow",
     ):
         try:

@@ -259,6 +259,7 @@ class ModelCard(Named):
     factory is `module:function`, called as `factory(weights=Path | None, device=str, precision=str, **options)`.
     gives: what the model answers with, which decides the tasks that take it: `masks` (a Segmenter with several scored candidates),
     `single_mask` (a Segmenter with one), `edges` (an EdgeDetector), or `detections` (nothing: a results file has them).
+    needs: packages that it imports beyond those that sambench itself does, by the names by which they are imported.
     """
 
     kind: Literal["model"] = "model"
@@ -271,6 +272,7 @@ class ModelCard(Named):
     weights: Weights | None = None
     state: Literal["available", "unavailable"] = "available"
     uses_torch: bool = True
+    needs: tuple[str, ...] = ()
     description: str = ""
     licence: str = ""
     citation: Citation = Citation()

@@ -56,7 +56,7 @@ def state_dict_in(
     if strip_prefix:
         inside = {name.removeprefix(strip_prefix): t for name, t in state.items() if name.startswith(strip_prefix)}
         if not inside:
-            prefix = _wrapper(_shapes(state), architectures)
+            prefix = _wrapper(shapes_of(state), architectures)
             raise CheckpointError(
                 f"no name in the checkpoint begins with {strip_prefix!r}",
                 where=where,
@@ -81,14 +81,19 @@ def load_into(
     Raises CheckpointError with the first differing names and shapes, or the first tensors that are no plain numbers of the module's
     kind (floating point for weights, integer for counters); the module is untouched then.
     """
-    wanted = _shapes(module.state_dict())
-    found = _shapes(state)
-    if wanted != found:
-        raise _mismatch(wanted, found, where, architectures or {})
+    check_signature(shapes_of(module.state_dict()), shapes_of(state), where=where, architectures=architectures)
     _check_numbers(module, state, where)
     if any(t.is_meta for t in module.state_dict().values()):
         module.to_empty(device="cpu")
     module.load_state_dict(dict(state), strict=True)
+
+
+def check_signature(
+    wanted: Signature, found: Signature, *, where: object, architectures: Mapping[str, Signature] | None = None
+) -> None:
+    """Raise CheckpointError, as `load_into` does, unless a checkpoint has the names and shapes that a model wants."""
+    if dict(wanted) != dict(found):
+        raise _mismatch(wanted, found, where, architectures or {})
 
 
 def looks_like(found: Signature, architectures: Mapping[str, Signature]) -> str | None:
@@ -127,7 +132,8 @@ def _unlike(given: Tensor, own: Tensor) -> str | None:
     return None if fits else str(given.dtype)
 
 
-def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor, by its name."""
     return {name: tuple(t.shape) for name, t in state.items()}
 
 
@@ -253,7 +259,7 @@ def _how_to_select(nested: Mapping[str, Mapping[str, Tensor]], architectures: Ma
         return None
     flags = []
     for k, state in sorted(keyed.items(), key=lambda item: -len(item[1])):
-        prefix = _wrapper(_shapes(state), architectures)
+        prefix = _wrapper(shapes_of(state), architectures)
         flags.append(f"-M key={k}" + (f" -M strip_prefix={prefix}" if prefix else "") + f" ({len(state)} tensors)")
     return "say which part is the model's: " + ", or ".join(flags)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from sambench.files import content
 from sambench.getting import weights as fetch
 from sambench.models.card_factory import Noting
 from sambench.models.contract import construct, examine
+from sambench.models.hf.installed import INSTALL
 from sambench.sources.base import ModelSpec, Progress, ResolvedModel, pick_device, slug
 from sambench.sources.inputs import by_content, check_contents, contents_of, weights_file
 from sambench.types import Dataset
@@ -41,6 +43,7 @@ class CardSource:
         given = {**card.options, **options}
         explicit = given.pop("weights", None)
         _check_options(card, factory, given)
+        _check_packages(card)
         path = fetch.weights_path(card, explicit=weights_file(explicit), download_ok=True, progress=progress)
         if isinstance(factory, Noting) and given.get("base") == BASE:
             given["base"] = str(fetch.weights_path(card, explicit=None, download_ok=True, progress=progress))
@@ -75,6 +78,15 @@ class CardSource:
 
 
 SOURCE = CardSource()
+
+
+def _check_packages(card: cards.ModelCard) -> None:
+    """Before any weights are fetched. Raises ModelError where a package is not installed."""
+    for name in card.needs:
+        if importlib.util.find_spec(name) is None:
+            remedy = INSTALL if name == "transformers" else f"pip install {name}"
+            message = f"model {card.id!r} needs the package {name}"
+            raise ModelError(message, where=f"card {card.id}", expected="it in this environment", found="none", remedy=remedy)
 
 
 def _notes_on_device(model: str, wanted: str, device: str) -> tuple[str, ...]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -253,12 +254,13 @@ def _found(run: str, path: Path, out: Path) -> list[Path]:
         expected = "a run's directory, or its name under --out"
         raise UsageError("there is no such run", where=path, expected=expected, found="no such directory")
     if not path.exists():
-        path = out
-        for depth, part in enumerate(p for p in run.split("/") if p):
-            path = _choose(part, path, "run" if depth == 0 else "cell of that run", run)
+        path = _named(run, out)
     if path.is_file():
         raise UsageError("not a run", found=f"the file {path}", expected="a directory, or the name of a run")
     found = _cell_folders(path)
+    if not found and not run.startswith((".", "/", "~")):  # the folder of a model, say, which is named as its runs are
+        with contextlib.suppress(UsageError):
+            found = _cell_folders(_named(run, out))
     if not found:
         raise RunError(
             "there are no results here",
@@ -268,6 +270,14 @@ def _found(run: str, path: Path, out: Path) -> list[Path]:
             remedy="`sambench run point` makes some; --out says in which directory they are looked for",
         )
     return found
+
+
+def _named(run: str, out: Path) -> Path:
+    """The directory under `out` that a name stands for. Raises UsageError for none or several."""
+    path = out
+    for depth, part in enumerate(p for p in run.split("/") if p):
+        path = _choose(part, path, "run" if depth == 0 else "cell of that run", run)
+    return path
 
 
 def all_cell_paths(out: Path = Path("runs")) -> list[Path]:

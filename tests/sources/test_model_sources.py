@@ -86,6 +86,7 @@ def test_own_sources_are_found_by_their_place() -> None:
     found = models.sources()
     assert {name: s.form for name, s in found.items()} == {
         "edges": "edges:FOLDER",
+        "hf": "hf:ORGANISATION/NAME or hf:./FOLDER",
         "proposals": "proposals:FILE",
         "python": "python:path/to/file.py:factory",
     }
@@ -104,8 +105,8 @@ UNKNOWN = ("nothing", "square:3", "models:x", "base:x", "card:sam_nano", "Python
 def test_an_unknown_name_is_answered_with_every_form(name: str) -> None:
     with pytest.raises(UsageError, match="unknown model") as e:
         models.gives_of(name)
-    expected = "known names, a card's path, edges:FOLDER, proposals:FILE, python:path/to/file.py:factory"
-    assert str(e.value.expected).endswith(expected)
+    forms = "edges:FOLDER, hf:ORGANISATION/NAME or hf:./FOLDER, proposals:FILE, python:path/to/file.py:factory"
+    assert str(e.value.expected).endswith(f"known names, a card's path, {forms}")
 
 
 def test_a_prefix_that_is_nearly_one_is_mended() -> None:

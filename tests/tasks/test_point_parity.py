@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
@@ -21,6 +20,7 @@ from sambench.pixels.region import Region
 from sambench.tasks.point import PointSettings, PointTask
 from sambench.tasks.prompted import Context
 from sambench.types import Instance, Prompt, Sample
+from tests.helpers.plain_clicks import plain_next_click
 
 torch = pytest.importorskip("torch")
 
@@ -46,21 +46,6 @@ def colour_image() -> np.ndarray:
     from tests.helpers.golden_weights import procedural_image
 
     return procedural_image()
-
-
-def plain_next_click(gt: np.ndarray, mask: np.ndarray, clicked: list[tuple[int, int, bool]]) -> tuple[int, int, bool]:
-    """Full-frame transforms of both error regions, deepest pixel, as the field's clickers do it."""
-    depth = {}
-    for positive, region in ((True, gt & ~mask), (False, ~gt & mask)):
-        padded = np.pad(region.astype(np.uint8), 1)
-        d = cv2.distanceTransform(padded, cv2.DIST_L2, 0)[1:-1, 1:-1].astype(np.float64)
-        squared = np.rint(d * d)
-        for x, y, _ in clicked:
-            squared[y, x] = 0
-        depth[positive] = squared
-    positive = bool(depth[True].max() > depth[False].max())
-    y, x = np.unravel_index(np.argmax(depth[positive]), gt.shape)
-    return int(x), int(y), positive
 
 
 def n_clicks_of(i: int) -> int:

@@ -26,11 +26,11 @@ class MaskDecoderHQ(MaskDecoder):
     """One mask a prompt: that of the high-quality token, added to SAM's own (the paper's error correction).
 
     early_dim: channels of the image encoder's early feature. hq_token_only: leave SAM's own mask out; the authors advise it where
-    one object fills the picture, and evaluated so on their four sets.
+    one object fills the picture, and evaluated so on their four sets. sizes: others of MaskDecoder.
     """
 
-    def __init__(self, *, transformer_dim: int, early_dim: int, hq_token_only: bool = False) -> None:
-        super().__init__(transformer_dim=transformer_dim)
+    def __init__(self, *, transformer_dim: int, early_dim: int, hq_token_only: bool = False, **sizes: int) -> None:
+        super().__init__(transformer_dim=transformer_dim, **sizes)
         c = transformer_dim
         self.hq_token_only = hq_token_only
         self.hf_token = nn.Embedding(1, c)

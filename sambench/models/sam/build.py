@@ -74,8 +74,11 @@ SIGNATURES: Mapping[str, Signature] = MappingProxyType(
         **{f"sam_hq_{arch}": {**_vit(c), **_FOUR_MASKS, **_HQ} for arch, c in ARCHITECTURES.items()},
         "mobile_sam": {**_TINY_VIT, **_FOUR_MASKS},
         "sam_hq_vit_tiny": {**_TINY_VIT, **_FOUR_MASKS, **_HQ},
-        "a transformers SamModel": {**_FOUR_MASKS, "shared_image_embedding.positional_embedding": (2, 128)},
-        "SAM 2": {"sam_mask_decoder.mask_tokens.weight": (4, 256), "sam_mask_decoder.iou_token.weight": (1, 256)},
+        "a SamModel of transformers (--model hf:FOLDER)": {**_FOUR_MASKS, "shared_image_embedding.positional_embedding": (2, 128)},
+        "SAM 2 (sam2_1_hiera_t, _s, _b, _l or sam2_hiera_...)": {
+            "sam_mask_decoder.mask_tokens.weight": (4, 256),
+            "sam_mask_decoder.iou_token.weight": (1, 256),
+        },
         "sam_nano": {
             "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix": (2, 64),
             "image_encoder.attention.0.norm1.bias": (192,),

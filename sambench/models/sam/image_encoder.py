@@ -21,8 +21,8 @@ class ImageEncoderViT(nn.Module):
     """ViT with window attention in most blocks and global attention in `global_attn_indexes`, then a convolutional neck.
 
     image_size: side of the square input in pixels, a multiple of patch_size; the absolute position embedding is never
-    interpolated. out_chans: channels of the embedding. patch_embed: a module [B, 3, S, S] -> [B, g, g, embed_dim] in place of
-    the patch convolution (a convolutional stem, say).
+    interpolated. mlp_dim: 4 * embed_dim where none is given. out_chans: channels of the embedding. patch_embed: a module
+    [B, 3, S, S] -> [B, g, g, embed_dim] in place of the patch convolution (a convolutional stem, say).
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class ImageEncoderViT(nn.Module):
         image_size: int = 1024,
         patch_size: int = 16,
         window_size: int = 14,
-        mlp_ratio: float = 4.0,
+        mlp_dim: int | None = None,
         out_chans: int = 256,
         patch_embed: nn.Module | None = None,
     ) -> None:
@@ -48,7 +48,7 @@ class ImageEncoderViT(nn.Module):
             Block(
                 dim=embed_dim,
                 num_heads=num_heads,
-                mlp_ratio=mlp_ratio,
+                mlp_dim=4 * embed_dim if mlp_dim is None else mlp_dim,
                 window_size=0 if i in global_attn_indexes else window_size,
                 grid=grid,
             )
@@ -91,12 +91,12 @@ class PatchEmbed(nn.Module):
 class Block(nn.Module):
     """Pre-norm transformer block: attention, then MLP. window_size 0 is global attention."""
 
-    def __init__(self, *, dim: int, num_heads: int, mlp_ratio: float, window_size: int, grid: int) -> None:
+    def __init__(self, *, dim: int, num_heads: int, mlp_dim: int, window_size: int, grid: int) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
         self.attn = Attention(dim=dim, num_heads=num_heads, side=window_size or grid)
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
-        self.mlp = MLPBlock(embedding_dim=dim, mlp_dim=int(dim * mlp_ratio), activation=nn.GELU)
+        self.mlp = MLPBlock(embedding_dim=dim, mlp_dim=mlp_dim, activation=nn.GELU)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, g, g, D] -> the same shape."""

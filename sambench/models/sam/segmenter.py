@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from sambench.errors import ModelError, unknown_name
+from sambench.models.prompt_groups import check_image, groups
 from sambench.models.sam.mask_decoder import DecoderInput
 from sambench.models.sam.model import Sam
 from sambench.pixels.candidates import Geometry, LogitMasks
@@ -78,12 +79,7 @@ class SamSegmenter:
     @torch.inference_mode()
     def encode(self, image: UInt8Array) -> SamState:
         """image uint8 [H, W, 3] RGB -> state. Raises ModelError for anything else."""
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise ModelError(
-                f"{self.name} got an image that it can't read",
-                expected="uint8 [H, W, 3], RGB",
-                found=f"{image.dtype} {list(image.shape)}",
-            )
+        check_image(image, self.name)
         side = self.model.image_size
         height, width = image.shape[:2]
         new_h, new_w = (side, side) if self.squash else resized_size(height, width, side)
@@ -108,7 +104,7 @@ class SamSegmenter:
         out: dict[int, Prediction] = {}
         if self.single_output:
             prompts = [replace(p, multimask=False) for p in prompts]
-        for indices in _groups(prompts, self.max_batch):
+        for indices in groups(prompts, self.max_batch, "SAM"):
             group = [prompts[i] for i in indices]
             low, iou = self._decode_group(state, group)
             if self.single_output:
@@ -217,16 +213,3 @@ def _normalised(pixels: Tensor) -> Tensor:
     """RGB values 0..255 [..., 3, H, W] -> zero mean and unit spread per channel, by SAM's constants."""
     mean, std = (torch.tensor(v)[:, None, None] for v in (PIXEL_MEAN, PIXEL_STD))
     return (pixels - mean) / std
-
-
-def _groups(prompts: list[Prompt], max_batch: int) -> Iterator[list[int]]:
-    """Indices of prompts of one shape, in order, at most max_batch each."""
-    by_shape: dict[tuple[int, bool, bool, bool], list[int]] = {}
-    for i, p in enumerate(prompts):
-        if p.text is not None:
-            raise ModelError("SAM takes no text prompts", expected="points, a box or a carry", found=repr(p.text))
-        shape = (len(p.labels), p.box_xyxy is not None, p.carry is not None, p.multimask)
-        by_shape.setdefault(shape, []).append(i)
-    for indices in by_shape.values():
-        for start in range(0, len(indices), max_batch):
-            yield indices[start : start + max_batch]

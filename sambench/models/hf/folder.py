@@ -1,0 +1,205 @@
+"""A folder as `save_pretrained` writes it: which model it holds, and by which files. Neither torch nor transformers is imported.
+
+What a folder holds is told by the class that its config names. A video model's folder holds the image model too: its class is
+loaded, and the parts that only video needs are left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from sambench import provenance
+from sambench.errors import CheckpointError, ModelError, shown
+from sambench.files import content
+
+CONFIG: Final = "config.json"
+PROCESSORS: Final = ("preprocessor_config.json", "processor_config.json")
+WEIGHTS: Final = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+
+
+@dataclass(frozen=True)
+class Family:
+    """One class of transformers. gives: as in a model's card. own: it runs in sambench's implementation, and needs no transformers.
+
+    mean, std: of RGB values from 0 to 1, where the folder does not say.
+    """
+
+    gives: str
+    own: bool
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+
+FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
+    {
+        "SamModel": Family("masks", own=True),
+        "SamHQModel": Family("single_mask", own=True),
+        "Sam2Model": Family("masks", own=False),
+        "EdgeTamModel": Family("masks", own=False),
+        "Sam3TrackerModel": Family("masks", own=False, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+    }
+)
+_WITH_VIDEO = {"Sam2VideoModel": "Sam2Model", "EdgeTamVideoModel": "EdgeTamModel", "Sam3VideoModel": "Sam3TrackerModel"}
+_BY_TYPE = {  # for configs that name no class, or one of their authors' own
+    "sam": "SamModel",
+    "sam_hq": "SamHQModel",
+    "sam2": "Sam2Model",
+    "sam2_video": "Sam2Model",
+    "edgetam": "EdgeTamModel",
+    "edgetam_video": "EdgeTamModel",
+    "sam3_tracker": "Sam3TrackerModel",
+    "sam3_video": "Sam3TrackerModel",
+}
+_BY_TEXT = ("Sam3Model", "Sam3LiteTextModel")
+_NO_PART = ("transformers_version", "_name_or_path", "dtype", "torch_dtype", "_commit_hash", "_attn_implementation_autoset")
+_LFS = b"version https://git-lfs"
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A folder that was looked at. kind: the class that is loaded, of FAMILIES. weights: its files, sorted by name.
+
+    processor: what its image processor was told; {} where there is no such file.
+    """
+
+    path: Path
+    config: Mapping[str, Any]
+    kind: str
+    weights: tuple[Path, ...]
+    processor: Mapping[str, Any]
+
+    @property
+    def family(self) -> Family:
+        return FAMILIES[self.kind]
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(f.stat().st_size for f in self.weights)
+
+    def identity(self) -> dict[str, Any]:
+        """What of the folder can change a number: class, config, weights, and how pictures are prepared. Raises OSError."""
+        return {
+            "class": self.kind,
+            "config_sha256": provenance.digest(_lasting(self.config)),
+            "weights_sha256": sorted(content.files_sha256({f.name: f for f in self.weights}, self.path.name).values()),
+        }
+
+
+def read_folder(path: Path) -> ModelFolder:
+    """Look at a folder. Raises ModelError: no folder, no config, a class that is not known; CheckpointError: weights absent."""
+    config = _json(path, CONFIG)
+    if config is None:
+        raise _no_config(path)
+    kind = kind_of(config, path / CONFIG)
+    if config.get("quantization_config") is not None:
+        expected, remedy = "weights in floating point", "save it dequantized: model.dequantize().save_pretrained(FOLDER)"
+        message, found = "a folder's model is quantized", "a quantization_config"
+        raise ModelError(message, where=path / CONFIG, expected=expected, found=found, remedy=remedy)
+    processor = next((p for name in PROCESSORS if (p := _json(path, name)) is not None), {})
+    inner = processor.get("image_processor")
+    return ModelFolder(path, config, kind, weight_files(path), inner if isinstance(inner, Mapping) else processor)
+
+
+def kind_of(config: Mapping[str, Any], where: object) -> str:
+    """The class, of FAMILIES, that loads a folder with this config. Raises ModelError where there is none."""
+    named = config.get("architectures")
+    names = [str(n) for n in named] if isinstance(named, list) else []
+    for name in names:
+        name = _WITH_VIDEO.get(name, name)
+        if name in FAMILIES:
+            return name
+        if name in _BY_TEXT:
+            raise ModelError(
+                "this model finds concepts by their names, and answers neither clicks nor boxes",
+                where=where,
+                expected=", ".join(FAMILIES),
+                found=name,
+                remedy="name the folder of its tracker (a Sam3VideoModel, as facebook/sam3 is, or a Sam3TrackerModel)",
+            )
+    found, kind = config.get("model_type"), _BY_TYPE.get(str(config.get("model_type")))
+    if kind is not None and "auto_map" not in config:
+        return kind
+    described = ", ".join(names) or f"model_type {shown(repr(found))}"
+    remedy = "models of other classes run as python:FILE.py:FACTORY"
+    if "auto_map" in config:
+        described, remedy = f"{described}, with code of its own", f"code in a folder is not run; {remedy}"
+    elif "3.1" in described or "3_1" in described:
+        remedy = "SAM 3.1 has no classes in transformers yet (its pull request 45110): its own names cannot be loaded"
+    message, expected = "a folder's model is of a class that is not known", ", ".join(FAMILIES)
+    raise ModelError(message, where=where, expected=expected, found=described, remedy=remedy)
+
+
+def weight_files(path: Path) -> tuple[Path, ...]:
+    """The files of weights of a folder: safetensors before pickles, one file before several. Raises CheckpointError."""
+    for name in WEIGHTS:
+        if (path / name).is_file():
+            files = _shards(path, name) if name.endswith(".index.json") else (path / name,)
+            for file in files:
+                _check_there(file)
+            return files
+    remedy = "save the model there: model.save_pretrained(FOLDER)"
+    if (path / "adapter_config.json").is_file():
+        remedy = "it holds an adapter alone: merge it (model.merge_and_unload()), and save the whole model"
+    raise CheckpointError("a folder holds no weights", where=path, expected=" or ".join(WEIGHTS[::2]), remedy=remedy)
+
+
+def _shards(path: Path, name: str) -> tuple[Path, ...]:
+    index = _json(path, name) or {}
+    by_key = index.get("weight_map")
+    names = sorted({str(n) for n in by_key.values()}) if isinstance(by_key, Mapping) else []
+    if not names or any(Path(n).name != n for n in names):
+        expected = "weight_map: names of files beside it"
+        raise CheckpointError("an index of weights cannot be used", where=path / name, expected=expected, found=shown(names[:3]))
+    return tuple(path / n for n in names)
+
+
+def _check_there(file: Path) -> None:
+    try:
+        with file.open("rb") as f:
+            head = f.read(len(_LFS))
+    except OSError as e:
+        found = e.strerror or repr(e)
+        raise CheckpointError("a file of weights cannot be read", where=file, found=found, remedy="get the whole folder") from e
+    if not head or head == _LFS:
+        found, remedy = ("a Git LFS pointer", "git lfs pull") if head else ("an empty file", "get the file again")
+        raise CheckpointError("this is not a checkpoint", where=file, expected="weights", found=found, remedy=remedy)
+
+
+def _json(path: Path, name: str) -> dict[str, Any] | None:
+    """The table in a file of the folder; None where there is no such file. Raises ModelError where it holds something else."""
+    file = path / name
+    if not file.is_file():
+        return None
+    try:
+        found = json.loads(content.regular_bytes(file), parse_constant=_no_number)
+    except (OSError, ValueError, RecursionError) as e:
+        raise ModelError("a folder's file cannot be read", where=file, expected="JSON", found=shown(e)) from e
+    if not isinstance(found, dict):
+        raise ModelError("a folder's file cannot be used", where=file, expected="a table", found=type(found).__name__)
+    return found
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _no_config(path: Path) -> ModelError:
+    expected, found = f"a folder with {CONFIG}, as save_pretrained writes it", f"no {CONFIG} in it"
+    if not path.is_dir():
+        found = "a file" if path.exists() else "no such folder"
+    remedy = "name the folder itself" if path.is_dir() else "check the path; a model on the hub is hf:ORGANISATION/NAME"
+    if path.is_file():
+        remedy = "a checkpoint file is loaded through a model's card, with -M weights=FILE"
+    return ModelError("this is no folder of a Hugging Face model", where=path, expected=expected, found=found, remedy=remedy)
+
+
+def _lasting(value: Any) -> Any:
+    """A config without what says who wrote it, and when."""
+    if isinstance(value, Mapping):
+        return {k: _lasting(v) for k, v in value.items() if k not in _NO_PART}
+    return [_lasting(v) for v in value] if isinstance(value, list) else value

@@ -1,0 +1,139 @@
+"""`hf:./FOLDER` and `hf:ORGANISATION/NAME[@REVISION]`: models that transformers wrote, from a folder or from the hub.
+
+A folder is known by what it holds: class, config and weights, wherever it lies. A name on the hub is pinned to the commit that it
+stands for when the command begins. A folder that exists goes before a name on the hub, as for transformers itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from sambench import provenance
+from sambench.errors import ModelError, UsageError, shown
+from sambench.models.hf.folder import ModelFolder, read_folder
+from sambench.models.hf.installed import check_installed
+from sambench.models.hf.settings import check_options, settings_of
+from sambench.sources.base import ModelSpec, Progress, ResolvedModel, label_of, pick_device
+from sambench.sources.inputs import check_contents, contents_of, place_of
+from sambench.types import Dataset
+
+PREFIX: Final = "hf:"
+REVISION: Final = 1  # of what is done with a folder; raised when a change can change a number
+MAX_BATCH: Final = 64
+_OPTIONS: Final[Mapping[str, Mapping[str, type]]] = {
+    "SamModel": {"squash": bool, "single_output": bool, "strip_prefix": str},
+    "SamHQModel": {"squash": bool, "hq_token_only": bool, "strip_prefix": str},
+}
+_OF_SAM2: Final[Mapping[str, type]] = {"dynamic": bool}
+
+
+class HuggingFace:
+    """A `ModelSource`."""
+
+    form = "hf:ORGANISATION/NAME or hf:./FOLDER"
+    stored = False
+
+    def gives(self, name: str) -> str | None:
+        return read_folder(place_of(name, PREFIX)).family.gives if is_folder(name) else None
+
+    def resolve(
+        self, name: str, options: Mapping[str, Any], *, device: str, precision: str, progress: Progress | None = None
+    ) -> ResolvedModel:
+        """Read the folder, which is fetched from the hub where it is not here; see `sambench.getting.hub`."""
+        pinned, title, label, notes = {}, "", "", []
+        if is_folder(name):
+            path = place_of(name, PREFIX)
+            title = label = path.name
+            if not name.removeprefix(PREFIX).startswith((".", "/", "~")):
+                notes.append(f"{name}: the folder {path}, not a model on the hub")
+        else:
+            from sambench.getting import hub
+
+            repo, revision = parse(name)
+            found = hub.get(repo, revision, progress=progress)
+            path, title, label = found.folder, repo, repo.rpartition("/")[2]
+            pinned = {"repo": repo, "commit": found.commit}
+            notes += found.notes
+        folder = read_folder(path)
+        if not folder.family.own:
+            check_installed(folder.kind)
+        options = dict(options)
+        made_of = folder_identity(folder, options)
+        device = pick_device(device, True)
+        identity = {
+            "hf": {"revision": REVISION, **pinned, **made_of},
+            # What is off is as good as not given, and `dynamic` is among the settings above.
+            "options": {k: v for k, v in options.items() if v is not False and k != "dynamic"},
+            "max_batch": MAX_BATCH,
+            "precision": precision,
+            "device_kind": device.partition(":")[0],
+        }
+        spec = ModelSpec(f"{PREFIX}{folder.path}", options, device, precision)
+        spec = replace(spec, contents=contents_of({}, code=lambda: provenance.digest(made_of)))
+        gives = "single_mask" if options.get("single_output") else folder.family.gives
+        return ResolvedModel(spec, label_of(label), title, identity, True, folder.n_bytes, gives=gives, notes=tuple(notes))
+
+    def build(self, spec: ModelSpec) -> Any:
+        """The segmenter. Raises ModelError, CheckpointError; also where the folder changed since it was resolved."""
+        folder = read_folder(place_of(spec.name, PREFIX))
+        segmenter = build_folder(folder, spec.options, device=spec.device, precision=spec.precision)
+        segmenter.max_batch = MAX_BATCH
+        check_contents(spec, lambda: provenance.digest(folder_identity(read_folder(folder.path), spec.options)))
+        return segmenter
+
+    def check(self, spec: ModelSpec, dataset: Dataset, image_ids: Sequence[str]) -> list[str]:
+        return []
+
+
+SOURCE = HuggingFace()
+
+
+def is_folder(name: str) -> bool:
+    """Whether a name means a folder: it looks like a path, or is one here (of a file, which is told then)."""
+    text = name.removeprefix(PREFIX)
+    return text.startswith((".", "/", "~")) or _exists(text)
+
+
+def parse(name: str) -> tuple[str, str | None]:
+    """Repository and revision of a name on the hub. Raises UsageError where it has another form."""
+    repo, at, revision = name.removeprefix(PREFIX).partition("@")
+    if not repo or (at and not revision):
+        expected = "hf:ORGANISATION/NAME, hf:ORGANISATION/NAME@REVISION, or hf:./FOLDER"
+        raise UsageError("a model's name on the hub does not fit", where="--model", expected=expected, found=shown(repr(name)))
+    return repo, revision or None
+
+
+def folder_identity(folder: ModelFolder, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a folder and its options can change a number. Raises ModelError where a file cannot be read, UsageError."""
+    check_options(folder.kind, options, _OPTIONS.get(folder.kind, _OF_SAM2))
+    try:
+        out = folder.identity()
+    except (OSError, ValueError) as e:
+        found = (e.strerror if isinstance(e, OSError) else None) or shown(e)
+        raise ModelError("a folder's files cannot be read", where=folder.path, found=found) from e
+    if folder.family.own:
+        return {**out, "runs_in": "sambench"}
+    return {**out, "runs_in": "transformers", **settings_of(folder, dynamic=options.get("dynamic")).identity()}
+
+
+def build_folder(folder: ModelFolder, options: Mapping[str, Any], *, device: str, precision: str) -> Any:
+    """The segmenter of a folder."""
+    given: dict[str, Any] = {"name": folder.kind, "device": device, "precision": precision}
+    if folder.family.own:
+        from sambench.models.hf.sam import load_sam
+
+        return load_sam(folder, **given, **options)
+    from sambench.models.hf.library import load_folder
+    from sambench.models.hf.segmenter import Sam2Segmenter
+
+    return Sam2Segmenter(load_folder(folder), settings_of(folder, **options), **given)
+
+
+def _exists(text: str) -> bool:
+    try:
+        return bool(text) and Path(text).exists()
+    except (OSError, ValueError):
+        return False
