@@ -63,6 +63,17 @@ def test_what_is_printed() -> None:
     assert {v.kind for name in ("sam2", "sam3", "others") for v in of(name)} == {"published"}
 
 
+def test_models_have_cards_and_cards_say_the_same() -> None:
+    values = [v for name in ("sam2", "sam3", "others") for v in of(name)]
+    assert {v.model for v in values if v.model} <= set(cards.model_cards())
+    known = {(v.model, v.k): v.value for v in values if v.model and v.dataset == "sa23" and v.split is None}
+    on_cards = [v for v in of("models") if v.dataset == "sa23"]
+    assert {v.model for v in on_cards} >= {"sam2_hiera_l", "sam2_hiera_b"}
+    for v in on_cards:
+        assert v.prompt == "center", v.model  # another first click would be another number
+        assert v.value == pytest.approx(known.get((v.model, v.k), v.value)), v.model
+
+
 def test_the_inferred_split_agrees_with_every_printed_mean() -> None:
     """13 and 10 members, each of the suite's once; their means make the mean of all within the rounding of three numbers."""
     members = cards.suite_card("sa23").members  # type: ignore[union-attr]
