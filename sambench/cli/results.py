@@ -104,7 +104,7 @@ def rescore(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap.")] = 0,
     check_masks: Annotated[bool, typer.Option("--check-masks", help="Compare stored masks with the ground truth again.")] = False,
     root: Annotated[Path | None, typer.Option("--root", metavar="DIR", help="The dataset's folder, for --check-masks.")] = None,
-    evaluator: Annotated[str, typer.Option("--evaluator", metavar="NAME", help="Of AP: pycocotools, or hotcoco (faster).")] = "",
+    evaluator: Annotated[str, typer.Option("--evaluator", metavar="NAME", help="Check AP by pycocotools, hotcoco or lvis.")] = "",
     out: Out = Path("runs"),
 ) -> None:
     """Compute metrics anew from stored rows, without model or dataset; CSV on standard output."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ class Detections:
     score: npt.NDArray[np.float64]
     box_xywh: npt.NDArray[np.float64]
     segmentations: tuple[Any, ...]
+    _rles: dict[tuple[int, int, int], RLE] = field(init=False, repr=False, compare=False, default_factory=dict)  # those checked
 
     def __len__(self) -> int:
         return len(self.position)
@@ -78,10 +79,15 @@ class Detections:
 
     def rle(self, i: int, height: int, width: int) -> RLE:
         """Mask i as COCO compressed RLE of the image's size. Raises DataError: no mask, another size, broken runs or polygons."""
-        value = self.segmentations[i]
-        if isinstance(value, dict) and isinstance(value.get("counts"), str) and value.get("size") == [height, width]:
-            return checked_rle({"size": [height, width], "counts": value["counts"].encode("utf-8", "replace")}, self.where(i))
-        return self.region(i, height, width).rle()
+        key = (i, height, width)
+        if key not in self._rles:
+            value = self.segmentations[i]
+            if isinstance(value, dict) and isinstance(value.get("counts"), str) and value.get("size") == [height, width]:
+                counts = value["counts"].encode("utf-8", "replace")
+                self._rles[key] = checked_rle({"size": [height, width], "counts": counts}, self.where(i))
+            else:
+                self._rles[key] = self.region(i, height, width).rle()
+        return self._rles[key]
 
     def region(self, i: int, height: int, width: int) -> Region:
         """Mask i as its tight window; raises as `rle`."""

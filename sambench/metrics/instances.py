@@ -206,9 +206,10 @@ class AveragePrecision:
 def _joined(parts: list[_Matched], categories: Ints) -> _Matched:
     """Those of the categories, by category and falling score: of equal scores by image, then as in the image."""
     kept = [np.isin(part.category, categories) for part in parts]
-    every = _Matched(*(np.concatenate([values[k] for values, k in zip(of, kept, strict=True)]) for of in zip(*parts, strict=True)))
+    columns = zip(*parts, strict=True)
+    every = _Matched._make(np.concatenate([v[k] for v, k in zip(column, kept, strict=True)]) for column in columns)
     order = np.lexsort((every.rank, every.image, -every.score, every.category))
-    return _Matched(*(values[order] for values in every))
+    return _Matched._make(values[order] for values in every)
 
 
 def _bounds(keys: Ints, groups: Ints) -> Ints:

@@ -145,6 +145,7 @@ class _Written:
                 size = [rows[0]["height"], rows[0]["width"]]
                 images.append(self._image(image_id, rows[0]))
                 for row in rows[1:]:
+                    self.n_objects += row["kind"] == "object" and not row["is_crowd"]
                     if self.federated and not _area(row) > 0:  # LVIS's own evaluator leaves them out, hotcoco does not
                         continue
                     entry = self._entry(image_id, row, size)
@@ -154,7 +155,6 @@ class _Written:
                         n_objects += 1
                         entry |= {"id": n_objects, "iscrowd": row["is_crowd"], "area": row["area"], "bbox": row["box_xywh"]}
                         f.write(("," if n_objects > 1 else "") + json.dumps(entry))
-                        self.n_objects += not row["is_crowd"]
                     else:
                         n_found += 1
                         g.write(("," if n_found > 1 else "") + json.dumps(entry | {"score": row["score"]}))
