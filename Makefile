@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow references lint bench clean
+.PHONY: demo test test-slow references lint bench load clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -28,6 +28,10 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.run
+
+# 50 raters at once for 30 s on the rating pages: nothing lost or doubled, 95 of 100 ratings answered within 100 ms.
+load: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.helpers.rating_load
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage

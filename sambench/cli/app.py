@@ -18,6 +18,7 @@ from sambench.cli import (
     masks,
     new,
     rate,
+    rate_serve,
     report,
     results,
     show,
@@ -60,6 +61,9 @@ app.add_typer(show.show_app, name="show")
 app.add_typer(new.app, name="new")
 app.add_typer(data.app, name="data")
 app.add_typer(rate.app, name="rate")
+rate.app.command("serve")(rate_serve.serve)
+rate.app.command("simulate")(rate_serve.simulate)
+rate.app.command("report")(rate_serve.report)
 app.add_typer(check.app, name="check")
 app.command("bench", short_help="What models cost: time, memory, parameters.")(bench.bench)
 app.command("doctor", short_help="Check this machine.")(show.doctor)

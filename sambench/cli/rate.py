@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 app = typer.Typer(help="A rating study: masks for people to judge, and statistics of their ratings.", no_args_is_help=True,
                   rich_markup_mode=None)  # fmt: skip
 
+_FORMS = "jpg, png or webp (without loss), or sharp: without loss where boundaries are judged."
 _KEY = "key.csv of `sambench rate make`: what the job ids stand for."
+_RATINGS = "Of `rate serve` (SQLite or postgresql://...), or CSV or Parquet: rater, item, model, dataset, score, ..."
 _MODELS = "The only models that may occur, comma-separated."
 
 
 @app.command()
 def stats(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Ratings, CSV or Parquet: rater, item, model, dataset, score, ...")],
+    file: Annotated[str, typer.Argument(metavar="DATABASE|FILE", help=_RATINGS)],
     a: Annotated[str | None, typer.Option("--a", metavar="MODEL", help="A of the difference A - B.")] = None,
     b: Annotated[str | None, typer.Option("--b", metavar="MODEL", help="B of it.")] = None,
     key: Annotated[Path | None, typer.Option("--key", metavar="FILE", help=_KEY)] = None,
@@ -101,7 +103,7 @@ def make(
     min_area: Annotated[int, typer.Option("--min-area", metavar="PX", min=1, help="Smallest mask, in pixels.")] = 576,
     max_side: Annotated[int, typer.Option("--max-side", metavar="PX", min=64, help="Longer side at which models run.")] = 2000,
     view_px: Annotated[int, typer.Option("--view-px", metavar="PX", min=128, max=4096, help="Longer side of the views.")] = 1024,
-    image_format: Annotated[str, typer.Option("--image-format", metavar="NAME", help="jpg or png.")] = "jpg",
+    image_format: Annotated[str, typer.Option("--image-format", metavar="NAME", help=_FORMS)] = "jpg",
     prompts_only: Annotated[bool, typer.Option("--prompts-only", help="Draw the objects, write their prompts, and stop.")] = False,
     subset: SubsetOpt = "paper",
     root: Root = None,
@@ -119,12 +121,13 @@ def make(
     from sambench.rating.items import Drawing
     from sambench.rating.jobs import HALVES, Study
     from sambench.rating.jobs import make as make_study
+    from sambench.rating.render import FORMS
     from sambench.sources.datasets import names_in, split_names
 
     for flag, value, known in (
         ("--half", half, (None, *HALVES)),
         ("--prompt", prompt, ("point", "box")),
-        ("--image-format", image_format, ("jpg", "png")),
+        ("--image-format", image_format, tuple(FORMS)),
     ):
         if value not in known:
             raise unknown_name("value", str(value), [k for k in known if k], where=flag)
@@ -149,7 +152,7 @@ def make(
         drawing=Drawing(n=per_dataset, min_area_px=min_area, max_side_px=max_side, seed=seed),
         controls=controls,
         view_px=view_px,
-        view_format="png" if image_format == "png" else "jpg",
+        view_format=cast("Any", image_format),
         subset=subset,
         root=root,
         out=str(out),
@@ -207,6 +210,7 @@ def _count(name: str, text: str) -> int:
 
 def _tell(made: Made) -> None:
     from sambench.cli.console import err
+    from sambench.text import human_bytes
 
     notes = err()
     for note in made.notes:
@@ -218,6 +222,7 @@ def _tell(made: Made) -> None:
         return
     for dataset, n in made.n_by_dataset.items():
         echo(f"{dataset}: {n:,} jobs")
-    echo(f"for the raters: {made.jobs.parent} ({made.n_jobs:,} jobs)")
+    echo(f"for the raters: {made.jobs.parent} ({made.n_jobs:,} jobs, {human_bytes(made.view_bytes)} of views)")
     echo(f"the key, not for them: {made.key}")
-    notes.print(f"next: sambench rate stats RATINGS.csv --key {quoted(made.key)}", soft_wrap=True)
+    notes.print(f"next: sambench rate serve {quoted(made.jobs.parent.parent)}", soft_wrap=True)
+    notes.print(f"or, with ratings in a file: sambench rate stats RATINGS.csv --key {quoted(made.key)}", soft_wrap=True)

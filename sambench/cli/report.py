@@ -27,7 +27,7 @@ def report(
     suite: Annotated[str, typer.Option("--suite", help=_SUITE)] = "",
     baseline: Annotated[str, typer.Option("--baseline", metavar="MODEL", help=_BASELINE)] = "",
     series: Annotated[str, typer.Option("--series", metavar="MODEL,...", help="Checkpoints of figure 13, in order.")] = "",
-    ratings: Annotated[list[Path], typer.Option("--ratings", metavar="FILE", help="Ratings of the human study.")] = [],  # noqa: B006
+    ratings: Annotated[list[str], typer.Option("--ratings", metavar="FILE|DATABASE", help="Ratings of the human study.")] = [],  # noqa: B006
     key: Annotated[
         Path | None, typer.Option("--key", metavar="FILE", help="key.csv of `sambench rate make`, for ratings of blinded jobs.")
     ] = None,

@@ -1,6 +1,6 @@
 """A rating study's jobs: objects drawn, masks predicted, all shuffled, blinded and rendered (protocol section 6; appendix E).
 
-<out>/for_raters/jobs.csv, README.txt, views/<job id>/1_image.jpg ... 5_zoom.jpg     nothing here names a model
+<out>/for_raters/jobs.csv, README.txt, views/<job id>/1_image.jpg ... 6_plain.jpg    nothing here names a model
 <out>/key.csv                                                                         what each job id stands for
 <out>/study.json                                                                      what was asked for, and with which versions
 <out>/work/                                                                           objects, predictions; kept for resuming
@@ -14,6 +14,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -29,9 +30,10 @@ from sambench.pixels.region import RLE, Region
 from sambench.prompts import box_prompt, center_click
 from sambench.rating.items import Drawing, Drawn, Progress, draw
 from sambench.rating.masks import MasksOf, OnEvent, Run, given_masks, objects_of, place, predict
-from sambench.rating.render import Picture, render
+from sambench.rating.render import Picture, render, view_names
+from sambench.rating.scale import AMBIGUITY, BANDS, QUESTIONS
 from sambench.rating.statistics import CONTROL, GROUND_TRUTH
-from sambench.rating.views import VIEWS, ShownPrompt
+from sambench.rating.views import ALL_VIEWS, REVISION, ShownPrompt
 from sambench.sources.datasets import Missing, Target, check_names, find_targets
 from sambench.types import Instance, Sample
 
@@ -41,30 +43,28 @@ HALVES: dict[str, dict[str, Any]] = {
     "points": {"datasets": SEVEN_SETS, "prompt": "point", "truth_only": {}},
     "boxes": {"datasets": ("lvis_v1_val",), "prompt": "box", "truth_only": {"coco_2017_val": 794}},
 }
-JOB_COLUMNS = ("shown_order", "job_id", "prompt", *VIEWS)
+JOB_COLUMNS = ("shown_order", "job_id", "prompt", *ALL_VIEWS)
 KEY_COLUMNS = (
     "job_id", "dataset", "model", "image_id", "object_id", "prompt", "mask_digest", "is_control", "shown_order", "iou", "area_px",
 )  # fmt: skip
 
-README = """How to rate a mask
+_SCALE = "\n".join(f"  {band.scores:<7}{band.long}" for band in BANDS)
+README = f"""How to rate a mask
 ==================
 
 Every job shows one mask in five pictures: the image, the mask's outline, the mask filled in, the mask cut out, and a zoom. The
-prompt is drawn in white: a ring marks a point on the object that was asked for, a dashed box goes round it.
+prompt is drawn in white: a ring marks a point on the object that was asked for, a dashed box goes round it. A sixth picture is the
+zoom without the mask, for comparing.
 
-Ask three things. Is it an object (or a part or a group that one could mean)? Is the boundary clean? Does it fit the prompt?
+Ask three things. {" ".join(QUESTIONS)}
 
-  1      no object
-  2-4    an object, with huge errors
-  5-6    mostly sensible, with significant errors
-  7-9    an object, with minor errors of the boundary
-  10     no visible error
+{_SCALE}
 
-Several things may fit a point: a shirt, or the person who wears it. Rate the mask for what it shows, not for what you would have
-chosen.
+{AMBIGUITY}
 
-Write your ratings into a CSV file with the columns job_id, rater, score, seconds, started_at, one line a job; the score is a whole
-number from 1 to 10. jobs.csv lists the jobs in the order in which they are to be shown.
+The easiest way to collect ratings is `sambench rate serve`. Without it: write them into a CSV file with the columns job_id, rater,
+score, seconds, started_at, one line a job; the score is a whole number from 1 to 10. jobs.csv lists the jobs in the order in which
+they are to be shown.
 """
 
 
@@ -84,7 +84,7 @@ class Study:
     drawing: Drawing = field(default_factory=Drawing)
     controls: int = 0
     view_px: int = 1024
-    view_format: Literal["jpg", "png"] = "jpg"
+    view_format: Literal["jpg", "png", "webp", "sharp"] = "jpg"
     subset: str = "paper"
     root: str | None = None
     out: str = "rating"
@@ -97,13 +97,14 @@ class Study:
 
 @dataclass(frozen=True)
 class Made:
-    """What came of it. jobs: jobs.csv, None if prompts alone were wanted."""
+    """What came of it. jobs: jobs.csv, None if prompts alone were wanted; view_bytes: what the views take on disk."""
 
     jobs: Path | None
     key: Path | None
     prompts: Path
     n_jobs: int
     n_by_dataset: Mapping[str, int]
+    view_bytes: int
     missing: tuple[Missing, ...]
     notes: tuple[str, ...]
 
@@ -138,7 +139,7 @@ def make(study: Study, run: Run, on_event: OnEvent, on_progress: Progress) -> Ma
     prompts = _write_prompts(drawn, study, out / "work" / "prompts.csv")
     notes = tuple(d.note for d in drawn if d.note)
     if study.prompts_only:
-        return Made(None, None, prompts, 0, {}, missing, notes)
+        return Made(None, None, prompts, 0, {}, 0, missing, notes)
     predicted = _masks(study, [d for d in drawn if d.dataset not in study.truth_only], out / "work" / "runs", run, on_event)
     jobs = _shuffled([job for d in drawn for job in _jobs(d, study, predicted)], study.drawing.seed)
     _refuse_another(out, jobs)
@@ -148,7 +149,7 @@ def make(study: Study, run: Run, on_event: OnEvent, on_progress: Progress) -> Ma
     _drop_stale(views, {j.job_id for j in jobs})
     _write_study(out, study, jobs)
     by_dataset = {d.dataset: sum(j.drawn is d for j in jobs) for d in drawn}
-    return Made(out / "for_raters" / "jobs.csv", out / "key.csv", prompts, len(jobs), by_dataset, missing, notes)
+    return Made(out / "for_raters" / "jobs.csv", out / "key.csv", prompts, len(jobs), by_dataset, disk_use(views), missing, notes)
 
 
 def _drawn(study: Study, folder: Path, on_progress: Progress) -> tuple[list[Drawn], tuple[Missing, ...]]:
@@ -224,7 +225,7 @@ def _moved(region: Region, shown: ShownPrompt) -> Region | None:
 def _job(d: Drawn, study: Study, sample: Sample, instance: Instance, model: str, mask: RLE, shown: ShownPrompt) -> Job:
     region = Region.from_rle(mask)
     digest = hashlib.sha256(mask["counts"]).hexdigest()[:16]
-    at = [d.dataset, sample.image_id, instance.object_id, study.prompt, model, digest, study.view_px, study.view_format]
+    at = [d.dataset, sample.image_id, instance.object_id, study.prompt, model, digest, study.view_px, study.view_format, REVISION]
     return Job(
         job_id=provenance.digest(["rating job", study.drawing.seed, *at])[:12],
         drawn=d,
@@ -267,6 +268,11 @@ def _refuse_another(out: Path, jobs: Sequence[Job]) -> None:
         )
 
 
+def disk_use(views: Path) -> int:
+    """Bytes of all files of the views."""
+    return sum(f.stat().st_size for job in os.scandir(views) if job.is_dir() for f in os.scandir(job.path))
+
+
 def _drop_stale(views: Path, wanted: set[str]) -> None:
     for folder in views.iterdir():
         if folder.name not in wanted:
@@ -274,7 +280,7 @@ def _drop_stale(views: Path, wanted: set[str]) -> None:
 
 
 def _write_study(out: Path, study: Study, jobs: Sequence[Job]) -> None:
-    names = {v: f"{i}_{v}.{study.view_format}" for i, v in enumerate(VIEWS, 1)}
+    names = view_names(study.view_format)
     rows = [[n, j.job_id, j.prompt, *(f"views/{j.job_id}/{f}" for f in names.values())] for n, j in enumerate(jobs, 1)]
     key = [
         [j.job_id, j.drawn.dataset, j.model, j.image_id, j.object_id, j.prompt, j.mask_digest, str(j.is_control).lower(), n,

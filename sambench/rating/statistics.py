@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING, Any
 from sambench.errors import UNPRINTABLE, DataError, near_names
 from sambench.files.records import Problems, Record, read_records
 from sambench.metrics.ratings import HIGHEST, LOWEST
+from sambench.rating.database import is_database
+from sambench.rating.drivers import without_password
+from sambench.rating.stored import database_records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +33,7 @@ RATING_COLUMNS = (
     "started_at", "seconds", "score",
 )  # fmt: skip
 KEY_COLUMNS = ("dataset", "model", "image_id", "object_id", "prompt", "mask_digest", "is_control", "shown_order")
-_TRUE, _FALSE = ("1", "true", "yes", "y"), ("", "0", "false", "no", "n")
+TRUE, _FALSE = ("1", "true", "yes", "y"), ("", "0", "false", "no", "n")
 _TYPO = 0.8  # likeness of a name that stands in few lines with one that stands in many
 _RARE = 0.05
 _MOST_MODELS = 500  # more are a column of something else
@@ -53,17 +56,45 @@ class Ratings:
         return self.frame[~self.frame["is_control"]]
 
 
-def read_ratings(path: Path, *, key: Path | None = None, models: Sequence[str] = (), allow_missing: bool = False) -> Ratings:
-    """Read and check a file of ratings. Raises DataError that names every unusable line (the first 20) with its remedy.
+def read_ratings(path: Path | str, *, key: Path | None = None, models: Sequence[str] = (), allow_missing: bool = False) -> Ratings:
+    """Read and check ratings. Raises DataError that names every unusable line (the first 20) with its remedy.
 
-    key: what the job ids stand for. models: the only ones that may occur (default: the key's, else any; a name that looks like a
-    slip of another is refused). allow_missing: inputs that not all of their dataset's models were rated on are noted rather than
-    refused. Excel's semicolons, tabs, decimal commas and byte order mark are read, and noted.
+    path: a file, or the database of a study: an SQLite file, or `postgresql://...`. In a database, inputs whose other masks are not
+    rated yet are noted rather than refused. key: what the job ids stand for. models: the only ones that may occur (default: the
+    key's, else any; a name that looks like a slip of another is refused). allow_missing: inputs that not all of their dataset's
+    models were rated on are noted rather than refused. Excel's semicolons, tabs, decimal commas and byte order mark are read, and
+    noted.
     """
-    records, notes, unit = read_records(path, numbers=("score", "seconds"))
-    problems = Problems(path, unit)
+    place = Path(path)
+    if is_database(path):
+        records, notes = database_records(path)
+        unit, allow_missing, place = "rating", True, Path(without_password(str(path)))
+        if key is None and not all(record["model"] for _, record in records):
+            raise _blinded(without_password(str(path)))
+        models = models or sorted({record["model"] for _, record in records} - {""})  # as the key has them, so none is a slip
+    else:
+        records, notes, unit = read_records(place, numbers=("score", "seconds"))
+    return _checked_ratings(records, notes, Problems(place, unit), key, models, allow_missing)
+
+
+def ratings_from(records: Iterable[Record]) -> Ratings:
+    """As `read_ratings`, of records that are held already; inputs whose other masks are not rated yet are noted."""
+    held = list(enumerate(records, 1))
+    models = sorted({record["model"] for _, record in held})
+    return _checked_ratings(held, [], Problems(Path("ratings"), "rating"), None, models, allow_missing=True)
+
+
+def _checked_ratings(
+    records: list[tuple[int, Record]],
+    notes: list[str],
+    problems: Problems,
+    key: Path | None,
+    models: Sequence[str],
+    allow_missing: bool,
+) -> Ratings:
+    path = problems.path
     if key is not None:
-        known = _read_key(key)
+        known = read_key(key)
         if "job_id" not in records[0][1]:
             raise DataError(
                 "ratings without job ids cannot be joined with a key",
@@ -91,10 +122,18 @@ def read_ratings(path: Path, *, key: Path | None = None, models: Sequence[str] =
     return Ratings(_frame(rows), tuple(notes))
 
 
+def _blinded(place: str) -> DataError:
+    return DataError(
+        "the database does not say which mask is of which model",
+        where=place,
+        remedy="give --key FILE (key.csv of `sambench rate make`), or serve the study once with its key",
+    )
+
+
 # --- the key
 
 
-def _read_key(path: Path) -> dict[str, Record]:
+def read_key(path: Path) -> dict[str, Record]:
     records, _, unit = read_records(path, numbers=("score", "seconds"))
     lacking = [c for c in ("job_id", "model", "dataset") if c not in records[0][1]]
     if lacking:
@@ -182,14 +221,14 @@ def _checked(line: int, record: Record, problems: Problems) -> dict[str, Any] | 
     score = _score(line, record["score"], problems)
     seconds = _seconds(line, record.get("seconds", ""), problems)
     control = record.get("is_control", "").lower()
-    if control not in (*_TRUE, *_FALSE):
+    if control not in (*TRUE, *_FALSE):
         problems.add(line, f"is_control is {record['is_control']!r}", "write true or false")
     if score is None or seconds is None:
         return None
     prompt = record.get("prompt", "")
     row: dict[str, Any] = {c: record.get(c, "") for c in RATING_COLUMNS}
-    row |= {"line": line, "item": f"{item} {prompt}".strip(), "score": score, "seconds": seconds, "is_control": control in _TRUE}
-    return row | {"job": "\t".join((row["dataset"], row["item"], row["model"], row["job_id"] if control in _TRUE else ""))}
+    row |= {"line": line, "item": f"{item} {prompt}".strip(), "score": score, "seconds": seconds, "is_control": control in TRUE}
+    return row | {"job": "\t".join((row["dataset"], row["item"], row["model"], row["job_id"] if control in TRUE else ""))}
 
 
 def _unreadable(record: Record) -> str | None:

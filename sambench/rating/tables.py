@@ -23,12 +23,12 @@ from sambench.metrics.ratings import (
     rating_difference,
     spread,
 )
+from sambench.rating.scale import PASSES
 from sambench.rating.statistics import Ratings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PASSES = 4  # a control item is a wrong mask: the scale's "huge errors" or worse
 ALL = "all datasets"
 
 

@@ -1,7 +1,9 @@
 """The five views in which a mask is rated: image, outline, filled overlay, cut-out on a plain ground, zoom to the box.
 
 What the paper's views show is unpublished; these are a choice (protocol section 6). Every view carries the prompt. Nothing of the
-ground truth is drawn, and the zoom follows the mask that is shown, so that no view tells which model made it.
+ground truth is drawn, and the zoom follows the mask that is shown, so that no view tells which model made it. All views of an image
+have one size, the zoom too, so that the size of a picture says nothing of its mask. A sixth picture, the zoom without the mask, is
+what a page blinks to.
 """
 
 from __future__ import annotations
@@ -17,13 +19,18 @@ from sambench.pixels.region import Region, cover
 from sambench.types import BoxXYXY, UInt8Array, Window
 
 VIEWS = ("image", "outline", "overlay", "cutout", "zoom")
+ALL_VIEWS = (*VIEWS, "plain")  # as files; the last is for blinking alone
+REVISION = 2  # raised when what the views show changes
 MASK_RGB = (255, 45, 160)  # a pink that natural scenes hardly have, and that colour-blind people tell from them by its lightness
-GROUND_RGB = (236, 236, 236)
+GROUND_RGB = (236, 236, 236)  # a grey
 FILL = 0.55
+_OF_THE_FRAME = VIEWS[:4]
 MARGIN = 0.25  # of the box, on each side of the zoom
 MIN_ZOOM_PX = 48  # smaller windows show pixels, not an object
 MAX_ENLARGED = 10.0
 _DARK, _LIGHT = (0, 0, 0), (255, 255, 255)
+
+Share = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -35,27 +42,48 @@ class ShownPrompt:
 
 
 def rating_views(image: UInt8Array, mask: Region, prompt: ShownPrompt, *, side_px: int = 1024) -> dict[str, UInt8Array]:
-    """The VIEWS by name, uint8 [h, w, 3] RGB, the longer side `side_px` (small images are enlarged 10 times at most).
+    """ALL_VIEWS by name, uint8 [h, w, 3] RGB, of one size, the longer side `side_px` (small images are enlarged 10 times at most).
 
     image uint8 [H, W, 3]; mask of that size, may be empty. Raises ValueError on another size.
     """
-    if image.shape[:2] != (mask.height, mask.width):
-        raise ValueError(f"a mask of {mask.height} x {mask.width} for an image of {image.shape[:2]}")
-    whole = Window(0, 0, mask.height, mask.width)
-    frame = _Canvas.of(image, whole, side_px)
-    outline = frame.outlined(mask)
-    close = _Canvas.of(image, zoom_window(mask, prompt), side_px)
-    return {
-        "image": frame.prompted(frame.pixels, prompt),
-        "outline": frame.prompted(outline, prompt),
-        "overlay": frame.prompted(frame.filled(mask), prompt),
-        "cutout": frame.prompted(frame.cut_out(mask), prompt),
-        "zoom": close.prompted(close.outlined(mask), prompt),
-    }
+    return Scene.of(image, side_px).views(mask, prompt)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An image on which any number of masks are shown; what they share is drawn once."""
+
+    image: UInt8Array
+    frame: _Canvas
+
+    @classmethod
+    def of(cls, image: UInt8Array, side_px: int) -> Scene:
+        """image uint8 [H, W, 3]; side_px: of the views."""
+        height, width = image.shape[:2]
+        enlarged = min(MAX_ENLARGED, side_px / max(height, width))
+        size = (max(1, round(width * enlarged)), max(1, round(height * enlarged)))
+        return cls(image, _Canvas.of(image, Window(0, 0, height, width), size))
+
+    def views(self, mask: Region, prompt: ShownPrompt) -> dict[str, UInt8Array]:
+        """As `rating_views`."""
+        if self.image.shape[:2] != (mask.height, mask.width):
+            raise ValueError(f"a mask of {mask.height} x {mask.width} for an image of {self.image.shape[:2]}")
+        frame, size = self.frame, self.frame.pixels.shape[1::-1]
+        close = _Canvas.of(self.image, zoom_window(mask, prompt), (size[0], size[1]))
+        share, near = frame.covered(mask), close.covered(mask)
+        drawn = {
+            "image": frame.pixels.copy(),
+            "outline": _outlined(frame.pixels.copy(), share),
+            "overlay": _outlined(_filled(frame.pixels, share), share),
+            "cutout": _cut_out(frame.pixels, share),
+            "zoom": _outlined(close.pixels.copy(), near),
+            "plain": close.pixels.copy(),
+        }
+        return {name: (frame if name in _OF_THE_FRAME else close).prompted(view, prompt) for name, view in drawn.items()}
 
 
 def zoom_window(mask: Region, prompt: ShownPrompt) -> Window:
-    """The mask's box and the prompt with a margin, inside the image."""
+    """The mask's box and the prompt with a margin, widened to the image's own aspect, inside the image."""
     window = mask.window
     if prompt.box_xyxy is not None:
         x0, y0, x1, y1 = (round(v) for v in prompt.box_xyxy)
@@ -63,60 +91,47 @@ def zoom_window(mask: Region, prompt: ShownPrompt) -> Window:
     if prompt.point_xy is not None:
         x, y = (round(v) for v in prompt.point_xy)
         window = cover(window, Window(y, x, y + 1, x + 1))
-    y0, y1 = _widened(window.y0, window.y1, mask.height)
-    x0, x1 = _widened(window.x0, window.x1, mask.width)
+    wide = 1 + 2 * MARGIN
+    shares = ((window.y1 - window.y0) * wide / mask.height, (window.x1 - window.x0) * wide / mask.width)
+    share = min(1.0, max(*shares, MIN_ZOOM_PX / max(mask.height, mask.width)))
+    y0, y1 = _widened(window.y0, window.y1, share, mask.height)
+    x0, x1 = _widened(window.x0, window.x1, share, mask.width)
     return Window(y0, x0, y1, x1)
 
 
-def _widened(low: int, high: int, limit: int) -> tuple[int, int]:
-    size = min(limit, max(MIN_ZOOM_PX, round((high - low) * (1 + 2 * MARGIN))))
+def _widened(low: int, high: int, share: float, limit: int) -> tuple[int, int]:
+    size = min(limit, max(high - low, round(share * limit), 1))
     start = min(max(0, (low + high - size) // 2), limit - size)
     return start, start + size
 
 
 @dataclass(frozen=True)
 class _Canvas:
-    """A window of the image, enlarged or reduced by `scale` for display."""
+    """A window of the image, enlarged or reduced by `scale_x` and `scale_y` for display; they differ by rounding alone."""
 
     window: Window
-    scale: float
+    scale_x: float
+    scale_y: float
     pixels: UInt8Array
 
     @classmethod
-    def of(cls, image: UInt8Array, window: Window, side_px: int) -> _Canvas:
+    def of(cls, image: UInt8Array, window: Window, size: tuple[int, int]) -> _Canvas:
+        """size: (width, height) in displayed pixels."""
         y0, x0, y1, x1 = window
-        scale = min(MAX_ENLARGED, side_px / max(y1 - y0, x1 - x0))
-        size = (max(1, round((x1 - x0) * scale)), max(1, round((y1 - y0) * scale)))
-        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        return cls(window, scale, np.asarray(cv2.resize(image[y0:y1, x0:x1], size, interpolation=method), np.uint8))
+        scale_x, scale_y = size[0] / (x1 - x0), size[1] / (y1 - y0)
+        method = cv2.INTER_AREA if scale_x < 1 else cv2.INTER_CUBIC
+        return cls(window, scale_x, scale_y, np.asarray(cv2.resize(image[y0:y1, x0:x1], size, interpolation=method), np.uint8))
 
-    def covered(self, mask: Region) -> npt.NDArray[np.float32]:
-        """float32 [h, w, 1] in [0, 1]: how much of each displayed pixel the mask covers; enlarged pixels keep their corners."""
+    def covered(self, mask: Region) -> Share:
+        """float32 [h, w] in [0, 1]: how much of each displayed pixel the mask covers; enlarged pixels keep their corners."""
         height, width = self.pixels.shape[:2]
-        method = cv2.INTER_AREA if self.scale < 1 else cv2.INTER_NEAREST
+        method = cv2.INTER_AREA if self.scale_x < 1 else cv2.INTER_NEAREST
         share = cv2.resize(mask.cut(self.window).astype(np.float32), (width, height), interpolation=method)
-        return np.asarray(share, np.float32)[:, :, None]
+        return np.asarray(share, np.float32)
 
-    def filled(self, mask: Region) -> UInt8Array:
-        return self.outlined(mask, _blend(self.pixels, MASK_RGB, FILL * self.covered(mask)))
-
-    def cut_out(self, mask: Region) -> UInt8Array:
-        return _blend(self.pixels, GROUND_RGB, 1 - self.covered(mask))
-
-    def outlined(self, mask: Region, under: UInt8Array | None = None) -> UInt8Array:
-        """A bright line on a dark one just outside of the mask: what lies on its inner side stays visible."""
-        out = (self.pixels if under is None else under).copy()
-        inside = (self.covered(mask)[:, :, 0] >= 0.5).astype(np.uint8)
+    def prompted(self, out: UInt8Array, prompt: ShownPrompt) -> UInt8Array:
+        """`out` with the prompt drawn into it in white on black: a ring round the point, or a dashed box."""
         line = _line_px(out)
-        bright = _grown(inside, line) - inside
-        dark = _grown(inside, line + max(1, line // 2)) - inside - bright
-        out[dark > 0] = _DARK
-        out[bright > 0] = MASK_RGB
-        return out
-
-    def prompted(self, under: UInt8Array, prompt: ShownPrompt) -> UInt8Array:
-        """With the prompt drawn in white on black: a ring round the point, or a dashed box."""
-        out, line = under.copy(), _line_px(under)
         if prompt.box_xyxy is not None:
             x0, y0, x1, y1 = prompt.box_xyxy
             corners = [
@@ -132,20 +147,55 @@ class _Canvas:
 
     def _at(self, x: float, y: float) -> tuple[int, int]:
         """Displayed pixel of the image's point (x, y), pixel centres at whole numbers."""
-        return round((x - self.window.x0 + 0.5) * self.scale - 0.5), round((y - self.window.y0 + 0.5) * self.scale - 0.5)
+        return round((x - self.window.x0 + 0.5) * self.scale_x - 0.5), round((y - self.window.y0 + 0.5) * self.scale_y - 0.5)
 
 
 def _line_px(image: UInt8Array) -> int:
     return max(2, round(max(int(side) for side in image.shape[:2]) / 340))
 
 
-def _grown(mask: UInt8Array, by: int) -> npt.NDArray[np.int16]:
+def _grown(mask: UInt8Array, by: int) -> UInt8Array:
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * by + 1, 2 * by + 1))
-    return np.asarray(cv2.dilate(mask, kernel), np.int16)
+    return np.asarray(cv2.dilate(mask, kernel), np.uint8)
 
 
-def _blend(image: UInt8Array, colour: Sequence[int], alpha: npt.NDArray[np.float32]) -> UInt8Array:
-    mixed = image + (np.asarray(colour, np.float32) - image) * alpha
+def _box(inside: UInt8Array, margin: int = 0) -> tuple[slice, slice]:
+    """Rows and columns of what is not 0, with a margin: all drawing happens there. None of either for an empty mask."""
+    x, y, width, height = cv2.boundingRect(inside)
+    if not width:
+        return slice(0, 0), slice(0, 0)
+    return slice(max(0, y - margin), y + height + margin), slice(max(0, x - margin), x + width + margin)
+
+
+def _outlined(out: UInt8Array, share: Share) -> UInt8Array:
+    """`out` with a bright line on a dark one just outside of the mask: what lies on its inner side stays visible."""
+    line = _line_px(out)
+    inside = (share >= 0.5).astype(np.uint8)
+    part = _box(inside, 2 * line + 2)
+    if part[0].stop:
+        held, mask = out[part], np.ascontiguousarray(inside[part])
+        bright = _grown(mask, line)
+        held[(_grown(mask, line + max(1, line // 2)) > 0) & (bright == 0)] = _DARK
+        held[(bright > 0) & (mask == 0)] = MASK_RGB
+    return out
+
+
+def _filled(under: UInt8Array, share: Share) -> UInt8Array:
+    out = under.copy()
+    part = _box((share > 0).astype(np.uint8))
+    out[part] = _blend(under[part], MASK_RGB, FILL * share[part])
+    return out
+
+
+def _cut_out(under: UInt8Array, share: Share) -> UInt8Array:
+    out = np.full_like(under, GROUND_RGB[0])
+    part = _box((share > 0).astype(np.uint8))
+    out[part] = _blend(under[part], GROUND_RGB, 1 - share[part])
+    return out
+
+
+def _blend(image: UInt8Array, colour: Sequence[int], alpha: Share) -> UInt8Array:
+    mixed = image + (np.asarray(colour, np.float32) - image) * alpha[:, :, None]
     return np.asarray(np.rint(mixed), np.uint8)
 
 

@@ -26,17 +26,16 @@ DEFAULT_BOOTSTRAP = Bootstrap()
 class Inputs:
     """evidence: the cells. suite: whose mean is the top line. baseline: id of the model that differences are taken to.
 
-    series: model ids in the order of figure 13, empty for the definition's. ratings: files of the human study; key: what their job
-    ids stand for, where the jobs were blinded; rated: the models
-    of table 8 (one, and one or two that it is compared with). masks: datasets
-    whose properties are drawn. root: the folder of a dataset, for pictures. n_shown: images on a sheet.
+    series: model ids in the order of figure 13, empty for the definition's. ratings: files or databases of the human study; key:
+    what their job ids stand for, where the jobs were blinded; rated: the models of table 8 (one, and one or two that it is compared
+    with). masks: datasets whose properties are drawn. root: the folder of a dataset, for pictures. n_shown: images on a sheet.
     """
 
     evidence: Evidence
     suite: SuiteCard
     baseline: str = ""
     series: tuple[str, ...] = ()
-    ratings: tuple[Path, ...] = ()
+    ratings: tuple[str, ...] = ()
     key: Path | None = None
     rated: tuple[str, ...] = ()
     masks: tuple[str, ...] = ()

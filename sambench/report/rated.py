@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from sambench.rating.statistics import Ratings
 
 
-NO_RATINGS = "no ratings given (--ratings FILE)"
+NO_RATINGS = "no ratings given (--ratings FILE|DATABASE)"
 GROUND_TRUTH = "ground_truth"
 
 
 def ratings_of(inputs: Inputs) -> list[Ratings]:
-    """The files, each read and checked once a report."""
+    """The files and databases, each read and checked once a report."""
     from sambench.rating.statistics import read_ratings
 
     if "ratings" not in inputs.cache:
@@ -38,7 +38,10 @@ def scored(inputs: Inputs, prompt: str | None = None) -> pd.DataFrame:
 
 
 def notes_on(inputs: Inputs) -> tuple[str, ...]:
-    names = ", ".join(p.name for p in inputs.ratings)
+    """Where the ratings are from, and what was noted in reading them."""
+    from sambench.rating.drivers import without_password
+
+    names = ", ".join(without_password(place).rpartition("/")[2] for place in inputs.ratings)
     return (f"Ratings: {names}.", *(n for r in ratings_of(inputs) for n in r.notes))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -26,8 +27,9 @@ from sambench.rating import jobs as rating_jobs
 from sambench.rating import render as rating_render
 from sambench.rating.items import Drawing
 from sambench.rating.jobs import HALVES, Study, make
+from sambench.rating.render import FORMS, encoded, view_names
 from sambench.rating.statistics import read_ratings
-from sambench.rating.views import GROUND_RGB, MASK_RGB, VIEWS, ShownPrompt, rating_views, zoom_window
+from sambench.rating.views import ALL_VIEWS, GROUND_RGB, MASK_RGB, Scene, ShownPrompt, rating_views, zoom_window
 from sambench.types import Window
 from tests.helpers import TOY_MODEL, sambench, write_nuclei
 
@@ -103,7 +105,7 @@ def test_raters_see_no_model_no_image_name_and_a_shuffled_queue(made: Path) -> N
 
 def test_every_job_has_its_five_views(made: Path) -> None:
     for job in _rows(made / "for_raters" / "jobs.csv"):
-        for view in VIEWS:
+        for view in ALL_VIEWS:
             with Image.open(made / "for_raters" / job[view]) as image:
                 assert max(image.size) == 160
                 assert image.mode == "RGB"
@@ -205,7 +207,7 @@ def test_a_second_call_computes_and_renders_nothing(made: Path, monkeypatch: pyt
 
 def test_an_interrupted_study_has_no_jobs_file_and_goes_on(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, n = tmp_path / "s", 0
-    whole = rating_render.rating_views
+    whole = Scene.views
 
     def dies(*args: Any, **options: Any) -> Any:
         nonlocal n
@@ -214,17 +216,17 @@ def test_an_interrupted_study_has_no_jobs_file_and_goes_on(data: Path, tmp_path:
             raise KeyboardInterrupt
         return whole(*args, **options)
 
-    monkeypatch.setattr(rating_render, "rating_views", dies)
+    monkeypatch.setattr(Scene, "views", dies)
     with pytest.raises(KeyboardInterrupt):
         make(_study(out), run_cell, _ignore, _ignore)
     assert not (out / "key.csv").exists()
     assert not (out / "for_raters" / "jobs.csv").exists()
     folders = list((out / "for_raters" / "views").iterdir())
     assert len(folders) == 4
-    assert all(len(list(f.iterdir())) == 5 for f in folders)
+    assert all(len(list(f.iterdir())) == 6 for f in folders)
     first = {p: p.stat().st_mtime_ns for p in out.rglob("*.jpg")}
     (out / "for_raters" / "views" / ".killed.123").mkdir()
-    monkeypatch.setattr(rating_render, "rating_views", whole)
+    monkeypatch.setattr(Scene, "views", whole)
     assert make(_study(out), run_cell, _ignore, _ignore).n_jobs == 20
     assert first.items() <= {p: p.stat().st_mtime_ns for p in out.rglob("*.jpg")}.items()
     assert len(list((out / "for_raters" / "views").iterdir())) == 20
@@ -318,7 +320,7 @@ def _scene() -> tuple[np.ndarray, Region]:
 def test_views_show_the_mask_and_not_more() -> None:
     image, region = _scene()
     views = rating_views(image, region, ShownPrompt(point_xy=(70, 10)), side_px=320)
-    assert tuple(views) == VIEWS
+    assert tuple(views) == ALL_VIEWS
     inside, outside, edge = (slice(90, 150), slice(130, 190)), (slice(200, 230), slice(20, 60)), (160 + 0, 160)
     assert (views["image"][inside] == 90).all()
     assert (views["outline"][inside] == 90).all()
@@ -339,9 +341,38 @@ def test_the_prompt_is_in_every_view_and_the_zoom_holds_mask_and_prompt() -> Non
     assert window.y0 <= 10
     assert window.x1 > 70
     assert (window.y0 <= 20, window.x0 <= 30, window.y1 >= 40, window.x1 >= 50) == (True,) * 4
-    assert zoom_window(region, ShownPrompt(point_xy=(40, 30))) == Window(6, 16, 54, 64)  # at least 48 pixels
+    assert zoom_window(region, ShownPrompt(point_xy=(40, 30))) == Window(12, 16, 48, 64)  # at least 48 pixels, in the image's shape
     corner = Region.from_window(np.ones((4, 4), bool), 56, 76, 60, 80)
-    assert zoom_window(corner, ShownPrompt(point_xy=(78, 58))) == Window(12, 32, 60, 80)
+    assert zoom_window(corner, ShownPrompt(point_xy=(78, 58))) == Window(24, 32, 60, 80)
+
+
+@pytest.mark.parametrize("shape", [(60, 80), (8, 500), (500, 8), (37, 41), (1, 1)])
+def test_the_size_of_a_view_says_nothing_of_its_mask(shape: tuple[int, int]) -> None:
+    rng, image = np.random.default_rng(0), np.full((*shape, 3), 90, np.uint8)
+    sizes = set()
+    for n in range(12):
+        mask = np.zeros(shape, bool)
+        y, x = rng.integers(shape[0]), rng.integers(shape[1])
+        if n:
+            mask[y : y + rng.integers(1, 40), x : x + rng.integers(1, 40)] = True
+        views = rating_views(image, Region.from_array(mask), ShownPrompt(point_xy=(int(x), int(y))), side_px=200)
+        sizes |= {view.shape for view in views.values()}
+    assert len(sizes) == 1
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_views_form_does_not_depend_on_its_mask_and_boundaries_are_kept_where_it_says_so(form: str) -> None:
+    image, region = _scene()
+    views = rating_views(image, region, ShownPrompt(point_xy=(70, 10)), side_px=320)
+    names = view_names(form)
+    assert tuple(names) == ALL_VIEWS
+    exact = {"png": ALL_VIEWS, "webp": ALL_VIEWS, "sharp": ("outline", "zoom", "plain"), "jpg": ()}[form]
+    for view, pixels in views.items():
+        with Image.open(io.BytesIO(encoded(pixels, FORMS[form][view]))) as read:
+            again = np.asarray(read.convert("RGB"))
+        assert names[view].endswith("jpg") == (view not in exact)
+        assert again.shape == pixels.shape
+        assert (again == pixels).all() == (view in exact), view
 
 
 def test_views_of_an_empty_mask_and_of_the_whole_frame() -> None:
@@ -365,7 +396,7 @@ def test_rate_make_from_the_command_line_and_wrong_flags(data: Path, tmp_path: P
     assert done.returncode == 0, done.stderr
     assert "bbbc038v1: 6 jobs" in done.stdout
     assert "--key" in done.stderr
-    assert len(list((tmp_path / "s" / "for_raters").rglob("*.png"))) == 30
+    assert len(list((tmp_path / "s" / "for_raters").rglob("*.png"))) == 36
     for wrong, said in (
         ([], "no dataset is named"),
         (["-d", "bbbc038v1"], "no model is named"),

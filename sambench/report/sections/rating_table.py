@@ -79,7 +79,8 @@ def _differences(inputs: Inputs, a: str, b: str) -> tuple[dict[str, Any], str]:
         try:
             out |= {dataset: pair for dataset, (pair, _) in differences(ratings, a, b).items()}
         except UsageError as e:
-            why = e.message
+            known = sorted(set(ratings.scored["model"]))
+            why = f"{e.message} (rated: {', '.join(known)}; --rated names others)"
     return out, "" if out else why
 
 
