@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ _SOURCES = Sources[DatasetSource](
     kind="datasets",
     error=DataError,
 )
+_ALIKE = 0.8  # of a name that was written and one that is there, from 0 to 1
 _GENERATED = "a tiny generated copy, not the dataset: numbers say nothing of the model"
 
 
@@ -181,10 +183,19 @@ def _unknown(name: str) -> UsageError:
     error.expected = ", ".join([str(error.expected), "a path", *(s.form for s in known.values())])
     prefix, colon, rest = name.partition(":")
     near = [f"{n}:{rest}" for n in near_names(prefix, known, 1)] if prefix and colon else []
-    near += [f"./{n}" for n in near_names(name, os.listdir(), 1)] if not colon else []
+    if not colon:  # of a folder, only what is much like it: there may be anything
+        beside = [f"./{n}" for n in _here() if n.startswith(name) or SequenceMatcher(None, name, n).ratio() > _ALIKE]
+        near = [*sorted(beside)[:2], *near_names(name, names, 2)] if beside else []
     if near:
         error.remedy = f"did you mean {' or '.join(map(repr, near))}?"
     return error
+
+
+def _here() -> list[str]:
+    try:
+        return os.listdir()
+    except OSError:  # the folder at hand was removed, or may not be read
+        return []
 
 
 def resolve(name: str, *, root: str | None = None) -> ResolvedDataset:
