@@ -63,7 +63,7 @@ def _option(*flags: str, help: str, **more: Any) -> Any:
     return typer.Option(*flags, help=help, envvar=named_for(flags[0]), **more)
 
 
-_DATASETS = "Names, comma-separated: ids, id:variant, a card's path, a suite, or all."
+_DATASETS = "Your data as a path (or coco:FILE.json,IMAGES: sambench list readers), ids, id:variant, a card's path, a suite."
 _MODEL = "A model's name, a card's path, or python:file.py:factory. May be repeated."
 _MODEL_OR = "A name, a card's path, python:file.py:factory, or {}. May be repeated."
 _NAME = "What tables call the model. May be repeated, for the models in their order."

@@ -48,6 +48,7 @@ def list_datasets(
         have = sum(m in cards.dataset_cards() for m in suite.members)
         aliases = f" (also: {', '.join(suite.aliases)})" if suite.aliases else ""
         echo(f"suite {suite.id}{aliases}: {len(suite.members)} datasets, {have} with a card in this version")
+    echo("your own data: a file or folder, or a name as `sambench list readers` has them")
 
 
 def _markdown(form: str, suite_name: str) -> str:
