@@ -41,7 +41,7 @@ def notes_on(inputs: Inputs) -> tuple[str, ...]:
     """Where the ratings are from, and what was noted in reading them."""
     from sambench.rating.drivers import without_password
 
-    names = ", ".join(without_password(place).rpartition("/")[2] for place in inputs.ratings)
+    names = ", ".join(without_password(str(place)).rpartition("/")[2] for place in inputs.ratings)
     return (f"Ratings: {names}.", *(n for r in ratings_of(inputs) for n in r.notes))
 
 

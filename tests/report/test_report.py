@@ -134,7 +134,7 @@ def test_sections_without_runs_say_what_is_missing() -> None:
     said = {s.id: " ".join(s.absent) for s in _made("paper").sections}
     assert "no run of the task proposals on lvis_v1_val" in said["table4"]
     assert "random clicks on miap " in said["table2"]
-    assert "no ratings given (--ratings FILE)" in said["table8"]
+    assert "no ratings given (--ratings FILE|DATABASE)" in said["table8"]
     assert "--properties" in said["fig5"]
     assert "baseline ritm_hrnet32" in said["fig9a"]
 
