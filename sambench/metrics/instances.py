@@ -2,7 +2,7 @@
 
 IoUs come with the detections, computed by pycocotools. Matching and accumulation are those of its `COCOeval`, compiled
 (`_instance_match.py`): the same comparisons and divisions, so that precision and recall are equal to the last bit. What is kept
-of a detection is its score and at which thresholds it matched (40 bytes), so that images can be forgotten one after another. Why
+of a detection is its score and at which thresholds it matched (44 bytes), so that images can be forgotten one after another. Why
 not one of the fast evaluators: docs/dependencies.md. `coco_reference.py` runs pycocotools' own code.
 
 LVIS (section 3): two rules of federated annotation more. A detection of a category that is neither annotated on its image nor
