@@ -15,7 +15,9 @@ masks.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -181,8 +183,7 @@ def _explained(where: str) -> Iterator[None]:
 
 def _write(folder: Path, table: Any, image: str, masks: str, id_column: str, several: bool, name: str) -> None:
     """The rows as files: pictures as images/<id>, masks as masks/<id> or masks/<id>/<number>. Raises DataError."""
-    aside = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(aside, ignore_errors=True)
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}")
     rows = _raw(table, image, masks, several)
     ids: set[str] = set()
     try:
@@ -199,11 +200,13 @@ def _write(folder: Path, table: Any, image: str, masks: str, id_column: str, sev
         (aside / "masks").mkdir(exist_ok=True)
         with replacing(aside / _DONE) as done:
             done.write_text(json.dumps({"rows": len(ids)}), encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        aside.rename(folder)
+        with contextlib.suppress(OSError):  # a folder; another process was faster: its copy is the same
+            os.rename(aside, folder)
     except OSError as e:
         remedy = "make room, or set SAMBENCH_CACHE to a folder on another disk"
         raise DataError("a dataset cannot be written to the cache", where=folder, found=e.strerror or repr(e), remedy=remedy) from e
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _raw(table: Any, image: str, masks: str, several: bool) -> Iterator[dict[str, Any]]:
