@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from sambench.device.precision import computing
 from sambench.engine import failures
 from sambench.engine.threads import single_threaded
 from sambench.engine.worker import Emit, Job, work
@@ -98,10 +99,7 @@ def _serve(job: Job, emit: Emit, check_stop: Callable[[], None]) -> None:
         emit({"event": "described", **describe(segmenter, job.model)})
         return
     emit({"event": "ready"})
-    if job.device_kind == "cpu":
-        with single_threaded():
-            work(job, segmenter, emit, check_stop)
-    else:
+    with single_threaded(), computing(job.precision, job.device_kind):
         work(job, segmenter, emit, check_stop)
     emit({"event": "done"})
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from sambench.device.precision import CUBLAS_WORKSPACE
 from sambench.engine.threads import KEEP_MEMORY, THREAD_VARIABLES
 from sambench.engine.worker import Job
 from sambench.errors import RunError
@@ -39,7 +40,8 @@ _numbers = itertools.count()
 
 @dataclass(eq=False)
 class WorkerProcess:
-    """at: (cell id, image id) that was begun and is not told of yet. finished: images that it has told of.
+    """ahead: images that it reads while one is at work. at: (cell id, image id) that was begun and is not told of yet. finished:
+    images that it has told of.
 
     last_word: when it told how it ended; asked: when it was told to stop; dead_since: when it was first seen to be gone (all by the
     monotonic clock).
@@ -48,6 +50,7 @@ class WorkerProcess:
     process: subprocess.Popen[str]
     log: Path
     device: str
+    ahead: int = 0
     ready: bool = False
     at: tuple[str, str] | None = None
     finished: int = 0
@@ -139,9 +142,7 @@ Inbox = queue.Queue[tuple[WorkerProcess, Message | None]]
 
 def start(job: Job, device: str, log_dir: Path, inbox: Inbox) -> WorkerProcess:
     """A process at work on the job. Its messages go to the inbox, and None when it is gone. Raises RunError."""
-    env = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    if job.device_kind == "cpu":
-        env |= dict.fromkeys(THREAD_VARIABLES, "1") | KEEP_MEMORY
+    env = {**CUBLAS_WORKSPACE, **os.environ, "PYTHONUNBUFFERED": "1"} | dict.fromkeys(THREAD_VARIABLES, "1") | KEEP_MEMORY
     log = log_dir / f"worker-{os.getpid()}-{next(_numbers)}.log"
     with _new_log(log) as err:
         process = subprocess.Popen(
@@ -154,7 +155,7 @@ def start(job: Job, device: str, log_dir: Path, inbox: Inbox) -> WorkerProcess:
             encoding="utf-8",
             start_new_session=True,  # a Ctrl-C reaches the parent alone, which then asks the workers to stop
         )
-    worker = WorkerProcess(process, log, device)
+    worker = WorkerProcess(process, log, device, job.ahead)
     worker.send(job.to_json())
     threading.Thread(target=_listen, args=(worker, inbox), daemon=True).start()
     return worker
