@@ -23,8 +23,12 @@ def workers_of(free_bytes: int | None, weights_bytes: int, cores: int) -> int:
     """
     if free_bytes is None or not weights_bytes:
         return 1
-    need = CONTEXT_BYTES + weights_bytes + (WORK_BYTES if weights_bytes > SMALL_WEIGHTS else SMALL_WORK_BYTES)
-    return max(1, min(MOST_WORKERS, cores // 2, int(USED_SHARE * free_bytes / need)))
+    return max(1, min(MOST_WORKERS, cores // 2, int(USED_SHARE * free_bytes / need_bytes(weights_bytes))))
+
+
+def need_bytes(weights_bytes: int) -> int:
+    """Of one worker process of a model whose checkpoint has that many bytes, estimated."""
+    return CONTEXT_BYTES + weights_bytes + (WORK_BYTES if weights_bytes > SMALL_WEIGHTS else SMALL_WORK_BYTES)
 
 
 def free_bytes(device: str, environment: Mapping[str, str] = os.environ) -> int | None:
