@@ -16,7 +16,7 @@ from typing import Any
 from sambench import errors
 from sambench.device import memory
 from sambench.engine import failures
-from sambench.engine.backends import OnEvent, processes
+from sambench.engine.backends import OnEvent, kept, processes
 from sambench.engine.backends.processes import LAST_WORDS, Inbox, Message, WorkerProcess, close, start
 from sambench.engine.worker import Job
 from sambench.errors import RunError, SambenchError
@@ -92,6 +92,7 @@ class LocalWorkers:
         self.given_up = 0  # images in a row
         self.failure: SambenchError | None = None
         self.stopped = False
+        self.described: dict[WorkerProcess, str] = {}  # on which device
 
     @property
     def running(self) -> bool:
@@ -113,12 +114,16 @@ class LocalWorkers:
             w.kill() if now else w.stop()
 
     def close(self) -> None:
-        close(self.workers, self.log_dir)
+        waiting = [] if self.stopped or self.failure else list(self.described)
+        close([w for w in self.workers if w not in waiting], self.log_dir)
+        for w in waiting:
+            kept.keep(w, self.job.model, self.described[w])
 
     def begin(self, device: str, *, ahead: int | None = None) -> None:
         """Start one more process; ahead: how many images it reads ahead, if not as many as the job says. Raises RunError."""
         job = replace(self.job, model=replace(self.job.model, device=device), ahead=self.job.ahead if ahead is None else ahead)
-        self.workers.append(start(job, device, self.log_dir, self.inbox))
+        built = kept.take(job, device, self.log_dir, self.inbox) if job.cells else None
+        self.workers.append(built or start(job, device, self.log_dir, self.inbox))
 
     def _bury(self) -> None:
         """Close processes that told how they ended and do not, or heed no stop; take leave of dead ones whose pipe stays open."""
@@ -150,6 +155,10 @@ class LocalWorkers:
             self._fail(_rebuild(message, w))
         elif event == "ready":
             w.ready = True
+        elif event == "described":
+            self.on_event(message)
+            w.ended = True  # and waits for the run
+            self.described[w] = str(message["device"])
         elif event == "started":
             w.at = (message["cell_id"], message["image_id"])
         elif event == "image":
