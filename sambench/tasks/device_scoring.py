@@ -8,12 +8,15 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from sambench.device.candidates import counts_of
 from sambench.device.masks import TensorMasks
 from sambench.device.scoring import Answers, Asked, Objects
 from sambench.pixels.depth import Deepest
+from sambench.pixels.region import RLE
 from sambench.prompts import XY, Click
 from sambench.tasks.prompted import Target, boundary_widths
 from sambench.tasks.scoring import Answer, Overlaps, Scoring
+from sambench.types import Masks
 
 T = TypeVar("T")
 
@@ -115,6 +118,14 @@ class DeviceScoring:
         with torch.inference_mode():
             widths = list(boundary_widths(sample).values())
             return Objects([t.region for t in self._targets], widths, sample.ignore, device)
+
+
+def rles_on_device(asked: Sequence[tuple[Masks, int]]) -> list[RLE]:
+    """COCO RLE of candidates of one image, by (masks, candidate); on the host where they lie there."""
+    there = [(k, m, i) for k, (m, i) in enumerate(asked) if isinstance(m, TensorMasks)]
+    counts = dict(zip([k for k, *_ in there], counts_of([(m, i) for _, m, i in there]), strict=True)) if there else {}
+    sizes = [[m.height, m.width] for m, _ in asked]
+    return [{"size": sizes[k], "counts": counts[k]} if k in counts else m.rle(i) for k, (m, i) in enumerate(asked)]
 
 
 def _click(missed: Deepest | None, excess: Deepest | None) -> Click | None:

@@ -107,6 +107,15 @@ def scoring_of(targets: Sequence[Target], context: Context) -> Scoring:
     return HostScoring()
 
 
+def top_rles(predictions: Sequence[Prediction], context: Context) -> list[masks.RLE]:
+    """COCO RLE of each prediction's first-ranked mask, all of one image, made where the run scores."""
+    if context.scoring == "device":
+        from sambench.tasks.device_scoring import rles_on_device  # imports torch
+
+        return rles_on_device([(p.masks, p.top_index) for p in predictions])
+    return [p.masks.rle(p.top_index) for p in predictions]
+
+
 def scored_columns(answer: Answer, overlaps: Overlaps) -> dict[str, Any]:
     """Every meant candidate's overlap with the object, as columns of a row."""
     index, prediction = answer.candidates, answer.prediction

@@ -30,7 +30,7 @@ from sambench.tasks.box import BoxTask
 from sambench.tasks.device_scoring import DeviceScoring
 from sambench.tasks.point import PointSettings, PointTask
 from sambench.tasks.prompted import Context, Target
-from sambench.tasks.scoring import Answer, HostScoring, Overlaps
+from sambench.tasks.scoring import Answer, HostScoring, Overlaps, top_rles
 from sambench.types import Instance, Prediction, Sample
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -247,6 +247,13 @@ def test_answers_of_both_kinds_come_back_in_order() -> None:
     assert device.overlaps(mixed) == HostScoring().overlaps(mixed)
     assert device.counts(mixed) == HostScoring().counts(mixed)
     assert device.next_clicks(mixed, [[]] * len(mixed)) == HostScoring().next_clicks(mixed, [[]] * len(mixed))
+
+
+def test_first_ranked_masks_as_rle() -> None:
+    case = random_case(np.random.default_rng(8))
+    ours = [a.prediction for a in case.answers(on_device=True)]
+    ours[1] = Prediction(DenseMasks(ours[1].masks.array(2)[None]), np.ones(1, np.float32))
+    assert top_rles(ours, Context(scoring="device")) == top_rles(ours, Context())
 
 
 def test_a_second_round_of_answers_is_not_taken_for_the_first() -> None:
