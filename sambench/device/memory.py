@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
+import sys
 from collections.abc import Mapping
 
 GIB = 1 << 30
@@ -29,6 +31,20 @@ def workers_of(free_bytes: int | None, weights_bytes: int, cores: int) -> int:
 def need_bytes(weights_bytes: int) -> int:
     """Of one worker process of a model whose checkpoint has that many bytes, estimated."""
     return CONTEXT_BYTES + weights_bytes + (WORK_BYTES if weights_bytes > SMALL_WEIGHTS else SMALL_WORK_BYTES)
+
+
+def was_short(error: BaseException) -> bool:
+    """Whether a GPU's memory did not suffice: with several processes on it, at this moment."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(error, torch.OutOfMemoryError)
+
+
+def give_back() -> None:
+    """Free what this process holds of a GPU's memory and does not use."""
+    torch = sys.modules.get("torch")
+    gc.collect()
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def free_bytes(device: str, environment: Mapping[str, str] = os.environ) -> int | None:

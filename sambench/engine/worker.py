@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sambench import tasks
+from sambench.device import memory
 from sambench.engine import cells, failures
 from sambench.engine.ahead import Ahead
 from sambench.engine.plan import SHARD_SIZE
@@ -31,6 +32,7 @@ from sambench.types import CROWD, IGNORED, Dataset, InFolder, Sample, reader_of
 
 FLUSH_S = 5.0  # slow images: those of an unfinished shard are written at least this often; a kill loses no more
 POLL_S = 0.5
+SHORT_OF_MEMORY_S = (0.5, 3.0)  # how long is waited where a GPU's memory was short, before it is tried again
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -168,7 +170,7 @@ class _Work:
             self._refuse_deadly(image_id)
             with content.reading() as read, noting() as said:
                 sample = self.ahead.load(image_id)
-                rows = self._rows(sample, n, lambda: read.get(os.path.abspath(file)) or _hash_of(file))
+                rows = self._rows_in_memory(sample, n, lambda: read.get(os.path.abspath(file)) or _hash_of(file))
             rows = [{**row, "cell_id": self.cell.cell_id} for row in rows]
             took_s, picture = time.perf_counter() - start, _picture(sample, file, read)
             state = _done(self.task, sample, rows, picture, took_s, self.job.invocation, said)
@@ -187,6 +189,20 @@ class _Work:
         else:
             gc.collect()
         self._tell(image_id, shard, state, rows, trace)
+
+    def _rows_in_memory(self, sample: Sample, n: int, picture: Callable[[], str]) -> list[dict[str, Any]]:
+        """As `_rows`, again where a GPU's memory was short: the other workers' peaks on it pass."""
+        for wait_s in SHORT_OF_MEMORY_S:
+            try:
+                return self._rows(sample, n, picture)
+            except Exception as e:
+                if not memory.was_short(e):
+                    raise
+                e.__traceback__ = e.__context__ = None  # their frames hold what was too much
+            memory.give_back()
+            self.check_stop()
+            time.sleep(wait_s)
+        return self._rows(sample, n, picture)
 
     def _rows(self, sample: Sample, n: int, picture: Callable[[], str]) -> list[dict[str, Any]]:
         kept = partial.PartialRows(self.store, n, sample.image_id, picture)

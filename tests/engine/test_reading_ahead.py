@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import sambench
 from sambench.engine import run as engine
@@ -18,7 +19,7 @@ from sambench.engine.ahead import Ahead
 from sambench.engine.backends import local, processes
 from sambench.engine.plan import scored, scored_on
 from sambench.engine.worker import Job
-from sambench.errors import DataError, UsageError
+from sambench.errors import DataError, RunError, UsageError
 from sambench.files import content
 from sambench.models.sam.nano import sam_nano
 from sambench.notes import note, noting
@@ -220,3 +221,29 @@ def test_a_process_that_dies_while_it_reads_ahead_is_no_death_of_the_image_at_wo
     assert "read ahead" in events[0]["text"]
     assert list(workers.job.deadly["cell"]) == ["b"]
     assert len(started) == 4
+
+
+class Short:
+    """A GPU's memory does not suffice for the first `times` images that it is asked for."""
+
+    def __init__(self, times: int) -> None:
+        self.times, self.asked, self.identity = times, 0, {"short": times}
+
+    def encode(self, image: UInt8Array) -> Any:
+        self.asked += 1
+        if self.asked <= self.times:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB.")
+        return image.shape[:2]
+
+    def decode(self, state: Any, prompts: list[Any]) -> list[Any]:
+        return [sambench.Prediction(np.ones((1, *state), np.bool_), np.ones(1, np.float32)) for _ in prompts]
+
+
+def test_memory_that_was_short_for_a_moment_costs_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sambench.engine.worker.SHORT_OF_MEMORY_S", (0.0, 0.0))
+    request = {"datasets": str(CASE / "card.toml"), "root": str(CASE), "out": tmp_path}
+    model = Short(2)
+    assert sambench.evaluate(model, "box", **request).cells[0].record.counts.n_images_done == 1  # type: ignore[arg-type]
+    assert model.asked == 3
+    with pytest.raises(RunError, match="OutOfMemoryError: CUDA out of memory"):
+        sambench.evaluate(Short(3), "box", **request)  # type: ignore[arg-type]
