@@ -36,6 +36,7 @@ bench: $(VENV)/.installed-dev
 # 50 raters at once for 30 s on the rating pages: nothing lost or doubled, 95 of 100 ratings answered within 100 ms.
 load: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.helpers.rating_load
+
 bench-gpu: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.gpu
 
