@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow references lint docs bench load clean
+.PHONY: demo test test-slow references lint docs bench bench-gpu load clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -36,6 +36,9 @@ bench: $(VENV)/.installed-dev
 # 50 raters at once for 30 s on the rating pages: nothing lost or doubled, 95 of 100 ratings answered within 100 ms.
 load: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.helpers.rating_load
+
+bench-gpu: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.gpu
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage

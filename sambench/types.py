@@ -325,7 +325,8 @@ class Segmenter(Protocol):
 
     Optional attributes that the suite reads: `max_batch` (prompts per decode call, default 64), `device_kind`
     ('cpu' or 'cuda', default 'cpu'), `precision` (default 'fp32'), `identity` (a mapping of everything else that can change a
-    number: settings, weights' sha256).
+    number: settings, weights' sha256). Optional, too: `prepare(image)`, the part of encode that needs no device (resizing), which a
+    thread calls on the next image; `encode` is then given what it returned.
     """
 
     def encode(self, image: UInt8Array) -> Any:

@@ -19,7 +19,8 @@ from tests.helpers import sambench as command_line
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {p.name: p.read_text(encoding="utf-8") for p in (ROOT / "docs").glob("*.md")}
 SHOWN = "\n".join([README, *PAGES.values()])
-OF_EXAMPLES = {"--shift-px"}  # of the task on your-task.md, which tests/tasks/test_toy_task.py runs
+# Of the task on your-task.md, which tests/tasks/test_toy_task.py runs, and of benchmarks/gpu.py, which tests/device does.
+OF_EXAMPLES = {"--shift-px", "--quick"}
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 

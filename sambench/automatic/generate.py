@@ -9,9 +9,9 @@ the low-resolution logits that it depends on (`sambench.automatic.held`) until s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,11 @@ from sambench.pixels.region import RLE, Region
 from sambench.prompts import point_grid
 from sambench.types import Prediction, Prompt, Segmenter, UInt8Array
 
+if TYPE_CHECKING:
+    from sambench.automatic.on_device import Budget, OnDevice
+
 Decode = Callable[[list[Prompt]], Sequence[Prediction]]
+_MANY = 256  # boxes, from which on it pays to compare them on a device
 
 
 @dataclass(frozen=True)
@@ -47,14 +51,15 @@ class AutomaticMask:
 
 @dataclass
 class _Candidate:
-    """A mask in its crop's frame; box in the image's."""
+    """A mask in its crop's frame; box in the image's. area_px: above 0 where it was not counted."""
 
-    held: Held
+    held: Held | OnDevice
     crop: Crop
     box_xyxy: tuple[int, int, int, int]
     predicted_iou: float
     stability: float | None
     point_xy: tuple[float, float]
+    area_px: int
 
 
 def generate(
@@ -63,6 +68,7 @@ def generate(
     settings: AutomaticSettings = PRESETS["code"],
     *,
     with_stability: bool = True,
+    device: str | None = None,
     on_points: Callable[[int, int], object] = lambda done, total: None,
 ) -> list[AutomaticMask]:
     """Masks of one image, uint8 [H, W, 3] RGB, as `automatic_masks` gives them. on_points: told of points (answered, in all).
@@ -85,7 +91,7 @@ def generate(
         return decode
 
     batch = max_batch_of(segmenter)
-    return automatic_masks(image.shape[:2], look, settings, max_batch=batch, with_stability=with_stability)
+    return automatic_masks(image.shape[:2], look, settings, max_batch=batch, with_stability=with_stability, device=device)
 
 
 def automatic_masks(
@@ -96,12 +102,14 @@ def automatic_masks(
     max_batch: int = 64,
     rng: np.random.Generator | None = None,
     with_stability: bool = True,
+    device: str | None = None,
 ) -> list[AutomaticMask]:
     """The masks of an image of (height, width), as suppression orders them: best predicted IoU first, small crops before large.
 
     look: encodes a crop and returns what decodes prompts in its pixels; called once a crop, when the one before is done.
     rng: suppression in random order instead, for models that rank nothing. with_stability: measure it also where no filter needs it
-    (ModelError for a model without logits).
+    (ModelError for a model without logits). device: torch's name of where the model answers, if candidates are to be measured,
+    suppressed and held there; equal to the host's but for pixels whose logit is an edge of a mask up to rounding.
     """
     height, width = (int(n) for n in size)
     crops = crops_of(height, width, settings.crop_layers, settings.crop_overlap)
@@ -110,11 +118,11 @@ def automatic_masks(
         decode = look(crop)
         if crop is crops[0] and (with_stability or settings.stability > 0):
             decode = _first_with_logits(decode)
-        found += _in_crop(crop, decode, (height, width), settings, max_batch, rng)
+        found += _in_crop(crop, decode, (height, width), settings, max_batch, rng, device)
     if len(crops) > 1:
         smallest_first = np.array([1 / (c.crop.width * c.crop.height) for c in found], np.float32)
-        found = [found[k] for k in box_nms(boxes_of(found), smallest_first, settings.crop_nms_iou)]
-    masks = [_finished(c, (height, width), settings, with_stability) for c in found]
+        found = [found[k] for k in box_nms(boxes_of(found), smallest_first, settings.crop_nms_iou, device)]
+    masks = _finished(found, (height, width), with_stability)
     if not settings.min_area_px:
         return masks
     if settings.cleanup == "paper":
@@ -145,49 +153,103 @@ def _in_crop(
     settings: AutomaticSettings,
     max_batch: int,
     rng: np.random.Generator | None,
+    device: str | None,
 ) -> list[_Candidate]:
     """What the filters and suppression leave of one crop's masks, best first."""
     points = point_grid(settings.grid_of(crop.layer), crop.height, crop.width)
     found: list[_Candidate] = []
+    budget = _budget() if device else None
     for first in range(0, len(points), max_batch):
         batch = points[first : first + max_batch]
-        asked = [Prompt(p[None], np.ones(1, np.int8), multimask=settings.multimask) for p in batch]
-        for point, prediction in zip(batch, decode(asked), strict=True):
-            at = (float(point[0]) + crop.x0, float(point[1]) + crop.y0)
-            found += _passing(prediction, at, crop, size, settings)
+        predictions = decode([Prompt(p[None], np.ones(1, np.int8), multimask=settings.multimask) for p in batch])
+        at = [(float(x) + crop.x0, float(y) + crop.y0) for x, y in batch]
+        passing = [c for c in _looked_at(predictions, at, crop, settings, device) if _passes(c, size, settings)]
+        if budget:
+            budget.keep([c.held for c in passing if not isinstance(c.held, Held)])
+        found += passing
     scores = rng.random(len(found)) if rng else np.array([c.predicted_iou for c in found])
-    return [found[k] for k in box_nms(boxes_of(found), scores, settings.nms_iou)]
+    kept = [found[k] for k in box_nms(boxes_of(found), scores, settings.nms_iou, device)]
+    if budget:
+        budget.chosen([c.held for c in kept if not isinstance(c.held, Held)])
+    return kept
 
 
-def _passing(
-    prediction: Prediction, point_xy: tuple[float, float], crop: Crop, size: tuple[int, int], settings: AutomaticSettings
-) -> list[_Candidate]:
-    """The candidates of one point that pass every filter."""
-    out = []
-    height, width = size
-    for i, score in enumerate(np.asarray(prediction.scores, np.float32)):
-        if settings.pred_iou > 0 and not score > np.float32(settings.pred_iou):
-            continue
-        held = hold(prediction.masks, i, settings.stability_offset)
-        if settings.stability > 0 or settings.max_image_share is not None:
-            measured = held.measure(with_stability=settings.stability > 0)
-            box, area, stability = measured.region.box_xyxy, measured.region.area, measured.stability
+def _budget() -> Budget:
+    from sambench.automatic.on_device import Budget  # imports torch
+
+    return Budget()
+
+
+def _looked_at(
+    predictions: Sequence[Prediction],
+    points_xy: Sequence[tuple[float, float]],
+    crop: Crop,
+    settings: AutomaticSettings,
+    device: str | None,
+) -> Iterator[_Candidate]:
+    """The candidates of a batch of points that pass by their score, point after point, with what the other filters look at."""
+    scores = [np.asarray(p.scores, np.float32) for p in predictions]
+    least = np.float32(settings.pred_iou) if settings.pred_iou > 0 else None
+    wanted = [(k, i) for k, of_one in enumerate(scores) for i, score in enumerate(of_one) if least is None or score > least]
+    on_device = None
+    if device:
+        from sambench.automatic.on_device import measured
+
+        on_device = measured(predictions, wanted, settings.stability_offset)
+    for n, (k, i) in enumerate(wanted):
+        held: Held | OnDevice
+        stability: float | None
+        if on_device is not None:
+            held = on_device[n]
+            box, area = held.measured.box_xyxy, held.measured.area_px
+            stability = held.measured.stability if settings.stability > 0 else None
         else:
-            box, stability = held.box_xyxy(), None
-            area = 1 if any(box) else held.measure(with_stability=False).region.area
-        if not area or (settings.stability > 0 and not np.float32(stability) >= np.float32(settings.stability)):
-            continue
-        if settings.max_image_share is not None and area >= settings.max_image_share * height * width:
-            continue
+            held = hold(predictions[k].masks, i, settings.stability_offset)
+            box, area, stability = _sizes(held, settings)
         x0, y0, x1, y1 = box
         box = (x0 + crop.x0, y0 + crop.y0, x1 + crop.x0, y1 + crop.y0)
-        if not touches_crop(box, crop, height, width):
-            out.append(_Candidate(held, crop, box, float(score), stability, point_xy))
+        yield _Candidate(held, crop, box, float(scores[k][i]), stability, points_xy[k], area)
+
+
+def _sizes(held: Held, settings: AutomaticSettings) -> tuple[tuple[int, int, int, int], int, float | None]:
+    """Box, area and stability as far as filters need them: without any, an area above 0 stands for itself."""
+    if settings.stability > 0 or settings.max_image_share is not None:
+        measured = held.measure(with_stability=settings.stability > 0)
+        return measured.region.box_xyxy, measured.region.area, measured.stability
+    box = held.box_xyxy()
+    return box, 1 if any(box) else held.measure(with_stability=False).region.area, None
+
+
+def _passes(c: _Candidate, size: tuple[int, int], settings: AutomaticSettings) -> bool:
+    height, width = size
+    stability = np.float32(np.nan if c.stability is None else c.stability)
+    if not c.area_px or (settings.stability > 0 and not stability >= np.float32(settings.stability)):
+        return False
+    if settings.max_image_share is not None and c.area_px >= settings.max_image_share * height * width:
+        return False
+    return not touches_crop(c.box_xyxy, c.crop, height, width)
+
+
+def _finished(found: Sequence[_Candidate], size: tuple[int, int], with_stability: bool) -> list[AutomaticMask]:
+    on_device = [(c.held, c.crop) for c in found if not isinstance(c.held, Held)]
+    if not on_device:
+        return [_finished_on_host(c, c.held, size, with_stability) for c in found if isinstance(c.held, Held)]
+    from sambench.automatic.on_device import rles
+
+    made = iter(rles(on_device, size))
+    out = []
+    for c in found:
+        if isinstance(c.held, Held):
+            out.append(_finished_on_host(c, c.held, size, with_stability))
+            continue
+        stability = c.held.measured.stability if with_stability or c.stability is not None else float("nan")
+        crop = (c.crop.x0, c.crop.y0, c.crop.x1, c.crop.y1)
+        out.append(AutomaticMask(next(made), c.area_px, c.box_xyxy, c.predicted_iou, stability, c.point_xy, crop))
     return out
 
 
-def _finished(c: _Candidate, size: tuple[int, int], settings: AutomaticSettings, with_stability: bool) -> AutomaticMask:
-    measured = c.held.measure(with_stability=with_stability and c.stability is None)
+def _finished_on_host(c: _Candidate, held: Held, size: tuple[int, int], with_stability: bool) -> AutomaticMask:
+    measured = held.measure(with_stability=with_stability and c.stability is None)
     stability = c.stability if c.stability is not None else measured.stability
     r = measured.region
     whole = Region(r.y0 + c.crop.y0, r.x0 + c.crop.x0, r.array, *size)
@@ -223,20 +285,26 @@ def settings_dict(settings: AutomaticSettings) -> dict[str, Any]:
     return out
 
 
-def box_nms(boxes_xyxy: npt.NDArray[Any], scores: npt.NDArray[Any], iou_threshold: float) -> npt.NDArray[np.int64]:
+def box_nms(
+    boxes_xyxy: npt.NDArray[Any], scores: npt.NDArray[Any], iou_threshold: float, device: str | None = None
+) -> npt.NDArray[np.int64]:
     """Indices of the boxes that stay, best first: greedy suppression by intersection over union.
 
     boxes_xyxy: [N, 4], (x_min, y_min, x_max, y_max); scores: [N], higher is better. A box goes if its IoU with a better one that
     stays is *above* `iou_threshold`. Of equal scores the earlier box is the better; NaN scores come last. Areas are
     (x_max - x_min) * (y_max - y_min): with boxes of inclusive pixels, one less each way than their pixels, as SAM's generator
     computes it (torchvision's `nms` on `masks_to_boxes`). In float32, for the same decisions at the threshold. Boxes without
-    area neither suppress nor are suppressed.
+    area neither suppress nor are suppressed. device: torch's name of where many boxes are compared; the choice is the same.
     """
     boxes = np.asarray(boxes_xyxy, np.float32).reshape(-1, 4)
     scores = np.asarray(scores, np.float32)
     if len(scores) != len(boxes):
         raise ValueError(f"{len(boxes)} boxes and {len(scores)} scores")
     order = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
+    if device and len(order) >= _MANY:
+        from sambench.device.suppression import chosen, suppressed_by
+
+        return np.asarray(order[chosen(suppressed_by(boxes[order], iou_threshold, device), len(order))], np.int64)
     x0, y0, x1, y1 = np.ascontiguousarray(boxes[order].T)
     area = (x1 - x0) * (y1 - y0)
     left = np.arange(len(order))

@@ -7,7 +7,7 @@ held as RLE. A grid of 64 x 64 points has 12,288 candidates: 3 GB of SAM's logit
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -27,16 +27,6 @@ class Measured(NamedTuple):
 
     region: Region
     stability: float | None
-
-
-class Held(Protocol):
-    """One candidate."""
-
-    def box_xyxy(self) -> tuple[int, int, int, int]:
-        """Inclusive pixels; zeros where empty."""
-        ...
-
-    def measure(self, *, with_stability: bool) -> Measured: ...
 
 
 def hold(masks: Masks, i: int, offset: float) -> Held:
@@ -109,6 +99,9 @@ class HeldMask:
         if with_stability and self.stability is None:
             raise _no_logits()
         return Measured(Region.from_rle(self.rle), self.stability if with_stability else None)
+
+
+Held = HeldLogits | HeldMask
 
 
 def check_logits(masks: Masks) -> None:

@@ -17,6 +17,7 @@ from sambench.cli import (
     ledger,
     masks,
     new,
+    plan,
     rate,
     rate_serve,
     report,
@@ -38,7 +39,7 @@ class _Root(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         order = (
             "demo", "run", "status", "table", "plot", "compare", "rescore", "report", "reproduce", "gallery", "results", "rate",
-            "masks", "list", "show", "new", "data", "check", "bench", "doctor",
+            "masks", "list", "show", "new", "data", "check", "plan", "bench", "doctor",
         )  # fmt: skip
         return sorted(super().list_commands(ctx), key=lambda name: order.index(name) if name in order else len(order))
 
@@ -65,6 +66,7 @@ rate.app.command("serve")(rate_serve.serve)
 rate.app.command("simulate")(rate_serve.simulate)
 rate.app.command("report")(rate_serve.report)
 app.add_typer(check.app, name="check")
+app.command("plan", short_help="How long a run takes on GPUs.")(plan.plan)
 app.command("bench", short_help="What models cost: time, memory, parameters.")(bench.bench)
 app.command("doctor", short_help="Check this machine.")(show.doctor)
 app.command("status", short_help="How far runs are.")(results.status)

@@ -20,7 +20,7 @@ def bench(
     models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Names, cards' paths, or python:file.py:factory.")],
     option: Options = [],  # noqa: B006 - typer copies it
     devices: Devices = "auto",
-    precision: Annotated[str, typer.Option("--precision", metavar="NAMES", help="fp32, bf16, or both, comma-separated.")] = "fp32",
+    precision: Annotated[str, typer.Option("--precision", metavar="NAMES", help="fp32, tf32, bf16; comma-separated.")] = "fp32",
     size: Annotated[str, typer.Option("--size", metavar="HxW", help="Of the image, in pixels.")] = "480x640",
     objects: Annotated[int, typer.Option("--objects", metavar="N", help="Decoded together, at most.")] = 8,
     rounds: Annotated[int, typer.Option("--rounds", metavar="N", help="That are timed.")] = 10,
@@ -37,6 +37,7 @@ def bench(
     from sambench.cli.console import err
     from sambench.cli.running import options_for
     from sambench.conformance.efficiency import Workload, measure
+    from sambench.device.precision import check_precision
     from sambench.errors import UsageError
     from sambench.report.speed import accuracies, cost_table, picture_form, plot_speed
     from sambench.sources.datasets import split_names
@@ -48,8 +49,7 @@ def bench(
     workload.check()
     names, precisions = split_names(models), split_names([precision])
     for name in precisions:
-        if name not in ("fp32", "bf16"):
-            raise UsageError("an unknown precision", where="--precision", expected="fp32, bf16", found=repr(name))
+        check_precision(name)
     for path in save:
         _form(path)
     if bool(runs) != (plot is not None):

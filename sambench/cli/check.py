@@ -24,19 +24,26 @@ def model(
     devices: Devices = "auto",
     precision: Precision = "fp32",
 ) -> None:
-    """Try a model on synthetic shapes: coordinates, colours, sizes, scores, batches, determinism, use of clicks."""
-    from sambench.conformance import check_model, summary
+    """Try a model on synthetic shapes: coordinates, colours, sizes, scores, batches, determinism, use of clicks.
+
+    On a GPU, or in another precision than fp32, it is also compared with itself on the CPU in fp32.
+    """
+    from dataclasses import replace
+
+    from sambench.conformance import check_model, compare_devices, summary
     from sambench.errors import UsageError
     from sambench.sources.models import build, resolve, source_of
     from sambench.sources.options import parse_options
 
-    if precision not in ("fp32", "bf16"):
-        raise UsageError("an unknown precision", where="--precision", expected="fp32 or bf16", found=repr(precision))
     if source_of(name).stored:
         raise UsageError("a folder or file of results is no model to be tried", where=name, remedy="name a model")
     resolved = resolve(name, parse_options(option), device=devices, precision=precision)
     echo(f"{resolved.title} ({resolved.id}), {resolved.spec.device}, {precision}")
-    findings = check_model(build(resolved.spec))
+    built = build(resolved.spec)
+    findings = check_model(built, precision=precision)
+    if precision != "fp32" or resolved.spec.device.startswith("cuda"):
+        reference = build(replace(resolved.spec, device="cpu", precision="fp32"))
+        findings += compare_devices(built, reference, precision=precision)
     for finding in findings:
         echo(finding.text())
     counts = summary(findings)

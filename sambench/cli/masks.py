@@ -97,13 +97,13 @@ def _checked(images: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
 
 
 def _resolve(model: str, option: Sequence[str], devices: str, precision: str, quiet: bool) -> ResolvedModel:
+    from sambench.device.precision import check_precision
     from sambench.engine.request import DEFAULT_MODEL
-    from sambench.errors import UsageError, unknown_name
+    from sambench.errors import UsageError
     from sambench.sources.models import gives_of, resolve
     from sambench.sources.options import parse_options
 
-    if precision not in ("fp32", "bf16"):
-        raise unknown_name("precision", precision, ("fp32", "bf16"), where="--precision")
+    check_precision(precision)
     name = model or DEFAULT_MODEL
     gives = gives_of(name)
     if gives not in (None, "masks", "single_mask"):
@@ -125,13 +125,15 @@ def _run(
     quiet: bool,
 ) -> int:
     """Picture by picture; returns how many failed. A failing picture is told and leaves no file."""
+    from sambench.device.precision import computing
     from sambench.engine.failures import describe_error
     from sambench.errors import ModelError, RunError
     from sambench.sources.models import build
 
     segmenter = build(model.spec)
     failed = 0
-    with _Progress(len(images), quiet=quiet) as progress:
+    kind = model.spec.device.partition(":")[0]
+    with _Progress(len(images), quiet=quiet) as progress, computing(model.spec.precision, kind):
         for path, (json_path, png_path) in zip(images, outputs, strict=True):
             progress.begin(path.name)
             try:
@@ -163,7 +165,9 @@ def _one(
     from sambench.report.masks import masks_json, overlay, write_masks
 
     image = read_rgb(path)
-    found = generate(segmenter, image, settings, with_stability=settings.stability > 0, on_points=on_points)
+    device = model.spec.device if model.spec.device.startswith("cuda") else None
+    with_stability = settings.stability > 0
+    found = generate(segmenter, image, settings, with_stability=with_stability, device=device, on_points=on_points)
     about = {"file_name": path.name, "width": image.shape[1], "height": image.shape[0], "sha256": file_sha256(path)}
     made_by = {
         "model": {"id": model.id, "name": model.title, **model.identity},

@@ -68,7 +68,8 @@ _MODEL = "A model's name, a card's path, or python:file.py:factory. May be repea
 _MODEL_OR = "A name, a card's path, python:file.py:factory, or {}. May be repeated."
 _NAME = "What tables call the model. May be repeated, for the models in their order."
 _OPTION = "Option of the model, as weights=FILE; with several models MODEL.KEY=VALUE."
-_WORKERS = "Processes on the CPU (default: one a core), or per device."
+_WORKERS = "Processes on the CPU (default: one a core), or per GPU (default: as many as fit)."
+_SCORING = "Where answers are scored: auto (on GPUs; of models on the CPU on the host), host, or device (torch)."
 _RESULTS = "Also write the masks as a COCO results file, as evaluation servers take it (one dataset and model)."
 
 Datasets = Annotated[list[str], _option("--datasets", "-d", metavar="NAMES", help=_DATASETS)]
@@ -80,7 +81,8 @@ Limit = Annotated[int | None, _option("--limit", metavar="N", help="The first N 
 Out = Annotated[str, _option("--out", "-o", metavar="DIR", help="Where results go.")]
 Devices = Annotated[str, _option("--devices", metavar="NAMES", help="auto, cpu, cuda, or cuda:0,cuda:1.")]
 Workers = Annotated[int | None, _option("--workers", metavar="N", help=_WORKERS)]
-Precision = Annotated[str, _option("--precision", metavar="NAME", help="fp32 (reported numbers) or bf16.")]
+Precision = Annotated[str, _option("--precision", metavar="NAME", help="fp32 (reported numbers), tf32 (of GPUs) or bf16.")]
+Scoring = Annotated[str, _option("--scoring", metavar="NAME", help=_SCORING)]
 Root = Annotated[str | None, _option("--root", metavar="DIR", help="The dataset's folder, for one dataset.")]
 SaveMasks = Annotated[str, _option("--save-masks", metavar="NAME", help="scored: keep every scored mask as RLE; none.")]
 OnError = Annotated[str, _option("--on-error", metavar="NAME", help="record: note a failing image and go on; stop.")]
@@ -117,6 +119,7 @@ class Shared:
     devices: Devices = "auto"
     workers: Workers = None
     precision: Precision = "fp32"
+    scoring: Scoring = "auto"
     root: Root = None
     save_masks: SaveMasks = "scored"
     on_error: OnError = "record"
@@ -172,6 +175,7 @@ def request_of(task: str, command: Command, flags: Shared, settings: Mapping[str
         devices=tuple(split_names([flags.devices])) or ("auto",),
         workers=flags.workers,
         precision=flags.precision,
+        scoring=flags.scoring,
         root=flags.root,
         save_masks="none" if flags.save_masks == "none" else "scored",
         on_error="stop" if flags.on_error == "stop" else "record",

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from sambench import errors
+from sambench.device.precision import CUBLAS_WORKSPACE, computing
 from sambench.engine.threads import KEEP_MEMORY, THREAD_VARIABLES
 from sambench.errors import ModelError, SambenchError, UsageError
 from sambench.models.contract import max_batch_of
@@ -97,7 +98,7 @@ def measure(model: ResolvedModel, workload: Workload) -> Cost:
     """The cost of one model, measured in a fresh process. Raises what the model raises as a SambenchError, or ModelError."""
     workload.check()
     threads = str(workload.threads)
-    env = {**os.environ, **KEEP_MEMORY, **dict.fromkeys(THREAD_VARIABLES, threads)}
+    env = {**CUBLAS_WORKSPACE, **os.environ, **KEEP_MEMORY, **dict.fromkeys(THREAD_VARIABLES, threads)}
     job = json.dumps({"model": asdict(model.spec), "workload": asdict(workload), "uses_torch": model.uses_torch})
     command = [sys.executable, "-m", "sambench.conformance.efficiency"]
     done = subprocess.run(command, input=job, env=env, text=True, capture_output=True, check=False)
@@ -127,6 +128,11 @@ def cost_of(spec: ModelSpec, workload: Workload, *, uses_torch: bool = True) -> 
     before = _start_of_peak()
     model = build(spec)
     _limit_threads(workload.threads)  # also of a torch that came with it
+    with computing(spec.precision, str(getattr(model, "device_kind", "cpu")).partition(":")[0]):
+        return _cost_of(model, spec, workload, before)
+
+
+def _cost_of(model: Any, spec: ModelSpec, workload: Workload, before: int) -> Cost:
     synchronise, device_bytes = _device(model, spec)
     image, points = picture(workload.height, workload.width, workload.objects)
     timer = _Timer(workload, synchronise)
@@ -158,7 +164,7 @@ def cost_of(spec: ModelSpec, workload: Workload, *, uses_torch: bool = True) -> 
         rounds=timer.fewest,
         device=kind,
         hardware=hardware(kind),
-        precision=str(getattr(model, "precision", spec.precision)),
+        precision=spec.precision if spec.precision == "tf32" else str(getattr(model, "precision", spec.precision)),
         threads=workload.threads,
     )
 

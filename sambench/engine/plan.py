@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,27 @@ def check_target(task: tasks.Task, target: Target) -> None:
             found=f"one with {holds}",
             remedy=remedy,
         )
+
+
+SCORING = ("auto", "host", "device")
+
+
+def scored_on(device_kind: str) -> str:
+    """Where the answers of models on that kind of device are scored unless something else is asked for."""
+    return "device" if device_kind == "cuda" else "host"
+
+
+def check_scoring(word: str) -> None:
+    """Raises UsageError unless it is one of SCORING."""
+    if word not in SCORING:
+        raise UsageError("an unknown place for scoring", where="--scoring", expected="auto, host or device", found=repr(word))
+
+
+def scored(model: ResolvedModel, asked: str) -> ResolvedModel:
+    """The model; its identity names the place of scoring where that is not its device's own: a last digit can depend on it."""
+    if asked in ("auto", scored_on(str(model.identity["device_kind"]))):
+        return model
+    return replace(model, identity={**model.identity, "scoring": asked})
 
 
 def fit_task(task: tasks.Task, model: ResolvedModel) -> tuple[tasks.Task, str]:

@@ -23,8 +23,9 @@ DEFAULT_DATASET = "demo"
 @dataclass(frozen=True)
 class Request:
     """What a user asks for. models: (name, options) pairs. names: what tables call them, in their order; those beyond the last one
-    have names of their own. None for workers: chosen by the backend (`engine.backends`), which
-    starts them. fresh: compute anew (`engine.fresh`)."""
+    have names of their own. None for workers: chosen by the backend (`engine.backends`), which starts them. fresh: compute anew
+    (`engine.fresh`). scoring: where answers are scored (`sambench.tasks.scoring`); auto: on GPUs, and on the host for models on the
+    CPU."""
 
     task: str
     datasets: tuple[str, ...] = (DEFAULT_DATASET,)
@@ -42,6 +43,7 @@ class Request:
     on_error: Literal["record", "stop"] = "record"
     fresh: bool = False
     backend: str = "local"
+    scoring: str = "auto"
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sambench import cards, tasks
+from sambench.device.precision import check_precision, computing
 from sambench.engine import cells, fresh
 from sambench.engine.backends import OnEvent, backend, describe, run_workers
-from sambench.engine.plan import CellSpec, check_model, check_target, fit_task, plan_cell, prepare_out
+from sambench.engine.plan import (
+    CellSpec,
+    check_model,
+    check_scoring,
+    check_target,
+    fit_task,
+    plan_cell,
+    prepare_out,
+    scored,
+    scored_on,
+)
 from sambench.engine.request import Outcome, Plan, Request
 from sambench.engine.threads import single_threaded
 from sambench.engine.worker import CellJob, Job, work
@@ -29,6 +40,7 @@ from sambench.store.record import CellRecord
 if TYPE_CHECKING:
     from sambench.sources.describe import Described
 
+READ_AHEAD = 2  # images
 
 def _ignore(event: dict[str, Any]) -> None:
     return
@@ -40,8 +52,8 @@ def plan(request: Request, on_event: OnEvent = _ignore) -> Plan:
         raise UsageError("--limit does not fit", expected="a number of images from 1 on", found=request.limit)
     if request.workers is not None and request.workers < 1:
         raise UsageError("--workers does not fit", expected="a number of processes from 1 on", found=request.workers)
-    if request.precision not in ("fp32", "bf16"):
-        raise UsageError("an unknown precision", where="--precision", expected="fp32 or bf16", found=repr(request.precision))
+    check_precision(request.precision)
+    check_scoring(request.scoring)
     backend(request.backend)
     if not str(request.out):  # the folder at hand is not meant by nothing
         raise UsageError("no folder is named", where="--out", expected="a folder for results", found="an empty name")
@@ -230,7 +242,10 @@ def _begin(cell: CellSpec, request: Request, started: str, invocation: str, on_e
 def _job(todo: Sequence[CellSpec], request: Request, invocation: str) -> Job:
     model = todo[0].model
     jobs = tuple(cell_job(c) for c in todo)
-    return Job(model.spec, jobs, invocation, request.save_masks, request.on_error, model.identity["device_kind"])
+    kind, precision = model.identity["device_kind"], model.identity["precision"]
+    scoring = model.identity.get("scoring", scored_on(kind))
+    ahead = READ_AHEAD if kind == "cuda" else 0  # a process a core leaves none to read with
+    return Job(model.spec, jobs, invocation, request.save_masks, request.on_error, kind, precision, scoring, ahead)
 
 
 def cell_job(cell: CellSpec) -> CellJob:
@@ -264,7 +279,8 @@ def execute_in_process(planned: Plan, segmenter: Any, on_event: OnEvent = _ignor
 
     def compute(todo: Sequence[CellSpec], invocation: str) -> None:
         job = _job(todo, planned.request, invocation)
-        with single_threaded() if job.device_kind == "cpu" else nullcontext():
+        threads = single_threaded() if job.device_kind == "cpu" else nullcontext()
+        with threads, computing(job.precision, job.device_kind):
             work(job, segmenter, on_event, lambda: None)
 
     _complete(planned.cells, planned.request, records, on_event, compute, lambda: False)
@@ -296,7 +312,7 @@ def _planned(
     for t in targets:
         notes += [f"{t.card.id}: {n}" for n in [*datasets.notes_on(t.resolved, t.dataset), *task.check_dataset(t.dataset)]]
         notes += [f"{t.card.id}: {n}" for n in task.check_images(t.dataset, t.subset.image_ids[: request.limit])]
-    for model in models:
+    for model in (scored(m, request.scoring) for m in models):
         fitted, note = fit_task(task, model)
         notes += [f"{model.id}: {note}"] if note else []
         for target in targets:

@@ -1,8 +1,9 @@
 """A worker process, `python -m sambench.engine.serve`: the other end of `sambench.engine.backends.processes`.
 
 It reads its job as one line of JSON from standard input, answers with one JSON object a line, and ends when that input says `stop`
-or closes: killing the parent ends its workers. Before an image is begun it says which, so that one on which the process dies is
-known; the parent tells it (in its job, or by a line) on which images others have died.
+or closes: killing the parent ends its workers. One that has described a model may be given a second job, a run of that model.
+Before an image is begun it says which, so that one on which the process dies is known; the parent tells it (in its job, or by a
+line) on which images others have died.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from sambench.device.precision import computing
 from sambench.engine import failures
 from sambench.engine.threads import single_threaded
 from sambench.engine.worker import Emit, Job, work
@@ -36,7 +38,7 @@ def main() -> int:
     os.close(nothing)
     faulthandler.enable()  # where a crash was, for the log
     lock = threading.Lock()
-    stop = threading.Event()
+    stop, another = threading.Event(), threading.Event()
 
     def emit(message: dict[str, Any]) -> None:
         with lock:
@@ -53,14 +55,21 @@ def main() -> int:
         for line in control:
             if line.strip() == "stop":
                 stop.set()
+            elif "cells" in (message := json.loads(line)):
+                jobs.append(Job.from_json(line))
+                another.set()
             else:
-                job.note_deadly(json.loads(line)["deadly"])
+                jobs[-1].note_deadly(message["deadly"])
         os._exit(3)  # the parent died: nobody will use the rest, and the shard at hand is computed again
 
-    job = Job.from_json(control.readline())
+    def next_job() -> Job:
+        another.wait()
+        return jobs[-1]
+
+    jobs = [Job.from_json(control.readline())]
     threading.Thread(target=watch, daemon=True).start()
     try:
-        _serve(job, emit, check_stop)
+        _serve(jobs[0], next_job, emit, check_stop)
     except Interrupted:
         emit({"event": "stopped"})
     except BaseException as e:  # noqa: BLE001 - reported to the parent, which ends the run with it
@@ -90,18 +99,16 @@ def _last_word(e: BaseException) -> dict[str, Any]:
     return {**event, "kind": "bug", "parts": {"message": failures.describe_error(e)}}
 
 
-def _serve(job: Job, emit: Emit, check_stop: Callable[[], None]) -> None:
+def _serve(job: Job, next_job: Callable[[], Job], emit: Emit, check_stop: Callable[[], None]) -> None:
+    """next_job: waits for what comes after a job without cells, whose model is described."""
     segmenter = build(job.model)
     if not job.cells:
         from sambench.sources.describe import describe
 
         emit({"event": "described", **describe(segmenter, job.model)})
-        return
+        job = next_job()  # of the same model; the process ends in waiting where none comes
     emit({"event": "ready"})
-    if job.device_kind == "cpu":
-        with single_threaded():
-            work(job, segmenter, emit, check_stop)
-    else:
+    with single_threaded(), computing(job.precision, job.device_kind):
         work(job, segmenter, emit, check_stop)
     emit({"event": "done"})
 

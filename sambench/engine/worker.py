@@ -7,12 +7,15 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sambench import tasks
+from sambench.device import memory
 from sambench.engine import cells, failures
+from sambench.engine.ahead import Ahead
 from sambench.engine.plan import SHARD_SIZE
 from sambench.errors import DataError, DataMissingError, ModelError, RunError, SambenchError
 from sambench.files import content
@@ -29,6 +32,7 @@ from sambench.types import CROWD, IGNORED, Dataset, InFolder, Sample, reader_of
 
 FLUSH_S = 5.0  # slow images: those of an unfinished shard are written at least this often; a kill loses no more
 POLL_S = 0.5
+SHORT_OF_MEMORY_S = (0.5, 3.0)  # how long is waited where a GPU's memory was short, before it is tried again
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -49,8 +53,9 @@ class CellJob:
 class Job:
     """Cells of one model, in order. invocation: this command's id (a failed image is tried once a command).
 
-    deadly: images on which worker processes died, by cell id and image id: the error's line and what the log had last. They are
-    recorded as failed and not begun.
+    precision: the model's, of its identity. scoring: host, or device (`sambench.tasks.scoring`). ahead: how many images are read
+    while one is at work. deadly: images on which worker processes died, by cell id and image id: the error's line and what the log
+    had last. They are recorded as failed and not begun.
     """
 
     model: ModelSpec
@@ -59,6 +64,9 @@ class Job:
     save_masks: str = "scored"
     on_error: str = "record"
     device_kind: str = "cpu"
+    precision: str = "fp32"
+    scoring: str = "host"
+    ahead: int = 0
     deadly: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
 
     def note_deadly(self, more: Mapping[str, Mapping[str, tuple[str, str]]]) -> None:
@@ -91,6 +99,7 @@ class _Work:
     emit: Emit
     check_stop: Callable[[], None]
     watch: Watch
+    ahead: Ahead
     written: float = field(default_factory=time.monotonic)
 
     def run(self, *, wait: bool) -> bool:
@@ -133,6 +142,8 @@ class _Work:
 
     def _shard(self, n: int, todo: list[str]) -> None:
         shard = Shard({}, {})
+        deadly = self.job.deadly.get(self.cell.cell_id, {})
+        self.ahead.expect([i for i in todo if i not in deadly])
         self.written = time.monotonic()
         try:
             for image_id in todo:
@@ -158,8 +169,8 @@ class _Work:
         try:
             self._refuse_deadly(image_id)
             with content.reading() as read, noting() as said:
-                sample = self.dataset.load(image_id)
-                rows = self._rows(sample, n, lambda: read.get(os.path.abspath(file)) or _hash_of(file))
+                sample = self.ahead.load(image_id)
+                rows = self._rows_in_memory(sample, n, lambda: read.get(os.path.abspath(file)) or _hash_of(file))
             rows = [{**row, "cell_id": self.cell.cell_id} for row in rows]
             took_s, picture = time.perf_counter() - start, _picture(sample, file, read)
             state = _done(self.task, sample, rows, picture, took_s, self.job.invocation, said)
@@ -179,9 +190,29 @@ class _Work:
             gc.collect()
         self._tell(image_id, shard, state, rows, trace)
 
+    def _rows_in_memory(self, sample: Sample, n: int, picture: Callable[[], str]) -> list[dict[str, Any]]:
+        """As `_rows`, again where a GPU's memory was short: the other workers' peaks on it pass."""
+        for wait_s in SHORT_OF_MEMORY_S:
+            try:
+                return self._rows(sample, n, picture)
+            except Exception as e:
+                if not memory.was_short(e):
+                    raise
+                e.__traceback__ = e.__context__ = None  # their frames hold what was too much
+            memory.give_back()
+            self.check_stop()
+            time.sleep(wait_s)
+        return self._rows(sample, n, picture)
+
     def _rows(self, sample: Sample, n: int, picture: Callable[[], str]) -> list[dict[str, Any]]:
         kept = partial.PartialRows(self.store, n, sample.image_id, picture)
-        context = Context(self.job.save_masks, self.check_stop, kept)  # type: ignore[arg-type]
+        context = Context(
+            save_masks=self.job.save_masks,  # type: ignore[arg-type]
+            scoring=self.job.scoring,  # type: ignore[arg-type]
+            device=self.job.model.device,
+            check_stop=self.check_stop,
+            kept=kept,
+        )
         try:
             rows = self.task.rows(sample, self.segmenter, context)
         except Interrupted:
@@ -262,9 +293,15 @@ def work(job: Job, segmenter: Any, emit: Emit, check_stop: Callable[[], None]) -
     Where the rest of a cell is in other workers' hands the next cell is begun, and what they leave undone is seen to at the end.
     """
     watch = Watch()
-    left = [cell for cell in job.cells if not _work_of(job, cell, segmenter, emit, check_stop, watch).run(wait=False)]
+
+    def done(cell: CellJob, *, wait: bool) -> bool:
+        at_work = _work_of(job, cell, segmenter, emit, check_stop, watch)
+        with closing(at_work.ahead):
+            return at_work.run(wait=wait)
+
+    left = [cell for cell in job.cells if not done(cell, wait=False)]
     for cell in left:
-        _work_of(job, cell, segmenter, emit, check_stop, watch).run(wait=True)
+        done(cell, wait=True)
 
 
 def _work_of(job: Job, cell: CellJob, segmenter: Any, emit: Emit, check_stop: Callable[[], None], watch: Watch) -> _Work:
@@ -276,7 +313,8 @@ def _work_of(job: Job, cell: CellJob, segmenter: Any, emit: Emit, check_stop: Ca
     folder = Path(cell.cell_dir)
     store = ShardStore(folder, read_image_ids(folder), SHARD_SIZE, task.columns)
     files = {r.image_id: r.file for r in dataset.index()}
-    return _Work(job, cell, task, dataset, store, files, segmenter, emit, check_stop, watch)
+    ahead = Ahead(dataset, segmenter, job.ahead)
+    return _Work(job, cell, task, dataset, store, files, segmenter, emit, check_stop, watch, ahead)
 
 
 def _picture(sample: Sample, file: str, read: Mapping[str, str]) -> str:

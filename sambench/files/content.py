@@ -253,6 +253,13 @@ def reading() -> Iterator[dict[str, str]]:
         _reading.reset(token)
 
 
+def note_read(hashes: Mapping[str, str]) -> None:
+    """For `reading`: sha256 hex by absolute path of files that were read for this thread, by another one."""
+    noted = _reading.get()
+    if noted is not None:
+        noted.update(hashes)
+
+
 @contextlib.contextmanager
 def telling(listener: Listener) -> Iterator[None]:
     """While it holds, `listener(what, done, total)` hears of all long reading of this thread: hashes and indexes."""

@@ -85,13 +85,21 @@ class LogitMasks:
     def __init__(self, logits: FloatArray, geometry: Geometry) -> None:
         if logits.ndim != 3 or logits.dtype != np.float32 or logits.shape[1:] != geometry.low:
             raise ValueError(f"LogitMasks takes float32 [C, {geometry.low}], not {logits.dtype} {logits.shape}")
-        self.low_res = logits
+        self._low_res = logits
+        self._begin(geometry)
+
+    def _begin(self, geometry: Geometry) -> None:
         self.geometry = geometry
         self.height, self.width = geometry.size
         self._regions: dict[tuple[int, float], Region] = {}
 
     def __len__(self) -> int:
         return len(self.low_res)
+
+    @property
+    def low_res(self) -> FloatArray:
+        """float32 [C, h, w], as the model gave them."""
+        return self._low_res
 
     def logits(self, i: int, window: Window | None = None) -> FloatArray:
         """float32 logits of candidate i on `window` (default: the whole frame)."""

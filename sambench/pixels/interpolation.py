@@ -64,6 +64,7 @@ class Axis:
     def __init__(self, index: npt.NDArray[np.int64], weight: npt.NDArray[np.float64], factor: int = 0) -> None:
         """index and weight [n outputs, taps]."""
         self.factor = factor
+        self.index, self.weight = index, weight
         self.lo = np.where(weight > 0, index, index.max() + 1).min(axis=1)
         self.hi = np.where(weight > 0, index, -1).max(axis=1) + 1
         self._strips = []
@@ -74,6 +75,17 @@ class Axis:
             row = np.arange(part.stop - start)[:, None]
             np.add.at(matrix, (row, np.clip(index[part] - lo, 0, hi - lo - 1)), weight[part])
             self._strips.append(Strip(start, part.stop, lo, hi, matrix.astype(np.float32)))
+
+    def band(self) -> tuple[npt.NDArray[np.int64], FloatArray]:
+        """The matrix's band: output k is the sum over j of weight[k, j] times input index[k, j]; both [n outputs, width].
+
+        The weights are those of `strips`; places of the band that lie beyond the inputs have weight 0.
+        """
+        width = int((self.hi - self.lo).max())
+        weight = np.zeros((len(self.lo), width), np.float64)
+        np.add.at(weight, (np.arange(len(self.lo))[:, None], np.clip(self.index - self.lo[:, None], 0, width - 1)), self.weight)
+        index = np.minimum(self.lo[:, None] + np.arange(width), self.hi.max() - 1)
+        return index, weight.astype(np.float32)
 
     def reached(self, lo: int, hi: int) -> tuple[int, int]:
         """The outputs start..stop-1 that see any of the inputs lo..hi-1."""

@@ -123,19 +123,13 @@ class Region:
     @cached_property
     def _counts(self) -> bytes:
         if not self.array.size:
-            runs = [self.height * self.width]
-        else:
-            h = self.array.shape[0]
-            # Column-major runs of the window; a closing zero row parts the columns unless the window has full height.
-            tall = self.array if h == self.height else np.pad(self.array, ((0, 1), (0, 0)))
-            flat = np.concatenate(([False], tall.ravel(order="F"), [False]))
-            edges = np.flatnonzero(flat[1:] != flat[:-1])
-            col, row = np.divmod(edges, tall.shape[0])
-            at = (col + self.x0) * self.height + row + self.y0
-            counts = np.diff(at, prepend=0, append=self.height * self.width)
-            runs = (counts[:-1] if counts[-1] == 0 else counts).tolist()  # COCO's encoder writes no empty last run
-        size = [self.height, self.width]
-        return bytes(coco_mask.frPyObjects({"size": size, "counts": runs}, self.height, self.width)["counts"])
+            return counts_of_changes(np.zeros(0, np.int64), self.height, self.width)
+        # Column-major runs of the window; a closing zero row parts the columns unless the window has full height.
+        tall = self.array if len(self.array) == self.height else np.pad(self.array, ((0, 1), (0, 0)))
+        flat = np.concatenate(([False], tall.ravel(order="F"), [False]))
+        edges = np.flatnonzero(flat[1:] != flat[:-1])
+        col, row = np.divmod(edges, tall.shape[0])
+        return counts_of_changes((col + self.x0) * self.height + row + self.y0, self.height, self.width)
 
     def intersection(self, other: Region) -> int:
         """Pixels in both."""
@@ -176,6 +170,13 @@ def _common(*regions: Region) -> int:
     for view in others:
         first = first & view
     return int(np.count_nonzero(first))
+
+
+def counts_of_changes(at: npt.NDArray[np.int64], height: int, width: int) -> bytes:
+    """COCO's compressed counts of a mask, from the column-major places in its frame where it changes, ascending."""
+    counts = np.diff(at, prepend=0, append=height * width)
+    runs = (counts[:-1] if len(at) and counts[-1] == 0 else counts).tolist()  # COCO's encoder writes no empty last run
+    return bytes(coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)["counts"])
 
 
 def _of_runs(runs: npt.NDArray[np.int64], height: int, width: int) -> Region:

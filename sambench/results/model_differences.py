@@ -61,5 +61,6 @@ def _is_named(key: str, value: Any, model: Mapping[str, Any], models: Sequence[M
 
 
 def precision_text(model: Mapping[str, Any]) -> str:
-    """A recorded model's precision and the kind of device it ran on."""
-    return f"{model.get('precision', 'fp32')} on {model.get('device_kind', 'cpu')}"
+    """A recorded model's precision, the kind of device it ran on, and where its answers were scored if that was asked for."""
+    scored = f", scored on the {model['scoring']}" if "scoring" in model else ""
+    return f"{model.get('precision', 'fp32')} on {model.get('device_kind', 'cpu')}{scored}"

@@ -135,6 +135,9 @@ def table_of(
         ]
     if any(c.kind == "score_interval" for c in found.columns):
         notes.append("Intervals by a bootstrap over images.")
+    places = {precision_text(c.record.model.given()) for c in cells}
+    if len(places) == 1:  # else every row says its own
+        notes.append(f"Computed in {places.pop()}.")
     return dataclasses.replace(found, notes=tuple(notes))
 
 

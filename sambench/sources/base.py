@@ -79,8 +79,9 @@ class ModelSource(Protocol):
     ) -> ResolvedModel:
         """Find the model and what of it can change a number, without building it.
 
-        options: plain values. device: auto, cpu, cuda or cuda:N. precision: fp32 or bf16. progress: told of a download (bytes done,
-        bytes in all). The identity names at least `precision` and `device_kind`; only a `LateSource` may leave it empty.
+        options: plain values. device: auto, cpu, cuda or cuda:N. precision: one of `sambench.device.precision.WORDS`. progress:
+        told of a download (bytes done, bytes in all). The identity names at least `precision` and `device_kind`; only a
+        `LateSource` may leave it empty.
         Raises ModelError, UsageError.
         """
         ...

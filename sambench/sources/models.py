@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from sambench import cards
+from sambench.device.precision import asked_of_model, check_precision, check_precision_of
 from sambench.errors import ModelError, UsageError, near_names, unknown_name
 from sambench.models.contract import identity_of
 from sambench.sources import card
@@ -90,10 +91,14 @@ def resolve(
     if not isinstance(options.get("weights", ""), str):
         found = short(options["weights"])
         raise UsageError("weights are named by their file", where="-M weights", expected="the path of a checkpoint", found=found)
+    check_precision(precision)
     source = source_of(name)
     with _SOURCES.at_work(source, name, "find"):
         model = source.resolve(name, options, device=device, precision=precision, progress=progress)
-    return model if is_own(source) else _checked(model, name, late=isinstance(source, LateSource))
+    model = model if is_own(source) else _checked(model, name, late=isinstance(source, LateSource))
+    if model.identity:
+        check_precision_of(str(model.identity["precision"]), str(model.identity["device_kind"]))
+    return model
 
 
 def _checked(model: ResolvedModel, name: str, *, late: bool) -> ResolvedModel:
@@ -133,7 +138,12 @@ def described(model: ResolvedModel, found: Mapping[str, Any]) -> ResolvedModel:
     """A model of a `LateSource` with the identity that a worker found, and the device that it chose."""
     source = _late(model.spec)
     with _SOURCES.at_work(source, model.spec.name, "describe"):
-        return source.described(model, found)
+        known = source.described(model, found)
+    if model.spec.precision == "tf32":  # of the process, of which the model knows nothing
+        check_precision_of("tf32", str(known.identity["device_kind"]))
+        if known.identity["precision"] == asked_of_model("tf32"):
+            known = replace(known, identity={**known.identity, "precision": "tf32"})
+    return known
 
 
 def _late(spec: ModelSpec) -> LateSource:
@@ -147,4 +157,4 @@ def build(spec: ModelSpec) -> Any:
     """The model itself. Raises ModelError, CheckpointError; also where one of its files changed since it was resolved."""
     source = source_of(spec.name)
     with _SOURCES.at_work(source, spec.name, "build"):
-        return source.build(spec)
+        return source.build(replace(spec, precision=asked_of_model(spec.precision)))

@@ -14,9 +14,10 @@ from sambench import prompts
 from sambench.schema import PROMPTED_COLUMNS
 from sambench.tasks import summary
 from sambench.tasks.object_measures import ObjectMeasure
-from sambench.tasks.prompted import Context, Encoded, Target, counts_of, encode, rows_by_batch, running_miou
+from sambench.tasks.prompted import Context, Encoded, Target, encode, rows_by_batch, running_miou
 from sambench.tasks.prompted_measures import OVERLAPS
 from sambench.tasks.prompted_table import box_measures
+from sambench.tasks.scoring import Answer, scored_columns, scoring_of
 from sambench.tasks.settings.box import BoxSettings
 from sambench.tasks.table_columns import Measure
 from sambench.tasks.task import Task
@@ -58,16 +59,18 @@ class BoxTask(Task):
         return rows_by_batch(len(sample.instances), image.max_batch, context, lambda batch: self._batch(batch, image, context))
 
     def _batch(self, batch: range, image: Encoded, context: Context) -> list[dict[str, Any]]:
-        out = []
-        targets = [Target.of(image.sample.instances[i], image.sample) for i in batch]
-        asked = [Prompt(box_xyxy=prompts.box_prompt(t.instance.region), multimask=self.settings.multimask) for t in targets]
+        out: list[dict[str, Any]] = []
+        targets = [Target(image.sample.instances[i], image.sample) for i in batch]
+        scoring = scoring_of(targets, context)
+        asked = [Prompt(box_xyxy=prompts.box_prompt(t.region), multimask=self.settings.multimask) for t in targets]
         predictions, each_ms = image.decode(asked)
-        for target, prediction in zip(targets, predictions, strict=True):
-            row = target.row(prompt="box", k=0, encode_ms=image.encode_ms) | target.scored(prediction)
-            row |= {"clicks_xy": [], "clicks_label": [], "decode_ms": each_ms}
-            if context.save_masks == "scored":
-                row["mask_rles"] = counts_of(prediction)
-            out.append(row)
+        answers = [Answer(t, p) for t, p in zip(targets, predictions, strict=True)]
+        for answer, overlaps in zip(answers, scoring.overlaps(answers), strict=True):
+            row = answer.target.row(prompt="box", k=0, encode_ms=image.encode_ms) | scored_columns(answer, overlaps)
+            out.append(row | {"clicks_xy": [], "clicks_label": [], "decode_ms": each_ms})
+        if context.save_masks == "scored":
+            for row, counts in zip(out, scoring.counts(answers), strict=True):
+                row["mask_rles"] = counts
         return out
 
     def running(self, rows: Sequence[dict[str, Any]]) -> dict[str, tuple[float, int]]:

@@ -29,6 +29,7 @@ from sambench.tasks.instance_scores import metric_rows
 from sambench.tasks.instance_table import BEST, IOU_BEST, count_notes, instance_measures, instance_settings
 from sambench.tasks.object_measures import ObjectMeasure
 from sambench.tasks.prompted import Context, Encoded, batches, encode
+from sambench.tasks.scoring import top_rles
 from sambench.tasks.settings.instances import InstanceSettings
 from sambench.tasks.summary import Bootstrap
 from sambench.tasks.table_columns import Measure
@@ -212,10 +213,9 @@ class InstanceTask(Task):
             which = [asked[i] for i in batch]
             prompts = [Prompt(box_xyxy=tuple(corners[i].tolist()), multimask=self.settings.variant != "single") for i in which]
             predictions, each_ms = self._decoded(image, prompts)
-            for i, prediction in zip(which, predictions, strict=True):
-                top = prediction.top_index
-                rle = prediction.masks.rle(top)
-                answers[i] = Answer(rle, float(prediction.scores[top]), len(prediction.masks), each_ms)
+            rles = top_rles(predictions, context)
+            for i, prediction, rle in zip(which, predictions, rles, strict=True):
+                answers[i] = Answer(rle, float(prediction.scores[prediction.top_index]), len(prediction.masks), each_ms)
         return answers, image.encode_ms
 
     def _decoded(self, image: Encoded, prompts: list[Prompt]) -> tuple[list[Prediction], float]:

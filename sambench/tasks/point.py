@@ -22,13 +22,14 @@ from sambench.loaders.recorded_clicks import ClicksFile, RecordedClick, known_id
 from sambench.schema import PROMPTED_COLUMNS
 from sambench.tasks import summary
 from sambench.tasks.object_measures import ObjectMeasure
-from sambench.tasks.prompted import Context, Encoded, Target, counts_of, encode, rows_by_batch, running_miou
+from sambench.tasks.prompted import Context, Encoded, Target, encode, rows_by_batch, running_miou
 from sambench.tasks.prompted_measures import click_measures
 from sambench.tasks.prompted_table import point_measures
+from sambench.tasks.scoring import Answer, Scoring, scored_columns, scoring_of
 from sambench.tasks.settings.point import FILE, PAPER_CLICKS, RECORDED, PointSettings
 from sambench.tasks.table_columns import Measure
 from sambench.tasks.task import Task
-from sambench.types import Dataset, Instance, Prediction, Prompt, Sample, Segmenter
+from sambench.types import Dataset, Prediction, Prompt, Sample, Segmenter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,16 +108,28 @@ class PointTask(Task):
     ) -> list[dict[str, Any]]:
         """recorded: by object, of clicks that people made."""
         sample, out = image.sample, []
-        targets = [Target.of(sample.instances[i], sample) for i in batch]
-        sessions = [_Session.start(t, self.settings, recorded.get(known_id(t.instance.object_id), ())) for t in targets]
+        targets = [Target(sample.instances[i], sample) for i in batch]
+        scoring = scoring_of(targets, context)
+        sessions = self._sessions(targets, scoring, recorded)
         for k in range(1, max(self.settings.clicks) + 1):
             context.check_stop()
             self._round(k, sessions, image)
             if k in self.settings.clicks:
-                out += [s.row(k, image.encode_ms, self.settings, context) for s in sessions if not s.left]
-            for s in sessions if k < max(self.settings.clicks) else ():  # after the last one there is nothing to click for
-                s.advance(self.settings)
+                out += self._rows(k, [s for s in sessions if not s.left], image, context, scoring)
+            if k < max(self.settings.clicks):  # after the last one there is nothing to click for
+                self._advance(sessions, scoring)
         return out
+
+    def _sessions(
+        self, targets: Sequence[Target], scoring: Scoring, recorded: Mapping[str, tuple[RecordedClick, ...]]
+    ) -> list[_Session]:
+        """With the clicks that are known before any mask: the first ones, or all that were recorded. Raises DataError."""
+        if self.settings.recorded is not None:
+            made = [_recorded(t, recorded.get(known_id(t.instance.object_id), ()), self.settings.recorded) for t in targets]
+            return [_Session(t, [first], later) for t, (first, *later) in zip(targets, made, strict=True)]
+        if self.settings.prompt == "center":
+            return [_Session(t, [c], []) for t, c in zip(targets, scoring.first_clicks(targets), strict=True)]
+        return [_Session(t, [_random_click(t, self.settings.seed)], []) for t in targets]
 
     def _round(self, k: int, sessions: list[_Session], image: Encoded) -> None:
         live = [s for s in sessions if not s.done]
@@ -125,6 +138,44 @@ class PointTask(Task):
         predictions, each_ms = image.decode([s.prompt(multimask=k == 1) for s in live])
         for session, prediction in zip(live, predictions, strict=True):
             session.take(prediction, each_ms)
+
+    def _rows(
+        self, k: int, sessions: Sequence[_Session], image: Encoded, context: Context, scoring: Scoring
+    ) -> list[dict[str, Any]]:
+        answers = [s.answer() for s in sessions]
+        prompt = RECORDED if self.settings.recorded else self.settings.prompt
+        rows = []
+        for s, answer, overlaps in zip(sessions, answers, scoring.overlaps(answers), strict=True):
+            row = s.target.row(prompt=prompt, k=k, encode_ms=image.encode_ms) | scored_columns(answer, overlaps)
+            row["clicks_xy"] = [v for c in s.clicks for v in (c.x, c.y)]
+            row["clicks_label"] = [int(c.positive) for c in s.clicks]
+            row["decode_ms"] = s.decode_ms if s.fresh else 0.0
+            rows.append(row)
+        if context.save_masks == "scored":
+            # Every candidate of the first click; later the mask that goes on (a single output, or the model's own first).
+            kept = answers if k == 1 else [s.going_on() for s in sessions]
+            for row, counts in zip(rows, scoring.counts(kept), strict=True):
+                row["mask_rles"] = counts
+        return rows
+
+    def _advance(self, sessions: Sequence[_Session], scoring: Scoring) -> None:
+        """Choose the masks that go on, and the next clicks; objects end where there is none, or the IoU to stop at is reached."""
+        live = []
+        for s in sessions:
+            if s.done:
+                s.fresh = False
+            else:
+                live.append(s)
+        if self.settings.until_iou is not None:
+            ious = scoring.ious([s.going_on() for s in live])
+            for s, (iou,) in zip(live, ious, strict=True):
+                s.done = s.left = bool(iou >= self.settings.until_iou)
+            live = [s for s in live if not s.done]
+        asked = [s for s in live if not s.recorded]
+        found = scoring.next_clicks([s.going_on() for s in asked], [[(c.x, c.y) for c in s.clicks] for s in asked])
+        clicks = iter(found)
+        for s in live:
+            s.advance(s.recorded.pop(0) if s.recorded else next(clicks), mask_feedback=self.settings.mask_feedback)
 
     def running(self, rows: Sequence[dict[str, Any]]) -> dict[str, tuple[float, int]]:
         """Sums for the running mIoU on screen."""
@@ -181,11 +232,6 @@ class _Session:
     done: bool = False
     left: bool = False
 
-    @classmethod
-    def start(cls, target: Target, settings: PointSettings, recorded: Sequence[RecordedClick]) -> _Session:
-        first, *later = _begun(settings, target.sample, target.instance, recorded)
-        return cls(target, [first], later)
-
     def prompt(self, *, multimask: bool) -> Prompt:
         return Prompt(
             points_xy=np.array([(c.x, c.y) for c in self.clicks], np.float32),
@@ -197,71 +243,45 @@ class _Session:
     def take(self, prediction: Prediction, decode_ms: float) -> None:
         self.prediction, self.current, self.decode_ms, self.fresh = prediction, prediction.top_index, decode_ms, True
 
-    def row(self, k: int, encode_ms: float, settings: PointSettings, context: Context) -> dict[str, Any]:
-        assert self.prediction is not None
-        # A perfect mask that is carried forward is one candidate: nothing was asked of the model again.
-        which = None if self.fresh else [self.current]
-        row = self.target.row(prompt=RECORDED if settings.recorded else settings.prompt, k=k, encode_ms=encode_ms)
-        row |= self.target.scored(self.prediction, which)
-        row["clicks_xy"] = [v for c in self.clicks for v in (c.x, c.y)]
-        row["clicks_label"] = [int(c.positive) for c in self.clicks]
-        row["decode_ms"] = self.decode_ms if self.fresh else 0.0
-        if context.save_masks == "scored":
-            # Every candidate of the first click; later the mask that goes on (a single output, or the model's own first).
-            row["mask_rles"] = counts_of(self.prediction, which if k == 1 else [self.current])
-        return row
+    def answer(self) -> Answer:
+        """What a row is about: all candidates, or where nothing was asked again (a perfect mask is carried forward) that one."""
+        return Answer(self.target, self._prediction(), None if self.fresh else [self.current])
 
-    def advance(self, settings: PointSettings) -> None:
-        """Choose the mask that goes on, and the next click; end where there is none."""
-        if self.done:
-            self.fresh = False
-            return
-        assert self.prediction is not None
-        if self._reached(settings):
-            self.done = self.left = True
-            return
-        click = self._next(self.prediction)
+    def going_on(self) -> Answer:
+        """The mask that goes on."""
+        return Answer(self.target, self._prediction(), [self.current])
+
+    def advance(self, click: prompts.Click | None, *, mask_feedback: bool) -> None:
+        """On to the next click; None: a perfect mask, with which the object ends."""
         if click is None:
             self.done, self.fresh = True, False
             return
         self.clicks.append(click)
-        if settings.mask_feedback and self.prediction.carry is not None:
-            self.carry = self.prediction.carry[self.current]
+        carry = self._prediction().carry
+        if mask_feedback and carry is not None:
+            self.carry = carry[self.current]
 
-    def _next(self, prediction: Prediction) -> prompts.Click | None:
-        if self.recorded:
-            return self.recorded.pop(0)
-        clicked = [(c.x, c.y) for c in self.clicks]
-        mask = prediction.masks.region(self.current)
-        return prompts.next_click(self.target.instance.region, mask, clicked=clicked, ignore=self.target.sample.ignore)
-
-    def _reached(self, settings: PointSettings) -> bool:
-        if settings.until_iou is None or self.prediction is None:
-            return False
-        target, ignore = self.target.instance.region, self.target.sample.ignore
-        return bool(self.prediction.masks.iou(target, ignore)[self.current] >= settings.until_iou)
+    def _prediction(self) -> Prediction:
+        assert self.prediction is not None
+        return self.prediction
 
 
-def _begun(
-    settings: PointSettings, sample: Sample, instance: Instance, recorded: Sequence[RecordedClick]
-) -> tuple[prompts.Click, ...]:
-    """The clicks on an object that are known before any mask: the first one, or all that were recorded. Raises DataError."""
-    if settings.recorded is not None:
-        if not recorded:  # the check before the run saw other annotations
-            where = f"image {sample.image_id!r}, object {instance.object_id!r}"
-            raise DataError("an object has no recorded click", where=where, expected=f"one in {settings.recorded}", found="none")
-        return tuple(prompts.Click(c.x, c.y, c.positive) for c in recorded)
-    if settings.prompt == "center":
-        return (prompts.center_click(instance.region, sample.ignore),)
-    return (
-        prompts.random_click(
-            instance.region,
-            seed=settings.seed,
-            dataset=sample.dataset,
-            image_id=sample.image_id,
-            object_id=instance.object_id,
-            ignore=sample.ignore,
-        ),
+def _recorded(target: Target, clicks: Sequence[RecordedClick], where: object) -> list[prompts.Click]:
+    if not clicks:  # the check before the run saw other annotations
+        place = f"image {target.sample.image_id!r}, object {target.instance.object_id!r}"
+        raise DataError("an object has no recorded click", where=place, expected=f"one in {where}", found="none")
+    return [prompts.Click(c.x, c.y, c.positive) for c in clicks]
+
+
+def _random_click(target: Target, seed: int) -> prompts.Click:
+    sample = target.sample
+    return prompts.random_click(
+        target.region,
+        seed=seed,
+        dataset=sample.dataset,
+        image_id=sample.image_id,
+        object_id=target.instance.object_id,
+        ignore=sample.ignore,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 from sambench.models.answers import as_predictions
@@ -13,6 +14,7 @@ from sambench.pixels import region as masks
 from sambench.types import Instance, Prediction, Prompt, Sample, Segmenter
 
 SaveMasks = Literal["scored", "none"]
+Where = Literal["host", "device"]
 # Boundary measures of every row: Cheng et al.'s 2 % of the diagonal, and HQ-SAM's strict 1 %.
 BOUNDARY_RATIOS = {"boundary_ious_2pct": 0.02, "boundary_ious_1pct": 0.01}
 
@@ -41,9 +43,15 @@ class NothingKept:
 
 @dataclass(frozen=True)
 class Context:
-    """What a run sets that changes no number. check_stop raises Interrupted when the run is to end; kept: of this image."""
+    """What a run sets beside its task. check_stop raises Interrupted when the run is to end; kept: of this image.
+
+    scoring: where answers are scored (`sambench.tasks.scoring`); device: the model's, as torch names it. On it a mask may differ
+    from the host's at pixels whose logit is 0 but for rounding; nothing else of a Context moves a number.
+    """
 
     save_masks: SaveMasks = "scored"
+    scoring: Where = "host"
+    device: str = "cpu"
     check_stop: Callable[[], None] = lambda: None
     kept: Kept = field(default_factory=NothingKept)
 
@@ -72,54 +80,45 @@ class Encoded:
         return as_predictions(answers, len(prompts), sample.height, sample.width, where=where), each_ms
 
 
+PREPARED = "prepared"  # where what was prepared ahead hangs in a sample
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What a model's `prepare` made of a sample's pixels."""
+
+    model: Any
+    value: Any
+
+
 def encode(segmenter: Segmenter, sample: Sample) -> Encoded:
     """Read the sample's pixels and encode them; the milliseconds count the encoder alone."""
-    image = sample.image
+    image: Any = sample.image
+    prepared = vars(sample).get(PREPARED)
+    if isinstance(prepared, Prepared) and prepared.model is segmenter:
+        image = prepared.value
     start = time.perf_counter()
     state = segmenter.encode(image)
     return Encoded(segmenter, sample, state, (time.perf_counter() - start) * 1e3)
 
 
-@dataclass
+@dataclass(eq=False)
 class Target:
-    """One object under test: its mask, its boundaries (computed once), and its row so far."""
+    """One object under test."""
 
     instance: Instance
     sample: Sample
-    boundaries: dict[str, masks.Region]
 
-    @classmethod
-    def of(cls, instance: Instance, sample: Sample) -> Target:
-        return cls(
-            instance,
-            sample,
-            {
-                column: masks.boundary(instance.region, masks.boundary_dilation(sample.height, sample.width, ratio))
-                for column, ratio in BOUNDARY_RATIOS.items()
-            },
-        )
+    @property
+    def region(self) -> masks.Region:
+        """The object's mask."""
+        return self.instance.region
 
-    def scored(self, prediction: Prediction, which: Sequence[int] | None = None) -> dict[str, Any]:
-        """Every candidate's overlap with the object (or that of the candidates `which` alone), as columns of a row."""
-        sample, target = self.sample, self.instance.region
-        index = list(range(len(prediction.masks))) if which is None else list(which)
-        all_ious = prediction.masks.iou(target, sample.ignore)
-        ious = [float(all_ious[i]) for i in index]
-        top = index.index(prediction.top_index)
-        columns: dict[str, Any] = {
-            "n_candidates": len(index),
-            "ious": ious,
-            "scores": [float(prediction.scores[i]) for i in index],
-            "top_index": top,
-            "iou_top": ious[top],
-            "iou_oracle": max(ious),
-        }
-        for column, ratio in BOUNDARY_RATIOS.items():
-            width = masks.boundary_dilation(sample.height, sample.width, ratio)
-            columns[column] = [
-                masks.boundary_overlap(prediction.masks.region(i), self.boundaries[column], width, sample.ignore) for i in index
-            ]
-        return columns
+    @cached_property
+    def boundaries(self) -> dict[str, masks.Region]:
+        """Its boundaries, by column of a row; computed once, where they are asked for."""
+        widths = boundary_widths(self.sample)
+        return {column: masks.boundary(self.region, width) for column, width in widths.items()}
 
     def row(self, *, prompt: str, k: int, encode_ms: float) -> dict[str, Any]:
         """The columns that describe the object and its place; prediction columns come from `scored`."""
@@ -142,10 +141,9 @@ class Target:
         }
 
 
-def counts_of(prediction: Prediction, which: Sequence[int] | None = None) -> list[bytes]:
-    """COCO compressed counts of the candidates (of `which` alone), as the rows keep them."""
-    index = range(len(prediction.masks)) if which is None else which
-    return [prediction.masks.rle(i)["counts"] for i in index]
+def boundary_widths(sample: Sample) -> dict[str, int]:
+    """In pixels of the sample's image, by column of a row."""
+    return {column: masks.boundary_dilation(sample.height, sample.width, ratio) for column, ratio in BOUNDARY_RATIOS.items()}
 
 
 def batches(n: int, size: int) -> list[range]:

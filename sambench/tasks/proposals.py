@@ -140,6 +140,7 @@ class ProposalTask(Task):
             (sample.height, sample.width),
             look,
             self.settings.automatic(),
+            device=context.device if context.scoring == "device" else None,
             max_batch=max_batch,
             rng=self._rng(sample) if self.settings.rank == "random" else None,
             with_stability=self.settings.rank == "mean",

@@ -237,7 +237,7 @@ def test_command_line(tmp_path: Path) -> None:
     ("flags", "said"),
     [
         (["--size", "640"], "HEIGHTxWIDTH"),
-        (["--precision", "fp8"], "fp32, bf16"),
+        (["--precision", "fp8"], "fp32, tf32 or bf16"),
         (["--save", "x.xls"], ".csv, .md, .tex, .json, .html, .png"),
         (["--plot", "x.png"], "give both"),
         (["--plot", "x.gif", "--runs", "r"], ".png, .pdf or .svg"),

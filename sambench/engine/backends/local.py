@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from sambench import errors
+from sambench.device import memory
 from sambench.engine import failures
-from sambench.engine.backends import OnEvent, processes
+from sambench.engine.backends import OnEvent, kept, processes
 from sambench.engine.backends.processes import LAST_WORDS, Inbox, Message, WorkerProcess, close, start
 from sambench.engine.worker import Job
 from sambench.errors import RunError, SambenchError
@@ -27,12 +28,16 @@ POLL_S = 0.2
 
 def default_workers(model: ResolvedModel) -> int:
     """CPU processes: one a core, fewer where the model's copies would not fit in memory."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not model.weights_bytes:
-        return cores
+        return cores()
     need = 4 * model.weights_bytes + (2 << 30)  # weights, activations of one image, and a batch of decoded prompts
     available = _available_memory()
-    return max(1, min(cores, int(0.8 * available / need))) if available else cores
+    return max(1, min(cores(), int(0.8 * available / need))) if available else cores()
+
+
+def cores() -> int:
+    """Of the CPU, that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _available_memory() -> int | None:
@@ -53,7 +58,10 @@ class Local:
         if model.identity["device_kind"] == "cpu":
             return ["cpu"] * (workers or default_workers(model))
         named = [d for d in devices if d != "auto"] or [model.spec.device]
-        return named * (workers or 1)
+        if workers:
+            return named * workers
+        each = cores() // len(named)
+        return [d for d in named for _ in range(memory.workers_of(memory.free_bytes(d), model.weights_bytes, each))]
 
     def start(self, job: Job, places: Sequence[str], log_dir: Path, on_event: OnEvent) -> LocalWorkers:
         """See `Backend`."""
@@ -84,6 +92,7 @@ class LocalWorkers:
         self.given_up = 0  # images in a row
         self.failure: SambenchError | None = None
         self.stopped = False
+        self.described: dict[WorkerProcess, str] = {}  # on which device
 
     @property
     def running(self) -> bool:
@@ -105,12 +114,16 @@ class LocalWorkers:
             w.kill() if now else w.stop()
 
     def close(self) -> None:
-        close(self.workers, self.log_dir)
+        waiting = [] if self.stopped or self.failure else list(self.described)
+        close([w for w in self.workers if w not in waiting], self.log_dir)
+        for w in waiting:
+            kept.keep(w, self.job.model, self.described[w])
 
-    def begin(self, device: str) -> None:
-        """Start one more process. Raises RunError."""
-        job = replace(self.job, model=replace(self.job.model, device=device))
-        self.workers.append(start(job, device, self.log_dir, self.inbox))
+    def begin(self, device: str, *, ahead: int | None = None) -> None:
+        """Start one more process; ahead: how many images it reads ahead, if not as many as the job says. Raises RunError."""
+        job = replace(self.job, model=replace(self.job.model, device=device), ahead=self.job.ahead if ahead is None else ahead)
+        built = kept.take(job, device, self.log_dir, self.inbox) if job.cells else None
+        self.workers.append(built or start(job, device, self.log_dir, self.inbox))
 
     def _bury(self) -> None:
         """Close processes that told how they ended and do not, or heed no stop; take leave of dead ones whose pipe stays open."""
@@ -142,6 +155,10 @@ class LocalWorkers:
             self._fail(_rebuild(message, w))
         elif event == "ready":
             w.ready = True
+        elif event == "described":
+            self.on_event(message)
+            w.ended = True  # and waits for the run
+            self.described[w] = str(message["device"])
         elif event == "started":
             w.at = (message["cell_id"], message["image_id"])
         elif event == "image":
@@ -170,8 +187,13 @@ class LocalWorkers:
             return
         if w.at is None and not w.finished:
             self._fail(w.died())
+        elif w.ahead:  # it may have been the next image, which another thread was reading
+            doing = f"on image {w.at[1]!r} or one that it read ahead" if w.at else "between two images"
+            text = f"a worker process died ({w.cause()}) {doing}; another one goes on, which reads none ahead"
+            self.on_event({"event": "note", "text": text})
+            self.begin(w.device, ahead=0)
         elif w.at is None or self._try_again(w, w.at):
-            self.begin(w.device)
+            self.begin(w.device, ahead=0)
 
     def _try_again(self, w: WorkerProcess, at: tuple[str, str]) -> bool:
         """A process died on an image: whether another is to go on in its place."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from sambench.device.precision import CUBLAS_WORKSPACE
 from sambench.engine.threads import KEEP_MEMORY, THREAD_VARIABLES
 from sambench.engine.worker import Job
 from sambench.errors import RunError
@@ -34,12 +35,14 @@ STOP_GRACE_S = 30.0
 PIPE_GRACE_S = 1.0  # a dead process's messages, where a child of the model's keeps the pipe open
 
 Message = dict[str, Any]
+Inbox = queue.Queue[tuple["WorkerProcess", Message | None]]
 _numbers = itertools.count()
 
 
 @dataclass(eq=False)
 class WorkerProcess:
-    """at: (cell id, image id) that was begun and is not told of yet. finished: images that it has told of.
+    """ahead: images that it reads while one is at work. at: (cell id, image id) that was begun and is not told of yet. finished:
+    images that it has told of.
 
     last_word: when it told how it ended; asked: when it was told to stop; dead_since: when it was first seen to be gone (all by the
     monotonic clock).
@@ -48,6 +51,8 @@ class WorkerProcess:
     process: subprocess.Popen[str]
     log: Path
     device: str
+    inbox: Inbox
+    ahead: int = 0
     ready: bool = False
     at: tuple[str, str] | None = None
     finished: int = 0
@@ -56,6 +61,12 @@ class WorkerProcess:
     asked: float | None = None
     dead_since: float | None = None
     ended: bool = False
+
+    def begin_again(self, ahead: int, inbox: Inbox) -> None:
+        """It has ended one job, and is given another: what it tells from now on goes to that inbox."""
+        self.ready, self.finished, self.last_image, self.at = False, 0, "", None
+        self.last_word = self.asked = self.dead_since = None
+        self.ended, self.ahead, self.inbox = False, ahead, inbox
 
     def send(self, line: str) -> None:
         assert self.process.stdin is not None
@@ -134,14 +145,9 @@ class WorkerProcess:
         )
 
 
-Inbox = queue.Queue[tuple[WorkerProcess, Message | None]]
-
-
 def start(job: Job, device: str, log_dir: Path, inbox: Inbox) -> WorkerProcess:
     """A process at work on the job. Its messages go to the inbox, and None when it is gone. Raises RunError."""
-    env = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    if job.device_kind == "cpu":
-        env |= dict.fromkeys(THREAD_VARIABLES, "1") | KEEP_MEMORY
+    env = {**CUBLAS_WORKSPACE, **os.environ, "PYTHONUNBUFFERED": "1"} | dict.fromkeys(THREAD_VARIABLES, "1") | KEEP_MEMORY
     log = log_dir / f"worker-{os.getpid()}-{next(_numbers)}.log"
     with _new_log(log) as err:
         process = subprocess.Popen(
@@ -154,9 +160,9 @@ def start(job: Job, device: str, log_dir: Path, inbox: Inbox) -> WorkerProcess:
             encoding="utf-8",
             start_new_session=True,  # a Ctrl-C reaches the parent alone, which then asks the workers to stop
         )
-    worker = WorkerProcess(process, log, device)
+    worker = WorkerProcess(process, log, device, inbox, job.ahead)
     worker.send(job.to_json())
-    threading.Thread(target=_listen, args=(worker, inbox), daemon=True).start()
+    threading.Thread(target=_listen, args=(worker,), daemon=True).start()
     return worker
 
 
@@ -172,16 +178,16 @@ def _new_log(path: Path) -> TextIO:
     raise storage_error(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)), path)
 
 
-def _listen(worker: WorkerProcess, inbox: Inbox) -> None:
+def _listen(worker: WorkerProcess) -> None:
     assert worker.process.stdout is not None
     with suppress(OSError, ValueError):
         for line in worker.process.stdout:
             with suppress(ValueError):
                 message = json.loads(line)
                 if isinstance(message, Mapping) and "event" in message:
-                    inbox.put((worker, dict(message)))
+                    worker.inbox.put((worker, dict(message)))
     worker.process.wait()
-    inbox.put((worker, None))
+    worker.inbox.put((worker, None))
 
 
 def close(workers: Sequence[WorkerProcess], log_dir: Path) -> None:

@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sambench.device.masks import LogitBatch
 from sambench.errors import ModelError, unknown_name
 from sambench.models.hf.settings import CLAMP, Settings
 from sambench.models.prompt_groups import check_image, groups
-from sambench.pixels.candidates import Geometry, LogitMasks
+from sambench.pixels.interpolation import Geometry
 from sambench.types import Prediction, Prompt, UInt8Array
 
 
@@ -93,9 +94,9 @@ class Sam2Segmenter:
                 low, iou = self._forward(state, [prompts[i] for i in part])
                 geometry = Geometry(low=(low.shape[2], low.shape[3]), size=state.size)
                 carry = low.clamp(-CLAMP, CLAMP)
-                logits, scores = low.cpu().numpy(), iou.cpu().numpy()
+                batch, scores = LogitBatch(low, geometry), iou.cpu().numpy()
                 for j, i in enumerate(part):
-                    out[i] = Prediction(LogitMasks(logits[j], geometry), scores[j], carry=tuple(carry[j]))
+                    out[i] = Prediction(batch.masks(j), scores[j], carry=tuple(carry[j]))
         return [out[i] for i in range(len(prompts))]
 
     def _forward(self, state: Sam2State, prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor]:

@@ -13,15 +13,24 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from sambench.device.masks import LogitBatch
 from sambench.errors import ModelError, unknown_name
 from sambench.models.prompt_groups import check_image, groups
 from sambench.models.sam.mask_decoder import DecoderInput
 from sambench.models.sam.model import Sam
-from sambench.pixels.candidates import Geometry, LogitMasks
+from sambench.pixels.interpolation import Geometry
 from sambench.types import Prediction, Prompt, UInt8Array
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)  # RGB, of values 0..255
 PIXEL_STD = (58.395, 57.12, 57.375)
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """An image as the encoder takes it: float32 [1, 3, S, S], normalised and padded. size: (height, width) of the image itself."""
+
+    values: Tensor
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -76,16 +85,25 @@ class SamSegmenter:
         on = {name: True for name in ("squash", "single_output") if getattr(self, name)}
         return {"model": self.name, "image_size": self.model.image_size, **on}
 
-    @torch.inference_mode()
-    def encode(self, image: UInt8Array) -> SamState:
-        """image uint8 [H, W, 3] RGB -> state. Raises ModelError for anything else."""
+    def prepare(self, image: UInt8Array) -> Pixels:
+        """image uint8 [H, W, 3] RGB, resized and normalised on the host: `encode`'s first step, in any thread.
+
+        Raises ModelError for anything else.
+        """
         check_image(image, self.name)
         side = self.model.image_size
-        height, width = image.shape[:2]
+        values = preprocess_squashed(image, side) if self.squash else preprocess(image, side)
+        on_gpu = self.device.type == "cuda"
+        return Pixels(values.pin_memory() if on_gpu else values, (image.shape[0], image.shape[1]))  # pinned is copied beside work
+
+    @torch.inference_mode()
+    def encode(self, image: UInt8Array | Pixels) -> SamState:
+        """image uint8 [H, W, 3] RGB, or what `prepare` made of it -> state. Raises ModelError for anything else."""
+        prepared = image if isinstance(image, Pixels) else self.prepare(image)
+        side, (height, width) = self.model.image_size, prepared.size
         new_h, new_w = (side, side) if self.squash else resized_size(height, width, side)
-        pixels = preprocess_squashed(image, side) if self.squash else preprocess(image, side)
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
-        embedding, decoder = self.model.encode(pixels.to(self.device, dtype))
+        embedding, decoder = self.model.encode(prepared.values.to(self.device, non_blocking=True).to(dtype))
         low = (4 * decoder.size[0], 4 * decoder.size[1])
         if self.squash:
             geometry = Geometry(low=low, size=(height, width))
@@ -109,9 +127,9 @@ class SamSegmenter:
             low, iou = self._decode_group(state, group)
             if self.single_output:
                 iou = torch.ones_like(iou)
-            logits, scores = low.cpu().numpy(), iou.cpu().numpy()
+            batch, scores = LogitBatch(low, state.geometry), iou.cpu().numpy()
             for j, i in enumerate(indices):
-                out[i] = Prediction(LogitMasks(logits[j], state.geometry), scores[j], carry=tuple(low[j]))
+                out[i] = Prediction(batch.masks(j), scores[j], carry=tuple(low[j]))
         return [out[i] for i in range(len(prompts))]
 
     def _decode_group(self, state: SamState, prompts: list[Prompt]) -> tuple[Tensor, Tensor]:
