@@ -22,6 +22,7 @@ from sambench.cli import (
     report,
     results,
     show,
+    spellings,
     task_commands,
     variables,
 )
@@ -33,6 +34,7 @@ class _Root(TyperGroup):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         variables.give(self)
+        spellings.give(self)
         variables.refuse_empty(self)
 
     def list_commands(self, ctx: Any) -> list[str]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Picture:
     """A figure of a report. draw fills an empty matplotlib figure of size_in (width, height in inches); header and rows: its data.
 
-    wide: shown over the full width. raster: it holds photographs.
+    published: it is of published numbers alone. raster: it holds photographs.
     """
 
     id: str
@@ -32,6 +32,7 @@ class Picture:
     notes: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
     raster: bool = False
+    published: bool = False
 
     def to_csv(self) -> str:
         """Its data in full precision; what is missing is empty."""
@@ -56,6 +57,12 @@ class Section:
         """The paper and the place in it."""
         return ", ".join(part for part in (self.paper, self.place) if part)
 
+    @property
+    def measured(self) -> bool:
+        """Whether it shows more than published numbers and why there are no others."""
+        rows = any(row.kind in ("measured", "summary") for table in self.tables for row in table.rows)
+        return not self.absent or rows or any(not picture.published for picture in self.pictures)
+
 
 @dataclass(frozen=True)
 class Document:
@@ -70,6 +77,12 @@ class Document:
     runs: Table | None = None
     versions: str = ""
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def parted(self) -> tuple[tuple[Section, ...], tuple[Section, ...]]:
+        """Sections with something measured in them, and the others, which stand behind; where none has, all are first."""
+        first = tuple(s for s in self.sections if s.measured)
+        return (first, tuple(s for s in self.sections if not s.measured)) if first else (self.sections, ())
 
 
 def mean_of(cells: Sequence[Value], *, wanted: int, what: str = "datasets") -> Value:
