@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sambench.errors import UsageError
-from sambench.layout import Table, Value, is_missing
+from sambench.layout import Table, Value, cell_of, is_missing
 from sambench.results.over_datasets import mean_over_datasets
 from sambench.text import csv_text
 
@@ -60,8 +60,13 @@ class Section:
     @property
     def measured(self) -> bool:
         """Whether it shows more than published numbers and why there are no others."""
-        rows = any(row.kind in ("measured", "summary") for table in self.tables for row in table.rows)
-        return not self.absent or rows or any(not picture.published for picture in self.pictures)
+        shown = any(not picture.published for picture in self.pictures)
+        return not self.absent or shown or any(map(has_measured, self.tables))
+
+    def gaps_alone(self, table: Table) -> bool:
+        """Whether a table of it has nothing measured, while others, or pictures, have."""
+        others = any(has_measured(t) for t in self.tables if t is not table) or any(not p.published for p in self.pictures)
+        return others and not has_measured(table) and any(c.kind != "text" for c in table.shown)
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,12 @@ class Document:
         """Sections with something measured in them, and the others, which stand behind; where none has, all are first."""
         first = tuple(s for s in self.sections if s.measured)
         return (first, tuple(s for s in self.sections if not s.measured)) if first else (self.sections, ())
+
+
+def has_measured(table: Table) -> bool:
+    """Whether any number in it was measured."""
+    numbers = [c for c in table.shown if c.kind != "text"]
+    return any(row.kind == "measured" and not cell_of(row, c).missing for row in table.rows for c in numbers)
 
 
 def mean_of(cells: Sequence[Value], *, wanted: int, what: str = "datasets") -> Value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sambench.layout import style
+from sambench.layout import Table, style
 from sambench.layout.html import context, data_uri, environment
 from sambench.report.document import Document, Picture, Section
 
@@ -33,9 +33,14 @@ def _section(section: Section, svgs: dict[str, bytes]) -> dict[str, Any]:
         "place": section.place or section.paper,
         "text": section.text,
         "absent": section.absent,
-        "tables": [context(t) | {"title": "" if t.title == section.title else t.title} for t in section.tables],
+        "tables": [_table(section, t) for t in section.tables],
         "pictures": [_picture(p, svgs.get(p.id)) for p in section.pictures],
     }
+
+
+def _table(section: Section, table: Table) -> dict[str, Any]:
+    title = "" if table.title == section.title else table.title
+    return context(table) | {"title": title, "folded": section.gaps_alone(table) and bool(title)}
 
 
 def _picture(picture: Picture, svg: bytes | None) -> dict[str, Any]:
