@@ -337,7 +337,7 @@ def _choose(part: str, folder: Path, kind: str, run: str) -> Path:
     )
 
 
-_WHERE = "give the run's path, or say where results are: --out DIR (of `report` and `gallery`: --results DIR)"
+_WHERE = "give the run's path, or say where results are: --runs DIR"
 
 
 def _of_model(model: str, names: Sequence[str], folder: Path) -> list[str]:
