@@ -20,6 +20,8 @@ OLD: dict[tuple[str, ...], dict[str, tuple[str, ...]]] = {
     ("reproduce",): {"--results": ("--out", "-o")},
     ("bench",): {"--out": ("--save",)},
     ("data", "preview"): {"--out": ("--output",)},
+    ("new", "model"): {"--out": ("--to",)},
+    ("new", "dataset"): {"--out": ("--to",)},
 }
 
 

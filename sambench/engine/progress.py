@@ -131,7 +131,7 @@ class PythonProgress:
         from IPython.display import HTML, display  # type: ignore[import-not-found,unused-ignore]
 
         self.shown_at = time.monotonic()
-        picture = HTML(self.as_html())
+        picture = HTML(self.as_html())  # type: ignore[no-untyped-call,unused-ignore]
         if self.display is None:
             self.display = display(picture, display_id=True)  # type: ignore[no-untyped-call,unused-ignore]
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from sambench import metrics
 from sambench.errors import UsageError
 from sambench.metrics.bootstrap import paired_difference
 from sambench.tasks.summary import Bootstrap, reduce_prompted
+from tests.helpers import ROOT
 
 
 def disc(y: float, x: float, r: float, size: int = 64) -> np.ndarray:
@@ -107,3 +109,9 @@ def test_differences_are_paired_and_clustered() -> None:
 def test_masks_of_two_shapes_are_refused() -> None:
     with pytest.raises(UsageError, match=r"\[64, 64\] and \[10, 64\]"):
         metrics.mask_iou(disc(1, 1, 1), disc(1, 1, 1)[:10])
+
+
+def test_the_example_of_the_page_runs() -> None:
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    (code,) = (block for block in re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE) if "metrics." in block)
+    exec(code, {})
