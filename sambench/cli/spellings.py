@@ -6,7 +6,7 @@ from typing import Any
 
 from sambench.cli import variables
 
-_READING = {"--runs": ("--out", "-o")}  # of commands that write no files
+_READING: dict[str, tuple[str, ...]] = {"--runs": ("--out", "-o")}  # of commands that write no files
 # The old ones by command and flag.
 OLD: dict[tuple[str, ...], dict[str, tuple[str, ...]]] = {
     ("status",): _READING,
