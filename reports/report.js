@@ -26,3 +26,11 @@ for (const table of document.querySelectorAll("table")) {
     body.append(...held.map(([, row]) => row), ...foot);
   }));
 }
+// A link to a part that is folded unfolds it.
+const unfold = () => {
+  const part = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const folded = part && part.closest("details");
+  if (folded) folded.open = true;
+};
+addEventListener("hashchange", unfold);
+unfold();

@@ -12,15 +12,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Prediction", "Prompt", "check_model", "compare", "dataset", "evaluate", "load", "run"]
+__all__ = ["Prediction", "Prompt", "Results", "check_model", "compare", "dataset", "evaluate", "load", "metrics", "run"]
 
 if TYPE_CHECKING:
-    from sambench.api import compare, evaluate, load, run
+    from sambench import metrics
+    from sambench.api import Results, compare, evaluate, load, run
     from sambench.conformance import check_model
     from sambench.sources.opened import dataset
     from sambench.types import Prediction, Prompt
 
 _HOMES = {
+    "Results": "sambench.api",
     "run": "sambench.api",
     "evaluate": "sambench.api",
     "load": "sambench.api",
@@ -33,8 +35,14 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        import importlib
+    import importlib
 
+    if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
+    if name == "metrics":
+        return importlib.import_module("sambench.metrics")
     raise AttributeError(f"module 'sambench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])

@@ -23,6 +23,7 @@ from sambench.cli import (
     report,
     results,
     show,
+    spellings,
     task_commands,
     variables,
 )
@@ -34,6 +35,7 @@ class _Root(TyperGroup):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         variables.give(self)
+        spellings.give(self)
         variables.refuse_empty(self)
 
     def list_commands(self, ctx: Any) -> list[str]:

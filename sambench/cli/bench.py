@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sambench.cli.console import echo
-from sambench.cli.results import Out
+from sambench.cli.reading import DEFAULT, Place, cells_of
 from sambench.cli.running import Devices, Options
 
 if TYPE_CHECKING:
@@ -27,11 +27,17 @@ def bench(
     warm_up: Annotated[int, typer.Option("--warm-up", metavar="N", help="Rounds before them that do not count.")] = 2,
     seconds: Annotated[float, typer.Option("--seconds", metavar="S", help="Of each quantity, at most about.")] = 30.0,
     threads: Annotated[int, typer.Option("--threads", metavar="N", help="Of the CPU.")] = 1,
-    save: Annotated[list[Path], typer.Option("--save", metavar="FILE", help="Also as .csv, .json, .md or .tex.")] = [],  # noqa: B006
-    runs: Annotated[list[str], typer.Option("--runs", metavar="RUN", help="Point runs of these models, for the plot.")] = [],  # noqa: B006
+    save: Annotated[
+        list[Path],
+        typer.Option("--out", "-o", metavar="FILE", help="The table as a file too: .csv, .json, .md, .tex, .html, .png, ..."),
+    ] = [],  # noqa: B006
+    runs: Annotated[
+        list[str],
+        typer.Option("--runs", "-r", metavar="RUN...", help="Point runs of these models, or folders of runs: for the plot."),
+    ] = [],  # noqa: B006
     plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Accuracy against speed: .png, .pdf or .svg.")] = None,
     clicks: Annotated[int, typer.Option("--clicks", metavar="K", help="mIoU of the plot: after K clicks.")] = 1,
-    out: Out = Path("runs"),
+    place: Place = DEFAULT,
 ) -> None:
     """Parameters, milliseconds to encode and to answer clicks, peak memory; each model alone in a fresh process."""
     from sambench.cli.console import err
@@ -42,7 +48,6 @@ def bench(
     from sambench.report.speed import accuracies, cost_table, picture_form, plot_speed
     from sambench.sources.datasets import split_names
     from sambench.sources.models import resolve
-    from sambench.store.views import find_cells
 
     height, width = _size(size)
     workload = Workload(height, width, objects, rounds, warm_up, seconds, threads)
@@ -62,7 +67,7 @@ def bench(
         for device in split_names([devices]) or ["auto"]
         for p in precisions
     ]
-    known = accuracies([c for run in runs for c in find_cells(run, out)], [m.id for _, m in wanted], clicks) if runs else {}
+    known = accuracies(cells_of(runs, [], place), [m.id for _, m in wanted], clicks) if runs else {}
     costs = []
     for _, model in wanted:
         err().print(f"measuring {model.id} on {model.spec.device}, {model.spec.precision} ...", soft_wrap=True)
@@ -98,7 +103,7 @@ def _form(path: Path) -> str:
     form = by_ending.get(path.suffix.lower())
     if form is None:
         expected = f"a name that ends with one of {', '.join(by_ending)}"
-        raise UsageError("a table of this kind cannot be written", where="--save", expected=expected, found=str(path))
+        raise UsageError("a table of this kind cannot be written", where="--out", expected=expected, found=str(path))
     return form
 
 

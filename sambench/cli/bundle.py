@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sambench.cli.console import echo
-from sambench.cli.results import Out
+from sambench.cli.reading import DEFAULT, OUT, Runs
 
 app = typer.Typer(help="Pass results on: export cells into one file, import them.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -16,15 +16,15 @@ app = typer.Typer(help="Pass results on: export cells into one file, import them
 @app.command("export")
 def export(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs, cells, or folders of runs.")],
-    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The file to write.")] = Path("results.sambench.zip"),
-    out: Out = Path("runs"),
+    to: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The file to write.")] = Path("results.sambench.zip"),
+    folder: Runs = DEFAULT,
 ) -> None:
     """Write rows, metrics and records of finished cells into one file; prints its digest."""
     from sambench.results.bundle import export as write
     from sambench.store.views import find_cells
     from sambench.text import human_bytes
 
-    cells = {c.path.resolve(): c for run in runs for c in find_cells(run, out)}
+    cells = {c.path.resolve(): c for run in runs for c in find_cells(run, folder)}
     bundle = write(list(cells.values()), to)
     echo(f"{to}: {len(bundle.cells)} cells, {bundle.n_files} files, {human_bytes(bundle.n_bytes)}")
     echo(f"digest {bundle.digest}")
@@ -35,7 +35,9 @@ def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A bundle.")],
     digest: Annotated[str | None, typer.Option("--digest", help="The digest that its publisher says it has.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Check the file and write nothing.")] = False,
-    out: Out = Path("runs"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", envvar=OUT, help="The folder of runs in which the cells are put.")
+    ] = DEFAULT,
 ) -> None:
     """Check a bundle, and put its cells beside your own; nothing that is there is overwritten."""
     from sambench.errors import UsageError

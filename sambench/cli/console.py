@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from sambench.errors import SambenchError, UsageError
 from sambench.text import printable
@@ -13,6 +14,9 @@ from sambench.text import printable
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
+
+
+UNBOUNDED = 100_000  # columns: what is no terminal has no width
 
 
 def _console(**options: Any) -> Console:
@@ -29,9 +33,23 @@ def _console(**options: Any) -> Console:
 
 
 def out() -> Console:
-    """Standard output: what was asked for."""
-    # Not a terminal: no wrapping at an imagined 80 columns.
-    return _console(width=None if sys.stdout.isatty() else 240)
+    """Standard output: what was asked for. In a file or pipe lines are as long as they are: neither folded nor filled up."""
+    if sys.stdout.isatty():
+        return _console()
+    return _console(width=UNBOUNDED, file=_Unfilled(sys.stdout))
+
+
+class _Unfilled:
+    """A stream that takes no spaces at the ends of lines, with which tables are filled up."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        return self.stream.write(re.sub(r" +$", "", text, flags=re.MULTILINE))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 def err() -> Console:

@@ -117,7 +117,7 @@ def verify(name: Name, root: Annotated[Path | None, typer.Option("--root", help=
 @app.command()
 def preview(
     name: Name,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="PNG file to write.")] = None,
+    output: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="PNG file to write.")] = None,
     n: Annotated[int, typer.Option("-n", help="Images.")] = 12,
     root: Annotated[Path | None, typer.Option("--root", help="Look here.")] = None,
 ) -> None:

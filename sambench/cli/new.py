@@ -11,7 +11,7 @@ from sambench.cli.console import echo, quoted
 
 app = typer.Typer(help="Begin with data or a model of your own.", no_args_is_help=True, rich_markup_mode=None)
 
-To = Annotated[Path | None, typer.Option("--to", metavar="FILE", help="The file to write.")]
+To = Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="The file to write.")]
 
 
 @app.command()
@@ -24,11 +24,11 @@ def dataset(
 ) -> None:
     """Write a card that gives a dataset a name of its own, and remember where its files are.
 
-    Without --to the card goes to the cards of $SAMBENCH_HOME, where every command finds it by its name.
+    Without --out the card goes to the cards of $SAMBENCH_HOME, where every command finds it by its name.
 
     sambench new dataset leaves --from my_leaves/
 
-    sambench new dataset leaves --from labels:my_leaves/images,my_leaves/labels --to leaves.toml
+    sambench new dataset leaves --from labels:my_leaves/images,my_leaves/labels --out leaves.toml
     """
     from sambench.sources.data.new import write_card
 
@@ -52,7 +52,7 @@ def model(
 
     sambench new model mymodel
 
-    sambench new model mymodel --to models/mymodel.py
+    sambench new model mymodel --out models/mymodel.py
     """
     from sambench.sources.new_model import write_model
 

@@ -4,50 +4,25 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from sambench.cli.console import err
+from sambench.engine.progress import LINES_EVERY_S, CellProgress
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from sambench.engine.request import Plan
 
-PLAIN_EVERY_S = 10.0
-
 
 @dataclass
-class _Cell:
-    name: str
-    n_images: int
-    n_missing: int
-    started: float = field(default_factory=time.monotonic)
-    done: int = 0
-    failed: int = 0
-    objects: int = 0
-    sums: dict[str, list[float]] = field(default_factory=dict)
+class _Cell(CellProgress):
+    """With the bar that shows it, and when a line last did."""
+
     bar: TaskID | None = None
     said: float = 0.0
-
-    def text(self) -> str:
-        seconds = time.monotonic() - self.started
-        rate = self.done / seconds if seconds > 0 else 0.0
-        means = " ".join(f"{k} {100 * s / n:.1f}" for k, (s, n) in self.sums.items() if n)
-        left = (self.n_missing - self.done) / rate if rate else 0.0
-        parts = [
-            f"{self.n_images - self.n_missing + self.done}/{self.n_images} images",
-            f"{self.objects} objects",
-            f"{rate:.2f} images/s",
-        ]
-        if means:
-            parts.append(f"so far {means}")
-        if self.failed:
-            parts.append(f"{self.failed} FAILED")
-        if self.done < self.n_missing and rate:
-            parts.append(f"{_clock(left)} left")
-        return ", ".join(parts)
 
 
 class Reporter:
@@ -106,37 +81,26 @@ class Reporter:
             handler(event)
 
     def _on_begin(self, e: dict[str, Any]) -> None:
-        cell = _Cell(f"{e['model']} on {e['dataset']}", e["n_images"], e["n_missing"])
+        cell = _Cell.begun(e)
         self.cells[e["cell_id"]] = cell
-        if not e["n_missing"]:
-            self.say(f"{cell.name}: nothing to compute, {e['n_images']} images are done")
-        elif e["n_missing"] < e["n_images"]:
-            self.say(f"{cell.name}: going on, {e['n_images'] - e['n_missing']} of {e['n_images']} images are done")
-        else:
-            self.say(f"{cell.name}: {e['n_images']} images, {e['n_objects']} annotations")
+        more = f", {e['n_objects']} annotations" if cell.n_missing == cell.n_images and cell.n_missing else ""
+        self.say(f"{cell.name}: {cell.beginning()}{more}")
 
     def _on_cell(self, e: dict[str, Any]) -> None:
         cell = self.cells[e["cell_id"]]
         if not cell.done:
             cell.started = time.monotonic()
         if self.bars and cell.bar is None:
-            done = cell.n_images - cell.n_missing
-            cell.bar = self.bars.add_task("", total=cell.n_images, completed=done, name=cell.name, text="starting")
+            cell.bar = self.bars.add_task("", total=cell.n_images, completed=cell.n_done, name=cell.name, text="starting")
 
     def _on_image(self, e: dict[str, Any]) -> None:
         cell = self.cells[e["cell_id"]]
-        cell.done += 1
-        cell.objects += e["n_objects"]
-        for k, (s, n) in e["running"].items():
-            entry = cell.sums.setdefault(k, [0.0, 0])
-            entry[0] += s
-            entry[1] += n
+        cell.take(e)
         if e["status"] == "failed":
-            cell.failed += 1
             self.say(f"{cell.name}: image {e['image_id']} failed: {e['error']}")
         if self.bars and cell.bar is not None:
-            self.bars.update(cell.bar, completed=cell.n_images - cell.n_missing + cell.done, text=cell.text())
-        elif time.monotonic() - cell.said > PLAIN_EVERY_S or cell.done == cell.n_missing:
+            self.bars.update(cell.bar, completed=cell.n_done, text=cell.text())
+        elif time.monotonic() - cell.said > LINES_EVERY_S or cell.done == cell.n_missing:
             cell.said = time.monotonic()
             self.say(f"{cell.name}: {cell.text()}")
 
@@ -163,9 +127,3 @@ class Reporter:
         if now - self.index_said.setdefault(e["dataset"], now) > 2.0:  # short ones are not worth a line
             self.index_said[e["dataset"]] = now
             self.say(f"first look at {e['dataset']}: {e['done']} of {e['total']} files")
-
-
-def _clock(seconds: float) -> str:
-    minutes, s = divmod(int(seconds), 60)
-    hours, m = divmod(minutes, 60)
-    return f"{hours}:{m:02d}:{s:02d}" if hours else f"{m}:{s:02d}"

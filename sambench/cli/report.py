@@ -8,11 +8,9 @@ from typing import Annotated
 import typer
 
 from sambench.cli.console import echo
+from sambench.cli.reading import DEFAULT, Place, Runs, Several, cells_of
 from sambench.layout.formats import PAGES, form_of, listed
 
-Out = Annotated[
-    Path, typer.Option("--results", envvar="SAMBENCH_OUT", help="Where runs are looked for by name.")
-]
 _FORMATS = f"{listed(PAGES)}; comma-separated."
 _SUITE = "The suite whose mean is the top line (default: sa23; fixtures, if all runs are of those)."
 _BASELINE = "The model that figure 9a takes differences to."
@@ -21,7 +19,7 @@ _BASELINE = "The model that figure 9a takes differences to."
 def report(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A report: paper, table3, fig9a, ... (`sambench list reports`).")],
     more: Annotated[list[str], typer.Argument(metavar="[RUN...]", help="Further runs.", show_default=False)] = [],  # noqa: B006
-    runs: Annotated[list[str], typer.Option("--runs", "-r", metavar="RUN...", help="Runs, or folders of runs.")] = [],  # noqa: B006
+    runs: Several = [],  # noqa: B006 - typer copies it
     form: Annotated[str, typer.Option("--format", "-f", help=_FORMATS)] = "html",
     to: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the files go.")] = Path("report"),
     suite: Annotated[str, typer.Option("--suite", help=_SUITE)] = "",
@@ -36,7 +34,7 @@ def report(
     ] = "",
     properties: Annotated[str, typer.Option("--properties", metavar="NAME,...", help="Datasets of figures 5 and 6.")] = "",
     root: Annotated[Path | None, typer.Option("--root", metavar="DIR", help="The dataset's folder, for pictures.")] = None,
-    results: Out = Path("runs"),
+    place: Place = DEFAULT,
 ) -> None:
     """Tables and figures of runs beside the published ones; what was not measured is a dash with its reason."""
     from sambench.cli.console import err
@@ -47,7 +45,6 @@ def report(
     from sambench.report.make import make
     from sambench.report.write import write
     from sambench.sources.datasets import split_names
-    from sambench.store.views import find_cells
 
     found = definition(name)
     forms = split_names([form])
@@ -55,8 +52,7 @@ def report(
         form_of(one, PAGES)
     if not forms:
         raise UsageError("no format is named", where="--format", expected=_FORMATS)
-    cells = {c.path.resolve(): c for run in [*runs, *more] for c in find_cells(run, results)}
-    evidence = Evidence(cells.values())
+    evidence = Evidence(cells_of(runs, more, place))
     chosen = suite_of(suite, evidence)
     if chosen.generated and not suite:
         echo(f"the runs are of generated copies, and so is the suite: {chosen.id}", err=True)
@@ -101,7 +97,7 @@ def gallery(
     form: Annotated[str, typer.Option("--format", "-f", help=_FORMATS)] = "html,png",
     to: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the files go.")] = Path("gallery"),
     root: Annotated[Path | None, typer.Option("--root", metavar="DIR", help="The dataset's folder.")] = None,
-    results: Out = Path("runs"),
+    folder: Runs = DEFAULT,
 ) -> None:
     """Worst objects, largest oracle gaps, and largest disagreements of two runs, as a sheet."""
     from typing import cast
@@ -121,8 +117,8 @@ def gallery(
     forms = split_names([form])
     for one in forms:
         form_of(one, PAGES)
-    partners = find_cells(other, results) if other else []
-    document = make(find_cells(run, results), partners, by=tuple(cast(By, kind) for kind in kinds), k=k, n=n, root=root)
+    partners = find_cells(other, folder) if other else []
+    document = make(find_cells(run, folder), partners, by=tuple(cast(By, kind) for kind in kinds), k=k, n=n, root=root)
     for section in document.sections:
         for reason in section.absent:
             err().print(f"{section.title}: {reason}", soft_wrap=True)

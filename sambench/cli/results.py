@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from sambench.cli.console import echo
+from sambench.cli.reading import DEFAULT, Run, Runs
 from sambench.cli.tables import TEXT, Format, show, show_all
 
 MAX_RESAMPLES = 1_000_000  # a bootstrap of more takes hours, and gives no digit that a table shows
@@ -16,13 +17,11 @@ MAX_RESAMPLES = 1_000_000  # a bootstrap of more takes hours, and gives no digit
 if TYPE_CHECKING:
     from sambench.store.views import CellView
 
-Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's directory, or its name under --out.")]
-Out = Annotated[Path, typer.Option("--out", "-o", envvar="SAMBENCH_OUT", help="Where results are.")]
 GroupBy = Annotated[str | None, typer.Option("--group-by", help="category, or attribute:NAME.")]
 
 
 def status(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, or nothing for all of --out.")] = "", out: Out = Path("runs")
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, or nothing for all of --runs.")] = "", folder: Runs = DEFAULT
 ) -> None:
     """How far runs are: done, failed and missing images, and who computes them now."""
     from rich.table import Table as RichTable
@@ -36,9 +35,9 @@ def status(
     for name in ("run", "dataset", "status", "images", "failed", "objects", "computed by"):
         table.add_column(name, justify="right" if name in ("images", "failed", "objects") else "left", overflow="fold")
     failures, damaged = [], []
-    found = find_cell_paths(run, out) if run else all_cell_paths(out)
+    found = find_cell_paths(run, folder) if run else all_cell_paths(folder)
     if not found:
-        echo(f"no runs in {out}")
+        echo(f"no runs in {folder}")
         return
     for path in found:
         try:
@@ -67,11 +66,11 @@ def status(
 
 
 def table(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs, by directory or by name under --out.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs, by directory or by name under --runs.")],
     form: Format = TEXT,
     metrics: Annotated[bool, typer.Option("--metrics", help="Every metric row instead of the summary.")] = False,
     suite: Annotated[list[str], typer.Option("--suite", help="Add a suite's mean.")] = [],  # noqa: B006 - typer copies it
-    out: Out = Path("runs"),
+    folder: Runs = DEFAULT,
 ) -> None:
     """The table of one or several runs, in one of the forms of --format; pictures and pages as in `-f png > table.png`."""
     from sambench import cards
@@ -81,7 +80,7 @@ def table(
     from sambench.store.views import find_cells
     from sambench.text import csv_frame
 
-    cells = [cell for run in runs for cell in find_cells(run, out)]
+    cells = [cell for run in runs for cell in find_cells(run, folder)]
     if metrics:
         form = form_of(form, (TEXT, "csv", "json"))
         rows = metrics_frame(cells)
@@ -105,7 +104,7 @@ def rescore(
     check_masks: Annotated[bool, typer.Option("--check-masks", help="Compare stored masks with the ground truth again.")] = False,
     root: Annotated[Path | None, typer.Option("--root", metavar="DIR", help="The dataset's folder, for --check-masks.")] = None,
     evaluator: Annotated[str, typer.Option("--evaluator", metavar="NAME", help="Check AP by pycocotools, hotcoco or lvis.")] = "",
-    out: Out = Path("runs"),
+    folder: Runs = DEFAULT,
 ) -> None:
     """Compute metrics anew from stored rows, without model or dataset; CSV on standard output."""
     import pandas as pd
@@ -120,7 +119,7 @@ def rescore(
     from sambench.tasks.summary import Bootstrap
     from sambench.text import csv_frame
 
-    cells = find_cells(run, out)
+    cells = find_cells(run, folder)
     if check_masks:
         wrong = False
         for cell in cells:
@@ -153,7 +152,7 @@ def compare(
     metric: Annotated[str, typer.Option("--metric", help="Column to compare (default: iou_top; instances: iou_best).")] = "",
     k: Annotated[int | None, typer.Option("-k", help="One click count only.")] = None,
     form: Format = TEXT,
-    out: Out = Path("runs"),
+    folder: Runs = DEFAULT,
 ) -> None:
     """Two runs paired by object, by dataset: the difference with its interval and tests; or a run against the published numbers."""
     from sambench.paper.published import sources
@@ -162,9 +161,9 @@ def compare(
     from sambench.store.views import find_cells
 
     if b in sources():
-        compare_with_published(find_cells(a, out), b, form, metric=metric, k=k)
+        compare_with_published(find_cells(a, folder), b, form, metric=metric, k=k)
         return
-    left, right = find_cells(a, out), find_cells(b, out)
+    left, right = find_cells(a, folder), find_cells(b, folder)
     show(compare_cells(left, right, metric=metric or default_metric(left), k=k).table, form)
 
 
@@ -184,14 +183,16 @@ def compare_with_published(cells: list[CellView], what: str, form: str, *, metri
 
 def plot(
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs of edge, proposals, box or point.")],
-    to: Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Where files go (default: beside each cell).")] = None,
+    to: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Where the files go (default: beside each cell).")
+    ] = None,
     n: Annotated[int, typer.Option("-n", min=1, help="Edges and proposals: images on a sheet.")] = 8,
     ratios: Annotated[
         str | None, typer.Option("--ratios", metavar="R,R", help="Masks: boundary widths, as shares of the diagonal.")
     ] = None,
     k: Annotated[int | None, typer.Option("-k", help="Point runs: the click count (default: the first).")] = None,
     root: Annotated[Path | None, typer.Option("--root", metavar="DIR", help="The dataset's folder.")] = None,
-    out: Out = Path("runs"),
+    folder: Runs = DEFAULT,
 ) -> None:
     """Pictures with their data, as PNG and CSV.
 
@@ -202,7 +203,7 @@ def plot(
     from sambench.store.views import find_cells
 
     drawn = {"edges": _edge_pictures, "recall": _proposal_pictures, "boundary": _mask_pictures}
-    cells = [cell for run in runs for cell in find_cells(run, out)]
+    cells = [cell for run in runs for cell in find_cells(run, folder)]
     for cell in cells:
         if cell.task.plots not in drawn:
             raise UsageError(
@@ -215,10 +216,10 @@ def plot(
     asked = _Asked(n, None if ratios is None else _ratios(ratios), k, root)
     datasets = dict.fromkeys(c.dataset for c in cells)
     for dataset in datasets:
-        folder = (to if len(datasets) == 1 else to / dataset.replace(":", "_")) if to else None
+        into = (to if len(datasets) == 1 else to / dataset.replace(":", "_")) if to else None
         for draw in dict.fromkeys(drawn.values()):
             group = [c for c in cells if c.dataset == dataset and drawn[c.task.plots] is draw]
-            for path in draw(group, folder or group[0].path, folder, asked) if group else ():
+            for path in draw(group, into or group[0].path, into, asked) if group else ():
                 echo(str(path))
 
 
@@ -281,7 +282,7 @@ def show_run(
     run: Run,
     other: Annotated[str, typer.Argument(metavar="[OTHER]", help="Another run: where the two differ.")] = "",
     form: Annotated[str, typer.Option("--format", "-f", help="text or json.")] = "text",
-    out: Out = Path("runs"),
+    folder: Runs = DEFAULT,
 ) -> None:
     """What the identity of a run's cells is made of: all that can change a number. With another run, where they differ."""
     import json
@@ -291,8 +292,8 @@ def show_run(
     from sambench.store.views import find_cells
 
     form = form_of(form, ("text", "json"))
-    cells = find_cells(run, out)
-    unlike = identity.differences(cells, find_cells(other, out)) if other else None
+    cells = find_cells(run, folder)
+    unlike = identity.differences(cells, find_cells(other, folder)) if other else None
     if form == "json":
         echo(json.dumps(unlike or [identity.described(c) for c in cells], indent=2, ensure_ascii=False))
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -13,8 +14,12 @@ from sambench.sources.evaluation_mode import evaluation_mode
 from sambench.sources.fingerprint import settle
 
 
-def evaluate_object(request: Request, model: Any, name: str) -> Outcome:
+def evaluate_object(
+    request: Request, model: Any, name: str, on_event: Callable[[dict[str, Any]], None] = lambda event: None
+) -> Outcome:
     """Plan, run, and put the model back. name: what it is called in tables and folders; it identifies nothing.
+
+    on_event: receives the events of the run.
 
     Raises ModelError where the object is no model, and what a run raises.
     """
@@ -22,7 +27,7 @@ def evaluate_object(request: Request, model: Any, name: str) -> Outcome:
     planned = engine.plan_object(request, model, name, found)
     try:
         with evaluation_mode(found.walk.modules):
-            return engine.execute_in_process(planned, model)
+            return engine.execute_in_process(planned, model, on_event)
     finally:
         with suppress(Exception):  # an unchanged model would not be known again; nothing else
             settle(model, found.walk)

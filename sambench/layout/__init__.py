@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from sambench.layout.formats import form_of
-from sambench.layout.html import all_html, to_html
+from sambench.layout.html import all_html, notebook, to_html
 from sambench.layout.latex import to_latex
 from sambench.layout.markdown import to_markdown
 from sambench.layout.plain import all_csv, all_json, to_csv, to_frame, to_json
@@ -25,7 +25,7 @@ from sambench.layout.table import (
     is_missing,
     text_of,
 )
-from sambench.layout.terminal import render_rich
+from sambench.layout.terminal import as_text, render_rich
 
 __all__ = [
     "DASH",
@@ -37,10 +37,12 @@ __all__ = [
     "RowKind",
     "Table",
     "Value",
+    "as_text",
     "cell_of",
     "draw",
     "footnotes",
     "is_missing",
+    "notebook",
     "render",
     "render_all",
     "render_rich",

@@ -30,6 +30,11 @@ def all_html(tables: Sequence[Table]) -> str:
     return environment().get_template("tables.html").render(tables=[context(t) for t in shown], title=title).lstrip()
 
 
+def notebook(tables: Sequence[Table]) -> str:
+    """Tables as a part of a page that has a look of its own, as notebooks are."""
+    return environment().get_template("notebook.html").render(tables=[context(mapped(t, printable)) for t in tables])
+
+
 def environment() -> Environment:
     """The templates of `reports/`, with `css` and `js`: everything else that goes into them is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined

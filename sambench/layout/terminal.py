@@ -16,16 +16,29 @@ _RAISED = str.maketrans("abcdefghijklmnoprstuvwxyz", "ᵃᵇᶜᵈᵉᶠᵍʰⁱ
 _STYLES = {"summary": "bold", "measured": None}
 
 
-def render_rich(table: Table) -> RenderableType:
-    """What rich prints: the table, its footnotes and notes below."""
-    return _Fitting(table)
+def render_rich(table: Table, more: str = "a wider terminal or --format csv shows all") -> RenderableType:
+    """What rich prints: the table, its footnotes and notes below. more: where columns are that are left out for width."""
+    return _Fitting(table, more)
+
+
+def as_text(table: Table, width: int = 120) -> str:
+    """The same as plain lines of at most `width` characters, without a newline at the end."""
+    import io
+
+    from rich.console import Console
+
+    stream = io.StringIO()
+    Console(file=stream, width=width, highlight=False, markup=False, emoji=False, color_system=None).print(
+        render_rich(table, "`.table()` and `.tables()` have all")
+    )
+    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()).strip("\n")
 
 
 class _Fitting:
     """A table that chooses its columns when it knows how wide the terminal is."""
 
-    def __init__(self, table: Table) -> None:
-        self.table = table
+    def __init__(self, table: Table, more: str) -> None:
+        self.table, self.more = table, more
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         from rich.measure import Measurement
@@ -40,7 +53,7 @@ class _Fitting:
         yield _rich_table(self.table, columns)
         if left_out:
             labels = ", ".join(c.heading for c in self.table.shown if c in left_out)
-            yield Text(f"left out for width: {labels} (a wider terminal or --format csv shows all)", style="dim")
+            yield Text(f"left out for width: {labels} ({self.more})", style="dim")
         for mark, note in footnotes(self.table):
             text = f"{mark.translate(_RAISED)} {note}" if mark else note
             yield Text(text, style="yellow" if note in self.table.warnings else "dim")

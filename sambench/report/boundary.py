@@ -34,11 +34,11 @@ def _draw(curves: Sequence[BoundaryCurve], path: Path) -> None:
     with style.styled():
         figure = Figure(figsize=(6.4, 4.2 + 0.36 * len(curves)), layout="constrained")
         axes = figure.add_subplot()
-        for i, (c, images) in enumerate(zip(curves, set_names([[c.cell] for c in curves]), strict=True)):
-            percent = [100 * r for r in c.ratios]
-            axes.fill_between(percent, c.low, c.high, color=style.colour(i), alpha=0.15, lw=0)
-            axes.plot(percent, c.mean, label=_label(c, images), **style.series(i))
-        axes.set(xlabel="width of the boundary, % of the image's diagonal", ylabel="mean boundary IoU", ylim=(0, 1))
+        for i, (c, label) in enumerate(zip(curves, _labels(curves), strict=True)):
+            widths = [100 * r for r in c.ratios]
+            axes.fill_between(widths, 100 * c.low, 100 * c.high, color=style.colour(i), alpha=0.15, lw=0)
+            axes.plot(widths, 100 * c.mean, label=label, **style.series(i))
+        axes.set(xlabel="width of the boundary, % of the image's diagonal", ylabel="mean boundary IoU, %", ylim=(0, 100))
         axes.set_xlim(left=0)
         axes.grid(axis="y")
         prompts = dict.fromkeys(f"{c.k} click{'s' if c.k > 1 else ''}" if c.k else "box" for c in curves)
@@ -48,16 +48,26 @@ def _draw(curves: Sequence[BoundaryCurve], path: Path) -> None:
         path.write_bytes(style.saved(figure, "png", dpi=160))
 
 
-def _label(c: BoundaryCurve, images: str) -> str:
-    """The run with the model's options, its values at the usual widths where they are on the line, and of how many objects."""
+def _labels(curves: Sequence[BoundaryCurve]) -> list[str]:
+    """Names in two lines; where two have one name, the runs that tell them apart."""
+    names = [labelled(_name(c), images) for c, images in zip(curves, set_names([[c.cell] for c in curves]), strict=True)]
+    apart = [name if names.count(name) == 1 else f"{name}, {c.cell.run_name}" for name, c in zip(names, curves, strict=True)]
+    return [f"{name}\n{_numbers(c)}" for name, c in zip(apart, curves, strict=True)]
+
+
+def _name(c: BoundaryCurve) -> str:
+    """The model with its options."""
     options = c.cell.record.model.options
     said = ", ".join(name if value is True else f"{name}={value}" for name, value in sorted(options.items()) if value is not False)
+    return f"{c.cell.label} ({said})" if said else c.cell.label
+
+
+def _numbers(c: BoundaryCurve) -> str:
+    """Values at the usual widths, where they are on the line, and of how many objects."""
     at = dict(zip(c.ratios, c.mean, strict=True))
-    named = [f"{100 * at[r]:.1f} at {100 * r:g} %" for r in (0.01, 0.02) if r in at]
+    named = [f"{100 * at[r]:.1f} % at a width of {100 * r:g} %" for r in (0.01, 0.02) if r in at]
     partial = ", PARTIAL" if c.cell.partial_reasons() else ""
-    objects = f"{c.n_objects:,} object{'s' if c.n_objects != 1 else ''}{partial}"
-    name = c.cell.run_name if c.cell.label == c.cell.model else c.cell.label
-    return f"{labelled(name, images)}{f' ({said})' if said else ''}\n{', '.join([*named, objects])}"
+    return ", ".join([*named, f"{c.n_objects:,} object{'s' if c.n_objects != 1 else ''}{partial}"])
 
 
 def _points(curves: Sequence[BoundaryCurve]) -> Iterator[tuple[object, ...]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sambench.errors import UsageError
-from sambench.layout import Table, Value, is_missing
+from sambench.layout import Table, Value, cell_of, is_missing
 from sambench.results.over_datasets import mean_over_datasets
 from sambench.text import csv_text
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Picture:
     """A figure of a report. draw fills an empty matplotlib figure of size_in (width, height in inches); header and rows: its data.
 
-    wide: shown over the full width. raster: it holds photographs.
+    published: it is of published numbers alone. raster: it holds photographs.
     """
 
     id: str
@@ -32,6 +32,7 @@ class Picture:
     notes: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
     raster: bool = False
+    published: bool = False
 
     def to_csv(self) -> str:
         """Its data in full precision; what is missing is empty."""
@@ -56,6 +57,17 @@ class Section:
         """The paper and the place in it."""
         return ", ".join(part for part in (self.paper, self.place) if part)
 
+    @property
+    def measured(self) -> bool:
+        """Whether it shows more than published numbers and why there are no others."""
+        shown = any(not picture.published for picture in self.pictures)
+        return not self.absent or shown or any(map(has_measured, self.tables))
+
+    def gaps_alone(self, table: Table) -> bool:
+        """Whether a table of it has nothing measured, while others, or pictures, have."""
+        others = any(has_measured(t) for t in self.tables if t is not table) or any(not p.published for p in self.pictures)
+        return others and not has_measured(table) and any(c.kind != "text" for c in table.shown)
+
 
 @dataclass(frozen=True)
 class Document:
@@ -70,6 +82,18 @@ class Document:
     runs: Table | None = None
     versions: str = ""
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def parted(self) -> tuple[tuple[Section, ...], tuple[Section, ...]]:
+        """Sections with something measured in them, and the others, which stand behind; where none has, all are first."""
+        first = tuple(s for s in self.sections if s.measured)
+        return (first, tuple(s for s in self.sections if not s.measured)) if first else (self.sections, ())
+
+
+def has_measured(table: Table) -> bool:
+    """Whether any number in it was measured."""
+    numbers = [c for c in table.shown if c.kind != "text"]
+    return any(row.kind == "measured" and not cell_of(row, c).missing for row in table.rows for c in numbers)
 
 
 def mean_of(cells: Sequence[Value], *, wanted: int, what: str = "datasets") -> Value:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 ISO_F = tuple(k / 10 for k in range(1, 10))
 N_SHOWN = 8
 TILE_PX = 300
-# Told apart by readers with colour-blindness as well (Okabe and Ito).
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 
 
 def scores_of(cell: CellView) -> tuple[EdgeScores, list[str]]:
@@ -48,25 +46,8 @@ def scores_of(cell: CellView) -> tuple[EdgeScores, list[str]]:
 
 def write_pr_curve(cells: Sequence[CellView], folder: Path) -> list[Path]:
     """pr_curve.png, with lines of equal F, and pr_curve.csv: a row per run and threshold. Returns both paths."""
-    from matplotlib.figure import Figure
-
     found = [(cell, scores_of(cell)[0]) for cell in cells]
-    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
-    axes = figure.add_subplot()
-    _iso_lines(axes)
-    for i, ((cell, s), images) in enumerate(zip(found, set_names([[c] for c in cells]), strict=True)):
-        order = np.argsort(s.thresholds)
-        partial = ", PARTIAL" if cell.partial_reasons() else ""
-        name = labelled(cell.title, images)
-        label = f"{name}  ODS {s.ods:.3f}, OIS {s.ois:.3f}, AP {s.ap:.3f}{partial}"
-        colour = COLOURS[i % len(COLOURS)]
-        axes.plot(s.recall[order], s.precision[order], color=colour, lw=1.8, label=label)
-        axes.plot([s.ods_recall], [s.ods_precision], "o", color=colour, ms=5)
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="recall", ylabel="precision", aspect="equal")
-    axes.set_title(", ".join(dict.fromkeys(c.dataset for c in cells)), loc="left", fontsize=11)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower left", frameon=False, fontsize=9, alignment="left")
-    png = write_aside(folder / "pr_curve.png", lambda path: path.write_bytes(style.saved(figure, "png", dpi=160)))
+    png = write_aside(folder / "pr_curve.png", lambda path: _draw_curves(found, path))
     header = ("model", "run", "dataset", "threshold", "recall", "precision", "f")
     rows = [
         (cell.label, cell.run_name, cell.dataset, *map(float, point))
@@ -74,6 +55,26 @@ def write_pr_curve(cells: Sequence[CellView], folder: Path) -> list[Path]:
         for point in zip(s.thresholds, s.recall, s.precision, s.f, strict=True)
     ]
     return [png, write_csv(folder / "pr_curve.csv", header, rows)]
+
+
+def _draw_curves(found: Sequence[tuple[CellView, EdgeScores]], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    with style.styled():
+        figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+        axes = figure.add_subplot()
+        _iso_lines(axes)
+        for i, ((cell, s), images) in enumerate(zip(found, set_names([[c] for c, _ in found]), strict=True)):
+            order = np.argsort(s.thresholds)
+            partial = ", PARTIAL" if cell.partial_reasons() else ""
+            label = f"{labelled(cell.title, images)}: ODS {s.ods:.3f}, OIS {s.ois:.3f}, AP {s.ap:.3f}{partial}"
+            axes.plot(s.recall[order], s.precision[order], color=style.colour(i), label=label)
+            axes.plot([s.ods_recall], [s.ods_precision], "o", color=style.colour(i))
+        axes.plot([], [], "o", color=style.INK, label="dots: at the threshold of ODS; grey lines: equal F")
+        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="recall", ylabel="precision", aspect="equal")
+        axes.set_title(", ".join(dict.fromkeys(c.dataset for c, _ in found)))
+        figure.legend(loc="outside lower left", alignment="left")
+        path.write_bytes(style.saved(figure, "png", dpi=160))
 
 
 def _iso_lines(axes: Axes) -> None:
@@ -141,24 +142,39 @@ def stored_maps(cell: CellView, image_ids: Sequence[str]) -> dict[str, npt.NDArr
     return maps
 
 
+_HEADS = ("image", "mean of the annotators", "edge map of the model")
+
+
 def _sheet(tiles: Sequence[tuple[str, UInt8Array, npt.NDArray[Any], npt.NDArray[Any]]]) -> UInt8Array:
-    """Two entries a row, each of three pictures below a caption."""
+    """Two entries a row, each of three pictures below a caption; what the pictures are stands above each column of entries."""
     gap, caption_px = 8, 22
     entries = []
     for caption, image, truth, edges in tiles:
         pictures = [_tile(image), _tile(ink(truth)), _tile(ink(edges))]
         strip = np.full((caption_px + TILE_PX, 3 * TILE_PX + 2 * gap, 3), 255, np.uint8)
-        cv2.putText(strip, caption, (2, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.48, (40, 40, 40), 1, cv2.LINE_AA)
+        _write(strip, caption, 2)
         x = 0
         for picture in pictures:
             strip[caption_px : caption_px + picture.shape[0], x : x + picture.shape[1]] = picture
-            x += picture.shape[1] + gap
+            x += TILE_PX + gap
         entries.append(strip[: caption_px + max(p.shape[0] for p in pictures)])
     framed = [np.pad(e, ((gap, gap), (gap, 2 * gap), (0, 0)), constant_values=255) for e in entries]
-    columns = [np.concatenate(column) for column in (framed[0::2], framed[1::2]) if column]
+    columns = [np.concatenate([_headings(gap), *column]) for column in (framed[0::2], framed[1::2]) if column]
     height = max(c.shape[0] for c in columns)
     padded = [np.pad(c, ((0, height - c.shape[0]), (0, 0), (0, 0)), constant_values=255) for c in columns]
     return np.concatenate(padded, axis=1)
+
+
+def _headings(gap: int) -> UInt8Array:
+    """What the three pictures of an entry are, as wide as one with its frame."""
+    strip = np.full((26, 3 * TILE_PX + 5 * gap, 3), 255, np.uint8)
+    for i, head in enumerate(_HEADS):
+        _write(strip, head, gap + 2 + i * (TILE_PX + gap), 18)
+    return strip
+
+
+def _write(picture: UInt8Array, text: str, x: int, y: int = 16) -> None:
+    cv2.putText(picture, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.48, (40, 40, 40), 1, cv2.LINE_AA)
 
 
 def _tile(picture: UInt8Array) -> UInt8Array:

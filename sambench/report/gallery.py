@@ -181,20 +181,18 @@ def _draw(figure: Figure, picks: Sequence[_Pick], kind: By, across: int, per_row
 def _panels(pick: _Pick, kind: By, names: tuple[str, str]) -> list[overlays.Shown]:
     row = pick.row
     clicks, labels = overlays.clicks_of(row)
-    caption = f"{_short(str(row['image_id']))}\nobject {_short(str(row['object_id']))}"
+    caption = f"{overlays.short(str(row['image_id']))}\nobject {overlays.short(str(row['object_id']), 12)}"
     panels = [overlays.Shown(caption, None, clicks, labels)]
-    panels.append(overlays.Shown(f"{names[0]}\nIoU {100 * row['iou_top']:.0f}", overlays.mask_of(row), clicks, labels))
+    caption = f"{overlays.short(names[0])}\nIoU {100 * row['iou_top']:.0f} %"
+    panels.append(overlays.Shown(caption, overlays.mask_of(row), clicks, labels))
     if kind == "oracle_gap":
         best = int(np.argmax(np.asarray(row["ious"], np.float64)))
         panels.append(
-            overlays.Shown(f"its best mask\nIoU {100 * row['iou_oracle']:.0f}", overlays.mask_of(row, best), clicks, labels)
+            overlays.Shown(f"its best mask\nIoU {100 * row['iou_oracle']:.0f} %", overlays.mask_of(row, best), clicks, labels)
         )
     elif kind == "disagreement" and pick.other is not None:
         other_clicks, other_labels = overlays.clicks_of(pick.other)
         mask = overlays.mask_of(pick.other)
-        panels.append(overlays.Shown(f"{names[1]}\nIoU {100 * pick.other['iou_top']:.0f}", mask, other_clicks, other_labels))
+        caption = f"{overlays.short(names[1])}\nIoU {100 * pick.other['iou_top']:.0f} %"
+        panels.append(overlays.Shown(caption, mask, other_clicks, other_labels))
     return panels
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 16 else f"{text[:7]}…{text[-7:]}"

@@ -40,6 +40,12 @@ class Shown:
     labels: npt.NDArray[np.int8]
 
 
+def short(text: str, most: int = 20) -> str:
+    """A name that fits above a panel: of a long one both ends, for ids of one dataset begin alike, and models end alike."""
+    half = (most - 1) // 2
+    return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
+
+
 def object_rows(cell: CellView, k: int) -> pd.DataFrame:
     """Rows with stored masks at k clicks (0: by box), a row an object, with the columns COLUMNS."""
     frame = cell.scored(COLUMNS)

@@ -14,7 +14,6 @@ from sambench.errors import RunError, UsageError
 from sambench.files.writing import write_aside, write_csv
 from sambench.layout import style
 from sambench.metrics.proposals import ALL, AREA_SETS, FREQUENCY_SETS, SETS, recalled
-from sambench.report.edges import COLOURS
 from sambench.report.masks import overlay
 from sambench.results.image_sets import labelled, set_names
 from sambench.results.stored_masks import dataset_of
@@ -31,8 +30,10 @@ N_SHOWN = 8
 SHOWN_PROPOSALS = 100  # of an image, on its third tile
 TILE_PX = 320
 
+Curves = dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]  # by reference set
 
-def recall_curve(cell: CellView) -> dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
+
+def recall_curve(cell: CellView) -> Curves:
     """By reference set that has objects: numbers of proposals, from 1 to the run's largest, and average recall there, in [0, 1].
 
     Raises RunError where nothing is computed.
@@ -51,26 +52,8 @@ def recall_curve(cell: CellView) -> dict[str, tuple[npt.NDArray[np.int64], npt.N
 
 def write_recall_curve(cells: Sequence[CellView], folder: Path) -> list[Path]:
     """recall.png, average recall by number of proposals, a line a run; recall.csv, a row per run, set and number. Returns both."""
-    from matplotlib.figure import Figure
-
     curves = [(cell, recall_curve(cell)) for cell in cells]
-    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
-    axes = figure.add_subplot()
-    for i, ((cell, found), images) in enumerate(zip(curves, set_names([[c] for c in cells]), strict=True)):
-        n, recall = found[ALL]
-        label = f"{_label(cell, images)}  AR@{n[-1]} {100 * recall[-1]:.1f}"
-        axes.step(n, 100 * recall, where="post", color=COLOURS[i % len(COLOURS)], lw=1.8, label=label)
-        reported = cell.task.settings.max_dets
-        axes.plot(reported, [100 * recall[n == k][0] for k in reported], "o", color=COLOURS[i % len(COLOURS)], ms=4)
-    axes.set_xscale("log")
-    axes.set(ylim=(0, None), xlabel="proposals an image", ylabel="average recall, IoU .50 to .95, in %")
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.set_title(", ".join(dict.fromkeys(c.dataset for c in cells)), loc="left", fontsize=11)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color="#e3e3e3", lw=0.7)
-    axes.set_axisbelow(True)
-    figure.legend(loc="outside lower left", frameon=False, fontsize=9, alignment="left")
-    png = write_aside(folder / "recall.png", lambda path: path.write_bytes(style.saved(figure, "png", dpi=160)))
+    png = write_aside(folder / "recall.png", lambda path: _draw_curves(curves, path))
     header = ("model", "run", "dataset", "set", "proposals", "average_recall")
     rows = [
         (cell.label, cell.run_name, cell.dataset, name, int(k), float(v))
@@ -81,35 +64,60 @@ def write_recall_curve(cells: Sequence[CellView], folder: Path) -> list[Path]:
     return [png, write_csv(folder / "recall.csv", header, rows)]
 
 
-def write_groups(cells: Sequence[CellView], folder: Path) -> Path:
-    """recall_by_group.png: average recall at the largest number of proposals, by area and frequency, with intervals."""
+def _draw_curves(curves: Sequence[tuple[CellView, Curves]], path: Path) -> None:
     from matplotlib.figure import Figure
 
+    with style.styled():
+        figure = Figure(figsize=(6.4, 4.6), layout="constrained")
+        axes = figure.add_subplot()
+        for i, ((cell, found), images) in enumerate(zip(curves, set_names([[c] for c, _ in curves]), strict=True)):
+            n, recall = found[ALL]
+            label = f"{_label(cell, images)}: AR@{n[-1]} {100 * recall[-1]:.1f}"
+            axes.step(n, 100 * recall, where="post", color=style.colour(i), label=label)
+            reported = cell.task.settings.max_dets
+            axes.plot(reported, [100 * recall[n == k][0] for k in reported], "o", color=style.colour(i))
+        axes.plot([], [], "o", color=style.INK, label="dots: the numbers of the table")
+        axes.set_xscale("log")
+        axes.set(ylim=(0, None), xlabel="proposals an image", ylabel="average recall, IoU .50 to .95, in %")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.set_title(", ".join(dict.fromkeys(c.dataset for c, _ in curves)))
+        axes.grid()
+        figure.legend(loc="outside lower left", alignment="left")
+        path.write_bytes(style.saved(figure, "png", dpi=160))
+
+
+def write_groups(cells: Sequence[CellView], folder: Path) -> Path:
+    """recall_by_group.png: average recall at the largest number of proposals, by area and frequency, with intervals."""
     values = [_by_group(cell) for cell in cells]
+    return write_aside(folder / "recall_by_group.png", lambda path: _draw_groups(cells, values, path))
+
+
+def _draw_groups(cells: Sequence[CellView], values: Sequence[dict[str, tuple[float, float, float, int]]], path: Path) -> None:
+    from matplotlib.figure import Figure
+
     groups = [g for g in SETS if any(g in v for v in values)]
-    figure = Figure(figsize=(1.6 + 0.95 * len(groups), 4.2), layout="constrained")
-    axes = figure.add_subplot()
-    width = 0.8 / len(cells)
-    for i, (cell, found, images) in enumerate(zip(cells, values, set_names([[c] for c in cells]), strict=True)):
-        here = [(j, *found[g]) for j, g in enumerate(groups) if g in found]
-        x = np.array([j for j, *_ in here]) + (i - (len(cells) - 1) / 2) * width
-        height, low, high = (100 * np.array([h[k] for h in here], np.float64) for k in (1, 2, 3))
-        # A group whose objects lie in one image has no interval.
-        spread = np.nan_to_num(np.abs(np.stack([height - low, high - height])))
-        axes.bar(x, height, 0.92 * width, color=COLOURS[i % len(COLOURS)], label=_label(cell, images))
-        axes.errorbar(x, height, yerr=spread, fmt="none", ecolor="#222222", elinewidth=0.9, capsize=2)
-    counts = [max(v[g][3] for v in values if g in v) for g in groups]
-    axes.set_xticks(range(len(groups)), [f"{g}\n{n:,}" for g, n in zip(groups, counts, strict=True)], fontsize=9)
-    for edge in _borders(groups):
-        axes.axvline(edge, color="#d9d9d9", lw=0.8, zorder=0)
-    most = max(max(c.task.settings.max_dets) for c in cells)
-    axes.set(ylim=(0, None), ylabel=f"AR@{most} in %, with 95 % intervals")
-    axes.set_title(
-        f"{', '.join(dict.fromkeys(c.dataset for c in cells))}, number of objects below each group", loc="left", fontsize=10
-    )
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower left", frameon=False, fontsize=9, alignment="left")
-    return write_aside(folder / "recall_by_group.png", lambda path: path.write_bytes(style.saved(figure, "png", dpi=160)))
+    with style.styled():
+        figure = Figure(figsize=(1.6 + 0.95 * len(groups), 4.2), layout="constrained")
+        axes = figure.add_subplot()
+        width = 0.8 / len(cells)
+        for i, (cell, found, images) in enumerate(zip(cells, values, set_names([[c] for c in cells]), strict=True)):
+            here = [(j, *found[g]) for j, g in enumerate(groups) if g in found]
+            x = np.array([j for j, *_ in here]) + (i - (len(cells) - 1) / 2) * width
+            height, low, high = (100 * np.array([h[k] for h in here], np.float64) for k in (1, 2, 3))
+            axes.bar(x, height, 0.92 * width, color=style.colour(i), label=_label(cell, images))
+            known = ~np.isnan(low)  # a group whose objects lie in one image has no interval
+            spread = np.abs(np.stack([height - low, high - height]))[:, known]
+            axes.errorbar(x[known], height[known], yerr=spread, fmt="none", ecolor=style.INK, elinewidth=0.9, capsize=2)
+        counts = [max(v[g][3] for v in values if g in v) for g in groups]
+        names = [f"{g}\n{n:,} object{'' if n == 1 else 's'}" for g, n in zip(groups, counts, strict=True)]
+        axes.set_xticks(range(len(groups)), names)
+        for edge in _borders(groups):
+            axes.axvline(edge, color=style.GRID, lw=0.8, zorder=0)
+        most = max(max(c.task.settings.max_dets) for c in cells)
+        axes.set(ylim=(0, None), ylabel=f"AR@{most} in %; lines: 95 % intervals")
+        axes.set_title(", ".join(dict.fromkeys(c.dataset for c in cells)))
+        figure.legend(loc="outside lower left", alignment="left")
+        path.write_bytes(style.saved(figure, "png", dpi=160))
 
 
 def _label(cell: CellView, images: str) -> str:

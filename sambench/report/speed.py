@@ -120,36 +120,36 @@ def plot_speed(costs: Sequence[tuple[str, Cost]], known: dict[str, Accuracy], pa
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-    from sambench.report.edges import COLOURS
-
     form = picture_form(path)
-    figure = Figure(figsize=(6.8, 4.4), layout="constrained")
-    axes = figure.add_subplot()
     names = list(dict.fromkeys(name for name, _ in costs))
     shown = [(n, c) for n, c in costs if n in known and c.click_ms is not None]
-    labels = dict.fromkeys((c.device, c.precision) for _, c in shown)
-    times = [cost.encode_ms[1] + cost.click_ms[1] for _, cost in shown if cost.click_ms is not None]
-    for (name, cost), ms in zip(shown, times, strict=True):
-        accuracy = known[name]
-        colour = COLOURS[names.index(name) % len(COLOURS)]
-        axes.plot(ms, 100 * accuracy.value, PRECISION_MARKS.get(cost.precision, "D"), color=colour, ms=8)
-        said = name + (" (PARTIAL)" if accuracy.partial else "")
-        said += f"\n{cost.device}, {cost.precision}" if len(labels) > 1 else ""
-        left = ms**2 > min(times) * max(times)  # in the right half of a logarithmic axis
-        offset, side = ((-9, 0), "right") if left and len(times) > 1 else ((9, 0), "left")
-        axes.annotate(said, (ms, 100 * accuracy.value), xytext=offset, textcoords="offset points", ha=side, va="center", fontsize=8)
-    one = next(iter(known.values()))
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.margins(x=0.25, y=0.15)
-    axes.set_xlabel("milliseconds from the image to the mask of a first click")
-    axes.set_ylabel(f"mIoU at {one.k} click{'s' if one.k > 1 else ''}, %")
-    devices = ", ".join(dict.fromkeys(_on(c) for _, c in shown))
-    axes.set_title(f"{', '.join(one.datasets)}   ({devices})", loc="left", fontsize=9)
-    axes.grid(color="0.9", lw=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    write_aside(path, lambda aside: aside.write_bytes(style.saved(figure, form, dpi=160)))
+    with style.styled():
+        figure = Figure(figsize=(6.8, 4.4), layout="constrained")
+        axes = figure.add_subplot()
+        labels = dict.fromkeys((c.device, c.precision) for _, c in shown)
+        times = [cost.encode_ms[1] + cost.click_ms[1] for _, cost in shown if cost.click_ms is not None]
+        for (name, cost), ms in zip(shown, times, strict=True):
+            accuracy = known[name]
+            colour = style.colour(names.index(name))
+            axes.plot(ms, 100 * accuracy.value, PRECISION_MARKS.get(cost.precision, "D"), color=colour, ms=8)
+            said = name + (" (PARTIAL)" if accuracy.partial else "")
+            said += f"\n{cost.device}, {cost.precision}" if len(labels) > 1 else ""
+            left = ms**2 > min(times) * max(times)  # in the right half of a logarithmic axis
+            offset, side = ((-9, 0), "right") if left and len(times) > 1 else ((9, 0), "left")
+            axes.annotate(
+                said, (ms, 100 * accuracy.value), xytext=offset, textcoords="offset points", ha=side, va="center", fontsize=8
+            )
+        one = next(iter(known.values()))
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.margins(x=0.25, y=0.15)
+        axes.set_xlabel("milliseconds from the image to the mask of a first click")
+        axes.set_ylabel(f"mIoU at {one.k} click{'s' if one.k > 1 else ''}, %")
+        devices = ", ".join(dict.fromkeys(_on(c) for _, c in shown))
+        axes.set_title(f"{', '.join(one.datasets)}   ({devices})")
+        axes.grid()
+        content = style.saved(figure, form, dpi=160)
+    write_aside(path, lambda aside: aside.write_bytes(content))
     return [n for n in names if n not in {s for s, _ in shown}]

@@ -86,5 +86,5 @@ def write_model(name: str, to: Path | None = None) -> tuple[Path, Path]:
             raise UsageError("there is a file of that name", where=path, remedy="choose another name, or remove it")
     kind = "".join(part[:1].upper() + part[1:] for part in name.split("_")) or "Model"
     for path, text in ((file, _MODEL.format(title=name, kind=kind)), (test, _TEST.format(module=file.stem))):
-        write_file(path, text, "name another file with --to")
+        write_file(path, text, "name another file with --out")
     return file, test

@@ -251,7 +251,7 @@ def find_cell_paths(run: str, out: Path = Path("runs")) -> list[Path]:
 
 def _found(run: str, path: Path, out: Path) -> list[Path]:
     if not path.exists() and (path.is_absolute() or run.startswith(".")):  # no name can look like that
-        expected = "a run's directory, or its name under --out"
+        expected = "a run's directory, or its name under --runs"
         raise UsageError("there is no such run", where=path, expected=expected, found="no such directory")
     if not path.exists():
         path = _named(run, out)
@@ -267,7 +267,7 @@ def _found(run: str, path: Path, out: Path) -> list[Path]:
             where=path,
             expected="directories with a cell.json",
             found=", ".join(_names(path)[:8]) or "nothing",
-            remedy="`sambench run point` makes some; --out says in which directory they are looked for",
+            remedy="`sambench run point` makes some; --runs says in which directory they are looked for",
         )
     return found
 
@@ -337,7 +337,7 @@ def _choose(part: str, folder: Path, kind: str, run: str) -> Path:
     )
 
 
-_WHERE = "give the run's path, or say where results are: --out DIR (of `report` and `gallery`: --results DIR)"
+_WHERE = "give the run's path, or say where results are: --runs DIR"
 
 
 def _of_model(model: str, names: Sequence[str], folder: Path) -> list[str]:

@@ -52,8 +52,8 @@ def test_the_advice_for_an_unknown_run_works(cli: Cli, runs: Path, tmp_path: Pat
     monkeypatch.chdir(tmp_path / "elsewhere")
     ended = cli("gallery", "otsu")
     assert ended.code == 2
-    assert "--results DIR" in ended.err
-    assert "there are: " in cli("gallery", "otsu", "--results", str(runs)).err
+    assert "--runs DIR" in ended.err
+    assert "there are: " in cli("gallery", "otsu", "--runs", str(runs)).err
 
 
 def test_no_runs_are_no_error(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

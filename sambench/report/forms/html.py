@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sambench.layout import style
+from sambench.layout import Table, style
 from sambench.layout.html import context, data_uri, environment
 from sambench.report.document import Document, Picture, Section
 
@@ -15,9 +15,11 @@ def to_html(document: Document, svgs: dict[str, bytes] | None = None) -> str:
     """The page. svgs: figures that are drawn already, by picture id."""
     runs = document.runs
     template = environment().get_template("report.html")
+    sections, unmeasured = ([_section(s, svgs or {}) for s in part] for part in document.parted)
     return template.render(
         document=document,
-        sections=[_section(s, svgs or {}) for s in document.sections],
+        sections=sections,
+        unmeasured=unmeasured,
         runs=context(runs) if runs and runs.rows else None,
         n_cells=len(runs.rows) if runs else 0,
         n_runs=len({row.values["run"] for row in runs.rows}) if runs else 0,
@@ -31,10 +33,14 @@ def _section(section: Section, svgs: dict[str, bytes]) -> dict[str, Any]:
         "place": section.place or section.paper,
         "text": section.text,
         "absent": section.absent,
-        "empty": bool(section.absent) and not any(r.kind == "measured" for t in section.tables for r in t.rows),
-        "tables": [context(t) | {"title": "" if t.title == section.title else t.title} for t in section.tables],
+        "tables": [_table(section, t) for t in section.tables],
         "pictures": [_picture(p, svgs.get(p.id)) for p in section.pictures],
     }
+
+
+def _table(section: Section, table: Table) -> dict[str, Any]:
+    title = "" if table.title == section.title else table.title
+    return context(table) | {"title": title, "folded": section.gaps_alone(table) and bool(title)}
 
 
 def _picture(picture: Picture, svg: bytes | None) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def to_latex(document: Document) -> str:
             "deviations": [escape(d) for d in document.deviations],
             "methods": [escape(m) for m in document.methods],
         },
-        sections=[_section(s) for s in document.sections],
+        sections=[_section(s) for part in document.parted for s in part],
         runs=_runs(document),
     )
 

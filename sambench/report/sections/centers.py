@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sambench.layout import style
 from sambench.metrics.properties import (
     center_heat_map,
 )
@@ -38,7 +37,7 @@ def centers(definition: Definition, inputs: Inputs) -> Section:
         lambda figure: _draw_maps(figure, maps, across, down),
         ("dataset", "row", "column", "share"),
         tuple(rows),
-        (1.9 * across + 0.3, 2.1 * down),
+        (2.1 * across + 0.5, 2.35 * down + 0.2),
         ("Darker: more centres; each map is scaled to its own largest share.", *notes_on(found)),
         raster=True,
     )
@@ -46,14 +45,19 @@ def centers(definition: Definition, inputs: Inputs) -> Section:
 
 
 def _draw_maps(figure: Figure, maps: Sequence[tuple[Properties, Any]], across: int, down: int) -> None:
-    grid = figure.subplots(down, across, squeeze=False)
+    grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     for at, axes in enumerate(grid.flat):
-        axes.set_axis_off()
-        if at < len(maps):
-            properties, shares = maps[at]
-            axes.imshow(shares, cmap="Blues", extent=(0, 1, 1, 0), interpolation="nearest", vmin=0)
-            axes.plot([0, 1, 1, 0, 0], [0, 0, 1, 1, 0], color=style.FAINT, lw=0.7)
-            axes.set_title(f"{shown_name(properties.dataset)} ({len(properties.masks.relative_size):,})", fontsize=8)
+        if at >= len(maps):
+            axes.set_visible(False)
+            continue
+        properties, shares = maps[at]
+        axes.imshow(shares, cmap="Blues", extent=(0, 1, 1, 0), interpolation="nearest", vmin=0)
+        axes.set_title(f"{shown_name(properties.dataset)}\n{len(properties.masks.relative_size):,} objects", fontsize=8.5)
+        axes.spines[:].set_visible(True)
+        axes.set(xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+        axes.tick_params(labelbottom=True)
+    figure.supxlabel("share of the width", fontsize=9)
+    figure.supylabel("share of the height", fontsize=9)
 
 
 SECTION = centers

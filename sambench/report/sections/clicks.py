@@ -66,6 +66,8 @@ def _draw_curves(figure: Figure, lines: Sequence[tuple[str, Curve, Curve]]) -> N
         hollow: dict[str, Any] = {"mfc": "white", "mec": style.colour(i), "mew": 1.3, "zorder": 4}
         points = [(counts.index(k), 100 * v[0]) for k, v in oracle.items() if k in counts]
         axes.plot(*zip(*points, strict=True), style.MARKERS[i % len(style.MARKERS)], **hollow) if points else None
+    if any(oracle for _, _, oracle in lines):
+        axes.plot([], [], "o", mfc="white", mec=style.INK, mew=1.3, label="hollow: best of its masks (oracle)")
     axes.set_xticks(range(len(counts)), [str(k) for k in counts])
     axes.set(xlabel="clicks", ylabel="mIoU, percent", xlim=(-0.25, len(counts) - 0.75))
     axes.grid(axis="y")

@@ -49,19 +49,21 @@ def differences(definition: Definition, inputs: Inputs) -> Section:
     values = {v.dataset: v for v in published(definition.options.get("published", "suite"))}
     base = next((by for s, by in systems.items() if s.model == baseline), None)
     absent: list[str] = []
-    pictures: list[Picture] = []
     if base is None:
         have = ", ".join(dict.fromkeys(s.model for s in systems)) or "none"
         absent.append(
             f"Not measured: no run of the baseline {baseline} is among those given (there are: {have}; --baseline chooses one)."
         )
+    drawn: list[tuple[System, list[Bar], tuple[str, ...]]] = []
     for system, by in systems.items():
-        if base is None or system.model == baseline or len(pictures) >= MAX_PICTURES:
+        if base is None or system.model == baseline or len(drawn) >= MAX_PICTURES:
             continue
         bars, why = _bars(by, base, inputs, values if baseline == next(iter(values.values())).baseline else {})
         absent += why
         if bars:
-            pictures.append(_bar_picture(definition.id, system, baseline, bars, runs_of([*by.values(), *base.values()])))
+            drawn.append((system, bars, runs_of([*by.values(), *base.values()])))
+    span = _span([bar for _, bars, _ in drawn for bar in bars])
+    pictures = [_bar_picture(definition.id, system, baseline, bars, span, runs) for system, bars, runs in drawn]
     others = [s for s in systems if base is not None and s.model != baseline]
     if len(others) > MAX_PICTURES:
         names = ", ".join(s.label for s in others[MAX_PICTURES:])
@@ -89,7 +91,22 @@ def _bars(
     return sorted(bars, key=lambda b: -b.difference), why
 
 
-def _bar_picture(ident: str, system: System, baseline: str, bars: Sequence[Bar], runs: tuple[str, ...]) -> Picture:
+def _ends(bar: Bar) -> list[float]:
+    """All that is drawn of a bar, on its axis."""
+    return [0.0, bar.difference, *(v for v in (bar.low, bar.high, bar.published) if v is not None and not math.isnan(v))]
+
+
+def _span(bars: Sequence[Bar]) -> tuple[float, float]:
+    """The range that holds all bars with their numbers: the same in every picture of a figure, so that lengths compare."""
+    ends = [end for bar in bars for end in _ends(bar)]
+    low, high = min(ends, default=0.0), max(ends, default=0.0)
+    room = 0.17 * ((high - low) or 1.0)
+    return low - room, high + room
+
+
+def _bar_picture(
+    ident: str, system: System, baseline: str, bars: Sequence[Bar], span: tuple[float, float], runs: tuple[str, ...]
+) -> Picture:
     n_up = sum(b.difference > 0 for b in bars)
     title = f"{system.label} minus {baseline}: mIoU at one centre click, by dataset ({n_up} of {len(bars)} above zero)"
     notes = []
@@ -104,7 +121,7 @@ def _bar_picture(ident: str, system: System, baseline: str, bars: Sequence[Bar],
         f"{ident}_{_slug(system.label)}",
         title,
         f"Bar chart of {len(bars)} differences in mIoU, from {bars[0].difference:+.1f} to {bars[-1].difference:+.1f} points",
-        lambda figure: _draw_bars(figure, bars, f"{system.label} − {baseline}, mIoU points"),
+        lambda figure: _draw_bars(figure, bars, f"{system.label} − {baseline}, mIoU points", span),
         ("dataset", "difference", "ci_low", "ci_high", "n_objects", "partial", "overlap", "published"),
         tuple((b.dataset, b.difference, b.low, b.high, b.n, b.partial, b.overlap, b.published) for b in bars),
         (4.7, 1.0 + 0.21 * len(bars)),
@@ -121,15 +138,16 @@ def _published_picture(definition: Definition, values: Sequence[PublishedValue])
         f"{definition.id}_published",
         f"{label}: mIoU at one centre click, as published",
         f"Bar chart of the {len(bars)} published differences in mIoU",
-        lambda figure: _draw_bars(figure, bars, f"{label}, mIoU points", published=True),
+        lambda figure: _draw_bars(figure, bars, f"{label}, mIoU points", _span(bars), published=True),
         ("dataset", "difference", "source_kind", "source"),
         tuple((b.dataset, b.difference, first.kind, first.source) for b in bars),
         (4.7, 1.0 + 0.21 * len(bars)),
         ("Published numbers, none of them measured here: hatched.",),
+        published=True,
     )
 
 
-def _draw_bars(figure: Figure, bars: Sequence[Bar], label: str, *, published: bool = False) -> None:
+def _draw_bars(figure: Figure, bars: Sequence[Bar], label: str, span: tuple[float, float], *, published: bool = False) -> None:
     axes = figure.add_subplot()
     y = np.arange(len(bars))[::-1]
     for at, bar in zip(y, bars, strict=True):
@@ -143,8 +161,7 @@ def _draw_bars(figure: Figure, bars: Sequence[Bar], label: str, *, published: bo
             axes.plot([bar.low, bar.high], [at, at], color=style.INK, lw=0.9, solid_capstyle="butt")
         if bar.published is not None:
             axes.plot(bar.published, at, "D", ms=4, mfc="white", mec=style.INK, mew=0.9, zorder=5)
-        ends = [0.0, bar.difference, *(v for v in (bar.low, bar.high, bar.published) if v is not None and not math.isnan(v))]
-        far = max(ends) if up else min(ends)
+        far = max(_ends(bar)) if up else min(_ends(bar))
         axes.annotate(
             f"{bar.difference:+.1f}".replace("-", "−"), (far, at), (4 if up else -4, 0), textcoords="offset points",
             ha="left" if up else "right", va="center", fontsize=8,
@@ -152,11 +169,13 @@ def _draw_bars(figure: Figure, bars: Sequence[Bar], label: str, *, published: bo
     marks = ["‡" * b.partial + "†" * b.overlap for b in bars]
     axes.set_yticks(y, [f"{shown_name(b.dataset)} {m}".strip() for b, m in zip(bars, marks, strict=True)])
     axes.axvline(0, color=style.INK, lw=0.8)
-    axes.set(xlabel=label, ylim=(-0.7, len(bars) - 0.3))
-    axes.margins(x=0.17)
+    axes.set(xlabel=label, xlim=span, ylim=(-0.7, len(bars) - 0.3))
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
+    if any(b.published is not None for b in bars):
+        axes.plot([], [], "D", ms=4, mfc="white", mec=style.INK, mew=0.9, label="published")
+        style.legend_above(axes)
 
 
 def _slug(text: str) -> str:

@@ -53,7 +53,7 @@ def groups(definition: Definition, inputs: Inputs) -> Section:
                 row[f"{system.label}:miou_{value.k}"] = from_row(entry, found) if found else Value(reason=NOBODY)
                 interval = (found["ci_low"], found["ci_high"]) if found else None
                 row[f"{system.label}:ci_{value.k}"] = Value(interval, reason=NO_INTERVAL if found else NOBODY)
-        rows.append(Row(row))
+        rows.append(Row(row, "measured" if measured else "published"))
     entries = list(measured.values())
     notes = [*unknown_training(measured), *few_cluster_notes(entries)]
     table = Table(definition.title, tuple(columns), tuple(rows), tuple(notes), id=definition.id, runs=runs_of(entries))

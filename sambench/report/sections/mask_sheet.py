@@ -57,7 +57,7 @@ def mask_sheet(definition: Definition, inputs: Inputs) -> Section:
         lambda figure: _draw_masks(figure, picks, list(found)),
         ("image_id", "object_id", *(f"{s.label}: iou" for s in found)),
         tuple((p.sample.image_id, p.object_id, *(float(p.rows[s]["iou_top"]) for s in found)) for p in picks),
-        (PANEL_IN * (1 + len(found)), (PANEL_IN + 0.12) * len(picks)),
+        (PANEL_IN * (1 + len(found)), (PANEL_IN + 0.3) * len(picks)),
         (
             "Objects evenly spread from the best mean IoU to the worst, one an image.",
             "Green: ground truth; orange: the model's mask.",
@@ -109,12 +109,12 @@ def _draw_masks(figure: Figure, picks: Sequence[_Pick], systems: Sequence[System
             continue
         window = overlays.window_of(pick.sample, [instance.region])
         clicks, labels = overlays.clicks_of(pick.rows[systems[0]])
-        shown = [overlays.Shown("ground truth" if r == 0 else "", None, clicks[:1], labels[:1])]
+        shown = [overlays.Shown(f"ground truth\n{overlays.short(pick.sample.image_id)}", None, clicks[:1], labels[:1])]
         for system in systems:
             row = pick.rows[system]
             clicks, labels = overlays.clicks_of(row)
-            head = f"{system.label}  " if r == 0 else ""
-            shown.append(overlays.Shown(f"{head}{100 * row['iou_top']:.0f}", overlays.mask_of(row), clicks, labels))
+            caption = f"{overlays.short(system.label)}\nIoU {100 * row['iou_top']:.0f} %"
+            shown.append(overlays.Shown(caption, overlays.mask_of(row), clicks, labels))
         for axes, panel in zip(grid[r], shown, strict=True):
             overlays.draw_panel(axes, pick.sample.image, window, instance.region, panel)
 

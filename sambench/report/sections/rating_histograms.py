@@ -49,7 +49,7 @@ def rating_histograms(definition: Definition, inputs: Inputs) -> Section:
         lambda figure: _draw_histograms(figure, shares, datasets, models, across, down),
         ("dataset", "model", "score", "n", "share"),
         tuple((d, m, s + 1, int(counts[d, m][s]), float(shares[d, m][s])) for d, m in counts for s in range(10)),
-        (max(4.7, 2.4 * across), 0.5 + 1.7 * down),
+        (max(4.7, 2.4 * across), 0.7 + 1.7 * down),
         notes_on(inputs),
     )
     return definition.filled(pictures=(picture,))
@@ -71,10 +71,12 @@ def _draw_histograms(
                 axes.bar(scores - 0.42 + width * (i + 0.5), 100 * held, width, color=style.colour(place_of(i, model)), label=model)
         axes.set_title(shown_name(datasets[at]))
         axes.set_xticks(scores)
+        axes.set_xlim(0.4, 10.6)
         axes.tick_params(labelbottom=True)
         axes.grid(axis="y")
+    figure.supxlabel("rating, 1 (worst) to 10 (best)", fontsize=9)
     for row in grid:
-        row[0].set_ylabel("percent")
+        row[0].set_ylabel("percent of ratings")
     style.legend_above(grid[0][0], handle=1.0)
 
 

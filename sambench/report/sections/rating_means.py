@@ -66,7 +66,8 @@ def _draw_means(figure: Figure, means: Sequence[_Mean], datasets: Sequence[str],
         spans = [x - [m.low for m in held], np.array([m.high for m in held]) - x]
         axes.errorbar(x, y, xerr=spans, **style.series(place_of(i, model), line=False), label=model, elinewidth=1.1, capsize=0)
     axes.set_yticks([-i for i in range(len(datasets))], [shown_name(d) for d in datasets])
-    axes.set(xlabel="mean rating", ylim=(-len(datasets) + 0.4, 0.6))
+    axes.set(xlabel="mean rating, 1 (worst) to 10 (best)", ylim=(-len(datasets) + 0.4, 0.6), xlim=(0.75, 10.25))
+    axes.set_xticks(range(1, 11))
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     for edge in range(len(datasets) - 1):

@@ -87,8 +87,9 @@ def _draw_sizes(figure: Figure, kinds: Sequence[tuple[str, Sequence[tuple[Proper
         axes.set(xlabel=label)
         axes.grid(axis="y")
     grid[0].set(ylabel="percent of images", ylim=(0, None))
-    grid[1].set_ylabel("percent of masks")
-    grid[2].set_ylabel("percent of masks")
+    ranges = [axes.get_ylim() for axes in grid[1:]]
+    for axes in grid[1:]:  # both are of masks: one scale
+        axes.set(ylabel="percent of masks", ylim=(min(low for low, _ in ranges), max(high for _, high in ranges)))
     style.legend_above(grid[0])
 
 

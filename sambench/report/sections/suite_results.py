@@ -33,11 +33,11 @@ def point_suite(definition: Definition, inputs: Inputs) -> Section:
     systems: Systems = inputs.point(definition.options.get("prompt", "center"))
     datasets = [d for by in systems.values() for d in by]
     others = [d for d in dict.fromkeys(datasets) if d not in inputs.members]
-    tables = [_counts(definition, inputs, systems), *_results(definition, inputs, systems, inputs.members, suite=True)]
-    if others:
-        tables += _results(definition, inputs, systems, others, suite=False)
+    of_suite = [_counts(definition, inputs, systems), *_results(definition, inputs, systems, inputs.members, suite=True)]
+    of_others = _results(definition, inputs, systems, others, suite=False) if others else []
+    none = not set(inputs.members) & set(datasets)  # then the others come first, for the suite is all gaps
     absent = () if systems else (inputs.none("point", "the point task with the centre click"),)
-    return definition.filled(tables=tuple(tables), absent=absent)
+    return definition.filled(tables=tuple(of_others + of_suite if none else of_suite + of_others), absent=absent)
 
 
 def _counts(definition: Definition, inputs: Inputs, systems: Systems) -> Table:
@@ -69,7 +69,8 @@ def _counts(definition: Definition, inputs: Inputs, systems: Systems) -> Table:
                     "here_images": Value(entry.cell.live.n_done if entry else None, reason=NOT_GIVEN),
                     "here_masks": Value(entry.cell.live.n_objects if entry else None, reason=NOT_GIVEN),
                     "subset": _subset(entry),
-                }
+                },
+                "measured" if entry else "published",
             )
         )
     return Table(f"The suite {inputs.suite.id}", columns, tuple(rows), id=f"{definition.id}_suite", runs=runs_of(used))

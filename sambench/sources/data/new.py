@@ -58,7 +58,7 @@ def write_card(name: str, source: str, to: Path | None = None) -> Written:
     head, _, rest = text.partition("\n\n")
     if found.root is not None:
         record_root(name, found.root)
-    remedy = "name another file with --to, or set SAMBENCH_HOME to a folder that can be written"
+    remedy = "name another file with --out, or set SAMBENCH_HOME to a folder that can be written"
     write_file(path, f"{head}\n{_HINTS}\n{rest}", remedy)
     cards.forget()
     return Written(path, found.root, found.notes)

@@ -1,0 +1,65 @@
+"""Which runs a command reads: RUN arguments, and `--runs`, the folder in which their names are looked for.
+
+`-o` and `--out` always say where a command writes, and `--runs` what it reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from sambench.store.views import CellView
+
+OUT = "SAMBENCH_OUT"  # the variable of run's --out: what is written there is read there
+DEFAULT = Path("runs")
+
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's directory, or its name under --runs.")]
+Runs = Annotated[
+    Path, typer.Option("--runs", "-r", metavar="DIR", envvar=OUT, help="The folder of runs: names are looked for in it.")
+]
+Several = Annotated[
+    list[str], typer.Option("--runs", "-r", metavar="RUN...", help="Runs, or folders of runs (default: all of `runs`).")
+]
+Place = Annotated[Path, typer.Option("--results", envvar=OUT, hidden=True, help="Where names of --runs are looked for.")]
+
+
+def cells_of(runs: Sequence[str], named: Sequence[str], place: Path = DEFAULT) -> list[CellView]:
+    """The cells that a command with `--runs RUN...` and RUN arguments is asked for, each once; all of `place` where none is named.
+
+    Names are looked for in the folders of runs that `--runs` gives, which then do not count as a whole, or else in `place`.
+    Raises UsageError and RunError as `find_cells` does.
+    """
+    from sambench.store.views import find_cells, read_cell
+
+    if not runs and not named:
+        from sambench.store.views import all_cell_paths
+
+        return [read_cell(path) for path in all_cell_paths(place)]
+    names = [name for name in named if not Path(name).expanduser().exists()]
+    folders = [Path(run).expanduser() for run in runs if names and _holds_runs(Path(run).expanduser())]
+    found = [cell for run in runs if Path(run).expanduser() not in folders for cell in find_cells(run, place)]
+    for name in named:
+        found += _looked_for(name, folders or [place])
+    return list({cell.path.resolve(): cell for cell in found}.values())
+
+
+def _holds_runs(path: Path) -> bool:
+    """Whether it is a folder of runs, and no run or cell itself."""
+    return path.is_dir() and not any((path / name).exists() for name in ("model.json", "cell.json"))
+
+
+def _looked_for(name: str, folders: Sequence[Path]) -> list[CellView]:
+    """The cells of a name in the first folder that has it; the last folder's error where none does."""
+    from sambench.errors import UsageError
+    from sambench.store.views import find_cells
+
+    for folder in folders[:-1]:
+        try:
+            return find_cells(name, folder)
+        except UsageError:
+            continue
+    return find_cells(name, folders[-1])
