@@ -185,7 +185,7 @@ def _unknown(name: str) -> UsageError:
     near = [f"{n}:{rest}" for n in near_names(prefix, known, 1)] if prefix and colon else []
     if not colon:  # of a folder, only what is much like it: there may be anything
         beside = [f"./{n}" for n in _here() if n.startswith(name) or SequenceMatcher(None, name, n).ratio() > _ALIKE]
-        near = [*sorted(beside)[:2], *near_names(name, names, 2)] if beside else []
+        near = [*near_names(name, names, 2), *sorted(beside)[:2]] if beside else []
     if near:
         error.remedy = f"did you mean {' or '.join(map(repr, near))}?"
     return error
