@@ -205,7 +205,7 @@ def test_a_process_that_dies_while_it_reads_ahead_is_no_death_of_the_image_at_wo
     started: list[Any] = []
 
     def start(job: Any, device: str, log_dir: Path, inbox: Any) -> Any:
-        started.append(processes.WorkerProcess(Gone(), tmp_path / "log", device, job.ahead))  # type: ignore[arg-type]
+        started.append(processes.WorkerProcess(Gone(), tmp_path / "log", device, inbox, job.ahead))  # type: ignore[arg-type]
         return started[-1]
 
     monkeypatch.setattr(local, "start", start)
