@@ -14,6 +14,7 @@ from sambench.cli import (
     check,
     data,
     demo,
+    examples,
     ledger,
     masks,
     new,
@@ -35,6 +36,7 @@ class _Root(TyperGroup):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         variables.give(self)
+        examples.give(self)
         spellings.give(self)
         variables.refuse_empty(self)
 

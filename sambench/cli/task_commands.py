@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from sambench.cli import variables
+from sambench.cli import examples, variables
 from sambench.cli.running import OF_MODELS, Shared, models_or, run_task
 
 _PLAIN = (bool, int, float, str)
@@ -79,6 +79,7 @@ def _made(name: str, group: str) -> Any:
     made.command(name)(function_of(name))
     command = typer.main.get_command(made)
     variables.give(command, (group, name))
+    examples.give(command, (group, name))
     variables.refuse_empty(command)
     return command
 

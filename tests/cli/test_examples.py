@@ -1,0 +1,92 @@
+"""Every command's help has two examples, and they run as they stand there."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer.main
+from PIL import Image
+
+from sambench.cli.app import app
+from sambench.cli.examples import EXAMPLES
+from tests.helpers import write_nuclei
+from tests.helpers.inprocess import Cli
+
+# Minutes, a network, or a server that runs until it is stopped: their flags are looked at, they are not run here.
+LONG = ("demo", "rate serve", "bench", "check model", "data get bbbc038v1", "data preview demo", "data verify demo", "rate ")
+LONG_LINES = ("sambench masks photo.png --preset paper",)
+
+
+def commands(command: Any, path: tuple[str, ...] = ()) -> dict[str, Any]:
+    if hasattr(command, "list_commands"):
+        return {k: v for n in command.list_commands(None) for k, v in commands(command.get_command(None, n), (*path, n)).items()}
+    return {" ".join(path): command}
+
+
+TREE = commands(typer.main.get_command(app))
+
+
+def test_every_command_has_two() -> None:
+    assert set(EXAMPLES) == set(TREE)
+    for name, command in TREE.items():
+        assert command.epilog.count(f"sambench {name}") >= 2, name
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_are_of_the_command_and_its_flags(name: str) -> None:
+    for line in EXAMPLES[name]:
+        words = shlex.split(line.split(" | ")[0])
+        assert " ".join(words).startswith(f"sambench {name}")
+        rest = words[1 + len(name.split()) :]
+        flags = {o for p in TREE[name].params for o in (*p.opts, *p.secondary_opts)}
+        assert {w for w in rest if w.startswith("-")} <= flags, line
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the examples make sense: runs of two models, own pictures, an own model."""
+    root = tmp_path_factory.mktemp("ground")
+    for n in range(2):
+        for kind in ("images", "masks"):
+            (root / "my_leaves" / kind).mkdir(parents=True, exist_ok=True)
+        mask = np.zeros((40, 50), np.uint8)
+        mask[10 + n : 30, 8:30] = 255
+        Image.fromarray(np.dstack([mask // 2 + 60] * 3)).save(root / "my_leaves" / "images" / f"leaf{n}.png")
+        Image.fromarray(mask).save(root / "my_leaves" / "masks" / f"leaf{n}_1.png")
+    Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save(root / "photo.png")
+    write_nuclei(root / "downloads", 1, 1)
+    shutil.move(root / "downloads" / "bbbc038v1", root / "downloads" / "nuclei")
+    return root
+
+
+def prepare(root: Path, cli: Cli, name: str) -> None:
+    """What an example needs that comes before it, once."""
+    if not (root / "mymodel.py").exists():
+        assert cli("new", "model", "mymodel").code == 0
+    if not (root / "runs").exists():
+        done = cli("run", "point", "--datasets", "demo", "--model", "otsu,grabcut", "--limit", "1", "--clicks", "1", "--quiet")
+        assert done.code == 0, done.err
+    if name == "results import" and not (root / "both.zip").exists():
+        assert cli("results", "export", "otsu", "grabcut", "--out", "both.zip").code == 0
+    if name == "data adopt" and not (root / "adopted").exists():
+        (root / "adopted").touch()
+        assert cli("new", "dataset", "leaves", "--from", "my_leaves/").code == 0
+
+
+@pytest.mark.parametrize(
+    "line", [line for name, lines in EXAMPLES.items() for line in lines if not f"{name} ".startswith(LONG)]
+)
+def test_an_example_runs(line: str, ground: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    if line.removeprefix("sambench ").startswith(LONG) or line.startswith(LONG_LINES):
+        pytest.skip("minutes, a network, or a server that runs until it is stopped")
+    monkeypatch.chdir(ground)
+    monkeypatch.setenv("SAMBENCH_HOME", str(ground / "home"))
+    name = next(n for n in sorted(EXAMPLES, key=len, reverse=True) if line.startswith(f"sambench {n}"))
+    prepare(ground, cli, name)
+    ended = cli(*shlex.split(line.split(" | ")[0])[1:])
+    assert ended.code == 0, (line, ended.out[-500:], ended.err[-1500:])
