@@ -23,10 +23,13 @@ from sambench.cli import (
     rate_serve,
     report,
     results,
+    runs,
     show,
     spellings,
+    status,
     task_commands,
     variables,
+    watch,
 )
 
 
@@ -42,8 +45,8 @@ class _Root(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         order = (
-            "demo", "run", "status", "table", "plot", "compare", "rescore", "report", "reproduce", "gallery", "results", "rate",
-            "masks", "list", "show", "new", "data", "check", "plan", "bench", "doctor",
+            "demo", "run", "watch", "status", "table", "plot", "compare", "rescore", "report", "reproduce", "gallery", "results",
+            "runs", "rate", "masks", "list", "show", "new", "data", "check", "plan", "bench", "doctor",
         )  # fmt: skip
         return sorted(super().list_commands(ctx), key=lambda name: order.index(name) if name in order else len(order))
 
@@ -54,7 +57,6 @@ app = typer.Typer(
     help="Zero-shot evaluation of promptable segmentation: pinned protocols, exact metrics, real datasets.",
     epilog=variables.RULE,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -73,7 +75,8 @@ app.add_typer(check.app, name="check")
 app.command("plan", short_help="How long a run takes on GPUs.")(plan.plan)
 app.command("bench", short_help="What models cost: time, memory, parameters.")(bench.bench)
 app.command("doctor", short_help="Check this machine.")(show.doctor)
-app.command("status", short_help="How far runs are.")(results.status)
+app.command("status", short_help="How far runs are.")(status.status)
+app.command("watch", short_help="A training's checkpoints, as they appear.")(watch.watch)
 app.command("table", short_help="The table of one or several runs.")(results.table)
 app.command("plot", short_help="Curves and pictures of edge, proposal, box and point runs.")(results.plot)
 app.command("rescore", short_help="Metrics anew from stored rows.")(results.rescore)
@@ -83,6 +86,7 @@ app.command("report", short_help="The paper's tables and figures, from runs.")(r
 app.command("reproduce", short_help="The ledger of published numbers.")(ledger.reproduce)
 app.command("gallery", short_help="Worst objects, as a sheet.")(report.gallery)
 app.add_typer(bundle.app, name="results")
+app.add_typer(runs.app, name="runs")
 show.show_app.command("run")(results.show_run)
 show.list_app.command("reports")(report.list_reports)
 

@@ -64,6 +64,13 @@ def echo(text: str, *, nl: bool = True, err: bool = False) -> None:
     typer.echo(printable(text), nl=nl, err=err)
 
 
+def echo_json(value: object, *, lines: bool = False) -> None:
+    """A value as JSON on standard output, indented; lines: on one line, of several values one after the other."""
+    import json
+
+    echo(json.dumps(value, indent=None if lines else 2, ensure_ascii=False, allow_nan=False))
+
+
 def write_bytes(content: bytes) -> None:
     """Bytes of a file on standard output, as they are. Raises UsageError where it is a terminal."""
     import typer

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sambench.cli.console import echo
+from sambench.cli.options import Json
 from sambench.cli.reading import DEFAULT, Place, Runs, Several, cells_of
 from sambench.layout.formats import PAGES, form_of, listed
 
@@ -44,6 +45,7 @@ def report(
     from sambench.report.inputs import Inputs, suite_of
     from sambench.report.make import make
     from sambench.report.write import write
+    from sambench.results.citations import cite
     from sambench.sources.datasets import split_names
 
     found = definition(name)
@@ -52,7 +54,8 @@ def report(
         form_of(one, PAGES)
     if not forms:
         raise UsageError("no format is named", where="--format", expected=_FORMATS)
-    evidence = Evidence(cells_of(runs, more, place))
+    cells = cells_of(runs, more, place)
+    evidence = Evidence(cells)
     chosen = suite_of(suite, evidence)
     if chosen.generated and not suite:
         echo(f"the runs are of generated copies, and so is the suite: {chosen.id}", err=True)
@@ -77,13 +80,20 @@ def report(
     pages = [p for p in written if p.parent == to and p.suffix != ".bib"]
     for path in pages or written:
         echo(str(path))
+    for path in (pages or written)[:1]:
+        cite(cells, path)
 
 
-def list_reports() -> None:
+def list_reports(as_json: Json = False) -> None:
     """Reports: the paper's tables and figures, alone and together."""
+    from sambench.cli.console import echo_json
     from sambench.cli.show import _table
     from sambench.report.definitions import definitions
 
+    if as_json:
+        known = definitions().values()
+        echo_json({"reports": [{"id": d.id, "title": d.title, "source": d.source, "parts": list(d.parts)} for d in known]})
+        return
     rows = [[d.id, d.title, d.source, ", ".join(d.parts)] for d in definitions().values()]
     _table("reports", ["id", "what", "source", "made of"], rows)
 
@@ -107,6 +117,7 @@ def gallery(
     from sambench.report.gallery import KINDS, By
     from sambench.report.gallery import gallery as make
     from sambench.report.write import write
+    from sambench.results.citations import cite
     from sambench.sources.datasets import split_names
     from sambench.store.views import find_cells
 
@@ -118,9 +129,13 @@ def gallery(
     for one in forms:
         form_of(one, PAGES)
     partners = find_cells(other, folder) if other else []
-    document = make(find_cells(run, folder), partners, by=tuple(cast(By, kind) for kind in kinds), k=k, n=n, root=root)
+    cells = find_cells(run, folder)
+    document = make(cells, partners, by=tuple(cast(By, kind) for kind in kinds), k=k, n=n, root=root)
     for section in document.sections:
         for reason in section.absent:
             err().print(f"{section.title}: {reason}", soft_wrap=True)
-    for path in write(document, forms, to):
+    written = write(document, forms, to)
+    for path in written:
         echo(str(path))
+    for path in written[:1]:
+        cite([*cells, *partners], path)

@@ -1,4 +1,4 @@
-"""`sambench status`, `table`, `rescore` and `compare`: what runs left on disk."""
+"""`sambench table`, `rescore` and `compare`: what runs left on disk."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from sambench.cli.console import echo
+from sambench.cli.console import echo, echo_json
+from sambench.cli.options import Json
 from sambench.cli.reading import DEFAULT, Run, Runs
 from sambench.cli.tables import TEXT, Format, show, show_all
 
@@ -18,51 +19,6 @@ if TYPE_CHECKING:
     from sambench.store.views import CellView
 
 GroupBy = Annotated[str | None, typer.Option("--group-by", help="category, or attribute:NAME.")]
-
-
-def status(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, or nothing for all of --runs.")] = "", folder: Runs = DEFAULT
-) -> None:
-    """How far runs are: done, failed and missing images, and who computes them now."""
-    from rich.table import Table as RichTable
-
-    from sambench.cli.console import err
-    from sambench.cli.console import out as console
-    from sambench.errors import SambenchError
-    from sambench.store.views import all_cell_paths, find_cell_paths, read_cell
-
-    table = RichTable(box=None, pad_edge=False)
-    for name in ("run", "dataset", "status", "images", "failed", "objects", "computed by"):
-        table.add_column(name, justify="right" if name in ("images", "failed", "objects") else "left", overflow="fold")
-    failures, damaged = [], []
-    found = find_cell_paths(run, folder) if run else all_cell_paths(folder)
-    if not found:
-        echo(f"no runs in {folder}")
-        return
-    for path in found:
-        try:
-            cell = read_cell(path)
-            live = cell.live
-        except SambenchError as e:  # its neighbours are not hidden by it
-            damaged.append(e)
-            state = "unreadable" if isinstance(e.__cause__, OSError) else "damaged"
-            table.add_row(path.resolve().parent.name, path.name, state, "", "", "", "")
-            continue
-        images = f"{live.n_done}/{live.n_wanted}" + (f" of {live.n_images}" if live.n_wanted != live.n_images else "")
-        name = cell.run_name + (f" ({cell.label})" if cell.label != cell.model else "")
-        table.add_row(
-            name, cell.dataset, live.status, images, str(live.n_failed), f"{live.n_objects:,}", ", ".join(live.holders)
-        )
-        failures += [(cell.dataset, i, s.error) for i, s in cell.states().items() if s.status == "failed"]
-    console().print(table)
-    for dataset, image_id, error in failures[:20]:
-        echo(f"failed: {dataset} image {image_id}: {error}")
-    if len(failures) > 20:
-        echo(f"... and {len(failures) - 20} more failed images")
-    for why in damaged:
-        err().print(str(why), soft_wrap=True)
-    if damaged:
-        raise typer.Exit(1)
 
 
 def table(
@@ -282,20 +238,19 @@ def show_run(
     run: Run,
     other: Annotated[str, typer.Argument(metavar="[OTHER]", help="Another run: where the two differ.")] = "",
     form: Annotated[str, typer.Option("--format", "-f", help="text or json.")] = "text",
+    as_json: Json = False,
     folder: Runs = DEFAULT,
 ) -> None:
     """What the identity of a run's cells is made of: all that can change a number. With another run, where they differ."""
-    import json
-
     from sambench.layout.formats import form_of
     from sambench.results import identity
     from sambench.store.views import find_cells
 
-    form = form_of(form, ("text", "json"))
+    form = "json" if as_json else form_of(form, ("text", "json"))
     cells = find_cells(run, folder)
     unlike = identity.differences(cells, find_cells(other, folder)) if other else None
     if form == "json":
-        echo(json.dumps(unlike or [identity.described(c) for c in cells], indent=2, ensure_ascii=False))
+        echo_json(unlike or [identity.described(c) for c in cells])
         return
     if unlike is not None:
         for found in unlike:

@@ -92,6 +92,19 @@ Quiet = Annotated[bool, _option("--quiet", "-q", help="No progress; results only
 Config = Annotated[
     Path | None, _option("--config", metavar="FILE", help="TOML file with these flags' names.", callback=_config, is_eager=True)
 ]
+_BACKEND = "Where workers run: local, or slurm (docs/running-at-scale.md)."
+_TIME = "SLURM: the limit of a job (default: 240)."
+BackendName = Annotated[str, _option("--backend", metavar="NAME", help=_BACKEND)]
+SlurmPartition = Annotated[str | None, _option("--slurm-partition", metavar="NAME", help="SLURM: the partition.")]
+SlurmAccount = Annotated[str | None, _option("--slurm-account", metavar="NAME", help="SLURM: the account.")]
+SlurmQos = Annotated[str | None, _option("--slurm-qos", metavar="NAME", help="SLURM: the quality of service.")]
+SlurmTime = Annotated[int | None, _option("--slurm-time", metavar="MINUTES", min=1, help=_TIME)]
+SlurmGpus = Annotated[int | None, _option("--slurm-gpus", metavar="N", min=0, help="SLURM: GPUs of each worker (default: none).")]
+SlurmCpus = Annotated[int | None, _option("--slurm-cpus", metavar="N", min=1, help="SLURM: CPUs of each worker.")]
+SlurmMemory = Annotated[str | None, _option("--slurm-memory", metavar="SIZE", help="SLURM: memory of each worker, as 32G.")]
+Detach = Annotated[bool, _option("--detach", help="SLURM: leave once the jobs are submitted.")]
+Attach = Annotated[bool, _option("--attach", help="SLURM: wait for the jobs of the same command with --detach, and finish.")]
+_SLURM = ("partition", "account", "qos", "time", "gpus", "cpus", "memory")
 ResultsFile = Annotated[Path | None, _option("--results", metavar="FILE", help=_RESULTS)]
 
 
@@ -127,6 +140,23 @@ class Shared:
     dry_run: DryRun = False
     quiet: Quiet = False
     config: Config = None
+    backend: BackendName = "local"
+    slurm_partition: SlurmPartition = None
+    slurm_account: SlurmAccount = None
+    slurm_qos: SlurmQos = None
+    slurm_time: SlurmTime = None
+    slurm_gpus: SlurmGpus = None
+    slurm_cpus: SlurmCpus = None
+    slurm_memory: SlurmMemory = None
+    detach: Detach = False
+    attach: Attach = False
+
+    @property
+    def placement(self) -> dict[str, Any]:
+        """The options that the backend gets: those that were given."""
+        given = {name: getattr(self, f"slurm_{name}") for name in _SLURM}
+        given |= {"detach": self.detach or None, "attach": self.attach or None}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 OF_MODELS = ("datasets", "model", "name", "option")
@@ -180,6 +210,8 @@ def request_of(task: str, command: Command, flags: Shared, settings: Mapping[str
         save_masks="none" if flags.save_masks == "none" else "scored",
         on_error="stop" if flags.on_error == "stop" else "record",
         fresh=flags.fresh,
+        backend=flags.backend,
+        placement=flags.placement,
     )
 
 

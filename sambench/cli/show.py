@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sambench.cli.console import echo
+from sambench.cli.console import echo, echo_json
+from sambench.cli.options import Json
+
+if TYPE_CHECKING:
+    from sambench.cards import ModelCard
 
 list_app = typer.Typer(help="What there is: datasets, models, tasks.", no_args_is_help=True, rich_markup_mode=None)
 show_app = typer.Typer(help="Everything known of one dataset, model or run.", no_args_is_help=True, rich_markup_mode=None)
@@ -29,6 +33,7 @@ def _table(title: str, columns: list[str], rows: list[list[str]], right: tuple[s
 def list_datasets(
     form: Annotated[str, typer.Option("--format", help="text, or markdown: the members of a suite as a table.")] = "text",
     suite_name: Annotated[str, typer.Option("--suite", help="The suite of the Markdown table.")] = "sa23",
+    as_json: Json = False,
 ) -> None:
     """Datasets with their state, the paper's counts and licence, and whether they are on this machine."""
     from sambench import cards
@@ -37,18 +42,32 @@ def list_datasets(
     if form != "text":
         echo(_markdown(form, suite_name), nl=False)
         return
-    rows = []
+    columns = ("id", "name", "access", "here", "images", "masks", "licence")
+    listed = []
     for card in cards.dataset_cards().values():
         counts = card.paper or card.full
-        here = "yes" if card.access.state == "embedded" or find_root(card) else "no"
-        n = (f"{counts.images:,}", f"{counts.masks:,}") if counts else ("", "")
-        rows.append([card.id, card.name, card.access.state, here, *n, card.licence])
-    _table("datasets", ["id", "name", "access", "here", "images", "masks", "licence"], rows, ("images", "masks"))
-    for suite in cards.suite_cards().values():
+        here = card.access.state == "embedded" or find_root(card) is not None
+        n = (counts.images, counts.masks) if counts else (None, None)
+        values = (card.id, card.name, card.access.state, here, *n, card.licence)
+        listed.append(dict(zip(columns, values, strict=True)))
+    suites = list(cards.suite_cards().values())
+    if as_json:
+        named = [{"id": s.id, "aliases": list(s.aliases), "members": list(s.members)} for s in suites]
+        echo_json({"datasets": listed, "suites": named})
+        return
+    _table("datasets", list(columns), [[_shown(d[c]) for c in columns] for d in listed], ("images", "masks"))
+    for suite in suites:
         have = sum(m in cards.dataset_cards() for m in suite.members)
         aliases = f" (also: {', '.join(suite.aliases)})" if suite.aliases else ""
         echo(f"suite {suite.id}{aliases}: {len(suite.members)} datasets, {have} with a card in this version")
     echo("your own data: a file or folder, or a name as `sambench list readers` has them")
+
+
+def _shown(value: object) -> str:
+    """A value in a list for reading."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value or "")
 
 
 def _markdown(form: str, suite_name: str) -> str:
@@ -65,14 +84,15 @@ def _markdown(form: str, suite_name: str) -> str:
 
 
 @list_app.command("models")
-def list_models() -> None:
+def list_models(as_json: Json = False) -> None:
     """Models with their weights' state."""
     from sambench import cards
     from sambench.getting import weights as fetch
     from sambench.sources.models import sources
     from sambench.text import human_bytes
 
-    rows = []
+    rows: list[list[str]] = []
+    listed = []
     for card in cards.model_cards().values():
         if card.weights is None:
             weights = "none needed" if card.state == "available" else "unavailable"
@@ -83,6 +103,11 @@ def list_models() -> None:
             got = "cached" if fetch.cached_weights(card).exists() else fetch.how_to_get(card)
             weights = f"{card.weights.file}, {size}{got}"
         rows.append([card.id, card.name, weights, card.licence])
+        listed.append({"id": card.id, "name": card.name, "state": card.state, **_weights(card), "licence": card.licence})
+    if as_json:
+        named = [{"name": n, "form": s.form, "stored": s.stored} for n, s in sources().items()]
+        echo_json({"models": listed, "sources": named})
+        return
     _table("models", ["id", "name", "weights", "licence"], rows)
     known = sources()
     echo(f"your own: {known.pop('python').form} (see README.md)")
@@ -93,6 +118,7 @@ def list_models() -> None:
 @list_app.command("readers")
 def list_readers(
     form: Annotated[str, typer.Option("--format", help="text, or markdown.")] = "text",
+    as_json: Json = False,
 ) -> None:
     """Formats of data of your own: how they are named, and what options they have; `show reader NAME` says more."""
     from sambench.errors import unknown_name
@@ -100,6 +126,9 @@ def list_readers(
 
     if form not in ("text", "markdown"):
         raise unknown_name("format", form, ["text", "markdown"], where="--format")
+    if as_json:
+        echo_json({"readers": [_reader(name, r) for name, r in readers().items()]})
+        return
     rows = [[r.form, r.summary, ", ".join(o.name for o in r.options)] for r in readers().values()]
     columns = ["name", "what", "options"]
     if form == "text":
@@ -110,7 +139,9 @@ def list_readers(
 
 
 @show_app.command("reader")
-def show_reader(name: Annotated[str, typer.Argument(help="The beginning of its names, as coco.")]) -> None:
+def show_reader(
+    name: Annotated[str, typer.Argument(help="The beginning of its names, as coco.")], as_json: Json = False
+) -> None:
     """What a reader of your own data takes for one mask, and every option with its default."""
     from sambench.errors import unknown_name
     from sambench.sources.data.readers import readers
@@ -119,6 +150,9 @@ def show_reader(name: Annotated[str, typer.Argument(help="The beginning of its n
     found = known.get(name.partition(":")[0])
     if found is None:
         raise unknown_name("reader", name, known)
+    if as_json:
+        echo_json({**_reader(name.partition(":")[0], found), "text": found.text})
+        return
     _fields({"name": found.form, "what": found.summary, "reader": found.code})
     echo(f"\n{found.text}")
     if found.options:
@@ -126,32 +160,62 @@ def show_reader(name: Annotated[str, typer.Argument(help="The beginning of its n
         echo(f"options are given after the paths: {found.form},{found.options[-1].name}=...")
 
 
+def _reader(name: str, reader: Any) -> dict[str, Any]:
+    """A format of one's own data, for --json."""
+    options = [{"name": o.name, "type": o.kind, "default": o.default} for o in reader.options]
+    return {"name": name, "form": reader.form, "what": reader.summary, "reader": reader.code, "options": options}
+
+
+def _weights(card: ModelCard) -> dict[str, Any]:
+    """Of a model's weights: the file, its size in bytes, and whether a run would find it on this machine."""
+    from sambench.getting import weights as fetch
+
+    w = card.weights
+    if w is None:
+        return {"weights": None, "bytes": None, "here": card.state == "available"}
+    return {"weights": w.file, "bytes": w.bytes, "here": bool(w.packaged) or fetch.cached_weights(card).exists()}
+
+
 @list_app.command("tasks")
-def list_tasks() -> None:
+def list_tasks(as_json: Json = False) -> None:
     """Tasks with the protocol's version and settings."""
     from sambench import provenance, tasks
 
-    rows = []
+    rows: list[list[str]] = []
+    listed = []
     for name in tasks.names():
         task = tasks.build(name)
         doc = ((type(task).__module__ and __import__(type(task).__module__, fromlist=["x"]).__doc__) or "").splitlines()[0]
         rows.append([task.protocol, doc, provenance.canonical_json(task.identity())])
+        listed.append({"name": name, "protocol": task.protocol, "what": doc, "settings": task.identity()})
+    if as_json:
+        echo_json({"tasks": listed})
+        return
     _table("tasks", ["protocol", "what", "default settings"], rows)
 
 
 @show_app.command("dataset")
-def show_dataset(name: Annotated[str, typer.Argument(help="A dataset's id, or the path of a card.")]) -> None:
+def show_dataset(
+    name: Annotated[str, typer.Argument(help="A dataset's id, or the path of a card.")], as_json: Json = False
+) -> None:
     """Facts, access steps, licence and citation of a dataset."""
     from sambench import cards
     from sambench.loaders.open import find_root
     from sambench.sources.datasets import resolve
 
     suite = cards.suite_card(name)
+    if suite and as_json:
+        echo_json(suite.model_dump(mode="json"))
+        return
     if suite:
         _fields({"suite": suite.id, "name": suite.name, "members": ", ".join(suite.members), "notes": suite.notes})
         return
     found = resolve(name)
     card = found.card
+    root = found.root or find_root(card)
+    if as_json:
+        echo_json({**card.model_dump(mode="json"), "here": str(root) if root else None})
+        return
     fields: dict[str, Any] = {"id": card.id, "name": card.name, "images of": card.image_type, "masks": card.mask_kind}
     if card.paper:
         drawn = "drawn at random, list unpublished" if card.paper.subsampled else "used whole"
@@ -163,7 +227,6 @@ def show_dataset(name: Annotated[str, typer.Argument(help="A dataset's id, or th
     fields |= {"licence": card.licence, "homepage": card.homepage, "citation": str(card.citation), "notes": card.notes}
     fields["variants"] = "; ".join(f"{k}: {v.description}" for k, v in card.variants.items())
     fields["layout"] = "\n".join(card.layout)
-    root = found.root or find_root(card)
     fields["here"] = str(root) if root else ("made on first use" if card.access.state == "embedded" else "no")
     fields["access"] = card.access.state
     fields["steps"] = "\n".join(f"{i}. {s}" for i, s in enumerate(card.access.steps, 1))
@@ -176,13 +239,18 @@ def show_dataset(name: Annotated[str, typer.Argument(help="A dataset's id, or th
 
 
 @show_app.command("model")
-def show_model(name: Annotated[str, typer.Argument(help="A model's id, or the path of a card.")]) -> None:
+def show_model(
+    name: Annotated[str, typer.Argument(help="A model's id, or the path of a card.")], as_json: Json = False
+) -> None:
     """Facts, weights, training data and options of a model."""
     import inspect
 
     from sambench import cards
 
     card = cards.model_card(name)
+    if as_json:
+        echo_json({**card.model_dump(mode="json"), "here": _weights(card)["here"]})
+        return
     fields: dict[str, Any] = {"id": card.id, "name": card.name, "description": card.description, "state": card.state}
     if card.weights:
         w = card.weights
@@ -213,15 +281,25 @@ def _fields(fields: dict[str, Any]) -> None:
             echo(" " * (width + 2) + line)
 
 
-def doctor() -> None:
-    """Check this machine: libraries, devices, folders, cards, data and weights."""
+def doctor(
+    everything: Annotated[bool, typer.Option("--all", "-a", help="Every library, dataset and model in a line of its own.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check this machine in ten lines: libraries, devices, folders, cards, data and weights."""
     from sambench.conformance.doctor import examine
+    from sambench.conformance.doctor_summary import summary
 
     checks = examine()
-    for check in checks:
-        mark = {True: "ok  ", False: "FAIL", None: "note"}[check.ok]
-        echo(f"{mark}  {check.name}: {check.found}")
-        if check.remedy:
-            echo(f"        what to do: {check.remedy}")
-    if any(check.ok is False for check in checks):
+    bad = any(check.ok is False for check in checks)
+    if as_json:
+        echo_json({"ok": not bad, "checks": [c._asdict() for c in checks]})
+    else:
+        for check in checks if everything else summary(checks):
+            mark = {True: "ok  ", False: "FAIL", None: "note"}[check.ok]
+            echo(f"{mark}  {check.name}: {check.found}")
+            if check.remedy and (everything or check.ok is False):
+                echo(f"        what to do: {check.remedy}")
+        if not everything:
+            echo(f"      all {len(checks)} checks: sambench doctor --all")
+    if bad:
         raise typer.Exit(1)

@@ -24,12 +24,16 @@ _LOW = 2 * 10**9  # bytes; less free space than this is worth a note: rows, mask
 
 
 class Check(NamedTuple):
-    """One thing looked at. ok: True, False (a run will fail or mislead), or None: worth knowing, nothing wrong."""
+    """One thing looked at. ok: True, False (a run will fail or mislead), or None: worth knowing, nothing wrong.
+
+    part: of the machine, as `examine` names them.
+    """
 
     name: str
     ok: bool | None
     found: str
     remedy: str = ""
+    part: str = ""
 
 
 def examine() -> list[Check]:
@@ -47,6 +51,7 @@ def examine() -> list[Check]:
     ]
     checks: list[Check] = []
     for name, part in parts:
+        before = len(checks)
         try:
             with content.unwritten():
                 checks.extend(part())
@@ -56,6 +61,7 @@ def examine() -> list[Check]:
             checks.append(_failed(name, system_error(e)))
         except Exception as e:  # noqa: BLE001 - a broken installation breaks in any way, and the other checks still matter
             checks.append(Check(name, False, f"cannot be examined: {type(e).__name__}: {e}", "mend this before anything else"))
+        checks[before:] = [c._replace(part=name) for c in checks[before:]]
     return checks
 
 

@@ -64,11 +64,12 @@ class CellProgress:
         if self.failed:
             parts.append(f"{self.failed} FAILED")
         if self.done < self.n_missing and rate:
-            parts.append(f"{_clock((self.n_missing - self.done) / rate)} left")
+            parts.append(f"{clock((self.n_missing - self.done) / rate)} left")
         return ", ".join(parts)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """A time span as 1:02:03, or 2:03."""
     minutes, s = divmod(int(seconds), 60)
     hours, m = divmod(minutes, 60)
     return f"{hours}:{m:02d}:{s:02d}" if hours else f"{m}:{s:02d}"

@@ -25,7 +25,7 @@ class Request:
     """What a user asks for. models: (name, options) pairs. names: what tables call them, in their order; those beyond the last one
     have names of their own. None for workers: chosen by the backend (`engine.backends`), which starts them. fresh: compute anew
     (`engine.fresh`). scoring: where answers are scored (`sambench.tasks.scoring`); auto: on GPUs, and on the host for models on the
-    CPU."""
+    CPU. placement: the backend's own options, by name."""
 
     task: str
     datasets: tuple[str, ...] = (DEFAULT_DATASET,)
@@ -44,6 +44,7 @@ class Request:
     fresh: bool = False
     backend: str = "local"
     scoring: str = "auto"
+    placement: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sambench import cards, tasks
 from sambench.device.precision import check_precision, computing
 from sambench.engine import cells, fresh
-from sambench.engine.backends import OnEvent, backend, describe, run_workers
+from sambench.engine.backends import OnEvent, backend, check, describe, device_at, run_workers
 from sambench.engine.plan import (
     CellSpec,
     check_model,
@@ -32,6 +32,7 @@ from sambench.errors import DataMissingError, RunError, UsageError
 from sambench.files.content import telling
 from sambench.files.writing import storage_error
 from sambench.sources import datasets
+from sambench.sources.base import devices_elsewhere
 from sambench.sources.datasets import Missing, Target, find_targets
 from sambench.sources.models import ResolvedModel, gives_of, notes_on, resolve
 from sambench.store.labels import check_label
@@ -54,7 +55,10 @@ def plan(request: Request, on_event: OnEvent = _ignore) -> Plan:
         raise UsageError("--workers does not fit", expected="a number of processes from 1 on", found=request.workers)
     check_precision(request.precision)
     check_scoring(request.scoring)
-    backend(request.backend)
+    backend(request.backend, request.placement)
+    if request.fresh and request.placement.get("detach"):
+        where = "--fresh, --detach"
+        raise UsageError("results cannot be replaced by a command that leaves", where=where, expected="one of the two")
     if not str(request.out):  # the folder at hand is not meant by nothing
         raise UsageError("no folder is named", where="--out", expected="a folder for results", found="an empty name")
     request = replace(request, settings=tasks.completed(request.task, request.settings, request.datasets))
@@ -123,20 +127,24 @@ def _resolve(name: str, options: Mapping[str, Any], request: Request, on_event: 
     def progress(done: int, total: int | None) -> None:
         on_event({"event": "download", "model": name, "done": done, "total": total})
 
-    model = resolve(name, options, device=request.devices[0], precision=request.precision, progress=progress)
+    at = backend(request.backend, request.placement)
+    device, here = device_at(at, request.devices[0])
+    with nullcontext() if here else devices_elsewhere():
+        model = resolve(name, options, device=device, precision=request.precision, progress=progress)
     if model.identity:
         return model
     task = tasks.build(request.task, request.settings)
     model = replace(model, spec=replace(model.spec, probe=task.wants_logits))
     prepare_out(Path(request.out))
     try:
-        return describe(backend(request.backend), model, Path(request.out) / ".logs")
+        return describe(at, model, Path(request.out) / ".logs")
     finally:
         cells.remove_empty(Path(request.out) / ".logs")
 
 
 def execute(planned: Plan, on_event: OnEvent = _ignore) -> Outcome:
     """Compute what is missing, model by model, and finish every cell. Ctrl-C keeps what is computed."""
+    check(backend(planned.request.backend, planned.request.placement), planned.request.workers)
     prepare_out(Path(planned.request.out))
     records: dict[Path, CellRecord] = {}
     going = True
@@ -153,7 +161,7 @@ def _run_model(group: Sequence[CellSpec], request: Request, records: dict[Path, 
 
     def compute(todo: Sequence[CellSpec], invocation: str) -> None:
         nonlocal going
-        at = backend(request.backend)
+        at = backend(request.backend, request.placement)
         places = at.places(todo[0].model, request.devices, request.workers)
         going = run_workers(at, _job(todo, request, invocation), places, todo[0].run_dir / "logs", on_event)
 

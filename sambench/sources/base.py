@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -114,7 +116,7 @@ def pick_device(requested: str, uses_torch: bool) -> str:
         kind = requested.partition(":")[0]
         if kind not in ("cpu", "cuda"):
             raise UsageError("an unknown device", where="--devices", expected="auto, cpu, cuda or cuda:N", found=repr(requested))
-        if kind == "cuda" and uses_torch:
+        if kind == "cuda" and uses_torch and not _ELSEWHERE.get():
             _check_cuda(requested)
         return requested if uses_torch else "cpu"
     if not uses_torch or not any(Path("/dev").glob("nvidia[0-9]*")):
@@ -122,6 +124,19 @@ def pick_device(requested: str, uses_torch: bool) -> str:
     import torch
 
     return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+
+_ELSEWHERE: ContextVar[bool] = ContextVar("_ELSEWHERE", default=False)
+
+
+@contextmanager
+def devices_elsewhere() -> Iterator[None]:
+    """Within it devices are those of machines that cannot be looked at: a name that is one is taken for what it says."""
+    token = _ELSEWHERE.set(True)
+    try:
+        yield
+    finally:
+        _ELSEWHERE.reset(token)
 
 
 def _check_cuda(device: str) -> None:

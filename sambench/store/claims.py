@@ -9,6 +9,7 @@ goes for a claim that cannot be read; it has STRANGE_S, unless it is touched.
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import stat
@@ -16,6 +17,7 @@ import threading
 import time
 import uuid
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -105,7 +107,7 @@ def try_claim(path: Path, watch: Watch | None = None) -> Claim | None:
     watch = watch or Watch()
     claim = Claim(path)
     claim.token = uuid.uuid4().hex
-    text = json.dumps({"token": claim.token, **_me()})
+    text = json.dumps({"token": claim.token, **_me(), "since": round(time.time(), 3)})
     for _ in range(3):
         now = _create(path, text)
         if now is None:
@@ -125,6 +127,23 @@ def try_claim(path: Path, watch: Watch | None = None) -> Claim | None:
 def holder(path: Path) -> str | None:
     """As `Watch.holder`, of who looks for the first time."""
     return Watch().holder(path)
+
+
+@dataclass(frozen=True)
+class Held:
+    """Who holds a claim. pid, since (seconds since 1970, by the holder's clock): None where the claim does not say."""
+
+    host: str
+    pid: int | None
+    since: float | None
+
+
+def held_by(path: Path) -> Held | None:
+    """As `holder`, with what else the claim says; a claim that cannot be read is held by '?'."""
+    if holder(path) is None:
+        return None
+    found = _read(path)
+    return Held(found["host"], found["pid"], found["since"]) if found else Held("?", None, None)
 
 
 def _named(found: dict[str, Any] | None) -> str:
@@ -171,7 +190,8 @@ def _create(path: Path, text: str) -> float | None:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """host, pid, start (None: not known) and token of a claim; None where there is none, or none that can be read."""
+    """host, pid, start (None: not known), since (None: earlier versions do not say it) and token of a claim; None where there is
+    none, or none that can be read."""
     try:
         if not stat.S_ISREG(path.lstat().st_mode):  # reading a pipe would wait for ever
             return None
@@ -181,10 +201,16 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
     if not isinstance(found, dict):
         return None
-    host, pid, start = found.get("host"), found.get("pid"), found.get("start")
+    host, pid, start, since = (found.get(key) for key in ("host", "pid", "start", "since"))
     if not isinstance(host, str) or type(pid) is not int or not 0 < pid < 1 << 31:
         return None
-    return {"host": host, "pid": pid, "start": start if isinstance(start, str) else None, "token": found.get("token")}
+    return {
+        "host": host,
+        "pid": pid,
+        "start": start if isinstance(start, str) else None,
+        "since": float(since) if isinstance(since, int | float) and math.isfinite(since) else None,
+        "token": found.get("token"),
+    }
 
 
 def _me() -> dict[str, Any]:

@@ -81,7 +81,7 @@ def rows(out: Path, backend: str) -> pd.DataFrame:
 
 
 def test_a_backend_is_found_by_its_place_and_gives_the_same_rows(tmp_path: Path, log: list[Any]) -> None:
-    assert backends.names() == ["local", "toy"]
+    assert backends.names() == ["local", "slurm", "toy"]
     ours = rows(tmp_path / "toy", "toy")
     assert log == ["cpu", "closed"]
     pd.testing.assert_frame_equal(ours, rows(tmp_path / "local", "local"))

@@ -6,8 +6,9 @@ folder (`sambench.store.claims`), beside whatever other workers are there. So a 
 they say, stops them when asked, and says how they failed. What is computed stands in the run's folder, and `engine.run` finishes
 the cells from there; a run whose workers are all gone goes on with the next command.
 
-Another backend, `slurm` say, is one module: `places` names as many places as there are to be workers (tasks of an array), `start`
-submits what runs `sambench.engine.serve` on the job there, and `Workers` asks the scheduler.
+Another backend is one module, as `slurm` is: `places` names as many places as there are to be workers (jobs of an array), `start`
+submits what runs the worker there, and `Workers` asks the scheduler. One with options of its own has `with_options`, and one whose
+workers are on other machines `device`.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ import importlib
 import pkgutil
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from sambench.engine.worker import Job
-from sambench.errors import SambenchError, unknown_name
+from sambench.errors import SambenchError, UsageError, unknown_name
 from sambench.sources.models import ResolvedModel, described
 
 OnEvent = Callable[[dict[str, Any]], None]
@@ -80,13 +81,30 @@ def names() -> list[str]:
     return [m.name for m in pkgutil.iter_modules(__path__) if hasattr(importlib.import_module(f"{__name__}.{m.name}"), "BACKEND")]
 
 
-def backend(name: str) -> Backend:
-    """The backend of that name. Raises UsageError with near names."""
+def backend(name: str, options: Mapping[str, Any] | None = None) -> Backend:
+    """The backend of that name. options: its own, for one that takes some (`with_options`). Raises UsageError with near names."""
     known = names()
     if name not in known:
         raise unknown_name("backend", name, known, where="--backend")
-    found: Backend = importlib.import_module(f"{__name__}.{name}").BACKEND
-    return found
+    found: Any = importlib.import_module(f"{__name__}.{name}").BACKEND
+    if options and not hasattr(found, "with_options"):
+        where = f"--backend {name}"
+        raise UsageError("that backend has no options", where=where, found=", ".join(options), remedy="leave them out")
+    made: Backend = found.with_options(options) if options else found
+    return made
+
+
+def check(at: Backend, workers: int | None) -> None:
+    """Before a run is marked as begun: whether the backend can start workers at all, where it can say so. Raises UsageError."""
+    checks = getattr(at, "check", None)
+    if checks is not None:
+        checks(workers)
+
+
+def device_at(at: Backend, asked: str) -> tuple[str, bool]:
+    """The device to resolve a model for, and whether it is one of this machine, which can be looked at."""
+    elsewhere = getattr(at, "device", None)
+    return (asked, True) if elsewhere is None else (elsewhere(asked), False)
 
 
 def run_workers(at: Backend, job: Job, places: Sequence[str], log_dir: Path, on_event: OnEvent) -> bool:

@@ -1,0 +1,141 @@
+"""`sambench status`: how far runs are, once or again and again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sambench.cli.console import echo, echo_json
+from sambench.cli.options import Json
+from sambench.cli.reading import DEFAULT, Runs
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from sambench.results.progress import CellProgress
+
+_SHOWN_FAILURES = 20
+BROKEN = ("damaged", "unreadable")
+
+
+def status(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, or nothing for all of --runs.")] = "",
+    folder: Runs = DEFAULT,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again and again, until nothing is being computed.")] = False,
+    every: Annotated[float, typer.Option("--every", min=0.1, metavar="SECONDS", help="Between two looks.")] = 5.0,
+    as_json: Json = False,
+) -> None:
+    """How far runs are: done, failed and missing images; workers and hosts, speed, stragglers, and the expected end."""
+    cells = _look(run, folder)
+    if watch:
+        cells = _follow(run, folder, every, cells, as_json)
+    elif as_json:
+        echo_json(_document(cells))
+    else:
+        _print(cells, folder)
+    if any(c.status in BROKEN for c in cells):
+        raise typer.Exit(1)
+
+
+def _look(run: str, out: Path) -> list[CellProgress]:
+    from sambench.results.progress import progress_of
+    from sambench.store.views import all_cell_paths, find_cell_paths
+
+    return [progress_of(path) for path in (find_cell_paths(run, out) if run else all_cell_paths(out))]
+
+
+def _document(cells: Sequence[CellProgress]) -> dict[str, object]:
+    return {"cells": [c.to_json() for c in cells]}
+
+
+def _print(cells: Sequence[CellProgress], out: Path) -> None:
+    from sambench.cli.console import err
+    from sambench.cli.console import out as console
+    from sambench.results.progress import summary
+
+    if not cells:
+        echo(f"no runs in {out}")
+        return
+    console().print(_table(cells))
+    if line := summary(cells):
+        echo(line)
+    failures = [(c.dataset, f) for c in cells for f in c.failures]
+    for dataset, failed in failures[:_SHOWN_FAILURES]:
+        echo(f"failed: {dataset} image {failed.image_id}: {failed.error}")
+    if len(failures) > _SHOWN_FAILURES:
+        echo(f"... and {len(failures) - _SHOWN_FAILURES} more failed images")
+    for cell in cells:
+        if cell.error:
+            err().print(cell.error, soft_wrap=True)
+
+
+def _table(cells: Sequence[CellProgress]) -> Table:
+    from rich.table import Table
+
+    right = ("images", "failed", "objects", "images/s", "left")
+    wide = any(c.images_per_s for c in cells)
+    table = Table(box=None, pad_edge=False)
+    for name in ("run", "dataset", "status", "images", "failed", "objects", *(right[3:] if wide else ()), "computed by"):
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    for c in cells:
+        if c.status in BROKEN:
+            table.add_row(c.run, c.dataset, c.status)
+            continue
+        images = f"{c.n_done}/{c.n_wanted}" + (f" of {c.n_images}" if c.n_wanted != c.n_images else "")
+        speed = [f"{c.images_per_s:.2f}" if c.images_per_s else "", _left(c)] if wide else []
+        name = c.run + (f" ({c.label})" if c.label != c.model else "")
+        row = (name, c.dataset, c.status, images, str(c.n_failed), f"{c.n_objects:,}", *speed, ", ".join(c.holders))
+        table.add_row(*row)
+    return table
+
+
+def _left(cell: CellProgress) -> str:
+    from sambench.engine.progress import clock
+
+    missing = cell.n_wanted - cell.n_done - cell.n_failed
+    return clock(missing / cell.images_per_s) if cell.images_per_s else ""
+
+
+def _follow(run: str, out: Path, every: float, cells: list[CellProgress], as_json: bool) -> list[CellProgress]:
+    """Look until nothing is computed; on a terminal in one place, else a table a look, and with --json a line a look."""
+    import sys
+
+    from rich.live import Live
+
+    from sambench.cli.console import out as console
+
+    live = sys.stdout.isatty() and not as_json
+    with Live(_table(cells), console=console(), auto_refresh=False) if live else _Nothing() as shown:
+        while any(c.workers for c in cells):
+            if live:
+                shown.update(_table(cells), refresh=True)
+            elif as_json:
+                echo_json(_document(cells), lines=True)
+            else:
+                _print(cells, out)
+            time.sleep(every)
+            cells = _look(run, out)
+        if live:
+            shown.update("", refresh=True)
+    if as_json:
+        echo_json(_document(cells), lines=True)
+    else:
+        _print(cells, out)
+    return cells
+
+
+class _Nothing:
+    """Where there is no terminal to draw on."""
+
+    def __enter__(self) -> _Nothing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def update(self, *_: object, **__: object) -> None:
+        return
