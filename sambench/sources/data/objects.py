@@ -55,7 +55,7 @@ class Objects(OwnSource):
     def recognise(self, path: Path) -> Sequence[str]:
         if not path.is_dir():
             return []
-        fits = any(_fits(path, f) for f in _layouts(path))
+        fits = any(_fits(path, f) and _several(path, f) for f in _layouts(path))
         return [Word("objects", (str(path),), {}).text()] if fits else []
 
 
@@ -86,8 +86,12 @@ def _suffix(folder: Path) -> str:
 
 
 def _fits(folder: Path, layout: _Layout) -> bool:
-    """Whether there are masks, all of them of pictures, and some picture has several."""
+    """Whether there are masks, and all of them of pictures."""
     if not ObjectFiles.fits(folder, images=layout.images, masks=layout.masks):
         return False
-    records = ObjectFiles(folder, "", images=layout.images, masks=layout.masks).index()
-    return all(Path(r.file).is_file() for r in records) and any(r.n_masks > 1 for r in records)
+    return all(Path(r.file).is_file() for r in ObjectFiles(folder, "", images=layout.images, masks=layout.masks).index())
+
+
+def _several(folder: Path, layout: _Layout) -> bool:
+    """Whether some picture has several masks: where each has one, nobody can tell it from `masks:` by looking."""
+    return any(r.n_masks > 1 for r in ObjectFiles(folder, "", images=layout.images, masks=layout.masks).index())
