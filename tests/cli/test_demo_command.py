@@ -71,3 +71,10 @@ def test_crowds_and_detections(scene: Demo) -> None:
     first = scene.detections().read_bytes()
     scene.detections().unlink()
     assert scene.detections().read_bytes() == first
+
+
+def test_boxes_that_nobody_names_are_asked_for_before_anything_is_looked_for(cli: Cli) -> None:
+    ended = cli("run", "instances")
+    assert ended.code == 2
+    assert "needs a detector's boxes" in ended.err
+    assert "demo_detector" in ended.err

@@ -108,7 +108,6 @@ def test_what_a_task_evaluates_without_names_is_its_own(cli: Cli, requests: list
         (["edge", "--nms", "cany"], "unknown edge suppression 'cany'"),
         (["proposals", "--max-dets", "x"], "numbers of proposals are not numbers"),
         (["proposals", "--rank", "men"], "did you mean 'mean'"),
-        (["instances"], "needs a detector's boxes"),
         (["instances", "-b", "x.json", "-d", "a,b", "--results", "r.json"], "one results file for several runs"),
         (["instances", "-b", "x.json", "--save-masks", "none", "--results", "r.json"], "a results file needs masks"),
     ],
