@@ -124,7 +124,7 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"
 
 
-def said(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     """The name and message of an exception of code that is not ours, for an error message."""
     message = shown(error)
     return f"{type(error).__name__}: {message}" if message else type(error).__name__

@@ -10,7 +10,7 @@ from functools import cache
 from importlib import metadata
 from types import ModuleType
 
-from sambench.errors import PluginError, said
+from sambench.errors import PluginError, message_of
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,9 @@ class Place:
         try:
             module: ModuleType = entry.load()
         except (Exception, SystemExit) as e:  # the module is anyone's, and may do anything while it is imported
-            raise PluginError(f"the plug-in's {self.kind} {name!r} cannot be imported", where=entry.value, found=said(e)) from e
+            raise PluginError(
+                f"the plug-in's {self.kind} {name!r} cannot be imported", where=entry.value, found=message_of(e)
+            ) from e
         return module
 
     def where(self, name: str) -> str:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from sambench import paths
 from sambench.cards.entries import anchored
 from sambench.cards.schema import KINDS, BoxesCard, Card, DatasetCard, ModelCard, Named, SuiteCard
-from sambench.errors import CardError, near_names, said, shown, unknown_name
+from sambench.errors import CardError, message_of, near_names, shown, unknown_name
 from sambench.values import toml_file
 
 _FOLDERS: dict[Literal["dataset", "model"], paths.CardKind] = {"dataset": "datasets", "model": "baselines"}
@@ -71,7 +71,9 @@ def _folders(kind: Literal["datasets", "baselines"]) -> list[Path]:
         try:
             folders.append(Path(entry.load()()))
         except (Exception, SystemExit) as e:
-            raise CardError(f"the plug-in {entry.name!r} does not give a folder of cards", where=entry.value, found=said(e)) from e
+            raise CardError(
+                f"the plug-in {entry.name!r} does not give a folder of cards", where=entry.value, found=message_of(e)
+            ) from e
     return folders
 
 
@@ -80,7 +82,7 @@ def files_in(folder: Path) -> list[Path]:
     try:
         return paths.listed(folder, ".toml")
     except (OSError, ValueError) as e:  # ValueError: a path that holds a NUL
-        found = (e.strerror if isinstance(e, OSError) else None) or said(e)
+        found = (e.strerror if isinstance(e, OSError) else None) or message_of(e)
         remedy = "mend its permissions, or set SAMBENCH_HOME to another folder"
         raise CardError("a folder of cards cannot be read", where=shown(folder), found=found, remedy=remedy) from e
 

@@ -17,7 +17,7 @@ from sambench.conformance import scenes
 from sambench.conformance.findings import Finding
 from sambench.device.precision import computing
 from sambench.engine.threads import single_threaded
-from sambench.errors import SambenchError, said
+from sambench.errors import SambenchError, message_of
 from sambench.models.contract import examine
 from sambench.pixels.candidates import to_numpy
 from sambench.prompts import center_click
@@ -49,7 +49,7 @@ def compare_devices(model: Any, reference: Any, *, precision: str) -> list[Findi
                 with computing("fp32"):
                     pairs.append((sample, ours, _asked(reference, sample)))
     except (Exception, SystemExit) as e:  # noqa: BLE001 - whatever a model raises is what was found
-        text = f"{e.message}: {e.found}" if isinstance(e, SambenchError) else said(e)
+        text = f"{e.message}: {e.found}" if isinstance(e, SambenchError) else message_of(e)
         return [Finding("device", "fail", text, "answers on both devices")]
     strict = precision == "fp32"
     name = f"{on.device_kind} {precision} against cpu fp32"

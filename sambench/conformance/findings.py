@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from sambench.errors import SambenchError, said
+from sambench.errors import SambenchError, message_of
 from sambench.tasks.prompted import Encoded, encode
 from sambench.types import Prediction, Prompt, Sample
 
@@ -63,6 +63,6 @@ def run_check(name: str, check: Check, probe: Probe) -> list[Finding]:
         found.append(Finding(name, "fail", text, str(e.expected or ""), e.advice() or ""))
     except (Exception, SystemExit) as e:  # noqa: BLE001 - whatever a model raises is what was found
         place = traceback.extract_tb(e.__traceback__)[-1]
-        raised = f"{said(e)} ({Path(place.filename).name}:{place.lineno})"
+        raised = f"{message_of(e)} ({Path(place.filename).name}:{place.lineno})"
         found.append(Finding(name, "fail", raised, "no exception"))
     return found

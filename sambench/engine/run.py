@@ -29,7 +29,7 @@ from sambench.engine.request import Outcome, Plan, Request
 from sambench.engine.threads import single_threaded
 from sambench.engine.worker import CellJob, Job, work
 from sambench.errors import DataMissingError, RunError, UsageError
-from sambench.files.content import telling
+from sambench.files.content import progress_to
 from sambench.files.writing import storage_error
 from sambench.sources import datasets
 from sambench.sources.base import devices_elsewhere
@@ -65,7 +65,7 @@ def plan(request: Request, on_event: OnEvent = _ignore) -> Plan:
     task = tasks.build(request.task, request.settings)
     for name, _ in request.models:  # before any weights are fetched
         check_model(task, name, gives_of(name))
-    with telling(lambda name, done, total: on_event({"event": "index", "dataset": name, "done": done, "total": total})):
+    with progress_to(lambda name, done, total: on_event({"event": "index", "dataset": name, "done": done, "total": total})):
         targets, missing, suites = _find(task, request)
     names = _names(request)
     models = [_resolve(name, options, request, on_event) for name, options in request.models]

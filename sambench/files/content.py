@@ -123,7 +123,7 @@ def flush() -> None:
 
 
 def files_sha256(files: Mapping[str, Path | str], what: str = "files", *, regular_alone: bool = False) -> dict[str, str]:
-    """sha256 hex by name, remembered; the listener of `telling` hears how far it is. Raises OSError.
+    """sha256 hex by name, remembered; the listener of `progress_to` hears how far it is. Raises OSError.
 
     regular_alone: what is absent, or a folder, is left out rather than an error.
     """
@@ -140,7 +140,7 @@ def files_sha256(files: Mapping[str, Path | str], what: str = "files", *, regula
             if not (regular_alone and e.errno in (errno.ENOENT, errno.ENOTDIR, errno.EINVAL)):
                 raise
         if done % 256 == 255:
-            tell(what, done + 1, len(files))
+            report_progress(what, done + 1, len(files))
     flush()
     return out
 
@@ -261,7 +261,7 @@ def note_read(hashes: Mapping[str, str]) -> None:
 
 
 @contextlib.contextmanager
-def telling(listener: Listener) -> Iterator[None]:
+def progress_to(listener: Listener) -> Iterator[None]:
     """While it holds, `listener(what, done, total)` hears of all long reading of this thread: hashes and indexes."""
     token = _listener.set(listener)
     try:
@@ -270,8 +270,8 @@ def telling(listener: Listener) -> Iterator[None]:
         _listener.reset(token)
 
 
-def tell(what: str, done: int, total: int) -> None:
-    """Progress for the listener of `telling`, if there is one."""
+def report_progress(what: str, done: int, total: int) -> None:
+    """Progress for the listener of `progress_to`, if there is one."""
     listener = _listener.get()
     if listener is not None:
         listener(what, done, total)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sambench.errors import DataError, said, shown
+from sambench.errors import DataError, message_of, shown
 from sambench.files import content
 from sambench.text import human_bytes
 
@@ -67,7 +67,7 @@ def read_records(
             raise DataError(f"a file of {what} is too large", where=path, expected=expected, found=found)
         data = content.read_bytes(path)
     except (OSError, ValueError) as e:  # ValueError: a path that holds a NUL
-        found = (e.strerror if isinstance(e, OSError) else None) or said(e)
+        found = (e.strerror if isinstance(e, OSError) else None) or message_of(e)
         raise DataError(f"a file of {what} cannot be read", where=shown(path), found=found) from e
     if data[:4] == b"PAR1":
         return _parquet(data, path, what), [], "row"
@@ -96,7 +96,7 @@ def _parquet(data: bytes, path: Path, what: str) -> list[tuple[int, Record]]:
         rows = file.read().to_pydict()
         columns = [list(map(_plain_text, values)) for values in rows.values()]
     except (OSError, ValueError, ArithmeticError, LookupError, MemoryError, pa.ArrowException) as e:
-        raise DataError(f"a file of {what} is damaged", where=path, expected="Parquet", found=said(e)) from e
+        raise DataError(f"a file of {what} is damaged", where=path, expected="Parquet", found=message_of(e)) from e
     if not columns or not columns[0]:
         raise _empty(path, what)
     return [(n, dict(zip(names, row, strict=True))) for n, row in enumerate(zip(*columns, strict=True), 1)]
@@ -174,7 +174,7 @@ def _rows(reader: Any, path: Path, what: str, skipped: int) -> Iterator[list[str
             f"a file of {what} cannot be read as CSV",
             where=f"{path}, line {reader.line_num + skipped}",
             expected=f"fields of up to {csv.field_size_limit():,} characters, each quote closed",
-            found=said(e),
+            found=message_of(e),
             remedy="close the quote, or shorten that field",
         ) from e
 

@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Literal
 
-from sambench.errors import DataError, said, shown
+from sambench.errors import DataError, message_of, shown
 from sambench.getting import tar_file
 from sambench.getting.part_file import is_full
 from sambench.text import human_bytes
@@ -100,7 +100,7 @@ def _unpack(archive: Path, kind: str, aside: Path, progress: Progress) -> None:
         if not is_damage(e):
             raise
         remedy = "delete it and download it again"
-        raise DataError("an archive is truncated or damaged", where=archive, found=said(e), remedy=remedy) from e
+        raise DataError("an archive is truncated or damaged", where=archive, found=message_of(e), remedy=remedy) from e
 
 
 
@@ -357,7 +357,7 @@ def _storing(archive: Path, aside: Path) -> Iterator[None]:
             "an archive cannot be unpacked",
             where=shown(e.filename or archive),
             expected="an archive that can be read, and a folder that can be written",
-            found=e.strerror or said(e),
+            found=e.strerror or message_of(e),
             remedy="mend the permissions, or set SAMBENCH_DATA to another folder",
         ) from e
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from sambench import cards, paths
 from sambench.cards import DatasetCard, RemoteFile
-from sambench.errors import CardError, DataError, DataMissingError, SambenchError, said, shown
+from sambench.errors import CardError, DataError, DataMissingError, SambenchError, message_of, shown
 from sambench.files.expected import difference
 from sambench.files.writing import replacing
 from sambench.getting import archives, part_file, remote_zip
@@ -180,7 +180,7 @@ def _fetch_rest(card: DatasetCard, entry: str, tree: Path, progress: Progress) -
     except (SambenchError, OSError):
         raise
     except (Exception, SystemExit) as e:
-        raise CardError(f"a card's fetcher {entry!r} failed", where=where, found=said(e), remedy="mend the function") from e
+        raise CardError(f"a card's fetcher {entry!r} failed", where=where, found=message_of(e), remedy="mend the function") from e
 
 
 def stage_of(card: DatasetCard) -> Path:
@@ -307,7 +307,7 @@ def _find(file: RemoteFile, brought: Path | None, stage: Path) -> Path | None:
     try:
         return next((p for p in candidates if p.is_file()), None)
     except (OSError, ValueError) as e:  # a name that no disk takes
-        found = (e.strerror if isinstance(e, OSError) else None) or said(e)
+        found = (e.strerror if isinstance(e, OSError) else None) or message_of(e)
         raise DataError("the folder of what was downloaded cannot be read", where=shown(brought), found=found) from e
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sambench.errors import DownloadError, SambenchError, UsageError, said
+from sambench.errors import DownloadError, SambenchError, UsageError, message_of
 from sambench.files import content
 from sambench.models.hf.folder import CONFIG, PROCESSORS, WEIGHTS, kind_of
 from sambench.models.hf.installed import check_hub
@@ -142,7 +142,7 @@ def _table(file: Path) -> dict[str, Any]:
     try:
         found = json.loads(content.regular_bytes(file))
     except (OSError, ValueError, RecursionError) as e:
-        raise DownloadError("a model's file cannot be read", where=file, expected="JSON", found=said(e)) from e
+        raise DownloadError("a model's file cannot be read", where=file, expected="JSON", found=message_of(e)) from e
     return found if isinstance(found, dict) else {}
 
 
@@ -276,7 +276,7 @@ def _plain(error: BaseException) -> str:
     if token:
         text = text.replace(token, "...")
     text = re.sub(r"(https?://[^\s?]+)\?\S*", r"\1", text)
-    return said(type(error)(text)) if type(error) in (OSError, ValueError) else f"{type(error).__name__}: {text[:200]}"
+    return message_of(type(error)(text)) if type(error) in (OSError, ValueError) else f"{type(error).__name__}: {text[:200]}"
 
 
 def _counter(progress: Progress | None, total: int | None) -> type:

@@ -13,7 +13,7 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
-from sambench.errors import DownloadError, said, shown
+from sambench.errors import DownloadError, message_of, shown
 from sambench.files.writing import replacing
 from sambench.getting import archives, transfer, web
 from sambench.text import human_bytes
@@ -48,7 +48,7 @@ def _said_of(url: str) -> Iterator[None]:
         if not archives.is_damage(e):
             raise
         remedy = "run the command again; if it stays so, download the archive whole by other means and unpack it"
-        raise DownloadError("an archive on its server cannot be read", where=url, found=said(e), remedy=remedy) from e
+        raise DownloadError("an archive on its server cannot be read", where=url, found=message_of(e), remedy=remedy) from e
 
 
 def fetch_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, into: Path, progress: Progress | None = None) -> Path:

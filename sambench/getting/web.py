@@ -18,7 +18,7 @@ from functools import lru_cache
 from time import monotonic
 from typing import Any
 
-from sambench.errors import DownloadError, said, shown
+from sambench.errors import DownloadError, message_of, shown
 
 MOST_REDIRECTS = 10
 WINDOW_S = 60.0  # of waiting, in which a server must bring
@@ -51,7 +51,7 @@ def opened(url: str, headers: Mapping[str, str], *, timeout: float) -> http.clie
             e.close()
             at = _joined(at, target, url)
         except (ValueError, OverflowError, http.client.InvalidURL) as e:  # UnicodeError is a ValueError
-            raise DownloadError("an address cannot be opened", where=shown(at), found=said(e), remedy=_remedy(at, url)) from e
+            raise DownloadError("an address cannot be opened", where=shown(at), found=message_of(e), remedy=_remedy(at, url)) from e
     expected = f"at most {MOST_REDIRECTS} redirects"
     raise DownloadError("a server leads in a circle", where=url, expected=expected, found="more", remedy=_remedy("", url))
 

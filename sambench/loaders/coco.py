@@ -26,7 +26,7 @@ from sambench.loaders import values
 from sambench.loaders.clusters import Cluster, cluster_of
 from sambench.loaders.coco_detection import annotated
 from sambench.loaders.coco_file import CocoFile, category_name, naming, read_coco
-from sambench.loaders.coco_images import below, check_crowds, frame_as_said, only_crowds, said_size, say_of
+from sambench.loaders.coco_images import below, check_crowds, note_place, only_crowds, stated_frame, stated_size
 from sambench.loaders.coco_masks import has_pixels, region_of, why_empty
 from sambench.loaders.file_names import Place, locate
 from sambench.loaders.index_cache import cached_index
@@ -117,11 +117,11 @@ class CocoJson:
             place = self._place(image)
             path = place.checked()
             where = f"image {image_id} of {content.path.name}"
-            frame = frame_as_said(path, image, self.orientation, f"image of {self.name}", where)
+            frame = stated_frame(path, image, self.orientation, f"image of {self.name}", where)
             size = frame.size
             regions = [(a, self._region(a, content, size)) for a in self._kept(content, annotations)]
         instances, crowds, dropped = self._instances(content, regions)
-        say_of(place)
+        note_place(place)
         return Sample(
             dataset=self.name,
             image_id=image_id,
@@ -156,7 +156,7 @@ class CocoJson:
         """(height, width) as the file has it, or the picture, where the file does not know it."""
         image, _ = self._content().image(image_id)
         with naming(self.name):
-            return said_size(image) or frame_of(self._place(image).checked(), self.orientation).size
+            return stated_size(image) or frame_of(self._place(image).checked(), self.orientation).size
 
     def annotation_digest(self) -> str:
         """sha256 of the annotation file."""
@@ -185,7 +185,7 @@ class CocoJson:
         if not self.exact:
             return len(objects)
         try:
-            size = said_size(image) or frame_of(path, self.orientation).size
+            size = stated_size(image) or frame_of(path, self.orientation).size
             return sum(has_pixels(a.get("segmentation"), *size, where="", skip_short=self.skip_short) for a in objects)
         except DataError:
             return len(objects)  # `load` will say what is wrong

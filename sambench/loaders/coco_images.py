@@ -12,12 +12,12 @@ from sambench.loaders.turned import Frame, Orientation, frame_of
 from sambench.notes import note
 
 
-def said_size(record: dict[str, Any]) -> tuple[int, int] | None:
+def stated_size(record: dict[str, Any]) -> tuple[int, int] | None:
     """(height, width) of a record as the file has it, None where it does not know both."""
     return (record["height"], record["width"]) if record["height"] and record["width"] else None
 
 
-def frame_as_said(path: Path, record: dict[str, Any], orientation: Orientation, what: str, where: str) -> Frame:
+def stated_frame(path: Path, record: dict[str, Any], orientation: Orientation, what: str, where: str) -> Frame:
     """The frame of a picture's annotations. Raises DataError where the record says another size: asked before any mask is drawn.
 
     what: as "image of mydata"; where: the record, for errors.
@@ -27,7 +27,7 @@ def frame_as_said(path: Path, record: dict[str, Any], orientation: Orientation, 
     return frame_of(path, orientation, said, what=f"{article} {what}", where=where)
 
 
-def say_of(place: Place) -> None:
+def note_place(place: Place) -> None:
     """The note of a picture whose name is not the path of its file: how that was found."""
     if place.note:
         note(place.note)

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from sambench.cards import DatasetCard
-from sambench.errors import DataError, SambenchError, said
+from sambench.errors import DataError, SambenchError, message_of
 from sambench.loaders.eight_bit import Depth, depth_is
 from sambench.types import Dataset, ImageRecord, Sample, UInt8Array
 
@@ -147,6 +147,6 @@ def running(origin: Origin, error: type[SambenchError] = DataError) -> Iterator[
     except (Exception, SystemExit) as e:
         if not origin.foreign:
             raise
-        at = said(e)
+        at = message_of(e)
         remedy = "mend the reader; SAMBENCH_DEBUG=1 shows the line"
         raise error(f"the reader of dataset {origin.name!r} failed", where=origin.reader, found=at, remedy=remedy) from e

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sambench import paths, provenance
-from sambench.errors import DataError, near_names, said, shown
+from sambench.errors import DataError, message_of, near_names, shown
 from sambench.files import content
 from sambench.files.picture import opened_bytes
 from sambench.files.writing import replacing
@@ -165,7 +165,7 @@ def _library() -> Any:
         import datasets
     except ImportError as e:
         message, remedy = "datasets of Hugging Face need the package datasets", 'pip install "sambench[hf]"'
-        raise DataError(message, found=said(e), remedy=remedy) from e
+        raise DataError(message, found=message_of(e), remedy=remedy) from e
     return datasets
 
 
@@ -178,7 +178,7 @@ def _explained(where: str) -> Iterator[None]:
         raise
     except Exception as e:
         remedy = "check its name and the connection; private ones need a login (hf auth login)"
-        raise DataError("a dataset of Hugging Face cannot be had", where=where, found=said(e), remedy=remedy) from e
+        raise DataError("a dataset of Hugging Face cannot be had", where=where, found=message_of(e), remedy=remedy) from e
 
 
 def _write(folder: Path, table: Any, image: str, masks: str, id_column: str, several: bool, name: str) -> None:
@@ -196,7 +196,7 @@ def _write(folder: Path, table: Any, image: str, masks: str, id_column: str, sev
                 place = aside / "masks" / (f"{image_id}/{n:04d}" if several else image_id)
                 _put(one, place, f"{masks} of row {number}")
             if number % 100 == 99:
-                content.tell(name, number + 1, len(table))
+                content.report_progress(name, number + 1, len(table))
         (aside / "masks").mkdir(exist_ok=True)
         with replacing(aside / _DONE) as done:
             done.write_text(json.dumps({"rows": len(ids)}), encoding="utf-8")

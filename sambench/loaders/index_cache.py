@@ -56,7 +56,7 @@ def cached_index(
     of sambench's version, of the module that holds `build`, or of the names in the pictures' folders makes the index be built anew.
     Absent files may be named, and folders, of which the names count.
     build: called with a progress function that it should call as `progress(done, total)` now and then.
-    progress: receives these calls; without it, the listener of `telling` does. What `build` raises passes through.
+    progress: receives these calls; without it, the listener of `progress_to` does. What `build` raises passes through.
     """
     listed = _absolute(files)
     stored = _stored_at(key, listed)
@@ -76,7 +76,7 @@ def cached_index(
 
 
 def _teller(name: str) -> Progress:
-    return lambda done, total: content.tell(name, done, total)
+    return lambda done, total: content.report_progress(name, done, total)
 
 
 def _absolute(files: Iterable[Path]) -> list[str]:

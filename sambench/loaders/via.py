@@ -27,7 +27,7 @@ from sambench.errors import DataError
 from sambench.files import content
 from sambench.loaders import shapes
 from sambench.loaders.coco_file import json_object, naming, wrong
-from sambench.loaders.coco_images import say_of
+from sambench.loaders.coco_images import note_place
 from sambench.loaders.file_names import Place, locate
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.open import unknown_image
@@ -95,7 +95,7 @@ class ViaJson:
         found = listed[image_id]
         with naming(self.name):
             path = found.place.checked()
-            say_of(found.place)
+            note_place(found.place)
             frame = frame_of(path, self.orientation)
             instances, left_out = self._objects(found, frame)
         return Sample(

@@ -17,7 +17,7 @@ from sambench.errors import DataError
 from sambench.files.content import file_sha256
 from sambench.loaders import values
 from sambench.loaders.coco_file import category_name, json_object, naming, plain_categories, plain_kind, wrong
-from sambench.loaders.coco_images import check_crowds, frame_as_said, only_crowds, said_size, say_of
+from sambench.loaders.coco_images import check_crowds, note_place, only_crowds, stated_frame, stated_size
 from sambench.loaders.coco_masks import has_pixels, region_of, why_empty
 from sambench.loaders.file_names import Place, locate
 from sambench.loaders.index_cache import Progress, cached_index
@@ -74,7 +74,7 @@ class YtVis:
             place = self._place(name, content.path)
             path = place.checked()
             where = f"video {video['id']} of {content.path.name}"
-            frame = frame_as_said(path, video, self.orientation, f"frame of {self.name}", where)
+            frame = stated_frame(path, video, self.orientation, f"frame of {self.name}", where)
             size = frame.size
             for annotation, segmentation in objects:
                 where = f"annotation {annotation['id']}, frame {name} of {content.path}"
@@ -87,7 +87,7 @@ class YtVis:
                     instances.append(Instance(str(annotation["id"]), region, category=name_of))
                 else:
                     dropped[why_empty(segmentation, None)] += 1
-        say_of(place)
+        note_place(place)
         return Sample(
             dataset=self.name,
             image_id=image_id,
@@ -122,7 +122,7 @@ class YtVis:
 
     def _count(self, video: dict[str, Any], name: str, segmentations: list[Any], source: Path) -> int:
         try:
-            size = said_size(video) or frame_of(self._place(name, source).path, self.orientation).size
+            size = stated_size(video) or frame_of(self._place(name, source).path, self.orientation).size
         except DataError:
             return len(segmentations)  # `load` will say what is wrong
         n = 0

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from sambench.errors import ModelError, SambenchError, said, shown
+from sambench.errors import ModelError, SambenchError, message_of, shown
 
 DEFAULT_MAX_BATCH = 64
 MAX_IDENTITY_CHARS = 1 << 20
@@ -79,7 +79,7 @@ def went_wrong(
     else:
         places = list(dict.fromkeys([*own[-1:], *frames[-1:]]))
     raised = " from ".join(places)
-    return kind(message, where=f"{where}, raised at {raised}" if raised else where, found=said(error), remedy=remedy)
+    return kind(message, where=f"{where}, raised at {raised}" if raised else where, found=message_of(error), remedy=remedy)
 
 
 def examine(model: object, where: object = None) -> Attributes:
@@ -187,7 +187,7 @@ def identity_of(model: object, where: object = None) -> dict[str, Any]:
     except RecursionError as e:
         raise _no_identity("nests too deeply", where, "a dict of plain values", "values within values without end") from e
     except (TypeError, ValueError) as e:
-        raise _no_identity("holds a value that JSON has no form for", where, "numbers, texts, lists, dicts", said(e)) from e
+        raise _no_identity("holds a value that JSON has no form for", where, "numbers, texts, lists, dicts", message_of(e)) from e
     except Exception as e:
         raise _raised("identity", e, where) from e
     if len(text) > MAX_IDENTITY_CHARS:
@@ -241,4 +241,6 @@ def _attribute(model: object, name: str, default: Any, where: object) -> Any:
 
 
 def _raised(name: str, error: BaseException, where: object) -> ModelError:
-    return ModelError(f"a model's {name} raised an exception", where=where, found=said(error), remedy="mend it: the suite reads it")
+    return ModelError(
+        f"a model's {name} raised an exception", where=where, found=message_of(error), remedy="mend it: the suite reads it"
+    )

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from sambench.errors import CheckpointError, said
+from sambench.errors import CheckpointError, message_of
 
 _HARMLESS = ("torch.", "collections.OrderedDict", "_codecs.encode")  # what a file of tensors asks for
 
@@ -75,7 +75,7 @@ def _truncated(path: Path, detail: BaseException) -> CheckpointError:
         "the checkpoint is truncated or damaged",
         where=path,
         expected="a complete file",
-        found=f"{path.stat().st_size} bytes; {said(detail).splitlines()[0]}",
+        found=f"{path.stat().st_size} bytes; {message_of(detail).splitlines()[0]}",
         remedy="get the file again and compare its sha256",
     )
 

@@ -155,8 +155,8 @@ def changed_settings(cell: CellView) -> str:
     task = cell.task
     fields = dataclasses.fields(task.settings)
     values = {f.name: (f.default, getattr(task.settings, f.name)) for f in fields}
-    unsaid = (*_NEUTRAL, *task.unsaid)
-    return "; ".join(f"{k} = {v}" for k, (default, v) in values.items() if v != default and k not in unsaid)
+    untitled = (*_NEUTRAL, *task.untitled)
+    return "; ".join(f"{k} = {v}" for k, (default, v) in values.items() if v != default and k not in untitled)
 
 
 def _unsaid(cell: CellView) -> str:

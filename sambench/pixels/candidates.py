@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sambench.errors import ModelError, said
+from sambench.errors import ModelError, message_of
 from sambench.pixels.interpolation import Geometry
 from sambench.pixels.region import Region
 from sambench.types import BoolArray, FloatArray, Masks, Window
@@ -251,7 +251,7 @@ def to_numpy(obj: object, what: str, expected: str) -> npt.NDArray[Any]:
                 obj = tensor.detach().cpu().float()
         return np.asarray(obj)
     except (ValueError, TypeError, RuntimeError) as e:
-        found = f"{type(obj).__name__}: {said(e)}"
+        found = f"{type(obj).__name__}: {message_of(e)}"
         raise ModelError(f"a model returned {what} that are no array", expected=expected, found=found) from e
 
 

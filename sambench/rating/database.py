@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sambench.errors import DataError, said, shown
+from sambench.errors import DataError, message_of, shown
 from sambench.rating.drivers import Kind, Postgres, Row, Session, Sqlite, is_server, without_password
 
 VERSION = "1"
@@ -158,7 +158,7 @@ class Database:
                 facts = {"sambench rating": VERSION, "secret": secrets.token_hex(16), "lead": secrets.token_urlsafe(18)}
                 s.many("INSERT INTO meta (name, value) VALUES (?, ?)", facts.items())
         except self._kind.errors as e:
-            raise DataError("a database cannot be used", where=self.shown, found=said(e), remedy=self._kind.remedy) from e
+            raise DataError("a database cannot be used", where=self.shown, found=message_of(e), remedy=self._kind.remedy) from e
 
     def _foreign(self, found: str, expected: str) -> DataError:
         return DataError("that is no database of a rating study", where=self.shown, expected=expected, found=shown(found))

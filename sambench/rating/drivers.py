@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from sambench.errors import DataError, RunError, UsageError, said, shown
+from sambench.errors import DataError, RunError, UsageError, message_of, shown
 
 BUSY_S = 10.0  # how long a statement waits for another process's
 _CONNECT_S = 10
@@ -91,7 +91,7 @@ class Sqlite:
                 os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         except OSError as e:
             remedy = "choose a place that can be written, with --database"
-            raise RunError("a database cannot be made", where=shown(path), found=e.strerror or said(e), remedy=remedy) from e
+            raise RunError("a database cannot be made", where=shown(path), found=e.strerror or message_of(e), remedy=remedy) from e
 
     def connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
@@ -153,7 +153,7 @@ class Postgres:
             from psycopg.rows import dict_row
         except ImportError as e:
             raise UsageError(
-                "PostgreSQL needs a driver", where="--database", found=said(e), remedy="pip install 'sambench[postgres]'"
+                "PostgreSQL needs a driver", where="--database", found=message_of(e), remedy="pip install 'sambench[postgres]'"
             ) from e
         self.place = place
         self.psycopg, self.dict_row = psycopg, dict_row

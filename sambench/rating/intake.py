@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from sambench.errors import DataError, UsageError, said, shown
+from sambench.errors import DataError, UsageError, message_of, shown
 from sambench.files.records import Problems, Record, read_records
 from sambench.provenance import keyed_hash
 from sambench.rating.database import Database, meta, set_meta
@@ -203,7 +203,7 @@ def _alike(folder: Folder, views: Sequence[tuple[str, ...]]) -> list[list[int]]:
             try:
                 found = os.lstat(path)
             except (OSError, ValueError) as e:
-                raise _bad_view(folder.root, name, "a picture", said(e)) from e
+                raise _bad_view(folder.root, name, "a picture", message_of(e)) from e
             if not inside[parent] or not stat.S_ISREG(found.st_mode):
                 raise _bad_view(folder.root, name, "a file below that folder, not a link")
             if not 0 < found.st_size <= _MOST_VIEW:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sambench import cards
-from sambench.errors import DataError, RunError, said, shown
+from sambench.errors import DataError, RunError, message_of, shown
 from sambench.files import content
 from sambench.loaders.coco_masks import region_of
 from sambench.loaders.open import open_dataset
@@ -93,7 +93,7 @@ def given_masks(name: str, file: Path, drawn: Sequence[Drawn]) -> Iterator[tuple
     try:
         entries = json.loads(content.read_bytes(file))
     except (OSError, ValueError, RecursionError) as e:
-        raise DataError("a file of masks cannot be read", where=shown(file), expected="a JSON list", found=said(e)) from e
+        raise DataError("a file of masks cannot be read", where=shown(file), expected="a JSON list", found=message_of(e)) from e
     if not isinstance(entries, list):
         raise DataError("a file of masks is not a list", where=file, found=type(entries).__name__)
     given: dict[tuple[str, str], tuple[int, Any]] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sambench.errors import DataError, said
+from sambench.errors import DataError, message_of
 from sambench.files.records import Record
 from sambench.rating.database import Database
 from sambench.rating.drivers import Row
@@ -29,7 +29,7 @@ def database_records(place: str | Path) -> tuple[list[tuple[int, Record]], list[
         with database.read() as s:
             simulated = s.rows("SELECT rater_id FROM raters WHERE simulated = 1")
     except database.errors as e:
-        raise DataError("a database of ratings is damaged", where=database.shown, found=said(e)) from e
+        raise DataError("a database of ratings is damaged", where=database.shown, found=message_of(e)) from e
     finally:
         database.close()
     if not records:

@@ -224,8 +224,8 @@ def _title(cells: Sequence[CellView]) -> str:
     task = cells[0].task
     given = cells[0].record.task.settings
     settings = {f.name: (f.default, getattr(task.settings, f.name)) for f in dataclasses.fields(task.settings)}
-    unsaid = task.unsaid
-    changed = [f"{k} = {_plain(v)}" for k, (default, v) in settings.items() if v != default and k in given and k not in unsaid]
+    untitled = task.untitled
+    changed = [f"{k} = {_plain(v)}" for k, (default, v) in settings.items() if v != default and k in given and k not in untitled]
     models = list(dict.fromkeys(c.title for c in cells))
     of = f", {models[0]}" if len(models) == 1 else ""
     return f"{task.protocol}{of}" + (f" ({'; '.join(changed)})" if changed else "")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sambench import cards
-from sambench.errors import ModelError, said, unknown_name
+from sambench.errors import ModelError, message_of, unknown_name
 from sambench.files import content
 from sambench.getting import weights as fetch
 from sambench.models.card_factory import Noting
@@ -107,7 +107,9 @@ def _build_card(card: cards.ModelCard, spec: ModelSpec) -> Any:
     except Exception as e:  # it may have slots, or be frozen
         if getattr(segmenter, "max_batch", None) != card.max_batch:
             expected = f"an object that can be told max_batch = {card.max_batch}"
-            raise ModelError("a card's model has no place for its batch size", where=where, expected=expected, found=said(e)) from e
+            raise ModelError(
+                "a card's model has no place for its batch size", where=where, expected=expected, found=message_of(e)
+            ) from e
     gives = examine(segmenter, where).gives
     if (gives == "edges") != (card.gives == "edges"):
         raise ModelError("a card's model gives something else than the card says", where=where, expected=card.gives, found=gives)

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sambench.errors import SambenchError, said
+from sambench.errors import SambenchError, message_of
 from sambench.models.contract import went_wrong
 
 S = TypeVar("S")
@@ -64,7 +64,7 @@ class Sources(Generic[S]):
         try:
             source: S = entry.load().SOURCE
         except (Exception, SystemExit) as e:  # the module is anyone's
-            raise self.error(message, where=entry.value, found=said(e)) from e
+            raise self.error(message, where=entry.value, found=message_of(e)) from e
         if not self.follows(source):
             raise self.error(
                 message,

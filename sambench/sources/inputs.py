@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sambench import provenance
-from sambench.errors import ModelError, UsageError, said, shown
+from sambench.errors import ModelError, UsageError, message_of, shown
 from sambench.files import content
 from sambench.sources.base import ModelSpec
 
@@ -29,7 +29,7 @@ def by_content(options: Mapping[str, Any]) -> dict[str, Any]:
         try:
             out[key] = content.by_content(value)
         except OSError as e:
-            where, found = f"-M {key}={shown(value)}", e.strerror or said(e)
+            where, found = f"-M {key}={shown(value)}", e.strerror or message_of(e)
             raise UsageError("a file or folder that an option names cannot be read", where=where, found=found) from e
     return out
 

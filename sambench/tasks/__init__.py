@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, get_type_hints
 
-from sambench.errors import TaskError, UsageError, said, unknown_name
+from sambench.errors import TaskError, UsageError, message_of, unknown_name
 from sambench.tasks.command import Command, setting
 from sambench.tasks.task import Task
 from sambench.values import FITTING, misfit, short
@@ -74,7 +74,7 @@ def module_of(name: str) -> ModuleType:
     try:
         module: ModuleType = entry.load()
     except (Exception, SystemExit) as e:  # the module is anyone's, and may do anything while it is imported
-        raise TaskError(f"the plug-in's task {name!r} cannot be imported", where=entry.value, found=said(e)) from e
+        raise TaskError(f"the plug-in's task {name!r} cannot be imported", where=entry.value, found=message_of(e)) from e
     task, settings = getattr(module, "TASK", None), getattr(module, "SETTINGS", None)
     if not dataclasses.is_dataclass(settings) or Task not in getattr(task, "__mro__", ()):
         expected = "a module with SETTINGS, a dataclass, and TASK, a class whose base is sambench.tasks.Task"

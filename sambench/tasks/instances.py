@@ -71,7 +71,7 @@ class InstanceTask(Task):
     in_percent = ""
 
     takes = ("masks", "single_mask", "detections")
-    unsaid = ("boxes", "boxes_sha256", "areas", "extra")  # settings that no title names
+    untitled = ("boxes", "boxes_sha256", "areas", "extra")  # settings that no title names
     scores_annotated = True  # every annotation of the file as its evaluator counts it, not `Sample.instances`
     has_detections = True
     every_image = True  # false positives count on images without objects too

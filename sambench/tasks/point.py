@@ -58,7 +58,7 @@ class PointTask(Task):
         return cls(replace(settings, prompt=f"{FILE}{read.path}", prompt_sha256=read.sha256))
 
     @property
-    def unsaid(self) -> tuple[str, ...]:
+    def untitled(self) -> tuple[str, ...]:
         """Settings that no title names: `table_notes` tells of recorded clicks."""
         return () if self.settings.recorded is None else ("prompt", "prompt_sha256", "beyond")
 

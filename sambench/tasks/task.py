@@ -76,7 +76,7 @@ class Task(Protocol):
         return None
 
     @property
-    def unsaid(self) -> tuple[str, ...]:
+    def untitled(self) -> tuple[str, ...]:
         """Settings that no title names."""
         return ()
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from sambench import cards, paths
 from sambench.cards.schema import KINDS
-from sambench.errors import CardError, DataError, UsageError, said, shown
+from sambench.errors import CardError, DataError, UsageError, message_of, shown
 from sambench.getting import datasets as getting
 from sambench.values import toml_file
 
@@ -305,8 +305,8 @@ def test_values_of_errors_are_bounded_and_harmless() -> None:
     assert shown("x" * 1000).endswith("... (1000 characters)")
     assert "cannot be printed" in shown(Bad())
     assert "cannot be printed" in shown(9 ** 9999)
-    assert said(SystemExit()) == "SystemExit"
-    assert said(ValueError("no")) == "ValueError: no"
+    assert message_of(SystemExit()) == "SystemExit"
+    assert message_of(ValueError("no")) == "ValueError: no"
 
 
 # --- getting a dataset by such a card

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sambench import paths
-from sambench.files.content import telling
+from sambench.files.content import progress_to
 from sambench.loaders import index_cache
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.types import ImageRecord
@@ -143,7 +143,7 @@ def test_errors_pass_and_leave_nothing(files: list[Path]) -> None:
 
 def test_progress_goes_to_the_caller_or_to_who_listens(files: list[Path]) -> None:
     heard: list[tuple[object, ...]] = []
-    with telling(lambda *args: heard.append(args)):
+    with progress_to(lambda *args: heard.append(args)):
         cached_index(KEY, files, Builder(files))
         cached_index({"split": 1}, files, Builder(files), progress=lambda *args: heard.append(args))
     cached_index({"split": 2}, files, Builder(files))

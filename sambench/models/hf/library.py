@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sambench.errors import CheckpointError, ModelError, said, shown
+from sambench.errors import CheckpointError, ModelError, message_of, shown
 from sambench.models.hf.folder import ModelFolder
 from sambench.models.hf.installed import INSTALL, OLDEST, check_installed
 
@@ -30,7 +30,7 @@ def classes(*names: str) -> list[Any]:
         raise ModelError(
             f"transformers cannot give {' and '.join(names)}",
             expected=f"transformers {OLDEST} or newer, which can be imported",
-            found=said(cause),
+            found=message_of(cause),
             remedy=remedy,
         ) from e
 
@@ -122,7 +122,7 @@ def _reading(where: object, read: Callable[[], Any]) -> Any:
         raise
     except Exception as e:  # whatever a folder of anyone's makes transformers stumble over
         remedy = "get the folder again, or look at what it holds; SAMBENCH_DEBUG=1 shows where it failed"
-        raise CheckpointError("transformers cannot load a model", where=where, found=said(e), remedy=remedy) from e
+        raise CheckpointError("transformers cannot load a model", where=where, found=message_of(e), remedy=remedy) from e
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sambench.errors import PluginError, SambenchError, said, unknown_name
+from sambench.errors import PluginError, SambenchError, message_of, unknown_name
 from sambench.plugins import Place
 from sambench.report.definitions import Definition
 from sambench.report.document import Section
@@ -30,7 +30,7 @@ def draw(definition: Definition, inputs: Inputs) -> Section:
     except (Exception, SystemExit) as e:  # the function is anyone's
         if where.startswith(__name__):
             raise
-        raise PluginError(f"the plug-in's report section {definition.section!r} failed", where=where, found=said(e)) from e
+        raise PluginError(f"the plug-in's report section {definition.section!r} failed", where=where, found=message_of(e)) from e
     if not isinstance(found, Section):
         expected = "a sambench.report.document.Section"
         raise PluginError("a plug-in's report section gives no section", where=where, expected=expected, found=repr(found))
