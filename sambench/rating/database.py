@@ -82,6 +82,8 @@ def is_database(place: str | Path) -> bool:
     if is_server(str(place)):
         return True
     try:
+        if not Path(place).is_file():  # a named pipe would keep its opener waiting
+            return False
         with Path(place).open("rb") as f:
             return f.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC
     except (OSError, ValueError):
