@@ -16,6 +16,7 @@ from typing import Any, Final
 from sambench import provenance
 from sambench.errors import CheckpointError, ModelError, shown
 from sambench.files import content
+from sambench.files.content import regular
 
 CONFIG: Final = "config.json"
 PROCESSORS: Final = ("preprocessor_config.json", "processor_config.json")
@@ -160,6 +161,7 @@ def _shards(path: Path, name: str) -> tuple[Path, ...]:
 
 def _check_there(file: Path) -> None:
     try:
+        regular(file)
         with file.open("rb") as f:
             head = f.read(len(_LFS))
     except OSError as e:

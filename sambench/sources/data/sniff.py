@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from sambench.files.content import regular
+
 _HEAD = 1 << 20  # bytes
 _OVERLAP = 256
 _LISTS = (re.compile(rb'"images"\s*:\s*\['), re.compile(rb'"annotations"\s*:\s*\['))
@@ -71,6 +73,7 @@ def folders(folder: Path) -> list[Path]:
 
 def _head(path: Path) -> bytes:
     try:
+        regular(path)
         with path.open("rb") as f:
             return f.read(_HEAD)
     except OSError:
@@ -78,6 +81,7 @@ def _head(path: Path) -> bytes:
 
 
 def _tail(path: Path) -> bytes:
+    regular(path)
     with path.open("rb") as f:
         f.seek(max(0, path.stat().st_size - _HEAD))
         return f.read()
@@ -90,6 +94,7 @@ def _begins(path: Path, mark: bytes) -> bool:
 def _parts(path: Path) -> Iterator[bytes]:
     """The file in parts that overlap."""
     rest = b""
+    regular(path)
     with path.open("rb") as f:
         while part := f.read(_HEAD):
             yield rest + part

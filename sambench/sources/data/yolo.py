@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from sambench.errors import DataError, shown, unknown_name
+from sambench.files.content import regular_bytes
 from sambench.loaders.yolo import label_folder
 from sambench.sources.data import sniff
 from sambench.sources.data.own import Own, OwnSource, gathered, inside, placed, there
@@ -82,7 +83,7 @@ def _is_yolo(file: Path) -> bool:
 
 def _content(file: Path) -> Mapping[str, Any]:
     try:
-        content = yaml.safe_load(file.read_bytes())
+        content = yaml.safe_load(regular_bytes(file))
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as e:
         raise DataError("a file cannot be read as YAML", where=file, expected=_KEYS, found=str(e)) from e
     if not isinstance(content, dict):
@@ -160,7 +161,7 @@ def _has_outlines(labels: Path) -> bool:
     found = files_of(labels, (".txt",))
     for stem in list(found.stems)[:200]:
         try:
-            words = (labels / f"{stem}{found.stems[stem][0]}").read_text(encoding="utf-8", errors="replace").split("\n")[0].split()
+            words = regular_bytes(labels / f"{stem}{found.stems[stem][0]}").decode("utf-8", "replace").split("\n")[0].split()
         except OSError:
             continue
         if words:
