@@ -47,7 +47,7 @@ def watch(
     ] = 10.0,
     keep_going: Annotated[bool, typer.Option("--keep-going", help="Go on after a checkpoint that is worse.")] = False,
     webhook: Annotated[str, typer.Option("--webhook", metavar="URL", help="Is told of what is worse: POST, JSON.")] = "",
-    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Where the ledger and the curve go.")] = Path("watch"),
+    to: Annotated[Path, typer.Option("--ledger", metavar="DIR", help="Where the ledger and the curve go.")] = Path("watch"),
     subset: SubsetOpt = "paper",
     limit: Limit = None,
     out: Out = "runs",

@@ -106,7 +106,7 @@ class Ledger:
                 where=self.path,
                 expected="the same task, datasets, model, options, and reference",
                 found="; ".join(unlike) or "other keys",
-                remedy="choose another folder with --to",
+                remedy="choose another folder with --ledger",
             )
         try:
             self.entries = list(TypeAdapter(tuple[Entry, ...]).validate_python(entries))

@@ -251,7 +251,7 @@ def _alone(folder: Path) -> Iterator[None]:
     except OSError as e:
         raise storage_error(e, folder) from e
     if claim is None:
-        remedy = "choose another with --to"
+        remedy = "choose another with --ledger"
         raise UsageError("another watch writes into that folder", where=folder, found=holder(path), remedy=remedy)
     with claim:
         yield

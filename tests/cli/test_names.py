@@ -71,7 +71,7 @@ def test_the_same_command_with_another_name_renames(named: Path, cli: Cli) -> No
 
 def test_names_travel_in_bundles_and_do_not_part_runs(named: Path, tmp_path: Path, cli: Cli) -> None:
     bundle = tmp_path / "cells.zip"
-    assert cli("results", "export", "otsu", "--out", named, "--to", bundle).code == 0
+    assert cli("results", "export", "otsu", "--runs", named, "--out", bundle).code == 0
     assert cli("results", "import", bundle, "--out", tmp_path / "other").code == 0
     assert find_cells("otsu", tmp_path / "other")[0].label == NAME
     run_dir = find_cells("otsu", tmp_path / "other")[0].path.parent

@@ -15,7 +15,10 @@ from sambench.cli.app import app
 from tests.helpers.cells import Maker
 from tests.helpers.inprocess import Cli
 
-READING = ("status", "table", "plot", "compare", "rescore", "gallery", "report", "reproduce", "bench", "show run", "results export")
+READING = (
+    "status", "table", "plot", "compare", "rescore", "gallery", "report", "reproduce", "bench", "show run", "results export",
+    "runs list", "runs du", "runs rm", "runs gc",
+)
 
 
 @pytest.fixture

@@ -229,7 +229,7 @@ def test_dry_run_writes_nothing(world: Path) -> None:
         (["--clicks", "3,1"], "ascending"),
         (["--clicks", "a"], "not numbers"),
         (["--prompt", "centre"], "center"),
-        (["--precision", "fp8"], "fp32 or bf16"),
+        (["--precision", "fp8"], "fp32, tf32 or bf16"),
         (["--devices", "gpu"], "cuda"),
         (["--save-masks", "all"], "scored"),
         (["--subset", "papr"], "paper"),

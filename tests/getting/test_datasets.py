@@ -134,5 +134,7 @@ def test_what_a_reader_offers_is_asked_of_itself(tmp_path: Path) -> None:
     assert isinstance(reader, ListsImages)
     assert reader_of(reader) is reader
     assert not hasattr(dataset, "category_names")  # it forwards nothing
-    assert not isinstance(reader_of(open_dataset(cards.dataset_card("demo"))), ListsImages)
+    fixtures.write("bbbc038v1", tmp_path / "other")
+    other = open_dataset(cards.dataset_card("bbbc038v1"), root=tmp_path / "other")
+    assert not isinstance(reader_of(other), ListsImages)
     assert isinstance(reader_of(pickle.loads(pickle.dumps(dataset))), ForDetection)

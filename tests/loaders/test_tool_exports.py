@@ -194,10 +194,8 @@ def detected(folder: Path, *entries: dict[str, Any]) -> sambench.api.Results:
 
 def test_detections_without_a_mask_have_no_mask_ap(folder: Path) -> None:
     (folder / "toy.toml").write_text((folder / "toy.toml").read_text().replace("[options]", "[options]\nall_images = true"))
-    results = detected(folder, {"bbox": [10, 8, 20, 16], "segmentation": NAN})
-    assert results.table()["box_ap"].tolist() == pytest.approx([1.0])
-    assert "ap" not in results.table().columns
-    assert list(results.cells[0].live.notes) == ["detections without a mask count for the AP of boxes alone"]
+    with pytest.raises(UsageError, match="no masks of its own"):
+        detected(folder, {"bbox": [10, 8, 20, 16], "segmentation": NAN})
 
 
 def test_what_pandas_writes_for_absent_is_as_if_left_out() -> None:

@@ -109,8 +109,8 @@ def pages(browser: Browser) -> Iterator[Callable[..., Page]]:
 
 def ready(page: Page) -> Page:
     """Wait until a mask is on screen, and may be rated."""
-    page.wait_for_selector("body.rating:not(.waits)")
-    page.wait_for_timeout(GUARD_MS)
+    page.wait_for_selector("body.rating:not(.waits) img.on")
+    page.wait_for_timeout(GUARD_MS + 100)
     return page
 
 

@@ -386,7 +386,7 @@ def test_models_and_datasets_of_other_tasks_are_refused(root: Path, monkeypatch:
     with pytest.raises(UsageError, match="'grabcut' is not one for the edge task"):
         sambench.run("edge", "bsds500", "grabcut")
     with pytest.raises(UsageError, match="annotated boundaries"):
-        sambench.run("edge", "demo", "sobel")
+        sambench.run("edge", "bsds500_regions", "sobel", root=root / "bsds500")
     with pytest.raises(UsageError, match="annotated masks"):
         sambench.run("box", "bsds500", "otsu")
     with pytest.raises(UsageError, match="is not one for the box task"):

@@ -649,7 +649,9 @@ def test_packaged_cards_serve(name: str, tmp_path: Path) -> None:
 
 def test_cards_of_boxes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SAMBENCH_DATA", str(tmp_path))
-    found = cards.boxes_cards()
+    made = cards.boxes_cards()["demo_detector"]
+    assert boxes.get(made) == boxes.boxes_file("demo_detector") == boxes.place_of(made)
+    found = {name: card for name, card in cards.boxes_cards().items() if card.file}
     assert {c.dataset for c in found.values()} == {"coco_2017_val", "lvis_v1_val"}
     for name, card in found.items():
         assert card.dataset in cards.dataset_cards()

@@ -168,7 +168,7 @@ def test_exit_code_and_json(cli: Cli, tmp_path: Path) -> None:
     watch_of(tmp_path)
     asked = (
         "watch", tmp_path / "train", "--model", f"python:{tmp_path / 'toy.py'}:toy", "--task", "box", "--limit", "4", "--once",
-        "-q", "--settle", "0", "--against", "best", "--to", tmp_path / "w", "--out", tmp_path / "runs",
+        "-q", "--settle", "0", "--against", "best", "--ledger", tmp_path / "w", "--out", tmp_path / "runs",
     )  # fmt: skip
     ended = cli(*asked, "--json")
     assert ended.code == 3, ended.err
@@ -184,7 +184,7 @@ def test_exit_code_and_json(cli: Cli, tmp_path: Path) -> None:
     ):
         ended = cli(*asked, *wrong)
         assert (ended.code, says in ended.err) == (2, True), ended.err
-    assert cli("watch", tmp_path / "nowhere", "--model", "sam_nano", "--once", "--to", tmp_path / "w2").code == 2
+    assert cli("watch", tmp_path / "nowhere", "--model", "sam_nano", "--once", "--ledger", tmp_path / "w2").code == 2
 
 
 @pytest.mark.parametrize(
