@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import io
 import random
-import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from sambench.getting import remote_zip
 from sambench.loaders.open import open_dataset
 from sambench.loaders.subsets import choose_subset
 from tests.helpers import sambench
+from tests.helpers.server import serving
 
 NOISE = random.Random(0).randbytes(5_000_000)
 
@@ -65,29 +65,12 @@ class Shelf:
 @pytest.fixture
 def shelf(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
     state = Shelf()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            state.answer(self)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    class Quiet(http.server.ThreadingHTTPServer):
-        def handle_error(self, *_: object) -> None:
-            pass
-
     monkeypatch.setattr(remote_zip, "sleep", lambda _s: None)
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    httpd = Quiet(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    state.url = f"http://127.0.0.1:{httpd.server_port}"
-    yield state
-    httpd.shutdown()
-    httpd.server_close()
-    thread.join()
+    with serving(state.answer) as url:
+        state.url = url
+        yield state
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ from sambench.sources.data import sniff
 from sambench.sources.data.own import Own, OwnSource, gathered, inside, placed, there
 from sambench.sources.data.pairing import files_of
 from sambench.sources.data.words import Word
+from sambench.types import ImageRecord
 
 PREFIX = "objects:"
 _IMAGES, _MASKS = ("images", "image", "imgs", "img", "pictures", "im"), ("masks", "mask", "objects", "annotations", "gt", "labels")
@@ -55,7 +56,8 @@ class Objects(OwnSource):
     def recognise(self, path: Path) -> Sequence[str]:
         if not path.is_dir():
             return []
-        fits = any(_fits(path, f) and _several(path, f) for f in _layouts(path))
+        # Where each picture has one mask, nobody can tell it from `masks:` by looking.
+        fits = any(any(r.n_masks > 1 for r in _records(path, f)) for f in _layouts(path))
         return [Word("objects", (str(path),), {}).text()] if fits else []
 
 
@@ -86,12 +88,12 @@ def _suffix(folder: Path) -> str:
 
 
 def _fits(folder: Path, layout: _Layout) -> bool:
-    """Whether there are masks, and all of them of pictures."""
+    return bool(_records(folder, layout))
+
+
+def _records(folder: Path, layout: _Layout) -> Sequence[ImageRecord]:
+    """The images where there are masks and all of them are of pictures; else none."""
     if not ObjectFiles.fits(folder, images=layout.images, masks=layout.masks):
-        return False
-    return all(Path(r.file).is_file() for r in ObjectFiles(folder, "", images=layout.images, masks=layout.masks).index())
-
-
-def _several(folder: Path, layout: _Layout) -> bool:
-    """Whether some picture has several masks: where each has one, nobody can tell it from `masks:` by looking."""
-    return any(r.n_masks > 1 for r in ObjectFiles(folder, "", images=layout.images, masks=layout.masks).index())
+        return ()
+    records = ObjectFiles(folder, "", images=layout.images, masks=layout.masks).index()
+    return records if all(Path(r.file).is_file() for r in records) else ()
