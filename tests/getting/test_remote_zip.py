@@ -68,7 +68,7 @@ def shelf(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
     monkeypatch.setattr(remote_zip, "sleep", lambda _s: None)
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    with serving(state.answer) as url:
+    with serving(lambda request: state.answer(request)) as url:  # a test may give it another answer
         state.url = url
         yield state
 
