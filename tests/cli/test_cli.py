@@ -9,6 +9,7 @@ import pytest
 
 import sambench as api
 from tests.helpers import TOY_MODEL, sambench, write_nuclei
+from tests.helpers.inprocess import Cli
 from tests.helpers.toy_model import Toy
 
 
@@ -59,11 +60,14 @@ def test_show() -> None:
     assert done.returncode == 2
 
 
-def test_every_model_card_can_be_shown() -> None:
+def test_every_model_card_can_be_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from sambench.cards import model_cards
 
+    cli = Cli(monkeypatch, capsys)
     for name in model_cards():
-        assert sambench("show", "model", name).returncode == 0
+        shown = cli("show", "model", name)
+        assert shown.code == 0, shown.err
+        assert name in shown.out
 
 
 def test_missing_data_says_how_to_get_it(tmp_path: Path) -> None:

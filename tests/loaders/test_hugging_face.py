@@ -96,8 +96,11 @@ def test_without_the_library_or_a_connection(here: Path, monkeypatch: pytest.Mon
     assert e.value.remedy == 'pip install "sambench[hf]"'
 
 
-def test_a_dataset_that_cannot_be_had(here: Path) -> None:
-    pytest.importorskip("datasets", exc_type=ImportError)
+def test_a_dataset_that_cannot_be_had(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = pytest.importorskip("datasets", exc_type=ImportError)
+    # Both libraries read their environment once, when they are imported; without this they try a network for 20 seconds.
+    monkeypatch.setattr(library.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(DataError, match="cannot be had") as e:
         datasets.build(datasets.resolve("hf:org/nothing")).index()
     assert "org/nothing" in str(e.value.where)

@@ -107,7 +107,7 @@ def test_a_killed_run_goes_on_within_the_image(tmp_path: Path, monkeypatch: pyte
     log, model = tmp_path / "asked", tmp_path / "model" / "slow.py"
     model.parent.mkdir()  # apart: what it imports from its own folder is a part of it
     third = f"len(open({str(log)!r}).readlines()) == 3"
-    model.write_text(SLOW.replace("LOG", repr(str(log))).replace("SECONDS", f"30 if {third} else 0"))
+    model.write_text(SLOW.replace("LOG", repr(str(log))).replace("SECONDS", f"8 if {third} else 0"))
     args = ["run", "box", "-d", "bbbc038v1", "-m", f"python:{model}:Slow", "-o", str(tmp_path / "out"), "--workers", "1"]
     # The worker writes after every batch; so does one of the other command, which has nothing left to keep.
     (tmp_path / "site").mkdir()

@@ -175,5 +175,6 @@ MISTAKES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_the_comparison_sees(mistake: str, models: tuple[Any, Any], reference: Reference) -> None:
-    rows = our_rows(Changed(models[0], **MISTAKES[mistake]), reference.objects, colour_image())
+    # One object is enough to see a mistake by, and a quarter of the time.
+    rows = our_rows(Changed(models[0], **MISTAKES[mistake]), reference.objects[:1], colour_image())
     assert disagreement(rows, reference) is not None
