@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from sambench.concepts import ConceptTruth
     from sambench.pixels.region import Region
 
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
@@ -112,6 +113,7 @@ class Sample:
     boundaries: one bool [H, W] map an annotator, for the edge task; empty elsewhere. boundary_max_dist: how far an edge may lie
     from an annotated one, as a share of the image's diagonal; the dataset's own convention.
     annotated: gives the ground truth for detection, of datasets in COCO's form; raises DataError.
+    concepts: phrases with their instances, for the concept task; empty elsewhere. Samples that have them have no `instances`.
     """
 
     dataset: str
@@ -127,6 +129,7 @@ class Sample:
     boundaries: tuple[BoolArray, ...] = ()
     boundary_max_dist: float | None = None
     annotated: Callable[[], Annotated] | None = None
+    concepts: tuple[ConceptTruth, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.cluster_id:
@@ -165,8 +168,8 @@ class Sample:
 class ImageRecord:
     """What a dataset's index knows of an image without opening it.
 
-    n_masks: annotated objects, before empty masks are dropped. file: where the image file is, or should be; '' where the pixels
-    come from no file.
+    n_masks: annotated objects, before empty masks are dropped; of a dataset of concepts the image's phrases. file: where the image
+    file is, or should be; '' where the pixels come from no file.
     """
 
     image_id: str
@@ -219,7 +222,7 @@ class ForDetection(ListsImages, Protocol):
 
 @runtime_checkable
 class Holds(Protocol):
-    """A reader that says itself what ground truth it gives, whatever its card's `mask_kind`: "masks" or "boundaries"."""
+    """A reader that says itself what ground truth it gives, whatever its card's `mask_kind`: masks, boundaries or concepts."""
 
     holds: str
 

@@ -40,6 +40,7 @@ from sambench.cards.schema import (
     SuiteCard,
     Variant,
     Weights,
+    holding,
 )
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "entry_identity",
     "files_in",
     "forget",
+    "holding",
     "is_path",
     "load_entry",
     "model_card",

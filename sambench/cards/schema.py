@@ -124,7 +124,7 @@ class Counts(_Frozen):
     masks: Count
 
 
-MaskKind = Literal["instance", "panoptic", "semantic", "region", "boundary"]
+MaskKind = Literal["instance", "panoptic", "semantic", "region", "boundary", "concept"]
 
 
 class Variant(_Frozen):
@@ -167,13 +167,14 @@ class DatasetCard(Named):
 
 
     def variant_holding(self, needs: str) -> str | None:
-        """The one variant that holds what a task needs (`masks` or `boundaries`), where the card's own options hold the other."""
-        fits = [v for v, variant in self.variants.items() if _holds(variant.mask_kind or self.mask_kind) == needs]
-        return fits[0] if _holds(self.mask_kind) != needs and len(fits) == 1 else None
+        """The one variant that holds what a task needs (`masks`, `boundaries` or `concepts`), where the card's own options do not."""
+        fits = [v for v, variant in self.variants.items() if holding(variant.mask_kind or self.mask_kind) == needs]
+        return fits[0] if holding(self.mask_kind) != needs and len(fits) == 1 else None
 
 
-def _holds(kind: MaskKind) -> str:
-    return "boundaries" if kind == "boundary" else "masks"
+def holding(kind: MaskKind) -> str:
+    """The ground truth that masks of a kind are: `masks`, `boundaries` or `concepts`."""
+    return {"boundary": "boundaries", "concept": "concepts"}.get(kind, "masks")
 
 
 class SuiteCard(_Frozen):
@@ -258,7 +259,8 @@ class ModelCard(Named):
 
     factory is `module:function`, called as `factory(weights=Path | None, device=str, precision=str, **options)`.
     gives: what the model answers with, which decides the tasks that take it: `masks` (a Segmenter with several scored candidates),
-    `single_mask` (a Segmenter with one), `edges` (an EdgeDetector), or `detections` (nothing: a results file has them).
+    `single_mask` (a Segmenter with one), `edges` (an EdgeDetector), `concepts` (a ConceptSegmenter), or `detections` (nothing: a
+    results file has them).
     needs: packages that it imports beyond those that sambench itself does, by the names by which they are imported.
     """
 
@@ -266,7 +268,7 @@ class ModelCard(Named):
     name: str
     factory: Code
     revision: int = 1
-    gives: Literal["masks", "single_mask", "edges", "detections"] = "masks"
+    gives: Literal["masks", "single_mask", "edges", "concepts", "detections"] = "masks"
     max_batch: int = Field(64, ge=1)
     options: dict[str, Any] = {}
     weights: Weights | None = None

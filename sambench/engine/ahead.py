@@ -88,7 +88,7 @@ class Ahead:
     def _sample(self, image_id: str) -> _Made[Sample]:
         made = _Made.by(lambda: self._dataset.load(image_id))
         sample = made.value
-        if sample is not None and (sample.instances or sample.boundaries):  # else nobody looks at the picture
+        if sample is not None and (sample.instances or sample.boundaries or sample.concepts):  # else nobody looks at the picture
             picture = _Made.by(sample.read)
             object.__setattr__(sample, "read", picture.given)
             if picture.value is not None and (prepare := self._prepare) is not None:

@@ -61,16 +61,17 @@ def check_model(task: tasks.Task, name: str, gives: str | None) -> None:
 def check_target(task: tasks.Task, target: Target) -> None:
     """Raises UsageError where a dataset does not hold the ground truth that the task compares with.
 
-    The reader says what it gives, by an attribute `holds` ("masks" or "boundaries"); where it has none, the dataset's source does.
+    The reader says what it gives, by an attribute `holds` ("masks", "boundaries" or "concepts"); where it has none, the dataset's
+    source does.
     """
     reader = reader_of(target.dataset)
     said = reader.holds if isinstance(reader, Holds) else None
     holds = said or gives_of(target.spec.name) or "masks"
     if holds != task.needs:
-        fitting = [c.id for c in cards.dataset_cards().values() if (c.mask_kind == "boundary") == (task.needs == "boundaries")]
+        fitting = [c.id for c in cards.dataset_cards().values() if _may_hold(c, task.needs)]
         remedy = f"choose one of: {', '.join(fitting)}"
         if said is None:
-            kind = '"boundary"' if task.needs == "boundaries" else 'another one than "boundary"'
+            kind = {"boundaries": '"boundary"', "concepts": '"concept"'}.get(task.needs, 'another one than "boundary" or "concept"')
             remedy += f"; or, if the card's reader gives {task.needs}, say so in the card: mask_kind = {kind}"
         raise UsageError(
             f"dataset {target.card.id!r} is not one for the {task.name} task",
@@ -79,6 +80,10 @@ def check_target(task: tasks.Task, target: Target) -> None:
             found=f"one with {holds}",
             remedy=remedy,
         )
+
+
+def _may_hold(card: cards.DatasetCard, needs: str) -> bool:
+    return cards.holding(card.mask_kind) == needs or card.variant_holding(needs) is not None
 
 
 SCORING = ("auto", "host", "device")

@@ -335,7 +335,7 @@ def _done(
     task: tasks.Task, sample: Sample, rows: list[dict[str, Any]], picture: str, seconds: float, invocation: str, said: Iterable[str]
 ) -> ImageState:
     encode_ms = float(rows[0].get("encode_ms") or 0.0) if rows else 0.0
-    n_objects = len(sample.instances) + len(sample.boundaries)
+    n_objects = len(sample.instances) + len(sample.boundaries) + len(sample.concepts)
     kinds = dict(sample.left_out)
     if task.scores_annotated:  # to its evaluator an object in an ignore region is one like any other
         n_objects += kinds.pop(IGNORED, 0)

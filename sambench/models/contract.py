@@ -23,13 +23,14 @@ from sambench.errors import ModelError, SambenchError, message_of, shown
 DEFAULT_MAX_BATCH = 64
 MAX_IDENTITY_CHARS = 1 << 20
 _SEE = "see sambench.types.Segmenter"
+_METHODS = "encode(image) and decode(state, prompts), edges(image), or encode(image) and concepts(state, prompts)"
 
 
 @dataclass(frozen=True)
 class Attributes:
     """What the suite reads of a model. max_batch: prompts a call, from 1 on. identity: plain values, as JSON gives them back.
 
-    gives: `masks` or `edges`.
+    gives: `masks`, `edges` or `concepts`.
     """
 
     max_batch: int
@@ -99,12 +100,16 @@ def examine(model: object, where: object = None) -> Attributes:
 
 
 def check_methods(model: object, where: object) -> str:
-    """`masks` for an object with encode(image) and decode(state, prompts), `edges` for one with edges(image). Raises ModelError."""
+    """`masks` for an object with encode(image) and decode(state, prompts), `edges` for one with edges(image), `concepts` for one
+    with encode(image) and concepts(state, prompts) (`sambench.concepts.ConceptSegmenter`). One that has `decode` too gives masks.
+
+    Raises ModelError.
+    """
     if model is None:
         raise ModelError(
             "a model's factory returned nothing",
             where=where,
-            expected="an object with encode(image) and decode(state, prompts), or edges(image)",
+            expected=f"an object with {_METHODS}",
             found="None",
             remedy="end the factory with `return model`",
         )
@@ -115,10 +120,13 @@ def check_methods(model: object, where: object) -> str:
             found=model.__name__,
             remedy=f"return {model.__name__}(...)",
         )
-    detector = callable(_attribute(model, "edges", None, where)) and _attribute(model, "decode", None, where) is None
-    for name, arguments in (("edges", "image"),) if detector else (("encode", "image"), ("decode", "state, prompts")):
+    gives = "masks"
+    if _attribute(model, "decode", None, where) is None:
+        gives = next((name for name in ("edges", "concepts") if callable(_attribute(model, name, None, where))), gives)
+    answer = {"masks": "decode", "edges": "edges", "concepts": "concepts"}[gives]
+    for name, arguments in (("edges", "image"),) if gives == "edges" else (("encode", "image"), (answer, "state, prompts")):
         _check_method(model, name, arguments, where)
-    return "edges" if detector else "masks"
+    return gives
 
 
 def _check_method(model: object, name: str, arguments: str, where: object) -> None:
@@ -128,7 +136,7 @@ def _check_method(model: object, name: str, arguments: str, where: object) -> No
         raise ModelError(
             f"this object is not a model: it has no method {name!r}",
             where=where,
-            expected="an object with encode(image) and decode(state, prompts), or edges(image)",
+            expected=f"an object with {_METHODS}",
             found=f"{type(model).__name__}, with {', '.join(methods) or 'no methods'}",
             remedy=_SEE,
         )

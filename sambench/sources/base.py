@@ -39,8 +39,8 @@ class ModelSpec:
 class ResolvedModel:
     """A model before it is built. id: short name for directories and tables; identity: all of it that can change a number.
 
-    gives: `masks` or `edges`, as in its card, or `proposals`; known of a `python:` model once it is described. logits: whether its
-    masks have logits, where that is known. notes: what must be said of it. label: what the user calls it, "" where that is its id.
+    gives: `masks`, `edges` or `concepts`, as in its card, `proposals`; known of a `python:` model once it is described.
+    logits: whether its masks have logits, where that is known. notes: what must be said of it. label: what the user calls it, "" where that is its id.
     """
 
     spec: ModelSpec

@@ -111,7 +111,7 @@ def _build_card(card: cards.ModelCard, spec: ModelSpec) -> Any:
                 "a card's model has no place for its batch size", where=where, expected=expected, found=message_of(e)
             ) from e
     gives = examine(segmenter, where).gives
-    if (gives == "edges") != (card.gives == "edges"):
+    if gives != (card.gives if card.gives in ("edges", "concepts") else "masks"):
         raise ModelError("a card's model gives something else than the card says", where=where, expected=card.gives, found=gives)
     return segmenter
 

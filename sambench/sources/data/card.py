@@ -18,7 +18,7 @@ class CardSource:
 
     def gives(self, name: str) -> str | None:
         source, _ = cards.split_variant(name)
-        return "boundaries" if cards.dataset_card(source).mask_kind == "boundary" else "masks"
+        return cards.holding(cards.dataset_card(source).mask_kind)
 
     def resolve(self, name: str, *, root: str | None = None) -> ResolvedDataset:
         source, variant = cards.split_variant(name)
