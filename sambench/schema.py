@@ -141,6 +141,41 @@ INSTANCE_COLUMNS: dict[str, str] = {
     "shard": "int32",
 }
 
+# One row an image and phrase: what is summed for cgF1, of the annotator that counts, and the answers with all their IoUs.
+CONCEPT_COLUMNS: dict[str, str] = {
+    "cell_id": "string",
+    "dataset": "string",
+    "image_id": "string",
+    "cluster_id": "string",
+    "object_id": "string",  # the phrase's id within its image
+    "category": "string",  # the phrase
+    "subset": "string",  # part or domain of the dataset; empty where it has none
+    "prompt": "string",  # what was asked with: phrase, exemplar, both
+    "height": "int32",
+    "width": "int32",
+    "area_px": "int64",  # annotated pixels, over instances and annotators
+    "n_annotators": "int32",
+    "exhaustive": "int8",  # 1 where all annotators drew every instance; only such pairs count for cgF1
+    "annotator": "int32",  # which one counts, from 0
+    "n_truth": "int32",  # instances of that annotator
+    "n_found": "int32",  # masks that count: of a score of at least the threshold
+    "hits": "list<int32>",  # matched instances by IoU threshold .5, .55, ..., .95
+    "scores": "list<double>",  # of all masks of the answer, in the model's order
+    "ious": "list<double>",  # of all of them with every instance of that annotator, row by row [n_answers x n_truth]
+    "presence": "double",  # the model's own probability that the concept is there; null where it gives none
+    "iou_best": "double",  # mean over instances of the best IoU of a mask that counts; null for an absent phrase
+    "human_truth": "list<int32>",  # by annotator, of several: instances of the one of the others that counts
+    "human_found": "list<int32>",  # by annotator: instances
+    "human_hits": "list<int32>",  # by annotator and IoU threshold, row by row
+    "encode_ms": "float",
+    "decode_ms": "float",  # its share of its batch
+    "attributes": "map<string,string>",
+    "found_rles": "list<binary>",  # COCO compressed counts of [height, width], of all masks of the answer
+    "status": "string",  # ok; or failed: the image's only row
+    "error": "string",
+    "shard": "int32",
+}
+
 METRIC_COLUMNS: tuple[str, ...] = (
     "cell_id", "task", "protocol", "model", "dataset", "dataset_variant", "subset", "subset_digest", "metric", "variant", "prompt",
     "k", "max_dets", "threshold", "group_by", "group", "value", "unit", "aggregate", "n_images", "n_objects", "n_clusters",

@@ -167,7 +167,7 @@ class DatasetCard(Named):
 
 
     def variant_holding(self, needs: str) -> str | None:
-        """The one variant that holds what a task needs (`masks`, `boundaries` or `concepts`), where the card's own options do not."""
+        """The one variant that holds what a task needs (masks, boundaries or concepts), where the card's own options do not."""
         fits = [v for v, variant in self.variants.items() if holding(variant.mask_kind or self.mask_kind) == needs]
         return fits[0] if holding(self.mask_kind) != needs and len(fits) == 1 else None
 

@@ -106,6 +106,19 @@ def resampled_means(values: Float64Array, clusters: npt.ArrayLike, *, n_resample
     return out
 
 
+def resampled_sums(counts: Float64Array, clusters: npt.ArrayLike, *, n_resamples: int, seed: Seed) -> Float64Array:
+    """float64 [n_resamples, K]: sums of rows counts [n, K] in every draw of clusters [n], for statistics that are made of sums. The
+    draws are those of `resampled_means`."""
+    counts = _columns(counts, clusters)
+    codes, n_clusters = _codes(clusters)
+    out = np.zeros((n_resamples, counts.shape[1]))
+    by_cluster = np.stack([_summed(codes, column, n_clusters) for column in counts.T], axis=1)
+    for start, weights in cluster_weights(n_clusters, n_resamples, seed) if n_clusters else ():
+        for k in range(counts.shape[1]):
+            out[start : start + len(weights), k] = _weighted(weights, by_cluster[:, k])
+    return out
+
+
 def paired_difference(
     a: Float64Array, b: Float64Array, clusters: npt.ArrayLike, *, n_resamples: int, level: float, seed: Seed
 ) -> PairedDifference:

@@ -10,7 +10,7 @@ import numpy as np
 from sambench.concepts import ConceptPrediction
 from sambench.errors import ModelError, shown
 from sambench.pixels.candidates import DenseMasks, as_masks, to_numpy
-from sambench.types import FloatArray, Prediction
+from sambench.types import Prediction
 
 DECODE = ("decode", "sambench.types.Segmenter")  # the method that answered, and where its contract is
 CONCEPTS = ("concepts", "sambench.concepts.ConceptSegmenter")
@@ -34,7 +34,7 @@ def as_predictions(answers: object, n: int, height: int, width: int, *, where: o
 
 
 def as_concept_predictions(answers: object, n: int, height: int, width: int, *, where: object) -> list[ConceptPrediction]:
-    """What `concepts` returned for n prompts on a height x width image, with masks as `Masks` and scores float32 [N] in [0, 1].
+    """What `concepts` returned for n prompts on a height x width image, with masks as `Masks` and scores float64 [N] in [0, 1].
 
     A set may be empty. Raises ModelError where it breaks the contract: too few answers, masks that `as_masks` refuses, scores or a
     presence that are no probabilities. where: the image, for the error.
@@ -43,7 +43,7 @@ def as_concept_predictions(answers: object, n: int, height: int, width: int, *, 
     for answer in _one_each(answers, n, where, CONCEPTS):
         none = DenseMasks(np.zeros((0, height, width), np.bool_))
         masks = none if _is_empty(answer.masks) else as_masks(answer.masks, height, width)
-        scores = _scores(answer.scores, len(masks), where, CONCEPTS)
+        scores = _scores(answer.scores, len(masks), where, CONCEPTS, np.float64)  # as given: one just below .5 does not count
         if len(scores) and not (scores.min() >= 0 and scores.max() <= 1):
             raise _broken_contract(where, "scores in [0, 1]", f"{scores.min():g} to {scores.max():g}", CONCEPTS)
         presence = getattr(answer, "presence", None)
@@ -76,8 +76,8 @@ def _one_each(answers: object, n: int, where: object, asked: tuple[str, str] = D
     return answers
 
 
-def _scores(given: object, n: int, where: object, asked: tuple[str, str] = DECODE) -> FloatArray:
-    """float32 [n]. Of infinite scores the first would be any of them, and no table or JSON can hold them: refused like NaN."""
+def _scores(given: object, n: int, where: object, asked: tuple[str, str] = DECODE, dtype: type[np.floating] = np.float32) -> Any:
+    """dtype [n]. Of infinite scores the first would be any of them, and no table or JSON can hold them: refused like NaN."""
     scores = to_numpy(given, "scores", "float32 [C]")
     described = f"{scores.dtype} {list(scores.shape)}"
     if scores.dtype.kind not in "fiub":
@@ -85,7 +85,7 @@ def _scores(given: object, n: int, where: object, asked: tuple[str, str] = DECOD
     if scores.shape not in ((n,), ()) or scores.size != n:
         raise _broken_contract(where, f"one score a mask: [{n}]", described, asked)
     with np.errstate(over="ignore"):
-        out = np.asarray(scores, np.float32).reshape(n)
+        out = np.asarray(scores, dtype).reshape(n)
     if not np.isfinite(out).all():
         kind = "NaN" if np.isnan(out).any() else "infinite"
         raise _broken_contract(where, "scores that are finite numbers", f"{kind}: {out.tolist()}", asked)

@@ -155,6 +155,7 @@ def _table(entries: Sequence[_Entry], measures: list[Measure], suites: Sequence[
     notes = warnings + subset_notes(cells) + dropped_notes(cells)
     if any("interval" in m.kind for m in filled):
         notes += cluster_notes(clusters)
+    rows += _people(entries, filled)
     for suite in suites:
         for run in dict.fromkeys(c.run_name for c in cells):
             mean, note = _suite_mean(suite, [e for e in entries if e.cell.run_name == run], filled, bootstrap)
@@ -167,6 +168,17 @@ def _table(entries: Sequence[_Entry], measures: list[Measure], suites: Sequence[
     if in_percent and any(m.kind == "percent" for m in filled):
         notes.append(f"{in_percent}; intervals by a bootstrap over clusters.")
     return Table(_title(cells), columns, tuple(rows), tuple(notes), tuple(warnings))
+
+
+def _people(entries: Sequence[_Entry], measures: Sequence[Measure]) -> list[Row]:
+    """What people themselves reach on each dataset that several annotated, a row a dataset."""
+    variant, out = entries[0].cell.task.people, dict[str, Row]()
+    for entry in entries if variant else ():
+        values = {m.key: dataclasses.replace(m, variant=variant).value(entry.metrics) for m in measures if "interval" not in m.kind}
+        if any(v is not None for v in values.values()):
+            about = {"dataset": entry.cell.dataset, "model": variant, "model_id": variant, "run": "", "status": "complete"}
+            out.setdefault(entry.cell.dataset, Row(values | about, kind="summary"))
+    return list(out.values())
 
 
 def dropped_notes(cells: Sequence[CellView]) -> list[str]:
@@ -206,12 +218,12 @@ def _columns(cells: Sequence[CellView], measures: Sequence[Measure], rows: Seque
     pairs = [(c.dataset, c.label) for c in cells]
     return (
         Column("dataset", "dataset"),
-        Column("model", "model", hidden=len({c.label for c in cells}) < 2),
+        Column("model", "model", hidden=len({r.values["model"] for r in rows}) < 2),
         *([Column("model_id", "id of the model", hidden=True)] if any(c.label != c.model for c in cells) else []),
         Column("run", "run", hidden=len(set(pairs)) == len(pairs)),
         *(Column(m.key, m.label, m.kind) for m in measures),
         Column("n_images", "images", "count"),
-        Column("n_objects", "objects", "count"),
+        Column("n_objects", cells[0].task.objects, "count"),
         Column("n_failed", "failed", "count"),
         Column("status", "status", hidden=all(r.values["status"] == "complete" for r in rows)),
         Column("note", "note", hidden=True),

@@ -40,7 +40,8 @@ class ResolvedModel:
     """A model before it is built. id: short name for directories and tables; identity: all of it that can change a number.
 
     gives: `masks`, `edges` or `concepts`, as in its card, `proposals`; known of a `python:` model once it is described.
-    logits: whether its masks have logits, where that is known. notes: what must be said of it. label: what the user calls it, "" where that is its id.
+    logits: whether its masks have logits, where that is known. notes: what must be said of it. label: what the user calls it, ""
+    where that is its id.
     """
 
     spec: ModelSpec

@@ -1,4 +1,4 @@
-"""What two runs of a task can be compared by: numbers that its rows give, one a row, or an object."""
+"""What two runs of a task can be compared by: numbers that its rows give, one a row, or an object; or one of the whole set."""
 
 from __future__ import annotations
 
@@ -33,6 +33,19 @@ class ObjectMeasure:
     unit: Literal["fraction", "clicks"] = "fraction"
     refused: str = ""
     instead: str = ""
+
+
+@dataclass(frozen=True)
+class SetMeasure:
+    """A number of a whole set that is no mean over its rows, made of sums over them: any part of a set, and any resample, has it.
+
+    columns: what must be read. counts: float64 [n, K] of n rows, to be summed; all zeros of a row that does not count. value:
+    float64 [...] of sums [..., K], in [0, 1] (or [-1, 1]); NaN where it is not defined.
+    """
+
+    columns: tuple[str, ...]
+    counts: Callable[[pd.DataFrame], Any]
+    value: Callable[[Any], Any]
 
 
 def column(name: str) -> Callable[[pd.DataFrame], Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sambench.tasks.object_measures import ObjectMeasure, columns_as_measures
+from sambench.tasks.object_measures import ObjectMeasure, SetMeasure, columns_as_measures
 from sambench.tasks.table_columns import Measure, measures_of_rows
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ class Task(Protocol):
     @property
     def plots(self) -> str:
         """What `sambench plot` draws of its runs: `edges`, precision over recall, and maps; `recall`, that of proposals;
-        `boundary`, boundary IoU over the boundary's width, of stored masks of annotated objects; nothing."""
+        `boundary`, boundary IoU over the boundary's width, of stored masks of annotated objects; `concepts`, cgF1 by its parts and
+        the calibration of scores; nothing."""
         return ""
 
     @property
@@ -147,6 +148,16 @@ class Task(Protocol):
         """What the percentages of its table are, as the note's beginning; empty where `table_notes` say it."""
         return "Fractions in percent"
 
+    @property
+    def objects(self) -> str:
+        """What the objects of its datasets are called in tables."""
+        return "objects"
+
+    @property
+    def people(self) -> str:
+        """The variant of metric rows that hold people's own numbers, for a row of the table; empty where there are none."""
+        return ""
+
     def table_notes(self, cells: Sequence[CellView], /) -> list[str]:
         """What its table must say beside the numbers. cells: of one protocol and settings."""
         return []
@@ -158,3 +169,7 @@ class Task(Protocol):
     def object_measures(self) -> Mapping[str, ObjectMeasure]:
         """What two runs are compared by, object by object, the default first: here every column of the type `double`."""
         return columns_as_measures(self.columns)
+
+    def set_measures(self) -> Mapping[str, SetMeasure]:
+        """What two runs are compared by as a whole, the default first; where there are some, they go before those by object."""
+        return {}

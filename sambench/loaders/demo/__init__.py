@@ -4,6 +4,7 @@
 <root>/images/<id>.png    8-bit RGB
 <root>/complete.json      written last: the size of every file
 <root>/detections.json    a simulated detector's results, made when they are first asked for
+<root>/phrases.json       phrases and what three simulated annotators draw for them, made when they are first asked for
 """
 
 from __future__ import annotations
@@ -16,16 +17,18 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace as changed
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
+from sambench import provenance
 from sambench.cards import dataset_card
 from sambench.errors import DataError, unknown_name
 from sambench.files.writing import write_bytes
 from sambench.loaders.coco import CocoJson
 from sambench.loaders.demo.annotators import MAX_DIST, SMALLEST, boundaries
 from sambench.loaders.demo.detector import detections, with_crowds
+from sambench.loaders.demo.phrases import concepts_of, phrases_of
 from sambench.loaders.open import find_root
 from sambench.pixels.region import Region
 from sambench.provenance import canonical_json
@@ -34,6 +37,7 @@ from sambench.types import Annotated, ImageRecord, Sample
 # sha256 over all pixels and masks (`generate`). FROZEN with the scenes: bars and published demo numbers refer to them.
 DIGEST = "371a469c2cbf09dcfc211935a75f108d2101b1015e9af73aa8c802acb26069a5"
 
+HOLDS = ("masks", "boundaries", "concepts")
 _MARK = "complete.json"
 
 
@@ -44,23 +48,27 @@ class Demo:
     image_id is like '03-street'; object_id counts from 1 over the dataset; the category is the kind of thing. Some parts
     are annotated beside their wholes (`window` and `house`).
 
-    holds: `masks`, or `boundaries`: the same scenes with the boundaries that four simulated annotators draw, for the edge task.
+    holds: `masks`; `boundaries`: the same scenes with the boundaries that four simulated annotators draw, for the edge task; or
+    `concepts`: with phrases and what three simulated annotators draw for them, for the concept task.
     """
 
     root: Path
     name: str = "demo"
     variant: str = "default"
-    holds: Literal["masks", "boundaries"] = "masks"
+    holds: Literal["masks", "boundaries", "concepts"] = "masks"
 
     def __post_init__(self) -> None:
-        if self.holds not in ("masks", "boundaries"):
-            raise unknown_name(f"ground truth of {self.name}", self.holds, ["masks", "boundaries"])
+        if self.holds not in HOLDS:
+            raise unknown_name(f"ground truth of {self.name}", self.holds, HOLDS)
 
     def index(self) -> Sequence[ImageRecord]:
         """24 images, in order of their ids."""
         records = self._files().index()
         if self.holds == "masks":
             return records
+        if self.holds == "concepts":
+            phrases = self._phrases()
+            return [changed(r, n_masks=len(phrases[r.image_id])) for r in records]
         return [changed(r, n_masks=len(SMALLEST)) for r in records]
 
     def load(self, image_id: str) -> Sample:
@@ -69,6 +77,8 @@ class Demo:
         if self.holds == "boundaries":
             maps = boundaries(sample.instances, sample.height, sample.width)
             return changed(sample, instances=(), annotated=None, boundaries=maps, boundary_max_dist=MAX_DIST)
+        if self.holds == "concepts":
+            return changed(sample, instances=(), annotated=None, concepts=concepts_of(sample, self._phrases()[image_id]))
         return changed(sample, annotated=partial(_annotated, sample))
 
     def category_names(self) -> dict[int, str]:
@@ -92,12 +102,39 @@ class Demo:
         return path
 
     def annotation_digest(self) -> str:
-        """sha256 of the annotation file."""
-        return self._files().annotation_digest()
+        """sha256 of the annotation file, and of the phrases where they are the ground truth."""
+        digest = self._files().annotation_digest()
+        return digest if self.holds != "concepts" else provenance.digest([digest, self._phrases()])
+
+    def phrases(self) -> Path:
+        """The phrases of every scene, in JSON; the file is written on the first call, which takes some 15 s."""
+        path = self.root / "phrases.json"
+        if not path.is_file():
+            files = self._files()
+            samples = [files.load(r.image_id) for r in files.index()]
+            write_bytes(path, canonical_json(phrases_of(samples, _striped())).encode())
+        return path
+
+    def _phrases(self) -> dict[str, list[dict[str, Any]]]:
+        return _read_phrases(self.phrases())
 
     def _files(self) -> CocoJson:
         ensure(self.root)
         return CocoJson(self.root, self.name, self.variant)
+
+
+@lru_cache(maxsize=2)
+def _read_phrases(path: Path) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = json.loads(path.read_text())
+    return found
+
+
+def _striped() -> list[str]:
+    """The ids of things with stripes, which the files do not say: the scenes are drawn again."""
+    from sambench.loaders.demo.scenes import SCENES, draw
+
+    things = [thing for number in range(len(SCENES)) for thing in draw(number).things]
+    return [str(n) for n, thing in enumerate(things, 1) if thing.pattern == "stripes"]
 
 
 def detections_file() -> Path:

@@ -36,12 +36,15 @@ class Skin:
 
 @dataclass
 class Thing:
-    """One annotated object while a scene is drawn: what of it is visible, and how much there was of it in the frame."""
+    """One annotated object while a scene is drawn: what of it is visible, and how much there was of it in the frame. pattern: that of
+    its largest piece, of so many pixels when it was laid."""
 
     category: str
     parent: int | None
     visible: BoolArray
     full_px: int
+    pattern: str = "plain"
+    piece_px: int = 0
 
 
 @dataclass
@@ -109,7 +112,18 @@ class Board:
             self._paint(mask, window, u, v, skin, alpha)
         if part_of is not None and not self.dice.chance(PART_SHARE):
             category = ""
-        return self._record(mask, window, category, part_of)
+        number = self._record(mask, window, category, part_of)
+        self._note_pattern(number, skin.pattern, int(np.count_nonzero(mask)))
+        return number
+
+    def _note_pattern(self, number: int, pattern: str, px: int) -> None:
+        """Of a piece, for the thing itself and all that it is a part of."""
+        above: int | None = number
+        while above is not None:
+            thing = self.things[above]
+            if px > thing.piece_px:
+                thing.pattern, thing.piece_px = pattern, px
+            above = thing.parent
 
     def _frame(self, at: Point, size: float, turn: Turn, w: tuple[int, int, int, int]) -> tuple[F64, F64]:
         dx = (np.arange(w[1], w[3]) - at[0])[None, :] / size
