@@ -184,9 +184,11 @@ def compare(a: Results | str | Path, b: Results | str | Path, **options: Any) ->
     """Paired comparison of two runs by object: A minus B per dataset with interval and p-value (`results.compare.compare`)."""
     from sambench.layout import to_frame
     from sambench.results.compare import compare_cells
+    from sambench.results.measures import default_compared
 
     left, right = (x if isinstance(x, Results) else load(x) for x in (a, b))
-    return to_frame(compare_cells(left.cells, right.cells, **options).table)
+    metric = {"metric": default_compared(left.cells) or "iou_top"}
+    return to_frame(compare_cells(left.cells, right.cells, **{**metric, **options}).table)
 
 
 def _words(given: Data) -> tuple[str, ...]:

@@ -39,9 +39,9 @@ class ConceptPrompt:
 class ConceptPrediction:
     """The answer to one prompt: a set of N >= 0 scored instances.
 
-    masks: bool [N, H, W], or a `Masks` of N. scores float32 or float64 [N] in [0, 1]: that the mask is an instance of the concept; the metric
-    counts those from .5 on, so a model with a presence score has multiplied it in. presence: the model's own probability in [0, 1]
-    that the image has the concept at all, or None; it is stored, and scored by itself.
+    masks: bool [N, H, W], or a `Masks` of N. scores float32 or float64 [N] in [0, 1]: that the mask is an instance of the
+    concept; the metric counts those from .5 on, so a model with a presence score has multiplied it in. presence: the model's own
+    probability in [0, 1] that the image has the concept at all, or None; it is stored.
     """
 
     masks: Masks

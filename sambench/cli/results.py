@@ -105,7 +105,9 @@ def compare(
     b: Annotated[
         str, typer.Argument(metavar="B", help="Another run, the difference is A - B; or published numbers: paper, sam2, sam3, ...")
     ],
-    metric: Annotated[str, typer.Option("--metric", help="Column to compare (default: iou_top; instances: iou_best).")] = "",
+    metric: Annotated[
+        str, typer.Option("--metric", help="What to compare (default: iou_top; instances: iou_best; concepts: cgf1).")
+    ] = "",
     k: Annotated[int | None, typer.Option("-k", help="One click count only.")] = None,
     form: Format = TEXT,
     folder: Runs = DEFAULT,
@@ -113,14 +115,14 @@ def compare(
     """Two runs paired by object, by dataset: the difference with its interval and tests; or a run against the published numbers."""
     from sambench.paper.published import sources
     from sambench.results.compare import compare_cells
-    from sambench.results.measures import default_metric
+    from sambench.results.measures import default_compared
     from sambench.store.views import find_cells
 
     if b in sources():
         compare_with_published(find_cells(a, folder), b, form, metric=metric, k=k)
         return
     left, right = find_cells(a, folder), find_cells(b, folder)
-    show(compare_cells(left, right, metric=metric or default_metric(left), k=k).table, form)
+    show(compare_cells(left, right, metric=metric or default_compared(left), k=k).table, form)
 
 
 def compare_with_published(cells: list[CellView], what: str, form: str, *, metric: str, k: int | None) -> None:

@@ -41,7 +41,8 @@ class Detections:
 
     position int64: place in the file, from 0. category_id int64, NO_CATEGORY where there is none. score float64.
     box_xywh float64 [N, 4]: as the file has it, x and y of the top left corner, width, height, in pixels; NaN where there is none.
-    segmentations: N values as the file has them (RLE or polygons), None where there is none.
+    segmentations: N values as the file has them (RLE or polygons), None where there is none. phrases: N texts or None, of results
+    of the concept task.
     """
 
     image_id: str
@@ -51,6 +52,7 @@ class Detections:
     score: npt.NDArray[np.float64]
     box_xywh: npt.NDArray[np.float64]
     segmentations: tuple[Any, ...]
+    phrases: tuple[str | None, ...] = ()
     _rles: dict[tuple[int, int, int], RLE] = field(init=False, repr=False, compare=False, default_factory=dict)  # those checked
 
     def __len__(self) -> int:
@@ -66,6 +68,7 @@ class Detections:
             score=self.score[i],
             box_xywh=self.box_xywh[i],
             segmentations=tuple(self.segmentations[k] for k in i),
+            phrases=tuple(self.phrases[k] for k in i) if self.phrases else (),
         )
 
     def best(self, n: int) -> Detections:
@@ -157,6 +160,11 @@ class ResultsFile:
         return self.index.n_categories
 
     @property
+    def n_phrases(self) -> int:
+        """Detections with a phrase."""
+        return self.index.n_phrases
+
+    @property
     def category_ids(self) -> tuple[int, ...]:
         """Those that occur, ascending."""
         return self.index.category_ids
@@ -190,6 +198,7 @@ class ResultsFile:
             score=np.array([e.score for e in entries], np.float64),
             box_xywh=np.array([e.box or [math.nan] * 4 for e in entries], np.float64).reshape(-1, 4),
             segmentations=tuple(e.mask for e in entries),
+            phrases=tuple(e.phrase for e in entries),
         )
 
     def sha256(self) -> str:

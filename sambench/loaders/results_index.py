@@ -31,10 +31,10 @@ from sambench.provenance import canonical_json
 BIG = 48 << 20  # bytes from which the index is kept in the cache
 CHUNK = 8 << 20
 LONGEST = 64 << 20  # bytes of one entry
-_FORMAT = 3  # 2 had ids as they were written
+_FORMAT = 4  # 2 had ids as they were written; 3 knew no phrases
 _SPACE = re.compile(r"[ \t\n\r]*")
 FARTHEST = 1e9  # pixels
-_MAY_LACK = ("bbox", "segmentation", "category_id")  # null and NaN, as pandas writes what is absent, are as if left out
+_MAY_LACK = ("bbox", "segmentation", "category_id", "phrase")  # null and NaN, as pandas writes what is absent, are as if left out
 _NO_SCORE = "give every detection its score: without scores they have no order, and no precision follows"
 _FORM = 'a list [{"image_id": ..., "category_id": ..., "bbox": [x, y, width, height], "score": ...}, ...]'
 
@@ -44,7 +44,7 @@ class Index:
     """Entries in the order of their images: those of image_ids[s] are starts[s] .. starts[s + 1] - 1, in the file's order.
 
     offset, end int64 [n]: bytes in the file. position int64 [n]: place in the file. starts int64 [images + 1].
-    n_boxes, n_masks, n_categories: entries that have one. category_ids: those that occur, ascending.
+    n_boxes, n_masks, n_categories, n_phrases: entries that have one. category_ids: those that occur, ascending.
     """
 
     image_ids: tuple[str, ...]
@@ -56,6 +56,7 @@ class Index:
     n_masks: int
     n_categories: int
     category_ids: tuple[int, ...]
+    n_phrases: int = 0
 
     @property
     def n(self) -> int:
@@ -92,12 +93,13 @@ def _read(path: Path, size: int, sha256: str) -> Index:
 def _scan(path: Path) -> Index:
     slots: dict[str, int] = {}
     slot, offset, end = array("i"), array("q"), array("q")
-    counts, categories = [0, 0, 0], set[int]()
+    counts, categories = [0, 0, 0, 0], set[int]()
     with path.open("rb") as f:
         for first, last, entry in _entries(f, path):
             plain = plain_entry(entry, len(slot), path)
             counts[0] += plain.box is not None
             counts[1] += bool(plain.mask)
+            counts[3] += plain.phrase is not None
             if plain.category_id is not None:
                 counts[2] += 1
                 categories.add(plain.category_id)
@@ -108,8 +110,9 @@ def _scan(path: Path) -> Index:
     order = np.argsort(of, kind="stable")
     starts = np.concatenate(([0], np.cumsum(np.bincount(of, minlength=len(slots))))).astype(np.int64)
     begins, ends = (np.array(a, np.int64)[order] for a in (offset, end))
-    boxes, masks, with_category = counts
-    return Index(tuple(slots), starts, begins, ends, order.astype(np.int64), boxes, masks, with_category, tuple(sorted(categories)))
+    boxes, masks, with_category, phrases = counts
+    named = tuple(sorted(categories))
+    return Index(tuple(slots), starts, begins, ends, order.astype(np.int64), boxes, masks, with_category, named, phrases)
 
 
 def _entries(f: BinaryIO, path: Path) -> Iterator[tuple[int, int, Any]]:
@@ -168,13 +171,14 @@ def _entries(f: BinaryIO, path: Path) -> Iterator[tuple[int, int, Any]]:
 
 class Entry(NamedTuple):
     """A detection as a file has it, its values made plain. box: x, y, width, height, or None. mask: RLE or polygons as they stand
-    there, [] for one without pixels, or None. category_id: None where there is none, or null."""
+    there, [] for one without pixels, or None. category_id, phrase: None where there is none, or null."""
 
     image_id: str
     score: float
     box: list[float] | None
     mask: Any
     category_id: int | None
+    phrase: str | None = None
 
 
 def plain_entry(given: dict[str, Any], n: int, path: Path) -> Entry:
@@ -208,7 +212,8 @@ def plain_entry(given: dict[str, Any], n: int, path: Path) -> Entry:
     if given.get("category_id") is not None:
         span = {"low": 0, "high": (1 << 62) - 1}
         category = read("category_id", lambda v: values.whole(v, "", "", **span), ", a whole number from 0 on")
-    return Entry(image_id, score, box, mask, category)
+    phrase = None if given.get("phrase") is None else read("phrase", lambda v: values.text(v, "", ""), ", a text")
+    return Entry(image_id, score, box, mask, category, phrase)
 
 
 def _said(entry: dict[str, Any], key: str) -> str:
@@ -252,9 +257,9 @@ def _load(store: Path, told: str) -> Index | None:
                 return None
             ids = tuple(json.loads(held["image_ids"].tobytes()))
             starts, offset, end, position = (held[k] for k in ("starts", "offset", "end", "position"))
-            boxes, masks, categories = held["counts"].tolist()
+            boxes, masks, categories, phrases = held["counts"].tolist()
             named = tuple(held["category_ids"].tolist())
-            return Index(ids, starts, offset, end, position, boxes, masks, categories, named)
+            return Index(ids, starts, offset, end, position, boxes, masks, categories, named, phrases)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 
@@ -271,6 +276,6 @@ def _save(store: Path, told: str, index: Index) -> None:
             offset=index.offset,
             end=index.end,
             position=index.position,
-            counts=np.array([index.n_boxes, index.n_masks, index.n_categories], np.int64),
+            counts=np.array([index.n_boxes, index.n_masks, index.n_categories, index.n_phrases], np.int64),
             category_ids=np.array(index.category_ids, np.int64),
         )

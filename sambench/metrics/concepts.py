@@ -1,4 +1,5 @@
-"""cgF1 and its parts: how well a model finds all instances of a phrase, and whether it knows that there are none. Arrays in, numbers out.
+"""cgF1 and its parts: how well a model finds all instances of a phrase, and whether it knows that there are none. Arrays in,
+numbers out.
 
 The metric of *SAM 3: Segment Anything with Concepts* (arXiv 2511.16719), as its released evaluator computes it (`cgf1_eval.py` of
 facebookresearch/sam3; PyPI sam3 0.1.4), to the last digits: its small constants (1e-4, 1e-6) that keep 0 from being divided by 0
@@ -71,7 +72,8 @@ def count_pair(ious: Floats, scores: Floats, threshold: float = SCORE) -> PairCo
 
 
 def best_annotator(counts: Sequence[PairCount]) -> int:
-    """Which annotator a pair is scored by: the first of the best mean local F1; one who drew nothing, where nothing was answered."""
+    """Which annotator a pair is scored by: the first of the best mean local F1; one who drew nothing, where nothing was
+    answered."""
     best = 0
     for i, current in enumerate(counts[1:], 1):
         ours, theirs = counts[best].local_f1, current.local_f1
@@ -246,8 +248,8 @@ class Reliability(NamedTuple):
 
 
 def reliability(scores: Floats, right: Bools) -> Reliability:
-    """How far scores [D] in [0, 1] are from the share of answers that are right (bool [D]): the expected calibration error (Naeini et
-    al. 2015), the mean over answers of |share right - mean score| of their bin."""
+    """How far scores [D] in [0, 1] are from the share of answers that are right (bool [D]): the expected calibration error
+    (Naeini et al. 2015), the mean over answers of |share right - mean score| of their bin."""
     bins = np.minimum((np.asarray(scores, np.float64) * BINS).astype(np.int64), BINS - 1)
     n = np.bincount(bins, minlength=BINS)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -1,7 +1,7 @@
 """A baseline of the concept task without weights: it knows the words for colours, and nothing of things.
 
-A phrase with a colour is answered with the connected regions of that colour, any other with nothing; so it has a number on phrases of
-colours alone, and says how much of a benchmark colours explain. Frozen: other numbers are compared with it.
+A phrase with a colour is answered with the connected regions of that colour, any other with nothing; so it has a number on
+phrases of colours alone, and says how much of a benchmark colours explain. Frozen: other numbers are compared with it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _MOST = 50  # regions of a colour
 
 
 class ColourWords:
-    """A `sambench.concepts.ConceptSegmenter`. The score of a region is its share of its box: things are compact, and what is left of
-    a ground is not. The presence is the highest."""
+    """A `sambench.concepts.ConceptSegmenter`. The score of a region is its share of its box: things are compact, and what is left
+    of a ground is not. The presence is the highest."""
 
     device_kind = "cpu"
     precision = "fp32"

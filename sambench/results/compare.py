@@ -13,6 +13,7 @@ from sambench.errors import UsageError
 from sambench.layout import Column, Kind, Row, Table
 from sambench.metrics.bootstrap import Float64Array, PairedDifference, resampled_means
 from sambench.metrics.paired import ALPHA, POWER, PairedTests, holm, paired_tests
+from sambench.results.compare_sets import set_difference
 from sambench.results.measures import measure_of
 from sambench.results.over_datasets import interval_over_datasets, mean_over_datasets
 from sambench.results.pairing import pair_objects, refuse_unlike
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 DEFAULT_BOOTSTRAP = Bootstrap(n_resamples=10_000)
 _MAX_NAMED = 8
+_OF_OBJECTS = "A - B over paired objects; intervals by a bootstrap over clusters; p by a cluster-robust paired t-test, two-sided"
+_OF_SETS = "A - B of the rows that both have, computed anew in every draw of a bootstrap over clusters; p is that of the draws"
 
 
 @dataclass(frozen=True)
@@ -148,17 +151,27 @@ def compare_cells(
     """A minus B on every dataset that both have, paired by (dataset, image, object, k, prompt).
 
     metric: one of the task's `object_measures`, as iou_top, or `noc@80` (clicks to an IoU, of runs whose settings have that
-    target). k: one click count; None for all that both have. Means are over the paired objects alone; those in one run only are
-    counted. p is that of `paired.t_test`, two-sided, alone and with Holm's correction over datasets. Partial runs and other
-    subsets are said in the notes. Raises UsageError where the runs cannot be compared: another protocol or settings, other
-    annotations, another ground truth, no dataset or object in common, several cells for one dataset, an unknown metric or k.
+    target); or one of its `set_measures`, as cgf1, which is computed of the rows that both have. k: one click count; None for all
+    that both have. Means are over the paired objects alone; those in one run only are counted. p is that of `paired.t_test`,
+    two-sided, alone and with Holm's correction over datasets. Partial runs and other subsets are said in the notes. Raises
+    UsageError where the runs cannot be compared: another protocol or settings, other annotations, another ground truth, no
+    dataset or object in common, several cells for one dataset, an unknown metric or k.
     """
     pairs = _pair_cells(a, b)
     differences: list[Difference] = []
     notes: list[str] = []
     draws: dict[int | None, list[Any]] = {}
-    unit = measure_of(pairs[0][0], metric).unit
+    of_set = pairs[0][0].task.set_measures().get(metric)
+    unit = "fraction" if of_set else measure_of(pairs[0][0], metric).unit
     for i, (cell_a, cell_b) in enumerate(pairs):
+        if of_set is not None:
+            found = set_difference(cell_a, cell_b, of_set, bootstrap, seed=[bootstrap.seed, i])
+            notes += _subset_note(cell_a, cell_b)
+            partial = bool(cell_a.partial_reasons() or cell_b.partial_reasons())
+            alone = found.rows.alone(0)
+            differences.append(Difference(cell_a.dataset, None, found.paired, found.tests, math.nan, *alone, partial))
+            draws.setdefault(None, []).append((found.paired, found.draws))
+            continue
         both = pair_objects(cell_a, cell_b, metric, k)
         notes += _subset_note(cell_a, cell_b)
         partial = bool(cell_a.partial_reasons() or cell_b.partial_reasons())
@@ -167,7 +180,8 @@ def compare_cells(
             differences.append(Difference(cell_a.dataset, clicks, paired, tests, math.nan, *both.alone(count), partial))
             draws.setdefault(clicks, []).append((paired, drawn))
     differences = _corrected(differences)
-    notes += _notes(a, b, pairs, differences, "clicks" if unit == "clicks" else "points of IoU")
+    what = "clicks" if unit == "clicks" else "points" if of_set else "points of IoU"
+    notes += _notes(a, b, pairs, differences, what, how=_OF_SETS if of_set else _OF_OBJECTS)
     means = [_mean(clicks, found, bootstrap.level) for clicks, found in draws.items() if 1 < len(pairs) == len(found)]
     names = (name_a or _name(a), name_b or _name(b))
     warnings = partial_notes([c for pair in pairs for c in pair])
@@ -253,6 +267,8 @@ def _notes(
     pairs: Sequence[tuple[CellView, CellView]],
     differences: Sequence[Difference],
     unit: str,
+    *,
+    how: str,
 ) -> list[str]:
     used = [c for pair in pairs for c in pair]
     notes = partial_notes(used) + cluster_notes((d.dataset, d.paired.n_clusters) for d in differences)
@@ -268,13 +284,11 @@ def _notes(
             notes.append(f"{dataset}: objects without a partner left out, {n_a} of A and {n_b} of B")
     notes += _tallies(differences)
     corrected = "; Holm corrects it for the number of datasets" if len(pairs) > 1 else ""
-    notes.append(
-        "A - B over paired objects; intervals by a bootstrap over clusters; p by a cluster-robust paired t-test, two-sided"
-        f"{corrected}."
-    )
+    notes.append(f"{how}{corrected}.")
     notes.append(
         f"detectable: the true difference ({unit}) that such a test at {100 * ALPHA:.0f} % would find in {100 * POWER:.0f} of 100 "
-        "experiments of this size (a dash: none that can exist); d_z: mean difference over the standard deviation of differences."
+        "experiments of this size (a dash: none that can exist)"
+        + ("." if how == _OF_SETS else "; d_z: mean difference over the standard deviation of differences.")
     )
     return notes
 

@@ -22,14 +22,26 @@ def object_values(cell: CellView, metric: str, k: int | None = None) -> pd.DataF
     metric: one of the task's `object_measures`. k: this count alone, where the measure has several. Raises UsageError on a metric
     or k that the cell does not have.
     """
-    stored, measure = cell.store.columns, measure_of(cell, metric)
-    described = [c for c in (*PAIR, "cluster_id", "area_px") if c in stored]
-    frame = cell.scored(list(dict.fromkeys([*described, *measure.columns])), measure.only)
-    frame = measure.objects(frame)
+    measure = measure_of(cell, metric)
+    frame = measure.objects(_described(cell, measure.columns, measure.only))
     if measure.by_k and k is not None:
         frame = _at(frame, k)
-    frame = frame.assign(**{name: value for name, value in _ABSENT.items() if name not in frame})
+    frame = _completed(frame)
     return frame[[*PAIR, "cluster_id", "area_px"]].assign(value=measure.values(frame))
+
+
+def completed_rows(cell: CellView, columns: Sequence[str]) -> pd.DataFrame:
+    """Some columns of a cell's rows beside PAIR, cluster_id and area_px; failed images left out."""
+    return _completed(_described(cell, columns, None))
+
+
+def _described(cell: CellView, columns: Sequence[str], only: tuple[str, str] | None) -> pd.DataFrame:
+    described = [c for c in (*PAIR, "cluster_id", "area_px") if c in cell.store.columns]
+    return cell.scored(list(dict.fromkeys([*described, *columns])), only)
+
+
+def _completed(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(**{name: value for name, value in _ABSENT.items() if name not in frame})
 
 
 def measure_of(cell: CellView, metric: str) -> ObjectMeasure:
@@ -38,7 +50,7 @@ def measure_of(cell: CellView, metric: str) -> ObjectMeasure:
     if not measures or "object_id" not in cell.store.columns:
         raise UsageError(f"runs of the {cell.task.name} task have no objects to compare", where=cell.path)
     if metric not in measures:
-        raise unknown_name("metric", metric, measures, where="--metric")
+        raise unknown_name("metric", metric, [*cell.task.set_measures(), *measures], where="--metric")
     measure = measures[metric]
     if measure.refused:
         raise UsageError(measure.refused, where=cell.path, expected=measure.instead, found=f"--metric {metric}")
@@ -56,3 +68,8 @@ def _at(frame: pd.DataFrame, k: int) -> pd.DataFrame:
 def default_metric(cells: Sequence[CellView]) -> str:
     """What is compared where nobody says what: the first of the task's measures; empty where it has none."""
     return next(iter(cells[0].task.object_measures()), "") if cells else ""
+
+
+def default_compared(cells: Sequence[CellView]) -> str:
+    """What two runs are compared by where nobody says what: a number of the whole set where the task has one, else by object."""
+    return next(iter(cells[0].task.set_measures()), "") or default_metric(cells) if cells else ""

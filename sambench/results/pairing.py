@@ -76,7 +76,11 @@ def pair_objects(a: CellView, b: CellView, metric: str, k: int | None = None) ->
     Raises UsageError where the cells have no object in common, or were scored against other masks. Whether they may be paired at
     all is what `unlike` says.
     """
-    left, right = (object_values(c, metric, k) for c in (a, b))
+    return paired_frames(a, b, *(object_values(c, metric, k) for c in (a, b)), k=k)
+
+
+def paired_frames(a: CellView, b: CellView, left: pd.DataFrame, right: pd.DataFrame, *, k: int | None = None) -> Paired:
+    """As `pair_objects`, of frames of PAIR, cluster_id, area_px and any columns, which get the suffixes _a and _b."""
     joined = left.merge(right, on=PAIR, how="outer", suffixes=("_a", "_b"), indicator=True, validate="one_to_one")
     both = joined[joined["_merge"] == "both"]
     if both.empty:

@@ -1,4 +1,5 @@
-"""From rows of the concept task to metric rows: cgF1 and its parts, AP, the IoU of the best mask, calibration; people's own cgF1."""
+"""From rows of the concept task to metric rows: cgF1 and its parts, AP, the IoU of the best mask, calibration; people's own
+cgF1."""
 
 from __future__ import annotations
 
@@ -55,10 +56,10 @@ def value_of(scores: ConceptScores, name: str, threshold: float | None = None) -
 def metric_rows(frame: pd.DataFrame, bootstrap: Bootstrap) -> list[dict[str, Any]]:
     """Metric rows of rows with status `ok` (`schema.CONCEPT_COLUMNS`), [] for an empty frame.
 
-    cgf1, pmf1 (positive micro F1) and their kin with threshold None (the mean over .50 to .95), .5 and .75, il_mcc and other numbers
-    of images without, of exhaustive pairs alone, in the whole set and, where it has several subsets, in each (group_by `subset`); ap
-    over phrases; miou, the mean over present phrases of the best IoUs of masks that count; ece of all masks. Variant `people`: each
-    annotator against the others, the mean over annotators.
+    cgf1, pmf1 (positive micro F1) and their kin with threshold None (the mean over .50 to .95), .5 and .75, il_mcc and other
+    numbers of images without, of exhaustive pairs alone, in the whole set and, where it has several subsets, in each (group_by
+    `subset`); ap over phrases; miou, the mean over present phrases of the best IoUs of masks that count; ece of all masks.
+    Variant `people`: each annotator against the others, the mean over annotators.
     """
     if frame.empty:
         return []
@@ -116,10 +117,10 @@ def _about(rows: pd.DataFrame) -> dict[str, Any]:
 def pairs_of(frame: pd.DataFrame) -> Iterator[Pair]:
     """The pairs of a frame for AP and calibration, by image and phrase, whatever the order of rows."""
     columns = ["image_id", "object_id", "category", "exhaustive", "n_truth", "scores", "ious"]
-    for row in frame[columns].sort_values(["image_id", "object_id"], kind="stable").itertuples(index=False):
-        scores = np.asarray(row.scores, np.float64)
-        ious = np.asarray(row.ious, np.float64).reshape(len(scores), int(row.n_truth))
-        yield Pair(str(row.category), scores, ious, bool(row.exhaustive))
+    ordered = frame[columns].sort_values(["image_id", "object_id"], kind="stable")
+    for _, _, phrase, exhaustive, n_truth, given, ious in zip(*(ordered[c].tolist() for c in columns), strict=True):
+        scores = np.asarray(given, np.float64)
+        yield Pair(phrase, scores, np.asarray(ious, np.float64).reshape(len(scores), n_truth), bool(exhaustive))
 
 
 def _overlap_rows(frame: pd.DataFrame, bootstrap: Bootstrap) -> Iterator[dict[str, Any]]:

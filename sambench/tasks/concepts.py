@@ -1,9 +1,9 @@
 """The concept task: all instances of a noun phrase, and none where there is none (protocol concepts@1).
 
-A model is asked for every phrase of an image on one encoding, and answers with a set of scored masks. cgF1 is that of SAM 3's released
-evaluator (`sambench.metrics.concepts`); beside it AP over phrases, the IoU of the best mask, and how far scores are from the share of
-masks that are right. A row is a pair of image and phrase, with all that the numbers are made of. Where several people drew a set,
-each is scored against the others, as a model is.
+A model is asked for every phrase of an image on one encoding, and answers with a set of scored masks. cgF1 is that of SAM 3's
+released evaluator (`sambench.metrics.concepts`); beside it AP over phrases, the IoU of the best mask, and how far scores are from
+the share of masks that are right. A row is a pair of image and phrase, with all that the numbers are made of. Where several
+people drew a set, each is scored against the others, as a model is.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sambench.schema import CONCEPT_COLUMNS
 from sambench.tasks.concept_scores import PEOPLE, metric_rows
 from sambench.tasks.concept_table import concept_measures, concept_notes, object_measures, set_measures
 from sambench.tasks.object_measures import ObjectMeasure, SetMeasure
-from sambench.tasks.prompted import Context, encode, rows_by_batch
+from sambench.tasks.prompted import Context, pixels_for, rows_by_batch
 from sambench.tasks.settings.concepts import ConceptSettings
 from sambench.tasks.summary import Bootstrap
 from sambench.tasks.table_columns import Measure
@@ -232,8 +232,10 @@ class _Asked:
         """The model's answers, checked, and the milliseconds that each prompt took on average."""
         sample = self._sample
         if self.encode_ms is None:
-            encoded = encode(self._model, sample)
-            self._state, self.encode_ms = encoded.state, encoded.encode_ms
+            image = pixels_for(self._model, sample)
+            start = time.perf_counter()
+            self._state = self._model.encode(image)
+            self.encode_ms = (time.perf_counter() - start) * 1e3
         start = time.perf_counter()
         found = self._model.concepts(self._state, prompts)
         each_ms = (time.perf_counter() - start) * 1e3 / len(prompts)

@@ -91,12 +91,16 @@ class Prepared:
     value: Any
 
 
-def encode(segmenter: Segmenter, sample: Sample) -> Encoded:
-    """Read the sample's pixels and encode them; the milliseconds count the encoder alone."""
+def pixels_for(model: object, sample: Sample) -> Any:
+    """What a model's `encode` is given: the sample's pixels, or what its `prepare` made of them."""
     image: Any = sample.image
     prepared = vars(sample).get(PREPARED)
-    if isinstance(prepared, Prepared) and prepared.model is segmenter:
-        image = prepared.value
+    return prepared.value if isinstance(prepared, Prepared) and prepared.model is model else image
+
+
+def encode(segmenter: Segmenter, sample: Sample) -> Encoded:
+    """Read the sample's pixels and encode them; the milliseconds count the encoder alone."""
+    image = pixels_for(segmenter, sample)
     start = time.perf_counter()
     state = segmenter.encode(image)
     return Encoded(segmenter, sample, state, (time.perf_counter() - start) * 1e3)

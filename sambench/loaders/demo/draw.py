@@ -36,8 +36,8 @@ class Skin:
 
 @dataclass
 class Thing:
-    """One annotated object while a scene is drawn: what of it is visible, and how much there was of it in the frame. pattern: that of
-    its largest piece, of so many pixels when it was laid."""
+    """One annotated object while a scene is drawn: what of it is visible, and how much there was of it in the frame. pattern:
+    that of its largest piece, of so many pixels when it was laid."""
 
     category: str
     parent: int | None

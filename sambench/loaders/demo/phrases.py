@@ -1,8 +1,8 @@
 """Phrases of the demo scenes and what three simulated annotators draw for them, for the concept task; the same on every machine.
 
-Of each scene: kinds of thing ("mug"), colours ("red thing"), both ("red mug"), patterns ("striped thing"), and some of each that are
-not there. The annotators disagree as people do: about things between two colours, about small things, and about where exactly an
-edge is; of very many things one of them stops before the end.
+Of each scene: kinds of thing ("mug"), colours ("red thing"), both ("red mug"), patterns ("striped thing"), and some of each that
+are not there. The annotators disagree as people do: about things between two colours, about small things, and about where exactly
+an edge is; of very many things one of them stops before the end.
 """
 
 from __future__ import annotations
