@@ -163,7 +163,8 @@ CONCEPT_COLUMNS: dict[str, str] = {
     "scores": "list<double>",  # of all masks of the answer, in the model's order
     "ious": "list<double>",  # of all of them with every instance of that annotator, row by row [n_answers x n_truth]
     "presence": "double",  # the model's own probability that the concept is there; null where it gives none
-    "iou_best": "double",  # mean over instances of the best IoU of a mask that counts; null for an absent phrase
+    # Mean over instances of the best IoU of a mask that counts, of the annotator of whom it is highest; null where none drew any.
+    "iou_best": "double",
     "human_truth": "list<int32>",  # by annotator, of several: instances of the one of the others that counts
     "human_found": "list<int32>",  # by annotator: instances
     "human_hits": "list<int32>",  # by annotator and IoU threshold, row by row

@@ -99,9 +99,9 @@ def list_reports(as_json: Json = False) -> None:
 
 
 def gallery(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run of the point or box task.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run of the point, box or concept task.")],
     other: Annotated[str, typer.Argument(metavar="[RUN]", help="Another, for disagreements.", show_default=False)] = "",
-    by: Annotated[str, typer.Option("--by", help="worst, oracle_gap, disagreement; comma-separated.")] = "",
+    by: Annotated[str, typer.Option("--by", help="worst, oracle_gap, false_positives, disagreement; comma-separated.")] = "",
     k: Annotated[int | None, typer.Option("-k", help="Clicks (default: the first count).")] = None,
     n: Annotated[int, typer.Option("-n", min=1, max=200, help="Objects of each kind.")] = 12,
     form: Annotated[str, typer.Option("--format", "-f", help=_FORMATS)] = "html,png",
@@ -109,7 +109,7 @@ def gallery(
     root: Annotated[Path | None, typer.Option("--root", metavar="DIR", help="The dataset's folder.")] = None,
     folder: Runs = DEFAULT,
 ) -> None:
-    """Worst objects, largest oracle gaps, and largest disagreements of two runs, as a sheet."""
+    """Worst objects, largest oracle gaps, answered phrases that are absent, and largest disagreements of two runs, as a sheet."""
     from typing import cast
 
     from sambench.cli.console import err
@@ -121,7 +121,7 @@ def gallery(
     from sambench.sources.datasets import split_names
     from sambench.store.views import find_cells
 
-    kinds = split_names([by]) or ["worst", "oracle_gap", *(["disagreement"] if other else [])]
+    kinds = split_names([by])
     for kind in kinds:
         if kind not in KINDS:
             raise unknown_name("criterion", kind, KINDS, where="--by")

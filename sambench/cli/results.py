@@ -140,7 +140,7 @@ def compare_with_published(cells: list[CellView], what: str, form: str, *, metri
 
 
 def plot(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs of edge, proposals, box or point.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs of edge, proposals, box, point or concepts.")],
     to: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Where the files go (default: beside each cell).")
     ] = None,
@@ -155,12 +155,13 @@ def plot(
     """Pictures with their data, as PNG and CSV.
 
     Edge runs: curves, per-image scores and sheets of edge maps. Proposal runs: recall by number, area and frequency, and sheets.
-    Box and point runs: boundary IoU over the boundary's width, from the stored masks and the dataset's files.
+    Box and point runs: boundary IoU over the boundary's width, from the stored masks and the dataset's files. Concept runs: cgF1 by
+    its two parts, and whether scores are the share of masks that are right.
     """
     from sambench.errors import UsageError
     from sambench.store.views import find_cells
 
-    drawn = {"edges": _edge_pictures, "recall": _proposal_pictures, "boundary": _mask_pictures}
+    drawn = {"edges": _edge_pictures, "recall": _proposal_pictures, "boundary": _mask_pictures, "concepts": _concept_pictures}
     cells = [cell for run in runs for cell in find_cells(run, folder)]
     for cell in cells:
         if cell.task.plots not in drawn:
@@ -225,6 +226,12 @@ def _mask_pictures(cells: list[CellView], shared: Path, to: Path | None, asked: 
     from sambench.results.boundary import RATIOS
 
     return write_boundary_curve(cells, shared, ratios=asked.ratios or RATIOS, k=asked.k, root=asked.root)
+
+
+def _concept_pictures(cells: list[CellView], shared: Path, to: Path | None, asked: _Asked) -> list[Path]:
+    from sambench.report import concepts
+
+    return [*concepts.write_parts(cells, shared), *concepts.write_reliability(cells, shared)]
 
 
 def _ratios(text: str) -> tuple[float, ...]:

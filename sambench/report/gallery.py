@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
 from sambench import __version__
-from sambench.errors import SambenchError, UsageError
+from sambench.errors import SambenchError, UsageError, unknown_name
 from sambench.paper.evidence import Entry
 from sambench.report import overlays
+from sambench.report.concept_gallery import ConceptKind, concept_section
 from sambench.report.document import Document, Picture, Section
 from sambench.results.stored_masks import dataset_of
 from sambench.store.views import CellView
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-By = Literal["worst", "oracle_gap", "disagreement"]
-KINDS: tuple[By, ...] = ("worst", "oracle_gap", "disagreement")
+By = Literal["worst", "oracle_gap", "false_positives", "disagreement"]
+KINDS: tuple[By, ...] = ("worst", "oracle_gap", "false_positives", "disagreement")
+OF_OBJECTS: tuple[By, ...] = ("worst", "oracle_gap", "disagreement")
+OF_PHRASES: tuple[ConceptKind, ...] = ("worst", "false_positives", "disagreement")
 PANEL_IN = 1.45
 _TITLES = {
     "worst": "Lowest IoU",
@@ -44,31 +47,46 @@ def gallery(
     cells: Sequence[CellView],
     others: Sequence[CellView] = (),
     *,
-    by: Sequence[By] = ("worst", "oracle_gap"),
+    by: Sequence[By] = (),
     k: int | None = None,
     n: int = 12,
     root: Path | None = None,
 ) -> Document:
     """A section for every cell and criterion, with prompt, ground truth and masks.
 
-    others: the second run, for disagreements. k: clicks (default: the first count; 0 by box). Cells without stored masks, or whose
-    dataset is not here, have a section that says so. Raises UsageError where no cell is of a task with objects, or a disagreement
+    others: the second run, for disagreements. by: criteria (OF_OBJECTS, OF_PHRASES); none: all that the run has. k: clicks
+    (default: the first count; 0 by box). Cells without stored masks, or whose dataset is not here, have a section that says so.
+    Raises UsageError where no cell is of a task with objects or phrases, a criterion is not one of its task's, or a disagreement
     is asked for with one run only.
     """
-    kept = [c for c in cells if "mask_rles" in c.store.columns and "iou_top" in c.store.columns]
+    kept = [c for c in cells if _of_objects(c) or _of_phrases(c)]
     if not kept:
         found = ", ".join(dict.fromkeys(f"{c.task.name} on {c.dataset}" for c in cells))
-        raise UsageError("no gallery of these results", expected="runs of the point or box task", found=found or "nothing")
+        raise UsageError("no gallery of these results", expected="runs of the point, box or concept task", found=found or "nothing")
     if "disagreement" in by and not others:
         raise UsageError("a disagreement needs a second run", where="--by disagreement", remedy="name two runs")
     partners = {Entry(c).dataset: c for c in others}
     sections = []
     for cell in kept:
-        for kind in by:
+        known: Sequence[By] = OF_PHRASES if _of_phrases(cell) else OF_OBJECTS
+        for kind in by or [kind for kind in known if kind != "disagreement" or others]:
             partner = partners.get(Entry(cell).dataset) if kind == "disagreement" else None
-            sections.append(_section(cell, partner, kind, k, n, root))
+            if kind not in known:
+                raise unknown_name(f"criterion of the {cell.task.name} task", kind, known, where="--by")
+            if _of_phrases(cell):
+                sections.append(concept_section(cell, partner, cast(ConceptKind, kind), n, root))
+            else:
+                sections.append(_section(cell, partner, kind, k, n, root))
     title = "Gallery: " + ", ".join(dict.fromkeys(c.run_name for c in [*kept, *others]))
     return Document("gallery", title, tuple(sections), versions=f"sambench {__version__}")
+
+
+def _of_objects(cell: CellView) -> bool:
+    return "mask_rles" in cell.store.columns and "iou_top" in cell.store.columns
+
+
+def _of_phrases(cell: CellView) -> bool:
+    return "found_rles" in cell.store.columns
 
 
 def _section(cell: CellView, partner: CellView | None, kind: By, k: int | None, n: int, root: Path | None) -> Section:

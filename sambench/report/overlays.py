@@ -94,28 +94,43 @@ def draw_panel(
     axes: Axes, image: UInt8Array, window: Window, truth: Region, shown: Shown, *, box: Sequence[float] | None = None
 ) -> None:
     """Fill axes: the window of the image, the ground truth's outline, the mask's fill and outline, and the clicks."""
-    part = image[window.y0 : window.y1, window.x0 : window.x1]
-    scale = min(1.0, SHOWN_PX / max(part.shape[:2]))
-    if scale < 1:
-        size = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
-        part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
-    extent = (window.x0 - 0.5, window.x1 - 0.5, window.y1 - 0.5, window.y0 - 0.5)
-    axes.imshow(part, extent=extent, interpolation="nearest" if scale == 1 else "antialiased")
+    draw_image(axes, image, window)
     if shown.mask is not None:
-        _outline(axes, shown.mask, MASK, fill=True)
-    _outline(axes, truth, TRUTH, fill=shown.mask is None)
+        outline(axes, shown.mask, MASK, fill=True)
+    outline(axes, truth, TRUTH, fill=shown.mask is None)
     if box is not None:
         x0, y0, x1, y1 = (float(v) for v in box)
         axes.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color=FOREGROUND, lw=1.2)
     for (x, y), label in zip(shown.clicks, shown.labels, strict=True):
         axes.plot(x, y, "*" if label else "X", ms=8, mfc=FOREGROUND if label else BACKGROUND, mec="black", mew=0.6, zorder=6)
+    finish_panel(axes, window, shown.caption)
+
+
+def draw_image(axes: Axes, image: UInt8Array, window: Window) -> None:
+    """Show the window of an image, made smaller where it is large."""
+    part = image[window.y0 : window.y1, window.x0 : window.x1]
+    scale = min(1.0, SHOWN_PX / max(part.shape[:2]))
+    if scale < 1:
+        size = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
+        part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
+    axes.imshow(part, extent=_extent(window), interpolation="nearest" if scale == 1 else "antialiased")
+
+
+def finish_panel(axes: Axes, window: Window, caption: str) -> None:
+    """Limits, no ticks, and the caption above."""
+    extent = _extent(window)
     axes.set(xlim=extent[:2], ylim=extent[2:], xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     axes.set_anchor("N")
-    axes.set_title(shown.caption, fontsize=7.5, loc="left", pad=2, color=style.INK)
+    axes.set_title(caption, fontsize=7.5, loc="left", pad=2, color=style.INK)
 
 
-def _outline(axes: Axes, region: Region, colour: str, *, fill: bool) -> None:
+def _extent(window: Window) -> tuple[float, float, float, float]:
+    return window.x0 - 0.5, window.x1 - 0.5, window.y1 - 0.5, window.y0 - 0.5
+
+
+def outline(axes: Axes, region: Region, colour: str, *, fill: bool) -> None:
+    """Draw a mask: its outline with holes, and its area where it is to be filled."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path as Outline
 

@@ -128,7 +128,7 @@ def _overlap_rows(frame: pd.DataFrame, bootstrap: Bootstrap) -> Iterator[dict[st
     for threshold, value in metric.average_precision(pairs_of(frame)).items():
         if not np.isnan(value):
             yield shared | {"metric": "ap", "threshold": threshold, "value": value, "aggregate": "mean_over_phrases"}
-    there = frame[frame["n_truth"] > 0]
+    there = frame[frame["iou_best"].notna()]
     if not there.empty:
         values = there["iou_best"].to_numpy(np.float64)[:, None]
         (mean,), (low,), (high,) = mean_intervals(

@@ -39,11 +39,12 @@ def concept_measures() -> list[Measure]:
 def concept_notes(settings: ConceptSettings, cells: Sequence[CellView]) -> list[str]:
     """What the numbers are, and which phrases count for some of them only."""
     pairs = []
-    one_sided = False
+    one_sided = several = False
     for cell in cells:
-        table = cell.store.table(cell.wanted, ["exhaustive", "n_truth"])
-        flags, truth = (table[c].to_pylist() for c in ("exhaustive", "n_truth"))
+        table = cell.store.table(cell.wanted, ["exhaustive", "n_truth", "n_annotators"])
+        flags, truth, annotators = (table[c].to_pylist() for c in ("exhaustive", "n_truth", "n_annotators"))
         known = [(e, t) for e, t in zip(flags, truth, strict=True) if e is not None]
+        several |= any((n or 0) > 1 for n in annotators)
         loose = sum(not e for e, _ in known)
         if loose:
             text = f"{loose:,} of {len(known):,} phrases are not annotated exhaustively, and count for AP and mIoU alone"
@@ -56,6 +57,11 @@ def concept_notes(settings: ConceptSettings, cells: Sequence[CellView]) -> list[
         "mIoU: of present phrases, the best mask that counts; ECE: how far scores are from the share of masks that are right.",
         *by_dataset(dict.fromkeys(pairs)),
     ]
+    if several:
+        notes.append(
+            "Of several annotators the one with the best F1 of a phrase counts; people: each of them against the others by the "
+            "same rule, the mean over annotators."
+        )
     if one_sided:
         notes.append("where every phrase is present, or every one absent, IL_MCC is 0 by the evaluator's rule, and cgF1 with it")
     return notes
@@ -63,11 +69,11 @@ def concept_notes(settings: ConceptSettings, cells: Sequence[CellView]) -> list[
 
 def object_measures() -> dict[str, ObjectMeasure]:
     """By phrase: the best IoU, of phrases that are there."""
-    return {IOU_BEST: ObjectMeasure((IOU_BEST, "n_truth"), column(IOU_BEST), objects=_present)}
+    return {IOU_BEST: ObjectMeasure((IOU_BEST,), column(IOU_BEST), objects=_present)}
 
 
 def _present(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame[frame["n_truth"] > 0]
+    return frame[frame[IOU_BEST].notna()]
 
 
 def set_measures() -> dict[str, SetMeasure]:

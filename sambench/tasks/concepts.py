@@ -122,8 +122,8 @@ class ConceptTask(Task):
         counts = [metric.count_pair(i, scores, self.settings.threshold) for i in ious]
         at = metric.best_annotator(counts)
         chosen, overlaps = counts[at], ious[at]
-        kept = overlaps[scores >= self.settings.threshold]
-        best = kept.max(axis=0, initial=0.0) if chosen.n_truth else np.zeros(0)
+        counting = scores >= self.settings.threshold
+        best = [float(i[counting].max(axis=0, initial=0.0).mean()) for i in ious if i.shape[1]]
         row = {
             "dataset": sample.dataset,
             "image_id": sample.image_id,
@@ -144,7 +144,7 @@ class ConceptTask(Task):
             "scores": scores.tolist(),
             "ious": overlaps.reshape(-1).tolist(),
             "presence": found.presence,
-            "iou_best": float(best.mean()) if len(best) else None,
+            "iou_best": max(best) if best else None,
             "encode_ms": 0.0,
             "decode_ms": 0.0,
             "attributes": {**sample.attributes, **concept.attributes},

@@ -74,7 +74,7 @@ def _reference() -> Any:
         with contextlib.suppress(metadata.PackageNotFoundError):
             path = str(metadata.distribution("sam3").locate_file("sam3/eval/cgf1_eval.py"))
     if not path or not Path(path).is_file():
-        pytest.skip("the reference is not here: pip download --no-deps sam3==0.1.4, unzip it, SAM3_CGF1_EVAL=sam3/eval/cgf1_eval.py")
+        pytest.skip("the reference is not here: pip download --no-deps sam3==0.1.4, unzip it, SAM3_CGF1_EVAL=its cgf1_eval.py")
     spec = importlib.util.spec_from_file_location("cgf1_eval", path)
     assert spec is not None
     assert spec.loader is not None

@@ -1,0 +1,202 @@
+"""The gallery of the concept task: absent phrases that were answered, present ones of the lowest F1, and where two runs
+disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from sambench.concepts import ConceptInstance, ConceptTruth
+from sambench.errors import SambenchError
+from sambench.metrics.concepts import PairCount
+from sambench.paper.evidence import Entry
+from sambench.pixels.region import Region
+from sambench.provenance import keyed_hash
+from sambench.report import overlays
+from sambench.report.document import Picture, Section
+from sambench.results.stored_masks import dataset_of
+from sambench.store.views import CellView
+from sambench.types import Sample, Window
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ConceptKind = Literal["worst", "false_positives", "disagreement"]
+COLUMNS = (
+    "image_id", "object_id", "category", "annotator", "height", "width", "n_truth", "n_found", "hits", "scores", "iou_best",
+    "found_rles",
+)  # fmt: skip
+PER_ROW = 6
+PANEL_IN = 1.75
+_TITLES = {
+    "worst": "Present phrases, lowest F1",
+    "false_positives": "Absent phrases that were answered",
+    "disagreement": "Phrases on which two runs disagree most",
+}
+_COLOURS = "Green: the annotator that counts; orange: masks that count."
+_NOTES = {
+    "worst": f"Lowest mean F1 first; left what is annotated, right what was answered. {_COLOURS}",
+    "false_positives": f"Highest score first. {_COLOURS}",
+    "disagreement": f"Largest difference of F1 first; the first run's answer, then the second's. {_COLOURS}",
+}
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """What is annotated, in outline or filled, and what was answered."""
+
+    caption: str
+    truth: Sequence[ConceptInstance]
+    found: Sequence[Region]
+    fill: bool = False
+
+
+@dataclass(frozen=True)
+class _Pick:
+    """One phrase."""
+
+    sample: Sample
+    row: dict[str, Any]
+    score: float
+    panels: tuple[_Panel, ...]
+
+
+def concept_section(cell: CellView, partner: CellView | None, kind: ConceptKind, n: int, root: Path | None) -> Section:
+    """The n first phrases of a criterion. partner: the other run, for disagreements; without one the section says so."""
+    dataset = Entry(cell).dataset
+    ident = f"{kind}_{cell.run_name}_{cell.path.resolve().name}".replace("-", "_")
+    versus = f" of {cell.label} and {partner.label}" if partner else f", {cell.label}"
+    title = f"{_TITLES[kind]}{versus}: {dataset}"
+    if kind == "disagreement" and partner is None:
+        return Section(ident, title, absent=(f"The second run has no results on {dataset}.",))
+    try:
+        picks = _picks(cell, partner, kind, n, root)
+    except SambenchError as e:
+        return Section(ident, title, absent=(e.message,))
+    if not picks:
+        why = "No absent phrase was answered." if kind == "false_positives" else "The run kept no masks, or no phrase fits."
+        return Section(ident, title, absent=(why,))
+    across = len(picks[0].panels)
+    per_row = max(1, min(len(picks), PER_ROW // across))
+    down = -(-len(picks) // per_row)
+    picture = Picture(
+        ident,
+        title,
+        f"{len(picks)} phrases with what is annotated and what was answered",
+        lambda figure: _draw(figure, picks, across, per_row, down),
+        ("image_id", "phrase_id", "phrase", "n_truth", "n_found", "f1", "score"),
+        tuple(_data(p) for p in picks),
+        (PANEL_IN * across * per_row, (PANEL_IN + 0.25) * down),
+        (_NOTES[kind],),
+        tuple(f"{c.run_name}/{c.path.name}" for c in (cell, partner) if c),
+        raster=True,
+    )
+    return Section(ident, title, pictures=(picture,))
+
+
+def _rows(cell: CellView) -> pd.DataFrame:
+    """Rows with stored masks, and `f1`, the mean local F1 of each pair (1 where nothing is there and nothing was answered)."""
+    frame = cell.scored(COLUMNS)
+    frame = frame[frame["found_rles"].notna()].copy()
+    frame["f1"] = [_f1(r) for r in frame.to_dict("records")]
+    return frame
+
+
+def _f1(row: Mapping[Any, Any]) -> float:
+    local = PairCount(int(row["n_truth"]), int(row["n_found"]), np.asarray(row["hits"], np.int64)).local_f1
+    return 1.0 if local is None else float(local.mean())
+
+
+def _picks(cell: CellView, partner: CellView | None, kind: ConceptKind, n: int, root: Path | None) -> list[_Pick]:
+    frame = _rows(cell)
+    if kind == "worst":
+        frame = frame[frame["iou_best"].notna()]
+        frame["rank"] = 1 - frame["f1"]
+    elif kind == "false_positives":
+        frame = frame[frame["iou_best"].isna() & (frame["n_found"] > 0)]
+        frame["rank"] = [max(s) for s in frame["scores"]]
+    elif partner is not None:
+        keys, theirs = ["image_id", "object_id"], _rows(partner)
+        frame = frame.merge(theirs, on=keys, suffixes=("", "_other"), validate="one_to_one")
+        frame["rank"] = (frame["f1"] - frame["f1_other"]).abs()
+        frame = frame[frame["rank"] > 0]
+    # Many have the same F1: which of them are shown is drawn, by their ids, so that a sheet is not of the first images alone.
+    frame["drawn"] = [keyed_hash(i, o) for i, o in zip(frame["image_id"], frame["object_id"], strict=True)]
+    frame = frame.sort_values(["rank", "drawn"], ascending=[False, True], kind="stable").head(n)
+    if frame.empty:
+        return []
+    data, samples, out = dataset_of(cell, root), dict[str, Sample](), []
+    threshold = float(cell.task.settings.threshold)
+    for row in frame.to_dict("records"):
+        plain = {str(c): v for c, v in row.items()}
+        sample = samples.setdefault(plain["image_id"], data.load(plain["image_id"]))
+        concept = next((c for c in sample.concepts if c.concept_id == plain["object_id"]), None)
+        if concept is not None:
+            panels = _panels(concept, plain, kind, threshold, (cell.label, partner.label if partner else ""))
+            out.append(_Pick(sample, plain, float(plain["rank"]), panels))
+    return out
+
+
+def _panels(
+    concept: ConceptTruth, row: Mapping[str, Any], kind: ConceptKind, threshold: float, names: tuple[str, str]
+) -> tuple[_Panel, ...]:
+    head = f"{overlays.short(concept.phrase, 26)}\n{overlays.short(str(row['image_id']))}"
+    truth, found = concept.annotations[int(row["annotator"])].instances, _found(row, threshold)
+    if kind == "false_positives":
+        return (_Panel(f"{head}: {len(found)}, {max(row['scores']):.2f}", (), found),)
+    if kind == "worst":
+        return _Panel(head, truth, (), fill=True), _Panel(_said(row), truth, found)
+    other = {c.removesuffix("_other"): v for c, v in row.items() if c.endswith("_other")}
+    other |= {"height": row["height"], "width": row["width"]}
+    theirs, drawn = _found(other, threshold), concept.annotations[int(other["annotator"])].instances
+    ours = _Panel(f"{head}\n{overlays.short(names[0], 12)}: {_said(row)}", truth, found)
+    return ours, _Panel(f"\n\n{overlays.short(names[1], 12)}: {_said(other)}", drawn, theirs)
+
+
+def _said(row: Mapping[str, Any]) -> str:
+    """As "3 for 2, F1 .55"; of an absent phrase "3 for none"."""
+    n, truth = int(row["n_found"]), int(row["n_truth"])
+    return f"{n or 'none'} for {truth}, F1 {100 * row['f1']:.0f} %" if truth else f"{n or 'none'} for none"
+
+
+def _found(row: Mapping[str, Any], threshold: float) -> list[Region]:
+    """The masks that count."""
+    size = [int(row["height"]), int(row["width"])]
+    kept = [c for c, s in zip(row["found_rles"], row["scores"], strict=True) if s >= threshold]
+    return [Region.from_rle({"size": size, "counts": c}) for c in kept]
+
+
+def _data(pick: _Pick) -> tuple[Any, ...]:
+    row = pick.row
+    return (row["image_id"], row["object_id"], row["category"], int(row["n_truth"]), int(row["n_found"]), row["f1"], pick.score)
+
+
+def _draw(figure: Figure, picks: Sequence[_Pick], across: int, per_row: int, down: int) -> None:
+    grid = figure.subplots(down, across * per_row, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for at, pick in enumerate(picks):
+        for c, panel in enumerate(pick.panels):
+            axes = grid[at // per_row][(at % per_row) * across + c]
+            axes.set_axis_on()
+            _draw_panel(axes, pick.sample, panel)
+
+
+def _draw_panel(axes: Axes, sample: Sample, panel: _Panel) -> None:
+    window = Window(0, 0, sample.height, sample.width)
+    overlays.draw_image(axes, sample.image, window)
+    for region in panel.found:
+        overlays.outline(axes, region, overlays.MASK, fill=True)
+    for instance in panel.truth:
+        if instance.region is not None:
+            overlays.outline(axes, instance.region, overlays.TRUTH, fill=panel.fill)
+        else:
+            x0, y0, x1, y1 = instance.box_xyxy
+            axes.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color=overlays.TRUTH, lw=1.1)
+    overlays.finish_panel(axes, window, panel.caption)
