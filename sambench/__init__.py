@@ -12,11 +12,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Prediction", "Prompt", "Results", "check_model", "compare", "dataset", "evaluate", "load", "metrics", "run"]
+__all__ = [
+    "ConceptPrediction",
+    "ConceptPrompt",
+    "Prediction",
+    "Prompt",
+    "Results",
+    "check_model",
+    "compare",
+    "dataset",
+    "evaluate",
+    "load",
+    "metrics",
+    "run",
+]
 
 if TYPE_CHECKING:
     from sambench import metrics
     from sambench.api import Results, compare, evaluate, load, run
+    from sambench.concepts import ConceptPrediction, ConceptPrompt
     from sambench.conformance import check_model
     from sambench.sources.opened import dataset
     from sambench.types import Prediction, Prompt
@@ -31,6 +45,8 @@ _HOMES = {
     "dataset": "sambench.sources.opened",
     "Prompt": "sambench.types",
     "Prediction": "sambench.types",
+    "ConceptPrompt": "sambench.concepts",
+    "ConceptPrediction": "sambench.concepts",
 }
 
 

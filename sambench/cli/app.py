@@ -61,7 +61,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo", short_help="The five tasks in a minute, and a report.")(demo.demo)
+app.command("demo", short_help="The six tasks in a minute, and a report.")(demo.demo)
 app.add_typer(task_commands.app, name="run")
 app.add_typer(show.list_app, name="list")
 app.add_typer(show.show_app, name="show")

@@ -1,4 +1,4 @@
-"""`sambench demo`: the five tasks, small, on the embedded scenes, and a page of what came out."""
+"""`sambench demo`: the six tasks, small, on the embedded scenes, and a page of what came out."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ STEPS = (
     Step("edge", ("sobel", "canny"), None, {}),
     Step("proposals", ("sam_nano",), 2, {"grid": 16}),
     Step("instances", ("sam_nano", "detections"), 4, {}),
+    Step("concepts", ("colour_words",), 8, {}),
 )
 
 
@@ -34,7 +35,7 @@ def demo(
     show: Annotated[bool, typer.Option("--open/--no-open", help="Open the report in a browser.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
-    """The five tasks in about a minute, on scenes that come with sambench, and a report of them as one HTML file."""
+    """The six tasks in about a minute, on scenes that come with sambench, and a report of them as one HTML file."""
     from sambench.cli.running import run
     from sambench.engine.request import Request
 

@@ -26,6 +26,10 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "sambench run instances --datasets demo --model detections --limit 2",
         "sambench run instances --datasets demo --boxes demo_detector --model otsu --limit 1",
     ),
+    "run concepts": (
+        "sambench run concepts --datasets demo --model colour_words --limit 2",
+        "sambench run concepts --datasets demo --model colour_words --prompt both --limit 1",
+    ),
     "status": ("sambench status", "sambench status otsu"),
     "table": ("sambench table otsu grabcut", "sambench table otsu --format markdown"),
     "plot": ("sambench plot otsu", "sambench plot otsu grabcut --out curves"),

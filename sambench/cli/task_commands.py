@@ -16,7 +16,7 @@ from sambench.cli import examples, variables
 from sambench.cli.running import OF_MODELS, Shared, models_or, run_task
 
 _PLAIN = (bool, int, float, str)
-FIRST = ("point", "box", "edge", "proposals", "instances")  # in the order of the paper; others follow
+FIRST = ("point", "box", "edge", "proposals", "instances", "concepts")  # in the order of the paper; others follow
 
 
 class Group(TyperGroup):

@@ -10,7 +10,7 @@ with the annotated instances so that the sum of IoUs is greatest, and those that
     IL_MCC   Matthews' correlation of "there is one" over all pairs
     cgF1     their product, at each threshold; then the mean over thresholds
 
-Of several annotators the one with the best mean F1 of the pair counts; where nothing was answered, one who drew nothing.
+Of several annotators the one with the best mean F1 of the pair counts; where nothing was answered, the last who drew nothing.
 What is summed over pairs (`counts_of`) is small, so that sums of resamples, and every number of them, take no time.
 """
 
@@ -72,7 +72,7 @@ def count_pair(ious: Floats, scores: Floats, threshold: float = SCORE) -> PairCo
 
 
 def best_annotator(counts: Sequence[PairCount]) -> int:
-    """Which annotator a pair is scored by: the first of the best mean local F1; one who drew nothing, where nothing was
+    """Which annotator a pair is scored by: the first of the best mean local F1; the last who drew nothing, where nothing was
     answered."""
     best = 0
     for i, current in enumerate(counts[1:], 1):

@@ -160,9 +160,9 @@ def _panels(
 
 
 def _said(row: Mapping[str, Any]) -> str:
-    """As "3 for 2, F1 .55"; of an absent phrase "3 for none"."""
+    """As "3 for 2, F1 55 %"; of an absent phrase "3 for 0"."""
     n, truth = int(row["n_found"]), int(row["n_truth"])
-    return f"{n or 'none'} for {truth}, F1 {100 * row['f1']:.0f} %" if truth else f"{n or 'none'} for none"
+    return f"{n} for {truth}" + (f", F1 {100 * row['f1']:.0f} %" if truth else "")
 
 
 def _found(row: Mapping[str, Any], threshold: float) -> list[Region]:

@@ -1,4 +1,4 @@
-"""`sambench demo`: all five tasks on the embedded scenes, and the page of what came out."""
+"""`sambench demo`: all six tasks on the embedded scenes, and the page of what came out."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     return Demo(Path(str(target.spec.root)))
 
 
-def test_the_five_tasks_and_their_page(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_six_tasks_and_their_page(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny = {"point": "otsu", "box": "otsu", "edge": "sobel", "proposals": "sam_nano", "instances": "detections"}
+    tiny["concepts"] = "colour_words"
     assert set(tiny) == {step.task for step in command.STEPS}
     steps = [step._replace(models=(tiny[step.task],), limit=1) for step in command.STEPS]
     steps = [step._replace(settings={"grid": 4}) if step.task == "proposals" else step for step in steps]
@@ -29,7 +30,7 @@ def test_the_five_tasks_and_their_page(cli: Cli, tmp_path: Path, monkeypatch: py
     ended = cli("demo", "--out", tmp_path, "--no-open", "--quiet")
     assert ended.code == 0, ended.err
     page = (tmp_path / "report" / "results.html").read_text()
-    for protocol in ("point@1", "box@1", "edge@1", "proposals@1", "instances@2"):
+    for protocol in ("point@1", "box@1", "edge@1", "proposals@1", "instances@2", "concepts@1"):
         assert protocol in page
 
 

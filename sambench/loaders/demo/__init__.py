@@ -2,6 +2,7 @@
 
 <root>/annotations.json   COCO JSON, masks as RLE
 <root>/images/<id>.png    8-bit RGB
+<root>/striped.json       the ids of things with stripes
 <root>/complete.json      written last: the size of every file
 <root>/detections.json    a simulated detector's results, made when they are first asked for
 <root>/phrases.json       phrases and what three simulated annotators draw for them, made when they are first asked for
@@ -28,7 +29,8 @@ from sambench.files.writing import write_bytes
 from sambench.loaders.coco import CocoJson
 from sambench.loaders.demo.annotators import MAX_DIST, SMALLEST, boundaries
 from sambench.loaders.demo.detector import detections, with_crowds
-from sambench.loaders.demo.phrases import concepts_of, phrases_of
+from sambench.loaders.demo.draw import Thing
+from sambench.loaders.demo.phrases import concepts_of, phrases_of, striped_of
 from sambench.loaders.open import find_root
 from sambench.pixels.region import Region
 from sambench.provenance import canonical_json
@@ -107,12 +109,12 @@ class Demo:
         return digest if self.holds != "concepts" else provenance.digest([digest, self._phrases()])
 
     def phrases(self) -> Path:
-        """The phrases of every scene, in JSON; the file is written on the first call, which takes some 15 s."""
+        """The phrases of every scene, in JSON; the file is written on the first call."""
         path = self.root / "phrases.json"
         if not path.is_file():
             files = self._files()
             samples = [files.load(r.image_id) for r in files.index()]
-            write_bytes(path, canonical_json(phrases_of(samples, _striped())).encode())
+            write_bytes(path, canonical_json(phrases_of(samples, _striped(self.root))).encode())
         return path
 
     def _phrases(self) -> dict[str, list[dict[str, Any]]]:
@@ -129,12 +131,15 @@ def _read_phrases(path: Path) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _striped() -> list[str]:
-    """The ids of things with stripes, which the files do not say: the scenes are drawn again."""
-    from sambench.loaders.demo.scenes import SCENES, draw
+def _striped(root: Path) -> list[str]:
+    """The ids of things with stripes. Folders of earlier versions do not say: their scenes are drawn again."""
+    try:
+        found: list[str] = json.loads((root / "striped.json").read_text())
+    except FileNotFoundError:
+        from sambench.loaders.demo.scenes import SCENES, draw
 
-    things = [thing for number in range(len(SCENES)) for thing in draw(number).things]
-    return [str(n) for n, thing in enumerate(things, 1) if thing.pattern == "stripes"]
+        return striped_of(thing for number in range(len(SCENES)) for thing in draw(number).things)
+    return found
 
 
 def detections_file() -> Path:
@@ -224,6 +229,7 @@ def generate(folder: Path) -> None:
     (folder / "images").mkdir()
     content: dict[str, list[Any]] = {"images": [], "annotations": [], "categories": []}
     numbers: dict[str, int] = {}
+    things: list[Thing] = []
     seen = hashlib.sha256()
     for number in range(len(SCENES)):
         scene = draw(number)
@@ -246,9 +252,11 @@ def generate(folder: Path) -> None:
         seen.update(canonical_json([record, masks]).encode() + scene.image.tobytes())
         content["images"].append(record)
         content["annotations"] += masks
+        things += scene.things
     content["categories"] = [{"id": n, "name": name} for name, n in numbers.items()]
     _check(seen.hexdigest())
     (folder / "annotations.json").write_text(canonical_json(content))
+    (folder / "striped.json").write_text(canonical_json(striped_of(things)))
     sizes = {p.relative_to(folder).as_posix(): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()}
     (folder / _MARK).write_text(canonical_json(sizes))
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from sambench.concepts import ConceptAnnotation, ConceptInstance, ConceptTruth
+from sambench.loaders.demo.draw import Thing
 from sambench.pixels.colours import WORDS, colour_words
 from sambench.pixels.region import Region
 from sambench.provenance import keyed_hash
@@ -32,6 +33,11 @@ def phrases_of(samples: Iterable[Sample], striped: Iterable[str]) -> dict[str, l
     seen = [(s, _Seen(s, frozenset(striped))) for s in samples]
     kinds = sorted({i.category for s, _ in seen for i in s.instances})
     return {s.image_id: scene.phrases(kinds) for s, scene in seen}
+
+
+def striped_of(things: Iterable[Thing]) -> list[str]:
+    """The ids of those of the dataset's annotated things, in order, whose largest piece has stripes."""
+    return [str(n) for n, thing in enumerate(things, 1) if thing.pattern == "stripes"]
 
 
 class _Seen:
