@@ -100,7 +100,8 @@ def test_who_knows_the_answer_has_one_and_who_says_nothing_none() -> None:
     found = numbers(frame)
     assert [found[m, None] for m in ("cgf1", "pmf1", "il_mcc", "miou", "ap")] == pytest.approx([1] * 5, abs=2e-4)
     assert found["ece", None] == pytest.approx(0.1)
-    assert frame["annotator"].tolist() == [0, 0, 1, 1]  # of those who drew nothing the last, as in the reference; of the cups the second
+    # Of those who drew nothing the last, as in the reference; of the cups the second drew what was answered.
+    assert frame["annotator"].tolist() == [0, 0, 1, 1]
     assert frame["exhaustive"].tolist() == [1, 1, 0, 1]
     silent = numbers(rows_of(lambda p: ([], []))[0])
     assert [silent[m, None] for m in ("cgf1", "pmf1", "il_mcc", "miou", "ap")] == [0] * 5
