@@ -20,12 +20,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from sambench.concepts import ConceptTruth
 from sambench.errors import DataError, unknown_name
 from sambench.files.content import file_sha256
 from sambench.loaders import values
 from sambench.loaders.clusters import Cluster, cluster_of
+from sambench.loaders.coco_concepts import ConceptRule, asked_for, check_rule, concepts_of
 from sambench.loaders.coco_detection import annotated
-from sambench.loaders.coco_file import CocoFile, category_name, naming, read_coco
+from sambench.loaders.coco_file import FEDERATED, CocoFile, category_name, naming, read_coco
 from sambench.loaders.coco_images import below, check_crowds, note_place, only_crowds, stated_frame, stated_size
 from sambench.loaders.coco_masks import has_pixels, region_of, why_empty
 from sambench.loaders.file_names import Place, locate
@@ -56,6 +58,7 @@ class CocoJson:
     false positive on them counts. crowds: `ignore`, as COCO has them, or `objects`, for tools that set `iscrowd` on every
     mask that they write as RLE. orientation: which frame the annotations are in (`sambench.loaders.turned`). skip_short: polygons
     of fewer than three points are left out (an annotation that has no other is counted); else they are an error of their image.
+    concepts: give categories' names as phrases with their instances (`sambench.loaders.coco_concepts`), and no objects.
     image_keys, annotation_keys, category_keys: keys of these records that become attributes of samples and (the latter two) of
     instances, as text, or JSON if they are not text.
     """
@@ -78,9 +81,16 @@ class CocoJson:
     image_keys: Sequence[str] = ()
     annotation_keys: Sequence[str] = ()
     category_keys: Sequence[str] = ()
+    concepts: ConceptRule = ""
 
     def __post_init__(self) -> None:
         check_crowds(self.crowds, self.name)
+        check_rule(self.concepts, self.name)
+
+    @property
+    def holds(self) -> str:
+        """`masks`, or `concepts`."""
+        return "concepts" if self.concepts else "masks"
 
     @staticmethod
     def fits(
@@ -90,7 +100,10 @@ class CocoJson:
         return any((root / b / a).is_file() for b in _listed(base) for a in _listed(annotations))
 
     def index(self) -> Sequence[ImageRecord]:
-        """Images with at least one annotation that is not a crowd (all of them with `all_images`), in the file's order."""
+        """Images with at least one annotation that is not a crowd (all of them with `all_images`), in the file's order; with
+        `concepts` those with phrases."""
+        if self.concepts:
+            return self._phrases()
         if not self.exact:
             return self._records(lambda *_: None)
         _, path = self._found()
@@ -122,19 +135,43 @@ class CocoJson:
             regions = [(a, self._region(a, content, size)) for a in self._kept(content, annotations)]
         instances, crowds, dropped = self._instances(content, regions)
         note_place(place)
+        concepts = self._concepts(image, regions, content)
         return Sample(
             dataset=self.name,
             image_id=image_id,
             height=size[0],
             width=size[1],
-            instances=instances,
+            instances=() if self.concepts else instances,
             read=partial(read_turned, self.name, path, frame.turn),
             cluster_id=cluster_of(self.cluster, below(path, self.root)),
-            ignore=union(crowds, *size) if crowds else None,
+            ignore=union(crowds, *size) if crowds and not self.concepts else None,
             left_out=dropped | Counter({CROWD: len(crowds)}),
             attributes=_attributes(image, self.image_keys),
             annotated=partial(self._annotated, image, regions, content),
+            concepts=concepts,
         )
+
+    def _concepts(
+        self, image: dict[str, Any], regions: list[tuple[dict[str, Any], Region]], content: CocoFile
+    ) -> tuple[ConceptTruth, ...]:
+        if not self.concepts:
+            return ()
+        frequency = {i: str(c.get("frequency", "")) for i, c in content.categories.items() if isinstance(i, int)}
+        truth = self._annotated(image, regions, content)
+        return concepts_of(truth, self.concepts, frequency, f"image {image['id']} of {content.path}")
+
+    def _phrases(self) -> list[ImageRecord]:
+        content, found, names = self._content(), self._found(), self.category_names()
+        records = []
+        for image_id in content.image_ids():
+            image, annotations = content.image(image_id)
+            held = [a["category_id"] for a in self._kept(content, annotations) if isinstance(a.get("category_id"), int)]
+            negative, not_exhaustive = (image[k] if isinstance(image.get(k), list) else [] for k in FEDERATED)
+            n = len(asked_for(names, held, negative, not_exhaustive, self.concepts))
+            if n:
+                path = self._place(image, found).path
+                records.append(ImageRecord(image_id, n, cluster_of(self.cluster, below(path, self.root)), str(path)))
+        return records
 
     def _annotated(self, image: dict[str, Any], regions: list[tuple[dict[str, Any], Region]], content: CocoFile) -> Annotated:
         with naming(self.name):

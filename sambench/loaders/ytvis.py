@@ -95,7 +95,7 @@ class YtVis:
             width=size[1],
             instances=tuple(instances),
             read=partial(read_turned, self.name, path, frame.turn),
-            cluster_id=_video_name(image_id),
+            cluster_id=video_of(image_id),
             ignore=union(crowds, *size) if crowds else None,
             left_out=dropped | Counter({CROWD: len(crowds)}),
         )
@@ -115,7 +115,7 @@ class YtVis:
             n = self._count(video, name, there, content.path) if there else 0
             if n:
                 path = self._place(name, content.path).path
-                records.append(ImageRecord(image_id, n, _video_name(image_id), str(path)))
+                records.append(ImageRecord(image_id, n, video_of(image_id), str(path)))
         if n_crowds and not n_objects:
             raise only_crowds(self.name, content.path, n_crowds)
         return records
@@ -175,12 +175,12 @@ def split_ytvis(path: Path, _key: str) -> tuple[dict[str, Any], Iterator[tuple[s
     for i, video in enumerate(raw["videos"]):
         where = f"videos[{i}] of {path}"
         given = video.get("id") if isinstance(video, dict) else None
-        key = _plain_video(video, where)["id"]
+        key = plain_video(video, where)["id"]
         if key in videos:
             raise values.twice("videos", written[key], given, where)
         videos[key], written[key] = video, given
         for k, name in enumerate(video["file_names"]):
-            image_id = _image_id(name)
+            image_id = frame_id(name)
             if image_id in frames:
                 raise wrong("a frame is listed twice", path, "file names that occur once", f"{name} again in video {video['id']}")
             frames[image_id] = (video, k)
@@ -188,7 +188,7 @@ def split_ytvis(path: Path, _key: str) -> tuple[dict[str, Any], Iterator[tuple[s
     seen: dict[int | str, Any] = {}
     for i, a in enumerate(raw["annotations"]):
         given = a.get("id") if isinstance(a, dict) else None
-        key = _plain_annotation(a, f"annotations[{i}] of {path}", videos)["id"]
+        key = plain_track(a, f"annotations[{i}] of {path}", videos)["id"]
         if key in seen:
             raise values.twice("annotations", seen[key], given, f"annotations[{i}] of {path}")
         seen[key] = given
@@ -207,7 +207,8 @@ def _frame(video: dict[str, Any], k: int, annotations: list[dict[str, Any]]) -> 
     return [whole, video["file_names"][k], objects]
 
 
-def _plain_video(video: Any, where: str) -> dict[str, Any]:
+def plain_video(video: Any, where: str) -> dict[str, Any]:
+    """A video's record, its id, file names and sizes made plain. Raises DataError."""
     if not isinstance(video, dict) or not isinstance(video.get("file_names"), list) or "id" not in video:
         expected = "id and file_names (a list of texts)"
         raise DataError("a video record lacks a key", where=where, expected=expected, found=values.shown(video, 160))
@@ -219,7 +220,8 @@ def _plain_video(video: Any, where: str) -> dict[str, Any]:
     return video
 
 
-def _plain_annotation(a: Any, where: str, videos: Mapping[int | str, dict[str, Any]]) -> dict[str, Any]:
+def plain_track(a: Any, where: str, videos: Mapping[int | str, dict[str, Any]]) -> dict[str, Any]:
+    """An annotation's record made plain, with a mask or null for every frame of its video. Raises DataError."""
     if not isinstance(a, dict) or "id" not in a or "video_id" not in a:
         raise DataError("an annotation lacks a key", where=where, expected="id and video_id", found=values.shown(a, 120))
     a["id"], a["video_id"] = values.plain_id(a["id"], "id", where), values.plain_id(a["video_id"], "video_id", where)
@@ -237,13 +239,14 @@ def _plain_annotation(a: Any, where: str, videos: Mapping[int | str, dict[str, A
     return a
 
 
-def _image_id(name: str) -> str:
+def frame_id(name: str) -> str:
     """The frame's name without its suffix."""
     plain = name.replace("\\", "/")
     return plain.rpartition(".")[0] or plain
 
 
-def _video_name(image_id: str) -> str:
+def video_of(image_id: str) -> str:
+    """The folder of a frame."""
     return image_id.rpartition("/")[0] or image_id
 
 
