@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from sambench.types import BELOW_THRESHOLD, CROWD, EMPTY, IGNORED, NO_AREA, NO_MASK, TOO_SHORT
+from sambench.types import BELOW_THRESHOLD, CROWD, EMPTY, GROUP, IGNORED, NO_AREA, NO_MASK, TOO_SHORT
 
 # Of one, and of several.
 _WORDS = {
@@ -19,6 +19,7 @@ _WORDS = {
         'crowd annotation is an ignore region (crowds = "objects" under [options] of the card: an object)',
         'crowd annotations are ignore regions (crowds = "objects" under [options] of the card: objects)',
     ),
+    GROUP: ("mask of a group is no instance", "masks of groups are no instances"),
     IGNORED: ("object left out that lies wholly in an ignore region", "objects left out that lie wholly in an ignore region"),
     NO_AREA: ("shape without an area (point, line) left out", "shapes without an area (points, lines) left out"),
     TOO_SHORT: ("outline of fewer than three points left out", "outlines of fewer than three points left out"),

@@ -33,10 +33,12 @@ BoxXYXY: TypeAlias = tuple[float, float, float, float]
 EMPTY = "empty mask"
 NO_MASK = "annotation without a mask"
 CROWD = "crowd, an ignore region"
+GROUP = "mask of a group, no instance"
 IGNORED = "inside an ignore region"
 NO_AREA = "shape without area"
 TOO_SHORT = "outline of fewer than three points"
 BELOW_THRESHOLD = "mask below its threshold"
+NEVER_OBJECTS = frozenset({CROWD, GROUP})  # by the annotators' own word; the others were meant as objects
 
 
 class Window(NamedTuple):
@@ -154,9 +156,14 @@ class Sample:
         return IGNORED if hidden else ""
 
     @property
+    def n_objects(self) -> int:
+        """What an index counts: objects, boundary maps, and phrases."""
+        return len(self.instances) + len(self.boundaries) + len(self.concepts)
+
+    @property
     def n_dropped(self) -> int:
-        """Annotations that were meant as objects and are none: all that are left out but the crowds."""
-        return sum(n for kind, n in self.left_out.items() if kind != CROWD)
+        """Annotations that were meant as objects and are none: all that are left out but crowds and groups."""
+        return sum(n for kind, n in self.left_out.items() if kind not in NEVER_OBJECTS)
 
     @cached_property
     def image(self) -> UInt8Array:

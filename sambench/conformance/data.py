@@ -19,7 +19,7 @@ from sambench.loaders.subsets import choose_subset, without_masks
 from sambench.loaders.survey import survey, told, unlisted
 from sambench.notes import noting
 from sambench.sources.datasets import build, notes_on, resolve
-from sambench.types import CROWD, ImageRecord, Sample
+from sambench.types import NEVER_OBJECTS, Holds, ImageRecord, Sample, reader_of
 
 CLOSE = 0.01  # counts within this fraction of the expected ones are "close"
 
@@ -43,7 +43,7 @@ class VerifyReport:
 
     n_images, n_masks: read without error; n_empty: images of these without masks. said: what is left out of these, by kind, and
     notes on files. notes: on how the dataset is read. broken: (image id, error) of every image that could not be read, or whose
-    objects are not those of the index.
+    objects are not those of the index. counted: what n_masks counts.
     sizes: ((width, height), number of images), most frequent first. advice: what to do where there is no mask at all.
     """
 
@@ -58,11 +58,12 @@ class VerifyReport:
     advice: str = ""
     n_empty: int = 0
     notes: tuple[str, ...] = ()
+    counted: str = "masks"
 
     @property
     def n_dropped(self) -> int:
         """Annotations that were meant as objects and are none."""
-        return sum(n for kind, n in self.said.left_out.items() if kind != CROWD)
+        return sum(n for kind, n in self.said.left_out.items() if kind not in NEVER_OBJECTS)
 
     @property
     def sound(self) -> bool:
@@ -71,7 +72,7 @@ class VerifyReport:
 
     def text(self) -> str:
         """The report for people, several lines."""
-        lines = [f"{self.dataset}: {self.n_images} images, {self.n_masks} masks in {self.root}", *(f"  {n}" for n in self.notes)]
+        lines = [f"{self.dataset}: {self.n_images} images, {self.n_masks} {self.counted} in {self.root}", *(f"  {n}" for n in self.notes)]
         lines += [f"  {without_masks(self.n_empty)}"] * (self.n_masks > 0 and self.n_empty > 0)
         lines += [f"  {text}" for text in self.said.sentences()]
         shown = [f"{w} x {h} ({n})" for (w, h), n in self.sizes[:6]]
@@ -112,7 +113,7 @@ def verify(
             broken.append((record.image_id, told(e)))
         else:
             sizes[width, height] += 1
-            n_masks += len(sample.instances) + len(sample.boundaries)
+            n_masks += sample.n_objects
             n_empty += not record.n_masks
             said.add(sample.left_out, notes)
             lost = _lost(record, sample)
@@ -134,13 +135,14 @@ def verify(
         broken=tuple(broken),
         sizes=tuple(sizes.most_common()),
         checks=tuple(_checks(card, n_images, n_masks)),
+        counted="phrases" if isinstance(reader := reader_of(dataset), Holds) and reader.holds == "concepts" else "masks",
         advice="; ".join(remedies(said.left_out)) or "look at the annotations, and at the options of the card that select them",
     )
 
 
 def _lost(record: ImageRecord, sample: Sample) -> str:
     """What is wrong where the index counts objects that are neither given nor left out."""
-    given, left_out = len(sample.instances) + len(sample.boundaries), sample.n_dropped
+    given, left_out = sample.n_objects, sample.n_dropped
     if given + left_out >= record.n_masks:
         return ""
     n = f"{record.n_masks} object{'s' if record.n_masks > 1 else ''}"

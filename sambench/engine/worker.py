@@ -28,7 +28,7 @@ from sambench.store.claims import Watch, try_claim
 from sambench.store.record import read_image_ids
 from sambench.store.shards import ImageState, Shard, ShardStore
 from sambench.tasks.prompted import Context, Interrupted
-from sambench.types import CROWD, IGNORED, Dataset, InFolder, Sample, reader_of
+from sambench.types import IGNORED, NEVER_OBJECTS, Dataset, InFolder, Sample, reader_of
 
 FLUSH_S = 5.0  # slow images: those of an unfinished shard are written at least this often; a kill loses no more
 POLL_S = 0.5
@@ -335,11 +335,11 @@ def _done(
     task: tasks.Task, sample: Sample, rows: list[dict[str, Any]], picture: str, seconds: float, invocation: str, said: Iterable[str]
 ) -> ImageState:
     encode_ms = float(rows[0].get("encode_ms") or 0.0) if rows else 0.0
-    n_objects = len(sample.instances) + len(sample.boundaries) + len(sample.concepts)
+    n_objects = sample.n_objects
     kinds = dict(sample.left_out)
     if task.scores_annotated:  # to its evaluator an object in an ignore region is one like any other
         n_objects += kinds.pop(IGNORED, 0)
-    n_dropped = sum(n for kind, n in kinds.items() if kind != CROWD)
+    n_dropped = sum(n for kind, n in kinds.items() if kind not in NEVER_OBJECTS)
     return ImageState("ok", n_objects, n_dropped, picture, encode_ms, seconds, "", invocation, kinds, tuple(said))
 
 

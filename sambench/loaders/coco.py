@@ -35,7 +35,7 @@ from sambench.loaders.index_cache import cached_index
 from sambench.loaders.open import unknown_image
 from sambench.loaders.turned import Orientation, frame_of, read_turned
 from sambench.pixels.region import Region, union
-from sambench.types import CROWD, Annotated, ImageRecord, Instance, Sample
+from sambench.types import CROWD, GROUP, Annotated, ImageRecord, Instance, Sample
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class CocoJson:
             read=partial(read_turned, self.name, path, frame.turn),
             cluster_id=cluster_of(self.cluster, below(path, self.root)),
             ignore=union(crowds, *size) if crowds and not self.concepts else None,
-            left_out=dropped | Counter({CROWD: len(crowds)}),
+            left_out=dropped | Counter({GROUP if self.concepts else CROWD: len(crowds)}),
             attributes=_attributes(image, self.image_keys),
             annotated=partial(self._annotated, image, regions, content),
             concepts=concepts,

@@ -1,8 +1,8 @@
 """Annotations in COCO's form as concepts: a category's name is the phrase, its annotations in the image are the instances.
 
-Which phrases an image is asked for: with `exhaustive`, all categories of the file, for it is annotated for all of them (COCO); with
-`federated`, those of which it has an annotation and those that its record lists (LVIS): `neg_category_ids`, of which it has none, and
-`not_exhaustive_category_ids`, of which it may have more than are annotated. Of other categories nothing is known there.
+Which phrases an image is asked for: with `exhaustive`, all categories of the file, for each image was annotated for all of them
+(COCO); with `federated`, those of which it has an annotation and those that its record lists (LVIS): `neg_category_ids`, of which
+it has none, and `not_exhaustive_category_ids`, of which it may have more than are annotated. Of others nothing is known there.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ def check_rule(rule: Any, dataset: str) -> None:
 
 
 def phrase_of(name: str) -> str:
-    """A category's name as a phrase: LVIS writes underscores for spaces ("aerosol_can", "bow_(weapon)"); nothing else is changed."""
+    """A category's name as a phrase: LVIS writes underscores for spaces ("aerosol_can", "bow_(weapon)"); no more is changed."""
     return " ".join(name.replace("_", " ").split()) or name
 
 
 def concepts_of(truth: Annotated, rule: ConceptRule, frequency: Mapping[int, str], where: str) -> tuple[ConceptTruth, ...]:
     """The phrases of an image with their instances, by ascending category id, which is the concept_id.
 
-    A crowd stands for instances that nobody told apart, an annotation without pixels for one that has no mask: their category is not
-    instance-exhaustive there, nor is one of `not_exhaustive_ids`. frequency: LVIS's "r", "c" or "f" by category id, which become
+    A crowd stands for instances that nobody told apart, an annotation without pixels for one that has no mask: their category is
+    not instance-exhaustive there, nor is one of `not_exhaustive_ids`. frequency: LVIS's "r", "c" or "f" by category id, which are
     subsets. where: of the image, for errors. Raises DataError where the rule is `federated` and the image has no such lists.
     """
     drawn: dict[int, list[ConceptInstance]] = {}

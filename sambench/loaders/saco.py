@@ -10,6 +10,7 @@ facebookresearch/sam3, and its evaluator, sam3/eval/cgf1_eval.py.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from sambench.loaders.coco_masks import region_of
 from sambench.loaders.file_names import Place, locate
 from sambench.loaders.open import unknown_image
 from sambench.loaders.pieces import Pieces, read_pieces
-from sambench.types import CROWD, EMPTY, ImageRecord, Sample
+from sambench.types import EMPTY, GROUP, ImageRecord, Sample
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,9 @@ class SacoPairs:
     holds = "concepts"
 
     @staticmethod
-    def fits(root: Path, *, annotations: str | Sequence[str] = ("annotations.json",), base: str | Sequence[str] = "", **_: Any) -> bool:
+    def fits(
+        root: Path, *, annotations: str | Sequence[str] = ("annotations.json",), base: str | Sequence[str] = "", **_: Any
+    ) -> bool:
         """Whether the annotation files of all annotators are here."""
         return any(all((root / b / a).is_file() for a in _listed(annotations)) for b in _listed(base))
 
@@ -66,7 +69,7 @@ class SacoPairs:
         return [ImageRecord(i, n, self._cluster(i), str(self._place(i).path)) for i, n in counts.items()]
 
     def load(self, image_id: str) -> Sample:
-        """Raises DataError: unknown id, a picture that is missing or of another size, files that differ in a pair, a broken mask."""
+        """Raises DataError: unknown id, a picture that is absent or of another size, files that differ in a pair, a broken mask."""
         contents = self._contents()
         if image_id not in contents[0]:
             raise unknown_image(self.name, image_id, list(contents[0]))
@@ -77,10 +80,11 @@ class SacoPairs:
             size = (pairs[0].record["height"], pairs[0].record["width"])
             left_out: Counter[str] = Counter()
             others = [self._same_pairs(pairs, image_id, c, contents[0]) for c in contents[1:]]
+            annotators = _told_apart([c.path.stem for c in contents])
             concepts = []
             for i, pair in enumerate(pairs):
                 readings = [(pair, contents[0]), *((o[i], c) for o, c in zip(others, contents[1:], strict=True))]
-                drawn = tuple(self._annotation(p, c, size, left_out) for p, c in readings)
+                drawn = tuple(_annotation(p, c, size, who, left_out) for (p, c), who in zip(readings, annotators, strict=True))
                 concepts.append(ConceptTruth(str(pair.record["id"]), pair.record["text_input"], drawn, self.subset))
         note_place(place)
         return Sample(
@@ -100,23 +104,10 @@ class SacoPairs:
         digests = [file_sha256(p) for p in self._files()]
         return digests[0] if len(digests) == 1 else provenance.digest(digests)
 
-    def _annotation(self, pair: _Pair, content: Pieces, size: tuple[int, int], left_out: Counter[str]) -> ConceptAnnotation:
-        instances = []
-        for a in pair.masks:
-            where = f"annotation {a['id']} of {content.path}"
-            if a["iscrowd"]:
-                left_out[CROWD] += 1
-                continue
-            region = region_of(a.get("segmentation"), *size, where=where)
-            if region.area:
-                instances.append(ConceptInstance.of(region))
-            else:
-                left_out[EMPTY] += 1
-        return ConceptAnnotation(tuple(instances), pair.record["is_instance_exhaustive"], content.path.stem)
-
     def _same_pairs(self, pairs: Sequence[_Pair], image_id: str, content: Pieces, first: Pieces) -> list[_Pair]:
-        """Another annotator's pairs of an image, in the order of the first's. Raises DataError where they are not the same pairs."""
-        held = {r["id"]: _Pair(r, masks) for r, masks in (content[image_id] if image_id in content else ())}
+        """Another annotator's pairs of an image, in the order of the first's. Raises DataError where they are not the same."""
+        pieces: list[Any] = [p for i in (image_id,) if i in content for p in content[i]]
+        held = {r["id"]: _Pair(r, masks) for r, masks in pieces}
         for pair in pairs:
             other = held.get(pair.record["id"])
             if other is None or any(other.record[k] != pair.record[k] for k in ("text_input", "height", "width")):
@@ -155,7 +146,7 @@ class SacoPairs:
         return locate(names, self.root, where=f"file_name {file_name} of {self.name}")
 
     def _cluster(self, file_name: str) -> str:
-        return cluster_of(self.cluster, Path(file_name))
+        return cluster_of(self.cluster, file_name)
 
 
 @dataclass(frozen=True)
@@ -164,6 +155,26 @@ class _Pair:
 
     record: dict[str, Any]
     masks: list[dict[str, Any]]
+
+
+def _annotation(pair: _Pair, content: Pieces, size: tuple[int, int], annotator: str, left_out: Counter[str]) -> ConceptAnnotation:
+    instances = []
+    for a in pair.masks:
+        region = region_of(a["segmentation"], *size, where=f"annotation {a['id']} of {content.path}")
+        if a["iscrowd"] or not region.area:
+            left_out[GROUP if a["iscrowd"] else EMPTY] += 1
+        else:
+            instances.append(ConceptInstance.of(region))
+    return ConceptAnnotation(tuple(instances), pair.record["is_instance_exhaustive"], annotator)
+
+
+def _told_apart(stems: Sequence[str]) -> list[str]:
+    """File names without what they have in common, by which annotators are called: "a", "b" and "c" of Gold's files."""
+    if len(stems) == 1:
+        return [""]
+    begin = len(os.path.commonprefix(list(stems)))
+    end = len(os.path.commonprefix([s[begin:][::-1] for s in stems]))
+    return [s[begin : len(s) - end] or s for s in stems]
 
 
 def split_pairs(path: Path, _key: str) -> tuple[dict[str, Any], Iterator[tuple[str, Any]]]:

@@ -29,7 +29,7 @@ from sambench.loaders.file_names import Place, locate
 from sambench.loaders.open import unknown_image
 from sambench.loaders.pieces import Pieces, read_pieces
 from sambench.loaders.ytvis import frame_id, plain_track, plain_video, video_of
-from sambench.types import CROWD, EMPTY, ImageRecord, Sample
+from sambench.types import EMPTY, GROUP, ImageRecord, Sample
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class SacoFrames:
             for track, category, crowd, segmentation in tracks:
                 region = region_of(segmentation, height, width, where=f"annotation {track}, frame {name} of {content.path}")
                 if crowd or not region.area:
-                    left_out[CROWD if crowd else EMPTY] += 1
+                    left_out[GROUP if crowd else EMPTY] += 1
                 else:
                     drawn.setdefault(category, []).append(ConceptInstance.of(region))
         note_place(place)

@@ -17,7 +17,7 @@ MOST_S = 5.0
 
 @dataclass
 class Survey:
-    """n_images: looked at, of n_wanted. n_objects: masks and boundary maps there. broken: (image id, error) of images that fail."""
+    """n_images: looked at, of n_wanted. n_objects: masks, boundary maps and phrases there. broken: (image id, error) of images that fail."""
 
     n_wanted: int
     n_images: int = 0
@@ -49,7 +49,7 @@ def survey(dataset: Dataset, image_ids: Sequence[str], *, most: int = MOST, most
             except Exception as e:  # noqa: BLE001 - a reader may be anybody's
                 found.broken.append((image_id, told(e)))
                 continue
-        found.n_objects += len(sample.instances) + len(sample.boundaries)
+        found.n_objects += sample.n_objects
         found.said.add(sample.left_out, said)
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -13,6 +14,9 @@ from PIL import Image, ImageDraw, ImageFont
 from sambench.errors import DataError
 from sambench.pixels.region import Region
 from sambench.types import Dataset, Sample, UInt8Array
+
+if TYPE_CHECKING:
+    from sambench.concepts import ConceptTruth
 
 TILE_PX = 380
 CAPTION_PX = 26
@@ -24,7 +28,8 @@ _SHIFT = 4  # OpenCV draws at 1/16 pixel
 
 
 def contact_sheet(dataset: Dataset, image_ids: Sequence[str]) -> Image.Image:
-    """The images with masks in distinct colours, ignored pixels grey, id and object count below each.
+    """The images with masks in distinct colours, ignored pixels grey, id and object count below each. Phrases have one colour each,
+    that of their first annotator's masks, and stand in the picture; of many those that are there first.
 
     Images that cannot be read show as an empty tile that says so.
     """
@@ -39,6 +44,9 @@ def contact_sheet(dataset: Dataset, image_ids: Sequence[str]) -> Image.Image:
         try:
             sample = dataset.load(image_id)
             tile, count = Image.fromarray(draw_sample(sample, TILE_PX)), _count(len(sample.instances))
+            if sample.concepts:
+                _legend(tile, sample.concepts)
+                count = f"{len(sample.concepts)} phrase{'' if len(sample.concepts) == 1 else 's'}"
         except DataError as e:
             tile, count = Image.new("RGB", (TILE_PX, TILE_PX), (60, 34, 34)), e.message
         sheet.paste(tile, (x + (TILE_PX - tile.width) // 2, y + (TILE_PX - tile.height) // 2))
@@ -57,7 +65,27 @@ def draw_sample(sample: Sample, side_px: int) -> UInt8Array:
     # Large ones first: a part that lies in a whole stays visible.
     for k, instance in enumerate(sorted(sample.instances, key=lambda o: -o.area_px)):
         _lay(image, instance.region, scale, _colour(k))
+    for k, concept in enumerate(sample.concepts):
+        for drawn in concept.annotations[0].instances if concept.annotations else ():
+            if drawn.region is not None:
+                _lay(image, drawn.region, scale, _colour(k))
     return image
+
+
+def _legend(tile: Image.Image, concepts: Sequence[ConceptTruth]) -> None:
+    """What the image is asked for: phrases in their colours with the number of instances, absent ones grey."""
+    draw, font, step = ImageDraw.Draw(tile, "RGBA"), ImageFont.load_default(13), 16
+    counted = [(k, c.phrase, [len(a.instances) for a in c.annotations], c.exhaustive) for k, c in enumerate(concepts)]
+    counted.sort(key=lambda c: not any(c[2]))
+    room = max(1, tile.height // step - 1)
+    shown = counted if len(counted) <= room else counted[: room - 1]
+    lines = [(k, f"{phrase}: {' / '.join(map(str, n))}{'' if whole else ' (not exhaustive)'}", any(n)) for k, phrase, n, whole in shown]
+    if len(shown) < len(counted):
+        lines.append((0, f"and {len(counted) - len(shown)} more", False))
+    for i, (k, text, there) in enumerate(lines):
+        y = tile.height - step * (len(lines) - i) - 3
+        draw.rectangle((2, y, 6 + draw.textlength(text, font=font), y + step), fill=(0, 0, 0, 160))
+        draw.text((4, y), text, fill=tuple(min(255, c + 40) for c in _colour(k)) if there else (150, 152, 158), font=font)
 
 
 def _lay(image: UInt8Array, region: Region, scale: float, colour: tuple[int, int, int]) -> None:

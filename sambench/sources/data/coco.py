@@ -47,10 +47,14 @@ class Coco(OwnSource):
 
     def recognise(self, path: Path) -> Sequence[str]:
         found = [path] if path.is_file() else [p for f in (path, path / "annotations") for p in sniff.files(f, ".json")]
-        return [Word("coco", (str(p),), {}).text() for p in found if p.suffix.lower() == ".json" and sniff.is_coco(p)]
+        return [Word("coco", (str(p),), {}).text() for p in found if p.suffix.lower() == ".json" and _is_coco(p)]
 
 
 SOURCE = Coco()
+
+
+def _is_coco(path: Path) -> bool:
+    return sniff.is_coco(path) and not sniff.is_saco(path)
 
 
 def _holding(images: Path, names: Sequence[str]) -> tuple[Path, tuple[str, ...]]:

@@ -12,6 +12,7 @@ from sambench.files.content import regular
 _HEAD = 1 << 20  # bytes
 _OVERLAP = 256
 _LISTS = (re.compile(rb'"images"\s*:\s*\['), re.compile(rb'"annotations"\s*:\s*\['))
+_PHRASE, _RECORD = b'"text_input"', 4096  # bytes within which the first image record ends
 _TEXT = r'"%s"\s*:\s*("(?:[^"\\]|\\.)*")'
 _NAMES = 5  # file names that are looked for
 
@@ -25,6 +26,19 @@ def is_coco(path: Path) -> bool:
         left = [pattern for pattern in left if not pattern.search(part)]
         if not left:
             return True
+    return False
+
+
+def is_saco(path: Path) -> bool:
+    """Whether a file in COCO's form has a noun phrase in each image record, as SA-Co's have."""
+    begun = b""
+    for part in _parts(path) if _begins(path, b"{") else ():
+        if begun:
+            return _PHRASE in (begun + part)[:_RECORD]
+        found = _LISTS[0].search(part)
+        if found and _PHRASE in part[found.end() :][:_RECORD]:
+            return True
+        begun = part[found.end() :] if found else b""
     return False
 
 
