@@ -72,7 +72,8 @@ class VerifyReport:
 
     def text(self) -> str:
         """The report for people, several lines."""
-        lines = [f"{self.dataset}: {self.n_images} images, {self.n_masks} {self.counted} in {self.root}", *(f"  {n}" for n in self.notes)]
+        found = f"{self.n_images} images, {self.n_masks} {self.counted} in {self.root}"
+        lines = [f"{self.dataset}: {found}", *(f"  {n}" for n in self.notes)]
         lines += [f"  {without_masks(self.n_empty)}"] * (self.n_masks > 0 and self.n_empty > 0)
         lines += [f"  {text}" for text in self.said.sentences()]
         shown = [f"{w} x {h} ({n})" for (w, h), n in self.sizes[:6]]

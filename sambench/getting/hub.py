@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from sambench.errors import DownloadError, SambenchError, UsageError, message_of
 from sambench.files import content
-from sambench.models.hf.folder import CONFIG, PROCESSORS, WEIGHTS, kind_of
+from sambench.models.hf.folder import CONFIG, FAMILIES, PROCESSORS, TEXT, WEIGHTS, kind_of
 from sambench.models.hf.installed import check_hub
 from sambench.text import human_bytes
 
@@ -39,10 +39,11 @@ class HubModel:
     notes: tuple[str, ...] = ()
 
 
-def get(repo: str, revision: str | None, *, progress: Progress | None = None) -> HubModel:
-    """Bring a model's files here: its config, its image processor's, and its weights; nothing that is here already.
+def get(repo: str, revision: str | None, *, concepts: bool = False, progress: Progress | None = None) -> HubModel:
+    """Bring a model's files here: its config, its image processor's, its weights, and of one that reads phrases its tokenizer's;
+    nothing that is here already.
 
-    revision: a branch, tag or commit; None is the main branch. progress(bytes so far, bytes in all).
+    revision: a branch, tag or commit; None is the main branch. concepts: as `kind_of`. progress(bytes so far, bytes in all).
     Raises ModelError for a model of a class that is not known (before its weights are fetched) or without the library, UsageError
     for an impossible name, DownloadError: not there, not allowed, not reached, not what it should be.
     """
@@ -66,10 +67,10 @@ def get(repo: str, revision: str | None, *, progress: Progress | None = None) ->
     [config] = _fetch(repo, revision or constants.DEFAULT_REVISION, [CONFIG], _files(info), None)
     commit = config.parent.name
     files = _files(info if commit == info.sha else _info(repo, commit))
-    kind_of(_table(config), f"{repo}, {CONFIG}")
+    family = FAMILIES[kind_of(_table(config), f"{repo}, {CONFIG}", concepts=concepts)]
     weights = _weights(repo, commit, files)
     _say_terms(repo, commit, info, [files[n] for n in weights])
-    wanted = [CONFIG, *(n for n in PROCESSORS if n in files), *weights]
+    wanted = [CONFIG, *(n for n in (*PROCESSORS, *(TEXT if family.text else ())) if n in files), *weights]
     paths = _fetch(repo, commit, wanted, files, progress)
     for name, path in zip(wanted, paths, strict=True):
         _check(repo, path, getattr(files[name].lfs, "sha256", None))

@@ -10,7 +10,6 @@ facebookresearch/sam3, and its evaluator, sam3/eval/cgf1_eval.py.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -172,9 +171,15 @@ def _told_apart(stems: Sequence[str]) -> list[str]:
     """File names without what they have in common, by which annotators are called: "a", "b" and "c" of Gold's files."""
     if len(stems) == 1:
         return [""]
-    begin = len(os.path.commonprefix(list(stems)))
-    end = len(os.path.commonprefix([s[begin:][::-1] for s in stems]))
+    begin = _common(stems)
+    end = _common([s[begin:][::-1] for s in stems])
     return [s[begin : len(s) - end] or s for s in stems]
+
+
+def _common(texts: Sequence[str]) -> int:
+    """How many characters all begin with."""
+    same = (len(set(column)) == 1 for column in zip(*texts, strict=False))
+    return next((i for i, s in enumerate([*same, False]) if not s))
 
 
 def split_pairs(path: Path, _key: str) -> tuple[dict[str, Any], Iterator[tuple[str, Any]]]:

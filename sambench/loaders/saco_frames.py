@@ -143,7 +143,8 @@ def split_frames(path: Path, _key: str) -> tuple[dict[str, Any], Iterator[tuple[
         if plain["id"] in videos:
             raise values.twice("videos", plain["id"], plain["id"], where)
         if not (plain["height"] and plain["width"]):
-            raise wrong("a video has no size", path, "height and width in pixels", f"{plain['height']} x {plain['width']} in {where}")
+            found = f"{plain['height']} x {plain['width']} in {where}"
+            raise wrong("a video has no size", path, "height and width in pixels", found)
         videos[plain["id"]] = plain
         for k, name in enumerate(plain["file_names"]):
             if frame_id(name) in frames:
@@ -179,8 +180,8 @@ def _pairs(raw: dict[str, Any], path: Path, videos: dict[int | str, Any]) -> dic
             found = f"video_id {video}, not among the {len(out)} videos"
             raise wrong("a pair of video and phrase belongs to no video", path, "ids of the file's videos", f"{where}: {found}")
         if names.get(category, phrase) != phrase:
-            found = f"{phrase!r} in {where}"
-            raise wrong("a phrase is not its category's name", path, f"{values.shown(names[category])} (category {category})", found)
+            expected, found = f"{values.shown(names[category])} (category {category})", f"{phrase!r} in {where}"
+            raise wrong("a phrase is not its category's name", path, expected, found)
         out[video].append([key, category, phrase])
     return out
 

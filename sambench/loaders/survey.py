@@ -17,7 +17,8 @@ MOST_S = 5.0
 
 @dataclass
 class Survey:
-    """n_images: looked at, of n_wanted. n_objects: masks, boundary maps and phrases there. broken: (image id, error) of images that fail."""
+    """n_images: looked at, of n_wanted. n_objects: masks, boundary maps and phrases there. broken: (image id, error) of images that
+    fail."""
 
     n_wanted: int
     n_images: int = 0

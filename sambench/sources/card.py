@@ -15,7 +15,9 @@ from sambench.files import content
 from sambench.getting import weights as fetch
 from sambench.models.card_factory import Noting
 from sambench.models.contract import construct, examine
+from sambench.models.hf.card import OnHub
 from sambench.models.hf.installed import INSTALL
+from sambench.sources import hf
 from sambench.sources.base import ModelSpec, Progress, ResolvedModel, pick_device, slug
 from sambench.sources.inputs import by_content, check_contents, contents_of, weights_file
 from sambench.types import Dataset
@@ -41,6 +43,8 @@ class CardSource:
             raise ModelError(f"model {card.id!r} was never released", where=f"card {card.id}", remedy=card.notes or None)
         factory = cards.load_entry(card.factory, where=f"card {card.id}")
         given = {**card.options, **options}
+        if isinstance(factory, OnHub):
+            return self._on_hub(card, factory, given, device=device, precision=precision, progress=progress)
         explicit = given.pop("weights", None)
         _check_options(card, factory, given)
         _check_packages(card)
@@ -67,6 +71,19 @@ class CardSource:
         if isinstance(factory, Noting) and (own or "base" in given):
             notes += tuple(f"{label}: {note}" for note in factory.notes(weights=path, **given))
         return ResolvedModel(spec, label, card.name, identity, card.uses_torch, size, card, card.gives, notes=notes)
+
+    def _on_hub(
+        self, card: cards.ModelCard, factory: OnHub, options: Mapping[str, Any], **given: Any
+    ) -> ResolvedModel:
+        """The model of the hub that a card stands for: the same as that under its own name, but for what it is called."""
+        _check_packages(card)
+        name, rest = factory.named(options, f"card {card.id}")
+        found = hf.SOURCE.resolve(name, rest, **given)
+        if found.gives != card.gives:
+            expected = card.gives
+            raise ModelError("a card's model gives something else than the card says", where=name, expected=expected, found=found.gives)
+        label = card.id if name.removeprefix(hf.PREFIX) == card.options.get("repo") else f"{card.id}-{slug(found.title)}"
+        return replace(found, id=label, title=card.name, card=card)
 
     def build(self, spec: ModelSpec) -> Any:
         segmenter = _build_card(cards.model_card(spec.name), spec)

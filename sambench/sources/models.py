@@ -1,4 +1,4 @@
-"""What a model's name means: of `prefix:...` the source of that prefix, of any other name the source of cards.
+"""What a model's name means: of `A+B` the source of compositions, of `prefix:...` the source of that prefix, else that of cards.
 
 A source is found by its place: `sambench/sources/<prefix>.py`, or the module that an installed package names under the entry-point
 group `sambench.model_sources`, as `prefix = package.module`. Either has a `SOURCE`, a `ModelSource`. Only here is a source chosen.
@@ -15,7 +15,7 @@ from sambench import cards
 from sambench.device.precision import asked_of_model, check_precision, check_precision_of
 from sambench.errors import ModelError, UsageError, near_names, unknown_name
 from sambench.models.contract import identity_of
-from sambench.sources import card
+from sambench.sources import card, composed
 from sambench.sources.base import LateSource, ModelSource, ModelSpec, Progress, ResolvedModel, label_of
 from sambench.sources.found import Sources, is_own
 from sambench.types import Dataset
@@ -41,7 +41,7 @@ _SOURCES = Sources[ModelSource](
     follows=lambda source: isinstance(source, ModelSource),
     see="sambench.sources.base.ModelSource",
     members="form, stored, gives, resolve, build and check",
-    plain=frozenset({"card"}),
+    plain=frozenset({"card", "composed"}),
     kind="models",
     error=ModelError,
 )
@@ -49,6 +49,8 @@ _SOURCES = Sources[ModelSource](
 
 def source_of(name: str) -> ModelSource:
     """The source that a model's whole name leads to. Raises UsageError: none does; ModelError: a plug-in that gives no source."""
+    if composed.parts_of(name) is not None:
+        return composed.SOURCE
     prefix, colon, _ = name.partition(":")
     source = _SOURCES.by_prefix(prefix) if colon else None
     if source is not None:
@@ -65,7 +67,7 @@ def sources() -> dict[str, ModelSource]:
 
 def _unknown(name: str) -> UsageError:
     error, known = unknown_name("model", name, cards.model_cards()), sources()
-    error.expected = ", ".join([str(error.expected), "a card's path", *(source.form for source in known.values())])
+    error.expected = ", ".join([str(error.expected), "a card's path", composed.SOURCE.form, *(source.form for source in known.values())])
     prefix, colon, rest = name.partition(":")
     near = near_names(prefix, known, 1) if prefix and colon else []
     if near:

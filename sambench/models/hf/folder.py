@@ -20,12 +20,15 @@ from sambench.files.content import regular
 
 CONFIG: Final = "config.json"
 PROCESSORS: Final = ("preprocessor_config.json", "processor_config.json")
+TOKENIZERS: Final = ("tokenizer.json", "vocab.json", "vocab.txt")  # any one of them; vocab.json stands beside merges.txt
+TEXT: Final = (*TOKENIZERS, "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 WEIGHTS: Final = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
 @dataclass(frozen=True)
 class Family:
-    """One class of transformers. gives: as in a model's card. own: it runs in sambench's implementation, and needs no transformers.
+    """One class of transformers. gives: as in a model's card, or `boxes`, of a detector that finds phrases. own: it runs in
+    sambench's implementation, and needs no transformers. text: it reads phrases, with the folder's tokenizer.
 
     mean, std: of RGB values from 0 to 1, where the folder does not say.
     """
@@ -34,18 +37,26 @@ class Family:
     own: bool
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    text: bool = False
 
 
+_HALF = (0.5, 0.5, 0.5)
+_CLIP = {"mean": (0.48145466, 0.4578275, 0.40821073), "std": (0.26862954, 0.26130258, 0.27577711)}
 FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
     {
         "SamModel": Family("masks", own=True),
         "SamHQModel": Family("single_mask", own=True),
         "Sam2Model": Family("masks", own=False),
         "EdgeTamModel": Family("masks", own=False),
-        "Sam3TrackerModel": Family("masks", own=False, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+        "Sam3TrackerModel": Family("masks", own=False, mean=_HALF, std=_HALF),
+        "Sam3Model": Family("concepts", own=False, mean=_HALF, std=_HALF, text=True),
+        "Sam3LiteTextModel": Family("concepts", own=False, mean=_HALF, std=_HALF, text=True),
+        "Owlv2ForObjectDetection": Family("boxes", own=False, text=True, **_CLIP),
+        "GroundingDinoForObjectDetection": Family("boxes", own=False, text=True),
     }
 )
 _WITH_VIDEO = {"Sam2VideoModel": "Sam2Model", "EdgeTamVideoModel": "EdgeTamModel", "Sam3VideoModel": "Sam3TrackerModel"}
+_OF_TEXT = {"Sam3VideoModel": "Sam3Model"}  # the part of the same folder that finds phrases
 _BY_TYPE = {  # for configs that name no class, or one of their authors' own
     "sam": "SamModel",
     "sam_hq": "SamHQModel",
@@ -55,8 +66,11 @@ _BY_TYPE = {  # for configs that name no class, or one of their authors' own
     "edgetam_video": "EdgeTamModel",
     "sam3_tracker": "Sam3TrackerModel",
     "sam3_video": "Sam3TrackerModel",
+    "sam3": "Sam3Model",
+    "sam3_lite_text": "Sam3LiteTextModel",
+    "owlv2": "Owlv2ForObjectDetection",
+    "grounding-dino": "GroundingDinoForObjectDetection",
 }
-_BY_TEXT = ("Sam3Model", "Sam3LiteTextModel")
 _NO_PART = ("transformers_version", "_name_or_path", "dtype", "torch_dtype", "_commit_hash", "_attn_implementation_autoset")
 _LFS = b"version https://git-lfs"
 
@@ -65,7 +79,8 @@ _LFS = b"version https://git-lfs"
 class ModelFolder:
     """A folder that was looked at. kind: the class that is loaded, of FAMILIES. weights: its files, sorted by name.
 
-    processor: what its image processor was told; {} where there is no such file.
+    processor: what its image processor was told; {} where there is no such file. tokenizer: the files that make tokens of phrases,
+    where the class reads any.
     """
 
     path: Path
@@ -73,6 +88,7 @@ class ModelFolder:
     kind: str
     weights: tuple[Path, ...]
     processor: Mapping[str, Any]
+    tokenizer: tuple[Path, ...] = ()
 
     @property
     def family(self) -> Family:
@@ -84,47 +100,60 @@ class ModelFolder:
 
     def identity(self) -> dict[str, Any]:
         """What of the folder can change a number: class, config, weights, and how pictures are prepared. Raises OSError."""
+        text = content.files_sha256({f.name: f for f in self.tokenizer}, self.path.name) if self.tokenizer else {}
         return {
+            **({"tokenizer_sha256": text} if text else {}),
             "class": self.kind,
             "config_sha256": provenance.digest(_lasting(self.config)),
             "weights_sha256": sorted(content.files_sha256({f.name: f for f in self.weights}, self.path.name).values()),
         }
 
 
-def read_folder(path: Path) -> ModelFolder:
-    """Look at a folder. Raises ModelError: no folder, no config, a class that is not known; CheckpointError: weights absent."""
+def read_folder(path: Path, *, concepts: bool = False) -> ModelFolder:
+    """Look at a folder. concepts: as `kind_of`. Raises ModelError: no folder, no config, a class that is not known, no tokenizer
+    where one is needed; CheckpointError: weights absent."""
     config = _json(path, CONFIG)
     if config is None:
         raise _no_config(path)
-    kind = kind_of(config, path / CONFIG)
+    kind = kind_of(config, path / CONFIG, concepts=concepts)
     if config.get("quantization_config") is not None:
         expected, remedy = "weights in floating point", "save it dequantized: model.dequantize().save_pretrained(FOLDER)"
         message, found = "a folder's model is quantized", "a quantization_config"
         raise ModelError(message, where=path / CONFIG, expected=expected, found=found, remedy=remedy)
     processor = next((p for name in PROCESSORS if (p := _json(path, name)) is not None), {})
     inner = processor.get("image_processor")
-    return ModelFolder(path, config, kind, weight_files(path), inner if isinstance(inner, Mapping) else processor)
+    image = inner if isinstance(inner, Mapping) else processor
+    return ModelFolder(path, config, kind, weight_files(path), image, _tokenizer(path) if FAMILIES[kind].text else ())
 
 
-def kind_of(config: Mapping[str, Any], where: object) -> str:
-    """The class, of FAMILIES, that loads a folder with this config. Raises ModelError where there is none."""
+def _tokenizer(path: Path) -> tuple[Path, ...]:
+    if not any((path / name).is_file() for name in TOKENIZERS):
+        expected, remedy = " or ".join(TOKENIZERS), "save it there too: AutoProcessor or AutoTokenizer, .save_pretrained(FOLDER)"
+        raise ModelError("a model that reads phrases has no tokenizer", where=path, expected=expected, found="none", remedy=remedy)
+    return tuple(path / name for name in TEXT if (path / name).is_file())
+
+
+def kind_of(config: Mapping[str, Any], where: object, *, concepts: bool = False) -> str:
+    """The class, of FAMILIES, that loads a folder with this config. concepts: of one that holds both, the model that finds phrases
+    rather than the one that answers clicks. Raises ModelError where there is none."""
+    kind = _kind_of(config, where, concepts)
+    if concepts and FAMILIES[kind].gives != "concepts":
+        expected = "a Sam3VideoModel, as facebook/sam3 is, a Sam3Model or a Sam3LiteTextModel"
+        remedy = "leave out -M concepts"
+        raise ModelError("a folder's model finds no concepts", where=where, expected=expected, found=kind, remedy=remedy)
+    return kind
+
+
+def _kind_of(config: Mapping[str, Any], where: object, concepts: bool) -> str:
     named = config.get("architectures")
     names = [str(n) for n in named] if isinstance(named, list) else []
     for name in names:
-        name = _WITH_VIDEO.get(name, name)
+        name = (_OF_TEXT if concepts else _WITH_VIDEO).get(name, name)
         if name in FAMILIES:
             return name
-        if name in _BY_TEXT:
-            raise ModelError(
-                "this model finds concepts by their names, and answers neither clicks nor boxes",
-                where=where,
-                expected=", ".join(FAMILIES),
-                found=name,
-                remedy="name the folder of its tracker (a Sam3VideoModel, as facebook/sam3 is, or a Sam3TrackerModel)",
-            )
     found, kind = config.get("model_type"), _BY_TYPE.get(str(config.get("model_type")))
     if kind is not None and "auto_map" not in config:
-        return kind
+        return "Sam3Model" if concepts and found == "sam3_video" else kind
     described = ", ".join(names) or f"model_type {shown(repr(found))}"
     remedy = "models of other classes run as python:FILE.py:FACTORY"
     if "auto_map" in config:
@@ -133,6 +162,12 @@ def kind_of(config: Mapping[str, Any], where: object) -> str:
         remedy = "SAM 3.1 has no classes in transformers yet (its pull request 45110): its own names cannot be loaded"
     message, expected = "a folder's model is of a class that is not known", ", ".join(FAMILIES)
     raise ModelError(message, where=where, expected=expected, found=described, remedy=remedy)
+
+
+def holds_both(config: Mapping[str, Any]) -> bool:
+    """Whether a folder with this config holds a model that answers clicks and one that finds phrases (`kind_of`)."""
+    named = config.get("architectures")
+    return "auto_map" not in config and ("Sam3VideoModel" in named if isinstance(named, list) else config.get("model_type") == "sam3_video")
 
 
 def weight_files(path: Path) -> tuple[Path, ...]:

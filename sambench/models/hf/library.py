@@ -40,7 +40,7 @@ def load_folder(folder: ModelFolder) -> nn.Module:
     check_installed(folder.kind)
     kind, auto = classes(folder.kind, "AutoConfig")
     with _quiet():
-        config = _reading(folder.path, lambda: auto.from_pretrained(str(folder.path), local_files_only=True))
+        config = reading(folder.path, lambda: auto.from_pretrained(str(folder.path), local_files_only=True))
         # The config goes in as it is: that of a video model holds the image model's within it, and its class knows where.
         model = _loaded(kind, str(folder.path), config, folder.path)
     if type(model).__name__ != folder.kind:
@@ -67,7 +67,7 @@ def _loaded(kind: Any, source: str | None, config: Any, where: object, **given: 
             **given,
         )
 
-    model, info = _reading(where, load)
+    model, info = reading(where, load)
     check_names(kind.__name__, info, where)
     loaded: nn.Module = model
     for tensor in (*loaded.parameters(), *loaded.buffers()):
@@ -115,7 +115,8 @@ def _shapes(name: str, entry: Any) -> str:
     return f"{name} is {list(entry[1])}, not {list(entry[2])}"
 
 
-def _reading(where: object, read: Callable[[], Any]) -> Any:
+def reading(where: object, read: Callable[[], Any]) -> Any:
+    """What transformers reads of a folder. Raises CheckpointError with what it stumbled over."""
     try:
         return read()
     except (MemoryError, ModelError):

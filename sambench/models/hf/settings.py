@@ -11,6 +11,7 @@ from sambench.errors import ModelError, UsageError, shown, unknown_name
 from sambench.models.hf.folder import ModelFolder
 
 CLAMP: Final = 32.0  # low-resolution logits are fed back within +-32, as SAM 2's own predictor does
+Channels = tuple[float, float, float]
 DELTA, THRESHOLD = 0.05, 0.98  # of the dynamic single output, where a config does not say
 
 
@@ -51,20 +52,24 @@ def settings_of(folder: ModelFolder, *, dynamic: bool | None = None) -> Settings
 
     Raises ModelError where the folder asks for a preparation of pictures that is not done here.
     """
+    return Settings(*channels_of(folder), _dynamic(folder, dynamic))
+
+
+def channels_of(folder: ModelFolder) -> tuple[Channels, Channels]:
+    """Mean and standard deviation of RGB values from 0 to 1. Raises ModelError as `settings_of`."""
     family = folder.family
     _check_processor(folder)
-    mean = _channels(folder, "image_mean", family.mean)
-    std = _channels(folder, "image_std", family.std)
-    return Settings(mean, std, _dynamic(folder, dynamic))
+    return _channels(folder, "image_mean", family.mean), _channels(folder, "image_std", family.std)
 
 
 def check_options(kind: str, options: Mapping[str, Any], known: Mapping[str, type]) -> None:
-    """Raises UsageError for an option that a class does not have, or of another type: bool or str."""
+    """Raises UsageError for an option that a class does not have, or of another type: bool, str, or float, from 0 to 1."""
     for key, value in options.items():
         if key not in known:
             raise unknown_name(f"option of a {kind}", key, known, where="-M")
-        if not isinstance(value, known[key]):
-            expected = "true or false" if known[key] is bool else "a text"
+        fits = _is_number(value) and 0 <= value <= 1 if known[key] is float else isinstance(value, known[key])
+        if not fits:
+            expected = {bool: "true or false", float: "a number from 0 to 1"}.get(known[key], "a text")
             raise UsageError("an option does not fit", where=f"-M {key}", expected=expected, found=shown(repr(value)))
 
 
