@@ -259,8 +259,8 @@ class ModelCard(Named):
 
     factory is `module:function`, called as `factory(weights=Path | None, device=str, precision=str, **options)`.
     gives: what the model answers with, which decides the tasks that take it: `masks` (a Segmenter with several scored candidates),
-    `single_mask` (a Segmenter with one), `edges` (an EdgeDetector), `concepts` (a ConceptSegmenter), or `detections` (nothing: a
-    results file has them).
+    `single_mask` (a Segmenter with one), `edges` (an EdgeDetector), `concepts` (a ConceptSegmenter), `boxes` (a
+    PhraseDetector, which is one part of a composition), or `detections` (nothing: a results file has them).
     needs: packages that it imports beyond those that sambench itself does, by the names by which they are imported.
     """
 
@@ -268,7 +268,7 @@ class ModelCard(Named):
     name: str
     factory: Code
     revision: int = 1
-    gives: Literal["masks", "single_mask", "edges", "concepts", "detections"] = "masks"
+    gives: Literal["masks", "single_mask", "edges", "concepts", "boxes", "detections"] = "masks"
     max_batch: int = Field(64, ge=1)
     options: dict[str, Any] = {}
     weights: Weights | None = None

@@ -151,3 +151,107 @@ def reconfigure(folder: Path, **changes: Any) -> None:
     file = folder / "config.json"
     config = {**json.loads(file.read_text()), **changes}
     file.write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
+
+
+_SAM3_TEXT = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+_DETR = {"hidden_size": 32, "num_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+
+
+def sam3(folder: Path, seed: int = 0) -> Any:
+    """A Sam3Model of 12 queries with a tokenizer of letters; answers of random weights, some of them above .3."""
+    from transformers import Sam3Config, Sam3Model
+
+    vocabulary = clip_tokenizer(folder, 32)
+    text = {**_SAM3_TEXT, "model_type": "clip_text_model", "vocab_size": vocabulary, "max_position_embeddings": 32}
+    config = Sam3Config(**_sam3_parts({**text, "projection_dim": 24, **_ends(vocabulary)}))
+    return _written(Sam3Model(config), folder, seed)
+
+
+def sam3_lite(folder: Path, seed: int = 0) -> Any:
+    """A Sam3LiteTextModel, likewise."""
+    from transformers import Sam3LiteTextConfig, Sam3LiteTextModel
+
+    text = {**_SAM3_TEXT, "vocab_size": clip_tokenizer(folder, 32), "max_position_embeddings": 40, "projection_dim": 24}
+    return _written(Sam3LiteTextModel(Sam3LiteTextConfig(**_sam3_parts(text))), folder, seed)
+
+
+def owlv2(folder: Path, seed: int = 0) -> Any:
+    """An Owlv2ForObjectDetection of 16 patches with a tokenizer of letters."""
+    from transformers import Owlv2Config, Owlv2ForObjectDetection
+
+    vocabulary = clip_tokenizer(folder, 12)
+    size = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text = {**size, "vocab_size": vocabulary, "max_position_embeddings": 12, **_ends(vocabulary)}
+    config = Owlv2Config(text_config=text, vision_config={**size, "image_size": 64, "patch_size": 16}, projection_dim=32)
+    image = {"size": {"height": 64, "width": 64}, "resample": 2, "rescale_factor": 1 / 255, "do_pad": True}
+    (folder / "preprocessor_config.json").write_text(json.dumps({"image_processor_type": "Owlv2ImageProcessor", **image}))
+    return _written(Owlv2ForObjectDetection(config), folder, seed, calm="box_head")
+
+
+def grounding_dino(folder: Path, seed: int = 0) -> Any:
+    """A GroundingDinoForObjectDetection of 9 queries with a tokenizer of letters."""
+    from transformers import GroundingDinoConfig, GroundingDinoForObjectDetection, SwinConfig
+
+    vocabulary = bert_tokenizer(folder)
+    swin = SwinConfig(image_size=64, embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2], window_size=4, out_indices=[2, 3, 4])
+    text = {"model_type": "bert", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+    config = GroundingDinoConfig(
+        backbone_config=swin,
+        text_config={**text, "vocab_size": vocabulary},
+        d_model=32, num_queries=9, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2, decoder_attention_heads=2,
+        encoder_ffn_dim=48, decoder_ffn_dim=48, num_feature_levels=4, max_text_len=32,
+    )  # fmt: skip
+    image = {"size": {"shortest_edge": 64, "longest_edge": 96}, "resample": 2, "rescale_factor": 1 / 255}
+    (folder / "preprocessor_config.json").write_text(json.dumps({"image_processor_type": "GroundingDinoImageProcessor", **image}))
+    return _written(GroundingDinoForObjectDetection(config), folder, seed, calm="bbox_embed")
+
+
+def clip_tokenizer(folder: Path, length: int) -> int:
+    """Files of a CLIPTokenizer that knows letters alone; gives the size of its vocabulary."""
+    from transformers import CLIPTokenizer
+
+    letters = [chr(c) for c in range(33, 127)]
+    words = [*letters, *(f"{c}</w>" for c in letters), "<|startoftext|>", "<|endoftext|>"]  # last, as CLIP has them
+    tokenizer = CLIPTokenizer(vocab={w: i for i, w in enumerate(words)}, merges=[], model_max_length=length)
+    tokenizer.save_pretrained(folder)
+    return len(words)
+
+
+def _ends(vocabulary: int) -> dict[str, int]:
+    return {"bos_token_id": vocabulary - 2, "eos_token_id": vocabulary - 1, "pad_token_id": vocabulary - 1}
+
+
+def bert_tokenizer(folder: Path) -> int:
+    """Files of a BertTokenizer that knows letters alone, its special tokens where BERT has them; gives its vocabulary's size."""
+    from transformers import BertTokenizer
+
+    special = {0: "[PAD]", 100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 103: "[MASK]", 1012: ".", 1029: "?"}
+    letters = [c for i in range(26) for c in (chr(97 + i), f"##{chr(97 + i)}")]
+    words = [special.get(i, f"[unused{i}]") for i in range(1100)]
+    words[200 : 200 + len(letters)] = letters
+    BertTokenizer(vocab={w: i for i, w in enumerate(words)}).save_pretrained(folder)
+    return len(words)
+
+
+def _sam3_parts(text: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "vision_config": _SAM3_VISION,
+        "text_config": text,
+        "geometry_encoder_config": {**_DETR, "roi_size": 3},
+        "detr_encoder_config": _DETR,
+        "detr_decoder_config": {**_DETR, "num_queries": 12},
+        "mask_decoder_config": {"hidden_size": 32, "num_upsampling_stages": 3, "num_attention_heads": 2},
+    }
+
+
+def _written(model: Any, folder: Path, seed: int, calm: str = "-") -> Any:
+    """calm: part of the names of weights that are made small, for boxes would be the whole picture or nothing."""
+    from transformers.utils import logging
+
+    with torch.no_grad():
+        randomise(model, seed)
+        for name, weight in model.named_parameters():
+            weight.mul_(0.2 if calm in name else 1)
+    logging.disable_progress_bar()
+    model.save_pretrained(folder)
+    return model.eval()

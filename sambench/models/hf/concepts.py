@@ -7,6 +7,7 @@ transformers' processor have it. What is done otherwise than there can be chosen
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -58,6 +59,7 @@ class Sam3Concepts:
         self.model = whole
         self.tokenizer, self.settings, self.name, self.precision = tokenizer, settings, name, precision
         self.side = int(whole.config.image_size)
+        self.step = 1 if self.device.type == "cpu" else self.max_batch
         self._pixels = Settings(settings.mean, settings.std, None)
         self._text = Remembered(self._features)
         self._text_output = importlib.import_module("transformers.modeling_outputs").BaseModelOutputWithPooling
@@ -89,14 +91,13 @@ class Sam3Concepts:
         Prompts with equally many example boxes go through the detector together, on a CPU each alone: its numbers do not depend on
         the others then. Raises ModelError for a prompt with neither phrase nor boxes.
         """
-        step = 1 if self.device.type == "cpu" else self.max_batch
         by_boxes: dict[int, list[int]] = {}
         for i, prompt in enumerate(prompts):
             by_boxes.setdefault(len(prompt.labels), []).append(i)
         out: dict[int, ConceptPrediction] = {}
         for indices in by_boxes.values():
-            for start in range(0, len(indices), step):
-                part = indices[start : start + step]
+            for start in range(0, len(indices), self.step):
+                part = indices[start : start + self.step]
                 out |= zip(part, self._answers(state, [prompts[i] for i in part]), strict=True)
         return [out[i] for i in range(len(prompts))]
 
@@ -116,6 +117,7 @@ class Sam3Concepts:
         text = [self._text(self._phrase(p)) for p in prompts]
         given: dict[str, Any] = {}
         if len(prompts[0].labels):
+            _check_torchvision(self.name)
             given["input_boxes"] = torch.stack([self._boxes(p, state.size) for p in prompts])
             labels = np.stack([p.labels for p in prompts]).astype(np.int64)
             given["input_boxes_labels"] = torch.as_tensor(labels, device=self.device)
@@ -152,3 +154,13 @@ class Sam3Concepts:
         full = F.interpolate(low.sigmoid()[None], size, mode="bilinear", align_corners=False)[0]
         return DenseMasks((full > 0.5).cpu().numpy())
 
+
+def _check_torchvision(name: str) -> None:
+    """transformers takes what lies in example boxes by an operation of torchvision. Raises ModelError without it."""
+    if importlib.util.find_spec("torchvision") is None:
+        raise ModelError(
+            f"example boxes for a {name} need the package torchvision",
+            expected="the build of it that fits your torch",
+            found="none",
+            remedy="install it, or ask by phrases alone",
+        )
