@@ -38,6 +38,8 @@ def model(
     if source_of(name).stored:
         raise UsageError("a folder or file of results is no model to be tried", where=name, remedy="name a model")
     resolved = resolve(name, parse_options(option), device=devices, precision=precision)
+    if resolved.gives == "boxes":
+        raise UsageError("a detector of boxes is one part of a model", where=name, remedy=f"try it with the other: {name}+sam_nano")
     echo(f"{resolved.title} ({resolved.id}), {resolved.spec.device}, {precision}")
     built = build(resolved.spec)
     findings = check_model(built, precision=precision)

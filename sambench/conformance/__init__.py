@@ -1,4 +1,4 @@
-"""Does a model keep the contract of `Segmenter` (or `EdgeDetector`)? Looked at from outside, on synthetic shapes.
+"""Does a model keep the contract of `Segmenter` (`EdgeDetector`, `ConceptSegmenter`)? Looked at from outside, on synthetic shapes.
 
 What only a model that segments can show (the order of coordinates and colours, use of further clicks) is skipped, with what was
 found, where it finds not even plain shapes: random weights pass or fail nothing there. Every check is a function of a `Probe` and
@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from sambench.conformance.concepts import CONCEPT_CHECKS
 from sambench.conformance.device import compare_devices
 from sambench.conformance.edges import EDGE_CHECKS
 from sambench.conformance.findings import Finding, Probe, Status, run_check
@@ -24,7 +25,7 @@ __all__ = ["Finding", "check_model", "compare_devices", "summary"]
 
 
 def check_model(model: Any, *, precision: str | None = None) -> list[Finding]:
-    """All findings on a model object, in the order of MASK_CHECKS or EDGE_CHECKS. Never raises what the model raises.
+    """All findings on a model object, in the order of the checks of what it gives. Never raises what the model raises.
 
     On one thread, as runs are. precision: in which it runs; None: the model's own.
     """
@@ -32,7 +33,7 @@ def check_model(model: Any, *, precision: str | None = None) -> list[Finding]:
         gives = check_methods(model, type(model).__name__)
     except ModelError as e:
         return [Finding("methods", "fail", f"{e.message}: {e.found}", str(e.expected), e.advice() or "")]
-    checks = EDGE_CHECKS if gives == "edges" else MASK_CHECKS
+    checks = {"edges": EDGE_CHECKS, "concepts": CONCEPT_CHECKS}.get(gives, MASK_CHECKS)
     probe, out = Probe(model), []
     with single_threaded(), computing(precision or _word(model, "precision", "fp32"), _word(model, "device_kind", "cpu")):
         for i, (name, check) in enumerate(checks):

@@ -38,7 +38,7 @@ def compare_devices(model: Any, reference: Any, *, precision: str) -> list[Findi
     try:
         on, kept = examine(model), examine(reference)
         if on.gives != "masks":
-            return [Finding("device", "skip", "an edge detector: compare two runs of the edge task")]
+            return [Finding("device", "skip", f"a model of {on.gives}: compare two runs of its task")]
         if kept.device_kind != "cpu":
             return [Finding("device", "skip", f"it cannot be built for the CPU: it is on {kept.device_kind}")]
         pairs = []

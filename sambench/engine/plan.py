@@ -49,12 +49,13 @@ def check_model(task: tasks.Task, name: str, gives: str | None) -> None:
         task.check_gives(gives)
         return
     fitting = [c.id for c in cards.model_cards().values() if c.gives in task.takes]
+    composed = f"name a segmenter beside it: {name}+sam_vit_b" if gives == "boxes" and "concepts" in task.takes else ""
     raise UsageError(
         f"model {name!r} is not one for the {task.name} task",
         where="--model",
         expected=f"a model that gives {' or '.join(task.takes)}",
         found=f"one that gives {gives}",
-        remedy=f"choose one of: {', '.join(fitting)}",
+        remedy=composed or f"choose one of: {', '.join(fitting)}",
     )
 
 

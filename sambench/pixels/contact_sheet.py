@@ -79,7 +79,9 @@ def _legend(tile: Image.Image, concepts: Sequence[ConceptTruth]) -> None:
     counted.sort(key=lambda c: not any(c[2]))
     room = max(1, tile.height // step - 1)
     shown = counted if len(counted) <= room else counted[: room - 1]
-    lines = [(k, f"{phrase}: {' / '.join(map(str, n))}{'' if whole else ' (not exhaustive)'}", any(n)) for k, phrase, n, whole in shown]
+    lines = []
+    for k, phrase, n, whole in shown:
+        lines.append((k, f"{phrase}: {' / '.join(map(str, n))}{'' if whole else ' (not exhaustive)'}", any(n)))
     if len(shown) < len(counted):
         lines.append((0, f"and {len(counted) - len(shown)} more", False))
     for i, (k, text, there) in enumerate(lines):

@@ -80,8 +80,8 @@ class CardSource:
         name, rest = factory.named(options, f"card {card.id}")
         found = hf.SOURCE.resolve(name, rest, **given)
         if found.gives != card.gives:
-            expected = card.gives
-            raise ModelError("a card's model gives something else than the card says", where=name, expected=expected, found=found.gives)
+            message = "a card's model gives something else than the card says"
+            raise ModelError(message, where=name, expected=card.gives, found=found.gives)
         label = card.id if name.removeprefix(hf.PREFIX) == card.options.get("repo") else f"{card.id}-{slug(found.title)}"
         return replace(found, id=label, title=card.name, card=card)
 

@@ -151,9 +151,10 @@ def _checked(model: ResolvedModel, name: str, part: int) -> ResolvedModel:
         return model
     detectors = [c.id for c in cards.model_cards().values() if c.gives == "boxes"]
     late = model.gives in wanted  # its identity is known once it is built
+    expected = "a model of masks, by card or hf:" if part else f"a detector that finds phrases: {', '.join(detectors)}, or hf:..."
     raise UsageError(
         f"{name!r} cannot be the {_PARTS[part]} of a composition",
         where="--model",
-        expected=f"a detector that finds phrases: {', '.join(detectors)}, or hf:..." if part == 0 else "a model of masks, by card or hf:",
+        expected=expected,
         found="a model whose identity is known too late" if late else f"one that gives {model.gives}",
     )

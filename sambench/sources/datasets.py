@@ -263,7 +263,7 @@ def find_targets(
     for name in names:
         source = source_of(name)
         if not isinstance(source, SuiteSource):
-            targets.append(open_target(_holding(needs, resolve(name, root=root), root), subset, every_image=every_image))
+            targets.append(open_target(_holding(needs, resolve(name, root=root)), subset, every_image=every_image))
             continue
         suite = source.suite(name)
         suites.append(suite.card)
@@ -285,9 +285,9 @@ def find_targets(
     return list(unique.values()), missing, suites
 
 
-def _holding(needs: str, resolved: ResolvedDataset, root: str | None) -> ResolvedDataset:
+def _holding(needs: str, resolved: ResolvedDataset) -> ResolvedDataset:
     variant = resolved.card.variant_holding(needs) if needs and resolved.spec.variant == "default" else None
-    return resolve(f"{resolved.spec.name}:{variant}", root=root) if variant else resolved
+    return replace(resolved, spec=replace(resolved.spec, variant=variant)) if variant else resolved
 
 
 def check_names(first: Target, second: Target) -> None:

@@ -67,7 +67,8 @@ def sources() -> dict[str, ModelSource]:
 
 def _unknown(name: str) -> UsageError:
     error, known = unknown_name("model", name, cards.model_cards()), sources()
-    error.expected = ", ".join([str(error.expected), "a card's path", composed.SOURCE.form, *(source.form for source in known.values())])
+    forms = [composed.SOURCE.form, *(source.form for source in known.values())]
+    error.expected = ", ".join([str(error.expected), "a card's path", *forms])
     prefix, colon, rest = name.partition(":")
     near = near_names(prefix, known, 1) if prefix and colon else []
     if near:

@@ -157,10 +157,17 @@ def test_a_damaged_cache_is_noticed(repo: FakeHub, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_class_that_is_not_known_is_refused_before_its_weights(repo: FakeHub) -> None:
-    (repo.folder / "config.json").write_text(json.dumps({"architectures": ["Sam3Model"], "model_type": "sam3"}))
-    error = refused("neither clicks nor boxes")
+    (repo.folder / "config.json").write_text(json.dumps({"architectures": ["BertModel"], "model_type": "bert"}))
+    error = refused("BertModel")
     assert isinstance(error, ModelError)
     assert not [a for a in repo.asked if "safetensors" in a]
+
+
+def test_the_tokenizer_of_a_model_of_phrases_comes_too(repo: FakeHub) -> None:
+    (repo.folder / "tokenizer.json").write_text("{}")
+    assert not (hub.get(REPO, None).folder / "tokenizer.json").exists(), "this one reads none"
+    repo.folder.joinpath("config.json").write_text(json.dumps({"architectures": ["Sam3Model"], "model_type": "sam3"}))
+    assert (hub.get(REPO, "2" * 40).folder / "tokenizer.json").read_text() == "{}"
 
 
 def test_repositories_without_a_model(repo: FakeHub) -> None:

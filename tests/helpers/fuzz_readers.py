@@ -31,7 +31,8 @@ from tests.helpers.mutate import mutated
 
 SECONDS = 20  # of one mutated dataset, from opening it to its last mask
 JSON_READERS = (
-    "coco_2017_val", "ibd", "lvis_v05", "lvis_v1_val", "miap", "ndd20", "ndispark", "ovis", "pidray", "plittersdorf", "streets",
+    "coco_2017_val", "ibd", "lvis_v05", "lvis_v1_val", "miap", "ndd20", "ndispark", "ovis", "pidray", "plittersdorf",
+    "saco_gold_attributes", "saco_veval_sg", "streets",
     "timberseg", "trashcan", "uvo_v1", "visor", "woodscape", "zerowaste_f",
 )  # fmt: skip
 MEMORY = 3 << 30  # bytes of address space

@@ -201,7 +201,7 @@ def grounding_dino(folder: Path, seed: int = 0) -> Any:
         d_model=32, num_queries=9, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2, decoder_attention_heads=2,
         encoder_ffn_dim=48, decoder_ffn_dim=48, num_feature_levels=4, max_text_len=32,
     )  # fmt: skip
-    image = {"size": {"shortest_edge": 64, "longest_edge": 96}, "resample": 2, "rescale_factor": 1 / 255}
+    image = {"size": {"shortest_edge": 96, "longest_edge": 160}, "resample": 2, "rescale_factor": 1 / 255}
     (folder / "preprocessor_config.json").write_text(json.dumps({"image_processor_type": "GroundingDinoImageProcessor", **image}))
     return _written(GroundingDinoForObjectDetection(config), folder, seed, calm="bbox_embed")
 

@@ -124,10 +124,10 @@ def test_sam_3_saved_again_by_its_video_model_is_refused(tmp_path: Path) -> None
     refused(tmp_path / "again", "names missing (mask_decoder.", "saved from a Sam3VideoModel")
 
 
-@pytest.mark.parametrize("name", ["Sam3Model", "Sam3LiteTextModel"])
-def test_models_of_concepts_are_refused(copy: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["Sam3Model", "Sam3LiteTextModel", "GroundingDinoForObjectDetection"])
+def test_models_of_phrases_need_a_tokenizer(copy: Path, name: str) -> None:
     hf_folders.reconfigure(copy, architectures=[name], model_type="sam3")
-    error = refused(copy, "neither clicks nor boxes", "tracker", name)
+    error = refused(copy, "has no tokenizer", "tokenizer.json")
     assert isinstance(error, ModelError)
 
 

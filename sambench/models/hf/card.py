@@ -21,8 +21,8 @@ class OnHub:
         rest = dict(options)
         repo = rest.pop("repo", None)
         if not isinstance(repo, str) or not repo:
-            expected = "ORGANISATION/NAME on the hub, or ./FOLDER"
-            raise UsageError("a card's model has no place", where=f"option repo of {card}", expected=expected, found=shown(repr(repo)))
+            expected, found = "ORGANISATION/NAME on the hub, or ./FOLDER", shown(repr(repo))
+            raise UsageError("a card's model has no place", where=f"option repo of {card}", expected=expected, found=found)
         return f"hf:{repo.removeprefix('hf:')}", rest
 
     def __call__(self, **options: Any) -> Any:

@@ -44,13 +44,21 @@ class ConceptState:
 class Sam3Concepts:
     """A :class:`~sambench.concepts.ConceptSegmenter` around a `Sam3Model` or `Sam3LiteTextModel`.
 
-    name: goes into the identity. device: 'cpu', 'cuda' or 'cuda:<n>'. precision: 'fp32', or 'bf16', in which the image encoder runs.
+    name: goes into the identity. device: 'cpu', 'cuda' or 'cuda:<n>'. precision: 'fp32', or 'bf16', in which the image encoder
+    runs.
     """
 
     max_batch: int = 16
 
     def __init__(
-        self, model: nn.Module, tokenizer: Any, settings: ConceptSettings, *, name: str, device: str = "cpu", precision: str = "fp32"
+        self,
+        model: nn.Module,
+        tokenizer: Any,
+        settings: ConceptSettings,
+        *,
+        name: str,
+        device: str = "cpu",
+        precision: str = "fp32",
     ) -> None:
         if precision not in ("fp32", "bf16"):
             raise unknown_name("precision", precision, ("fp32", "bf16"), where=name)
@@ -142,7 +150,7 @@ class Sam3Concepts:
 
     def _boxes(self, prompt: ConceptPrompt, size: tuple[int, int]) -> Tensor:
         """float32 [N, 4]: centre, width and height as shares of the picture's sides, of boxes with inclusive corners."""
-        boxes = np.asarray(prompt.boxes_xyxy, np.float64) + (0, 0, 1, 1)
+        boxes = np.asarray(prompt.boxes_xyxy, np.float64) + np.array([0, 0, 1, 1])
         low, high = boxes[:, :2], boxes[:, 2:]
         shares = np.concatenate([(low + high) / 2, high - low], axis=1) / np.array([size[1], size[0]] * 2)
         return torch.as_tensor(shares.astype(np.float32), device=self.device)

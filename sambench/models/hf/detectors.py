@@ -1,7 +1,7 @@
 """OWLv2 and Grounding DINO, as transformers computes them: boxes of a phrase.
 
-Pictures are prepared here as transformers' processors do, but in floating point where they round to whole grey levels. Each phrase is
-asked alone: Grounding DINO's answers depend on what else stands in its text.
+Pictures are prepared here as transformers' processors do, but in floating point where they round to whole grey levels. Each phrase
+is asked alone: Grounding DINO's answers depend on what else stands in its text.
 """
 
 from __future__ import annotations
@@ -40,7 +40,14 @@ class _Detector:
     max_batch: int = 16
 
     def __init__(
-        self, model: nn.Module, tokenizer: Any, settings: DetectorSettings, *, name: str, device: str = "cpu", precision: str = "fp32"
+        self,
+        model: nn.Module,
+        tokenizer: Any,
+        settings: DetectorSettings,
+        *,
+        name: str,
+        device: str = "cpu",
+        precision: str = "fp32",
     ) -> None:
         if precision not in ("fp32", "bf16"):
             raise unknown_name("precision", precision, ("fp32", "bf16"), where=name)

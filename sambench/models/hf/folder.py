@@ -167,7 +167,8 @@ def _kind_of(config: Mapping[str, Any], where: object, concepts: bool) -> str:
 def holds_both(config: Mapping[str, Any]) -> bool:
     """Whether a folder with this config holds a model that answers clicks and one that finds phrases (`kind_of`)."""
     named = config.get("architectures")
-    return "auto_map" not in config and ("Sam3VideoModel" in named if isinstance(named, list) else config.get("model_type") == "sam3_video")
+    both = "Sam3VideoModel" in named if isinstance(named, list) else config.get("model_type") == "sam3_video"
+    return both and "auto_map" not in config
 
 
 def weight_files(path: Path) -> tuple[Path, ...]:

@@ -11,6 +11,7 @@ from sambench.errors import ModelError, UsageError, shown, unknown_name
 from sambench.models.hf.folder import ModelFolder
 
 CLAMP: Final = 32.0  # low-resolution logits are fed back within +-32, as SAM 2's own predictor does
+_EXPECTED: Final[Mapping[type, str]] = {bool: "true or false", float: "a number from 0 to 1", str: "a text"}
 Channels = tuple[float, float, float]
 DELTA, THRESHOLD = 0.05, 0.98  # of the dynamic single output, where a config does not say
 
@@ -69,7 +70,7 @@ def check_options(kind: str, options: Mapping[str, Any], known: Mapping[str, typ
             raise unknown_name(f"option of a {kind}", key, known, where="-M")
         fits = _is_number(value) and 0 <= value <= 1 if known[key] is float else isinstance(value, known[key])
         if not fits:
-            expected = {bool: "true or false", float: "a number from 0 to 1"}.get(known[key], "a text")
+            expected = _EXPECTED[known[key]]
             raise UsageError("an option does not fit", where=f"-M {key}", expected=expected, found=shown(repr(value)))
 
 

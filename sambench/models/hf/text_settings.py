@@ -78,8 +78,8 @@ def _size(folder: ModelFolder, keys: tuple[str, str], default: tuple[int, int]) 
     said = folder.processor.get("size")
     if said is None:
         return default
-    found = [said.get(k) for k in keys] if isinstance(said, Mapping) else []
-    if len(found) != 2 or not all(type(v) is int and v > 0 for v in found):
+    found = [v for k in keys if type(v := said.get(k)) is int and v > 0] if isinstance(said, Mapping) else []
+    if len(found) != len(keys):
         where, expected = f"{folder.path}, its image processor", f"size with {keys[0]} and {keys[1]}, in pixels"
         message = "a folder's size asks for what is not done here"
         raise ModelError(message, where=where, expected=expected, found=shown(repr(said)))

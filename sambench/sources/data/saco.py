@@ -1,4 +1,4 @@
-"""`saco:ANNOTATIONS.json,IMAGES`: phrases with masks in SA-Co's form, one file for each annotator, and the folder of the pictures."""
+"""`saco:ANNOTATIONS.json,IMAGES`: phrases with masks in SA-Co's form, a file for each annotator, and the folder of the pictures."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Saco(OwnSource):
         if not others:
             others = [pictures_of(sources[0], sniff.file_names(sources[0]), f"{PREFIX}{sources[0]},FOLDER")]
         if len(others) > 1:
-            found = " and ".join(map(str, others))
-            raise DataError("the pictures are in one folder", where=word.text(), expected="one folder, after the files", found=found)
+            expected, found = "one folder, after the files", " and ".join(map(str, others))
+            raise DataError("the pictures are not in one folder", where=word.text(), expected=expected, found=found)
         there(others[0], "the folder of the pictures", kind="folder")
         plain, base, (*files, images) = gathered(word, [*sources, others[0]], root)
         below = "" if images == "." else images
