@@ -164,6 +164,8 @@ def _run_model(group: Sequence[CellSpec], request: Request, records: dict[Path, 
         at = backend(request.backend, request.placement)
         places = at.places(todo[0].model, request.devices, request.workers)
         going = run_workers(at, _job(todo, request, invocation), places, todo[0].run_dir / "logs", on_event)
+        if going and not request.placement.get("detach"):
+            cells.check_whole(todo)
 
     _complete(group, request, records, on_event, compute, lambda: not going)
     return going

@@ -115,4 +115,7 @@ def test_flags_and_variables(cli: Cli, tmp_path: Path, monkeypatch: pytest.Monke
     ended = cli(*run_box, "--workers", "1", "--attach")
     assert (ended.code, "no jobs of this run to attach to" in ended.err) == (2, True)
     assert cli(*run_box, "--fresh", "--detach", "--workers", "1").code == 2
-    assert "no options" in cli("run", "box", "-m", "otsu", "-o", tmp_path, "--slurm-time", "5").err
+    here = cli("run", "box", "-m", "otsu", "--limit", "1", "-o", tmp_path)  # whose variables are for another day
+    assert here.code == 0, here.err
+    ended = cli("run", "box", "-m", "otsu", "-o", tmp_path, "--slurm-time", "5")
+    assert "flags of another backend\n  where: --slurm-time" in ended.err

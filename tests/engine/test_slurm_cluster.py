@@ -37,14 +37,11 @@ class Cluster:
     def __init__(self, environment: dict[str, str], out: Path) -> None:
         self.environment, self.out = {**os.environ, **environment}, out
 
-    def arguments(self, *more: object, seconds: float = 0.5) -> list[str]:
-        given = ["run", "box", "-d", "demo", "-m", SLOW, "-M", f"seconds={seconds}", "-o", self.out, "--backend", "slurm", *more]
-        return [str(a) for a in given]
-
-    def begin(self, *more: object, seconds: float = 0.5) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "sambench", *self.arguments("--workers", 2, *more, seconds=seconds)]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=self.environment, cwd=ROOT)
+    def begin(self, *more: object, slower: int = 1) -> subprocess.Popen[str]:
+        given = ["run", "box", "-d", "demo", "-m", SLOW, "-M", "seconds=0.5", "-o", self.out, "--backend", "slurm", "--workers", 2]
+        command = [sys.executable, "-m", "sambench", *map(str, [*given, *more])]
+        env = self.environment | {"SAMBENCH_TEST_SLOWER": str(slower)}
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, cwd=ROOT)
 
     def ask(self, *command: str) -> str:
         return subprocess.run(command, capture_output=True, text=True, env=self.environment, check=True).stdout
@@ -78,7 +75,7 @@ def at(cluster: dict[str, str], tmp_path: Path) -> Cluster:
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> CellView:
-    """The same run on this machine, without its pauses; nothing that is compared knows of them but the cell's name."""
+    """The same run on this machine."""
     out = tmp_path_factory.mktemp("local")
     ended = sambench("run", "box", "-d", "demo", "-m", SLOW, "-M", "seconds=0.5", "-o", str(out), "--workers", "4")
     assert ended.returncode == 0, ended.stderr
@@ -141,7 +138,7 @@ def test_a_workers_error_comes_back_as_it_is(at: Cluster) -> None:
 
 
 def test_leaving_looking_and_coming_back(at: Cluster, local: CellView) -> None:
-    left = at.begin("--detach")
+    left = at.begin("--detach", slower=5)
     said, _ = left.communicate(timeout=120)
     assert left.returncode == 0, said
     at.in_the_middle()

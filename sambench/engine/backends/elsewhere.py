@@ -91,6 +91,13 @@ class Messages:
         if begun_earlier:
             self.passed_on = {(cell.cell_id, image_id) for cell in job.cells for image_id in stored_images(cell)}
 
+    def more(self) -> int:
+        """The number of one more place."""
+        self.read.append(0)
+        self.images.append(0)
+        self.holders.append(set())
+        return len(self.read) - 1
+
     def begun(self, i: int) -> bool:
         """Whether the place has ever been at work."""
         return (self.folder / f"{i}.jsonl").exists()
