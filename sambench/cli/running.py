@@ -70,6 +70,7 @@ _NAME = "What tables call the model. May be repeated, for the models in their or
 _OPTION = "Option of the model, as weights=FILE; with several models MODEL.KEY=VALUE."
 _WORKERS = "Processes on the CPU (default: one a core), or per GPU (default: as many as fit)."
 _SCORING = "Where answers are scored: auto (on GPUs; of models on the CPU on the host), host, or device (torch)."
+_CONFIG = "TOML file with these flags' names."
 _RESULTS = "Also write the masks as a COCO results file, as evaluation servers take it (one dataset and model)."
 
 Datasets = Annotated[list[str], _option("--datasets", "-d", metavar="NAMES", help=_DATASETS)]
@@ -90,8 +91,9 @@ Fresh = Annotated[bool, _option("--fresh", help="Compute anew; results from befo
 DryRun = Annotated[bool, _option("--dry-run", help="Print what would run, and where; compute nothing.")]
 Quiet = Annotated[bool, _option("--quiet", "-q", help="No progress; results only.")]
 Config = Annotated[
-    Path | None, _option("--config", metavar="FILE", help="TOML file with these flags' names.", callback=_config, is_eager=True)
+    Path | None, _option("--config", metavar="FILE", help=_CONFIG, callback=_config, is_eager=True)
 ]
+FromFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help=_CONFIG, callback=_config, is_eager=True)]
 _BACKEND = "Where workers run: local, slurm or ray (docs/running-at-scale.md)."
 _TIME = "SLURM: the limit of a job (default: 240)."
 BackendName = Annotated[str, _option("--backend", metavar="NAME", help=_BACKEND)]

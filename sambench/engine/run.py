@@ -137,7 +137,7 @@ def _resolve(name: str, options: Mapping[str, Any], request: Request, on_event: 
     model = replace(model, spec=replace(model.spec, probe=task.wants_logits))
     prepare_out(Path(request.out))
     try:
-        return describe(at, model, Path(request.out) / ".logs")
+        return describe(at, model, Path(request.out) / ".logs", on_event)
     finally:
         cells.remove_empty(Path(request.out) / ".logs")
 

@@ -9,6 +9,7 @@ taken again; one that is lost over and over without an image is the run's failur
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 import uuid
@@ -28,6 +29,7 @@ from sambench.sources.models import ResolvedModel
 POLL_S = 0.5
 MOST_LOST = 3  # times in a row that a worker is lost without an image
 WAITS_S = 30.0  # for room in the cluster, before that is noted
+CONNECT_S = 10.0
 WHERE = "--backend ray"
 
 
@@ -120,8 +122,11 @@ class Ray:
         except OSError as e:
             raise storage_error(e, folder) from e
         variables = {k: v for k, v in os.environ.items() if k.startswith("SAMBENCH_")}
-        todo = [RayPlace(job.to_json(), device, str(folder), i, variables, os.getcwd()) for i, device in enumerate(places)]
         each = self._each(places[0])
+        if not job.cells:  # its model is only described
+            each["CPU"] = 1
+        job = replace(job, devices=each.get("GPU", 1))
+        todo = [RayPlace(job.to_json(), device, str(folder), i, variables, os.getcwd()) for i, device in enumerate(places)]
         asked = " and ".join(f"{n:g} {name}" for name, n in each.items())
         n = len(todo)
         on_event({"event": "note", "text": f"asked Ray for {n} worker{'s' if n > 1 else ''} ({asked} each); logs: {folder}"})
@@ -247,9 +252,12 @@ def _connected(address: str) -> Any:
         raise UsageError("the ray backend needs ray", where="--backend", found="not installed", remedy=remedy) from e
     if ray.is_initialized():
         return ray
+    host, _, port = address.rpartition(":")
     try:
+        if host and port.isdigit() and "/" not in host:  # Ray itself tries for a minute
+            socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
         ray.init(address=address, log_to_driver=False, logging_level="error", configure_logging=True)
-    except Exception as e:  # ConnectionError, RuntimeError of another version, ValueError of an address
+    except Exception as e:  # OSError, ConnectionError, RuntimeError of another version, ValueError of an address
         remedy = "issue it on a node of a cluster (`ray start --head` makes one of this machine), or name it: --address HOST:6379"
         found = " ".join(message_of(e).split())[:500]
         raise UsageError("there is no Ray cluster", where=f"{WHERE} --address {address}", found=found, remedy=remedy) from e

@@ -157,6 +157,7 @@ class Slurm:
             folder.mkdir(parents=True)
         except OSError as e:
             raise storage_error(e, folder) from e
+        job = replace(job, devices=max(1, options.gpus))
         todo = [SlurmPlace(job.to_json(), device, str(folder), i) for i, device in enumerate(places)]
         jobs = _submit(submitit, options, todo, folder)
         if job.cells:
