@@ -82,10 +82,11 @@ def test_a_wrong_keyword_gets_the_right_one(keyword: str, said: str) -> None:
 
 
 def _events(n: int) -> list[dict[str, Any]]:
-    begin = {"event": "begin", "cell_id": "c", "model": "m<1>", "dataset": "d", "n_images": n + 2, "n_missing": n, "n_objects": 9}
-    image = {"event": "image", "cell_id": "c", "image_id": "i", "n_objects": 2, "status": "ok", "error": ""}
-    image["running"] = {"mIoU@1": (1.5, 2)}
-    return [begin, {"event": "cell", "cell_id": "c"}, *[image] * (n - 1), image | {"status": "failed", "error": "torn"}]
+    ids = [*map(str, range(n - 1)), "i"]
+    begin = {"event": "begin", "cell_id": "c", "model": "m<1>", "dataset": "d", "n_images": n + 2, "missing": ids, "n_objects": 9}
+    image = {"event": "image", "cell_id": "c", "n_objects": 2, "status": "ok", "error": "", "running": {"mIoU@1": (1.5, 2)}}
+    images = [image | {"image_id": i} for i in ids]
+    return [begin, {"event": "cell", "cell_id": "c"}, *images[:-1], images[-1] | {"status": "failed", "error": "torn"}]
 
 
 def test_progress_in_lines(capsys: pytest.CaptureFixture[str]) -> None:

@@ -231,7 +231,7 @@ def _begin(cell: CellSpec, request: Request, started: str, invocation: str, on_e
     index = {r.image_id: r for r in cell.target.dataset.index()}
     files = {i: r.file for i, r in index.items()}
     n_shards = -(-len(cell.wanted) // store.size)
-    missing = sum(len(cells.missing_images(store, n, cell.limit, files, invocation)) for n in range(n_shards))
+    missing = [i for n in range(n_shards) for i in cells.missing_images(store, n, cell.limit, files, invocation)]
     if missing:
         cells.mark_running(cell, store, started=started, save_masks=request.save_masks)
     on_event(
@@ -243,10 +243,10 @@ def _begin(cell: CellSpec, request: Request, started: str, invocation: str, on_e
             "cell_dir": str(cell.cell_dir),
             "n_images": len(cell.wanted),
             "n_objects": sum(index[i].n_masks for i in cell.wanted),
-            "n_missing": missing,
+            "missing": missing,
         }
     )
-    return missing > 0
+    return bool(missing)
 
 
 def _job(todo: Sequence[CellSpec], request: Request, invocation: str) -> Job:

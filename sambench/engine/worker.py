@@ -320,16 +320,6 @@ def work(job: Job, segmenter: Any, emit: Emit, check_stop: Callable[[], None], *
         done(cell, wait=True)
 
 
-def stored_images(cell: CellJob) -> set[str]:
-    """The images of a cell that have been evaluated, by anybody."""
-    return {i for i, state in _store_of(cell).all_states().items() if state.status == "ok"}
-
-
-def _store_of(cell: CellJob) -> ShardStore:
-    folder = Path(cell.cell_dir)
-    return ShardStore(folder, read_image_ids(folder), SHARD_SIZE, tasks.build(cell.task, cell.settings).columns)
-
-
 def _work_of(
     job: Job, cell: CellJob, segmenter: Any, emit: Emit, check_stop: Callable[[], None], watch: Watch, laps: _Laps
 ) -> _Work:
@@ -338,9 +328,11 @@ def _work_of(
     from sambench.sources.datasets import open_spec
 
     dataset = open_spec(cell.dataset)
+    folder = Path(cell.cell_dir)
+    store = ShardStore(folder, read_image_ids(folder), SHARD_SIZE, task.columns)
     files = {r.image_id: r.file for r in dataset.index()}
     ahead = Ahead(dataset, segmenter, job.ahead)
-    return _Work(job, cell, task, dataset, _store_of(cell), files, segmenter, emit, check_stop, watch, ahead, laps)
+    return _Work(job, cell, task, dataset, store, files, segmenter, emit, check_stop, watch, ahead, laps)
 
 
 def _picture(sample: Sample, file: str, read: Mapping[str, str]) -> str:

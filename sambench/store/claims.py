@@ -140,7 +140,10 @@ def release(folder: Path, holders: Collection[tuple[str, int]]) -> None:
 
 def _lives_here(found: dict[str, Any]) -> bool:
     """Whether a later process of this machine, which has got the same id, holds the claim."""
-    return found["host"] == socket.gethostname() and _start_time(found["pid"]) == found["start"] is not None
+    if found["host"] != socket.gethostname():
+        return False
+    start = _start_time(found["pid"])
+    return start is not None and start == found["start"]
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import sambench
 from sambench.engine.backends import elsewhere, ray, slurm, slurm_jobs
 from sambench.engine.backends.elsewhere import Messages, Place
 from sambench.engine.backends.slurm_jobs import SlurmWorkers, slurm_states
+from sambench.engine.progress import CellProgress
 from sambench.engine.worker import CellJob, Job
 from sambench.errors import RunError, SambenchError, UsageError
 from sambench.sources.data.base import DatasetSpec
@@ -260,15 +261,15 @@ def test_options_and_room_of_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ray.BACKEND.check(1)
 
 
-def test_what_was_stored_before_another_command_came_is_nothing_new(tmp_path: Path, said: list[str]) -> None:
-    got = sambench.run("box", "demo", "otsu", out=str(tmp_path), limit=1, workers=1)
-    (cell,) = got.cells
-    job = Job(JOB.model, (CellJob(str(cell.path), cell.record.cell_id, "box", {}, DatasetSpec("demo", "paper", None), 4),), "i")
-    line = {"event": "image", "cell_id": cell.record.cell_id, "image_id": next(iter(cell.states()))}
-    (tmp_path / "0.jsonl").write_text(json.dumps(line) + "\n" + json.dumps(line | {"image_id": "new"}) + "\n{half")
-    back = Messages(job, tmp_path, 1, lambda e: said.append(e["image_id"]), begun_earlier=True)
+def test_what_was_done_before_a_command_came_back_and_what_is_done_twice_count_once(tmp_path: Path) -> None:
+    begin = {"model": "otsu", "dataset": "demo", "n_images": 3, "missing": ["b", "c"]}
+    seen = CellProgress.begun(begin)
+    lines = [{"event": "image", "cell_id": "", "image_id": i, "n_objects": 1, "status": "ok", "running": {}} for i in "abbc"]
+    (tmp_path / "0.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + "{half")
+    back = Messages(JOB, tmp_path, 1, seen.take)
     back.listen()
-    assert (said, back.images) == (["new"], [2])
+    back.listen()
+    assert (seen.n_done, seen.objects, back.images) == (3, 2, [4])
 
 
 def test_a_place_stops_when_the_file_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

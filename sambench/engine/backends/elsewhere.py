@@ -19,7 +19,7 @@ from typing import Any
 
 from sambench.engine.backends import OnEvent
 from sambench.engine.backends.local import Local, LocalWorkers
-from sambench.engine.worker import Job, stored_images
+from sambench.engine.worker import Job
 from sambench.errors import SambenchError
 from sambench.store import claims
 
@@ -80,16 +80,14 @@ def release(job: Job, holders: set[tuple[str, int]]) -> None:
 
 
 class Messages:
-    """The events of the places of one command, passed on as they come. images: how many each place has told of."""
+    """The events of the places of one command, passed on as they come: also those from before another command came back to them,
+    and of images that are computed again after a place was lost. images: how many each place has told of."""
 
-    def __init__(self, job: Job, folder: Path, n: int, on_event: OnEvent, *, begun_earlier: bool = False) -> None:
-        """n: places. begun_earlier: by another command, so that what is stored already is nothing new."""
+    def __init__(self, job: Job, folder: Path, n: int, on_event: OnEvent) -> None:
+        """n: places."""
         self.job, self.folder, self.on_event = job, folder, on_event
         self.read, self.images = [0] * n, [0] * n
         self.holders: list[set[tuple[str, int]]] = [set() for _ in range(n)]
-        self.passed_on: set[tuple[str, str]] = set()
-        if begun_earlier:
-            self.passed_on = {(cell.cell_id, image_id) for cell in job.cells for image_id in stored_images(cell)}
 
     def more(self) -> int:
         """The number of one more place."""
@@ -134,10 +132,5 @@ class Messages:
             return
         if event["event"] == "waiting":  # for a shard of another place of ours, as a rule
             return
-        if event["event"] == "image":
-            key = (event["cell_id"], event["image_id"])
-            self.images[i] += 1
-            if key in self.passed_on:  # computed again after a place was lost
-                return
-            self.passed_on.add(key)
+        self.images[i] += event["event"] == "image"
         self.on_event(event)

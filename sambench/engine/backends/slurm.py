@@ -151,7 +151,7 @@ class Slurm:
         record = log_dir / SUBMITTED
         if options.attach:
             jobs, folder = _submitted(submitit, record, options)
-            return _workers(jobs, Messages(job, folder, len(jobs), on_event, begun_earlier=True), record, options)
+            return _workers(jobs, Messages(job, folder, len(jobs), on_event), record, options)
         folder = (log_dir / f"slurm-{uuid.uuid4().hex[:12]}").resolve()
         try:
             folder.mkdir(parents=True)
