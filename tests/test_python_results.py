@@ -113,8 +113,8 @@ def test_progress_in_a_notebook_is_one_display(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_time_left_is_told_while_images_are_missing() -> None:
-    cell = CellProgress("m on d", 10, 10)
+    cell = CellProgress("m on d", 10, frozenset("abcdefghij"))
     cell.started -= 10
-    for _ in range(5):
-        cell.take({"n_objects": 1, "status": "ok", "running": {}})
+    for i in "abcde":
+        cell.take({"image_id": i, "n_objects": 1, "status": "ok", "running": {}})
     assert re.search(r"5/10 images, .* left$", cell.text())

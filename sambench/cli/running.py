@@ -172,7 +172,8 @@ class Shared:
     def placement(self) -> dict[str, Any]:
         """The options that the backend gets: those that were given. Variables and files may hold those of others, too."""
         flags = _PLACEMENT.get(self.backend, {})
-        return {option: value for option, name in flags.items() if (value := getattr(self, name)) not in (None, False)}
+        given = {option: getattr(self, name) for option, name in flags.items()}
+        return {option: value for option, value in given.items() if value is not None and value is not False}
 
 
 OF_MODELS = ("datasets", "model", "name", "option")
