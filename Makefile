@@ -22,7 +22,7 @@ test-slurm: $(VENV)/.installed-dev
 # On a real Ray cluster of two nodes that the tests start here, and end. Ray goes into a folder of its own, beside what the others use.
 test-ray: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet -c constraints.txt --target $(VENV)/ray --upgrade ray
-	PYTHONPATH=$(VENV)/ray $(BIN)/python -m pytest -m ray -p no:xdist
+	PYTHONPATH=$(abspath $(VENV))/ray $(BIN)/python -m pytest -m ray -p no:xdist
 
 # Independent references of slow tests that are no dependencies: both would bring torchvision, of which the tests have what they need.
 references: $(VENV)/.installed-dev

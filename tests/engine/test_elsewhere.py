@@ -138,6 +138,18 @@ def test_jobs_that_wait_when_all_is_done_are_not_waited_for(queue: FakeSlurm, sa
     assert (workers.running, workers.failure, queue.cancelled()) == (False, None, ["7_1"])
 
 
+def test_an_interrupt_takes_what_waits_out_of_the_queue_at_once(queue: FakeSlurm, said: list[str]) -> None:
+    workers = workers_of(queue, said)
+    for i in range(2):
+        (queue.folder / f"{i}.jsonl").touch()
+    queue.answer("7_0|RUNNING|None|node1", "7_1|PENDING|BeginTime|")  # it was put back
+    workers.wait()
+    workers.stop(now=False)
+    assert (queue.cancelled(), (queue.folder / elsewhere.STOP).exists(), workers.running) == (["7_1"], True, True)
+    workers.stop(now=True)
+    assert (queue.cancelled(), workers.running) == (["7_1", "7_0"], False)
+
+
 def test_workers_that_die_of_the_schedulers_sigterm_are_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     def dies(self: Place, asked: threading.Event, begun: Any) -> SambenchError:
         signal.raise_signal(signal.SIGTERM)
@@ -290,6 +302,7 @@ def test_a_place_stops_when_the_file_is_there(tmp_path: Path, monkeypatch: pytes
             self.stops.append("closed")
 
     made = Stopped()
+    monkeypatch.setattr(elsewhere, "LOOK_EVERY_S", 0.0)
     monkeypatch.setattr(elsewhere.Local, "start", lambda *_: made)
     assert Place(JOB.to_json(), "cpu", str(tmp_path), 3).work(threading.Event()) is None
     assert made.stops == [False, "closed"]

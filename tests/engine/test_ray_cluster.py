@@ -60,7 +60,7 @@ def events(out: Path, kind: str) -> list[dict[str, object]]:
 
 def in_the_middle(out: Path, hosts: int = 2) -> bool:
     """Both workers are at work, and there are some images."""
-    return wait_until(lambda: len(events(out, "image")) >= 4 and len(events(out, "worker")) >= hosts, 120)
+    return wait_until(lambda: len(events(out, "image")) >= 4 and len(events(out, "worker")) >= hosts, 400)
 
 
 def check_same(cell: CellView, local: CellView) -> None:
@@ -76,7 +76,7 @@ def test_two_nodes_one_of_which_is_killed_in_the_middle(cluster: ray_cluster.Ray
     assert in_the_middle(tmp_path)
     cluster.kill("node2")
     try:
-        said, _ = command.communicate(timeout=300)  # before the claims of node2 would be given up as dead
+        said, _ = command.communicate(timeout=900)  # before the claims of node2 would be given up as dead
     finally:
         cluster.add("node2")
     assert command.returncode == 0, said
@@ -93,8 +93,8 @@ def test_a_node_that_comes_later_gets_the_workers_that_wait(
     assert in_the_middle(tmp_path)
     cluster.add("node3")
     try:
-        assert wait_until(lambda: len(events(tmp_path, "worker")) == 3)
-        said, _ = command.communicate(timeout=300)
+        assert wait_until(lambda: len(events(tmp_path, "worker")) == 3, 400)
+        said, _ = command.communicate(timeout=900)
     finally:
         cluster.kill("node3")
     assert command.returncode == 0, said
@@ -105,18 +105,18 @@ def test_an_interrupted_command_takes_its_actors_along(cluster: ray_cluster.RayC
     command = begin(cluster, tmp_path)
     assert in_the_middle(tmp_path)
     command.send_signal(signal.SIGINT)
-    said, _ = command.communicate(timeout=120)
+    said, _ = command.communicate(timeout=600)
     assert command.returncode == 130, said
     assert cell_of(tmp_path).live.n_done >= 4
     again = begin(cluster, tmp_path)
-    said, _ = again.communicate(timeout=300)
+    said, _ = again.communicate(timeout=900)
     assert again.returncode == 0, said
     check_same(cell_of(tmp_path), local)
 
 
 def test_a_workers_error_comes_back_as_it_is(cluster: ray_cluster.RayCluster, tmp_path: Path) -> None:
     command = begin(cluster, tmp_path, "-M", "fails=true", "--on-error", "stop")
-    said, _ = command.communicate(timeout=300)
+    said, _ = command.communicate(timeout=900)
     assert command.returncode == 2, said
     assert "this model cannot look at pictures" in said
 
@@ -129,7 +129,7 @@ def test_what_is_not_there_is_said(cluster: ray_cluster.RayCluster, tmp_path: Pa
         (("--slurm-time", 5), "flags of another backend"),
     ):
         command = begin(cluster, tmp_path, *more)
-        said, _ = command.communicate(timeout=120)
+        said, _ = command.communicate(timeout=600)
         assert command.returncode == 2, said
         assert message in said
     assert not list(tmp_path.glob("box-*"))

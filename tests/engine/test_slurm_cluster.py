@@ -58,7 +58,7 @@ class Cluster:
     def in_the_middle(self) -> list[str]:
         """Both jobs, once there are images of each."""
         hosts = 2 if slurm_cluster.can_name_hosts() else 1
-        assert wait_until(lambda: len(self.events("image")) >= 4 and len({e["host"] for e in self.events("worker")}) == hosts, 120)
+        assert wait_until(lambda: len(self.events("image")) >= 4 and len({e["host"] for e in self.events("worker")}) == hosts, 400)
         jobs = self.jobs()
         assert len(jobs) == 2
         return jobs
@@ -95,7 +95,7 @@ def test_two_nodes_and_a_job_that_is_requeued_in_the_middle(at: Cluster, local: 
     command = at.begin()
     job = at.in_the_middle()[0]
     at.ask("scontrol", "requeue", job)
-    said, _ = command.communicate(timeout=300)
+    said, _ = command.communicate(timeout=900)
     assert command.returncode == 0, said
     assert f"job {job} was put back into the queue" in said
     assert "24/24 images" in said
@@ -110,7 +110,7 @@ def test_slurms_warning_stores_what_is_done_and_the_job_comes_back(at: Cluster, 
     job = at.in_the_middle()[1]
     for name in (*first, "SIGUSR2"):
         at.ask("scancel", f"--signal={name}", job)
-    said, _ = command.communicate(timeout=300)
+    said, _ = command.communicate(timeout=900)
     assert command.returncode == 0, said
     check_same(at.cell(), local)
 
@@ -119,27 +119,27 @@ def test_a_cancelled_job_is_the_runs_failure_and_the_same_command_finishes_it(at
     command = at.begin()
     job = at.in_the_middle()[0]
     at.ask("scancel", job)
-    said, _ = command.communicate(timeout=300)
+    said, _ = command.communicate(timeout=900)
     assert command.returncode == 2, said
     assert "1 of 2 SLURM jobs was lost" in said
     assert f"job {job} (CANCELLED)" in said
     again = at.begin()
-    said, _ = again.communicate(timeout=300)
+    said, _ = again.communicate(timeout=900)
     assert again.returncode == 0, said
     check_same(at.cell(), local)
 
 
 def test_a_workers_error_comes_back_as_it_is(at: Cluster) -> None:
     command = at.begin("-M", "fails=true", "--on-error", "stop")
-    said, _ = command.communicate(timeout=300)
+    said, _ = command.communicate(timeout=900)
     assert command.returncode == 2, said
     assert "this model cannot look at pictures" in said
-    assert wait_until(lambda: not at.jobs("pending,running"), 30)
+    assert wait_until(lambda: not at.jobs("pending,running"), 120)
 
 
 def test_leaving_looking_and_coming_back(at: Cluster, local: CellView) -> None:
     left = at.begin("--detach", slower=5)
-    said, _ = left.communicate(timeout=120)
+    said, _ = left.communicate(timeout=600)
     assert left.returncode == 0, said
     at.in_the_middle()
     looked = sambench("status", "--json", "--runs", str(at.out), env=at.environment)
@@ -149,7 +149,7 @@ def test_leaving_looking_and_coming_back(at: Cluster, local: CellView) -> None:
     if slurm_cluster.can_name_hosts():
         assert sorted(cell["hosts"]) == ["node1", "node2"]
     back = at.begin("--attach")
-    said, _ = back.communicate(timeout=300)
+    said, _ = back.communicate(timeout=900)
     assert back.returncode == 0, said
     assert "24/24 images" in said
     check_same(at.cell(), local)
@@ -160,19 +160,19 @@ def test_an_interrupted_command_takes_its_jobs_along(at: Cluster, local: CellVie
     command = at.begin()
     at.in_the_middle()
     command.send_signal(signal.SIGINT)
-    said, _ = command.communicate(timeout=120)
+    said, _ = command.communicate(timeout=600)
     assert command.returncode == 130, said
     assert not at.jobs("pending,running")
     assert at.cell().live.n_done >= 4
     again = at.begin()
-    said, _ = again.communicate(timeout=300)
+    said, _ = again.communicate(timeout=900)
     assert again.returncode == 0, said
     check_same(at.cell(), local)
 
 
 def test_what_slurm_refuses_is_said_in_its_words(at: Cluster) -> None:
     command = at.begin("--slurm-partition", "nowhere")
-    said, _ = command.communicate(timeout=60)
+    said, _ = command.communicate(timeout=300)
     assert command.returncode == 2
     assert "invalid partition" in said.lower()
     assert not at.out.exists() or not list(at.out.glob("box-*"))

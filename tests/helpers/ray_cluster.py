@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.helpers.slurm_cluster import _as_host, _free_ports
+from tests.helpers.slurm_cluster import as_host, free_ports
 
-START_S = 120.0
+START_S = 300.0
 
 
 class RayCluster:
@@ -26,12 +26,12 @@ class RayCluster:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.address = f"127.0.0.1:{_free_ports(1)[0]}"
+        self.address = f"127.0.0.1:{free_ports(1)[0]}"
         self.nodes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, *more: str) -> None:
         """One node more, and wait until it is there."""
-        command = [*_as_host(name), sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *more]
+        command = [*as_host(name), sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *more]
         command += ["--object-store-memory=100000000", "--disable-usage-stats", "--node-ip-address=127.0.0.1"]
         log = self.folder / f"{name}.log"
         with log.open("wb") as out:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol")
 NODES = ("node1", "node2")
-START_S = 60.0
+START_S = 300.0
 
 # cred_expire: a job that was put back waits so long. KillWait: from SIGTERM to SIGKILL.
 CONFIGURATION = """
@@ -87,7 +87,7 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
         _wait(lambda: (munge / "socket").exists(), "munged", folder)
         start("slurmctld", _needed("slurmctld"), "-D")
         for node in NODES:
-            start(node, *_as_host(node), _needed("slurmd"), "-D", "-N", node)
+            start(node, *as_host(node), _needed("slurmd"), "-D", "-N", node)
         _wait(lambda: _idle(environment) == len(NODES), "the nodes", folder)
         yield environment
     finally:
@@ -104,14 +104,14 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def _configure(folder: Path) -> None:
-    ports = _free_ports(1 + len(NODES))
+    ports = free_ports(1 + len(NODES))
     text = CONFIGURATION.format(host=socket.gethostname(), port=ports[0], user=getpass.getuser(), folder=folder)
     for node, port in zip(NODES, ports[1:], strict=True):
         text += f"NodeName={node} NodeHostname={socket.gethostname()} NodeAddr=127.0.0.1 Port={port} CPUs=1 State=UNKNOWN\n"
     (folder / "slurm.conf").write_text(text)
 
 
-def _free_ports(n: int) -> list[int]:
+def free_ports(n: int) -> list[int]:
     sockets = [socket.socket() for _ in range(n)]
     for s in sockets:
         s.bind(("127.0.0.1", 0))
@@ -121,7 +121,7 @@ def _free_ports(n: int) -> list[int]:
     return ports
 
 
-def _as_host(node: str) -> list[str]:
+def as_host(node: str) -> list[str]:
     """What to put before a command so that it has another hostname; nothing where that is not allowed."""
     return ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', node] if can_name_hosts() else []
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from sambench.errors import SambenchError
 from sambench.store import claims
 
 STOP = "stop"
+LOOK_EVERY_S = 1.0  # at a network's disk
 
 
 @dataclass(frozen=True)
@@ -60,16 +62,18 @@ class Place:
     def _follow(
         self, workers: LocalWorkers, asked: threading.Event, holders: set[tuple[str, int]], on_event: OnEvent
     ) -> None:
-        stopping, stop = False, Path(self.folder) / STOP
+        stopping, stop, looked = False, Path(self.folder) / STOP, float("-inf")
         while workers.running:
             for w in workers.workers:
                 holder = (socket.gethostname(), w.process.pid)
                 if holder not in holders:
                     holders.add(holder)
                     on_event({"event": "worker", "host": holder[0], "pid": holder[1]})
-            if not stopping and (asked.is_set() or stop.exists()):
+            look = time.monotonic() - looked >= LOOK_EVERY_S
+            if not stopping and (asked.is_set() or (look and stop.exists())):
                 stopping = True
                 workers.stop(now=False)
+            looked = time.monotonic() if look else looked
             workers.wait()
 
 

@@ -179,7 +179,9 @@ class RayWorkers:
         self._drop(only_waiting=False)
         with suppress(OSError):
             (self.messages.folder / "logs").rmdir()
-        self.ray.shutdown()
+        if _OURS:
+            self.ray.shutdown()
+            _OURS.clear()
 
     def _begin(self, place: RayPlace, lost: int) -> None:
         actor = self.kind.remote()
@@ -261,7 +263,10 @@ def _connected(address: str) -> Any:
         remedy = "issue it on a node of a cluster (`ray start --head` makes one of this machine), or name it: --address HOST:6379"
         found = " ".join(message_of(e).split())[:500]
         raise UsageError("there is no Ray cluster", where=f"{WHERE} --address {address}", found=found, remedy=remedy) from e
+    _OURS.append(address)
     return ray
 
+
+_OURS: list[str] = []  # the address of the connection that was made here; one that the caller has is left alone
 
 BACKEND = Ray(Options())

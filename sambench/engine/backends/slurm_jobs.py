@@ -27,7 +27,8 @@ USUAL_REASONS = ("", "None", "Priority", "Resources", "BeginTime", "JobArrayTask
 
 
 class SlurmWorkers:
-    """The jobs of one run as the submitting command sees them. states: of each job, as SLURM had it last. record: the file that
+    """The jobs of one run as the submitting command sees them. states: of each job, as SLURM had it last. whole:
+    one has ended by itself, so that all is stored. record: the file that
     names them for another command. detach: they are left alone."""
 
     grace_s = 60.0
@@ -40,7 +41,7 @@ class SlurmWorkers:
         self.noted: set[str] = set()
         self.lost: list[str] = []
         self.failure: SambenchError | None = None
-        self.stopped = False
+        self.stopped = self.whole = False
         self.asked_at = float("-inf")
 
     @property
@@ -65,17 +66,22 @@ class SlurmWorkers:
     def stop(self, *, now: bool) -> None:
         self.stopped = True
         self.messages.stop()
-        for i, job in enumerate(self.jobs):
-            if i not in self.ended and (now or not self.messages.begun(i)):  # in the queue: nothing is lost
-                job.cancel(check=False)
+        for i in range(len(self.jobs)):
+            waits = not self.messages.begun(i) or self.states.get(i, FORGOTTEN).name == "PENDING"
+            if i not in self.ended and (now or waits):
+                self._cancel(i)
 
     def close(self) -> None:
         if self.detach and self.failure is None and not self.stopped:
             return
-        for i, job in enumerate(self.jobs):
+        for i in range(len(self.jobs)):
             if i not in self.ended:
-                job.cancel(check=False)
+                self._cancel(i)
         self.record.unlink(missing_ok=True)
+
+    def _cancel(self, i: int) -> None:
+        self.ended.add(i)
+        self.jobs[i].cancel(check=False)
 
     def _result(self, i: int) -> None:
         """Take what a job gave: nothing, or the error of its worker."""
@@ -90,17 +96,9 @@ class SlurmWorkers:
         if error is not None and self.failure is None:
             self.failure = error
             self.stop(now=False)
-        elif error is None and not self.stopped:
-            self._drop_waiting()
-
-    def _drop_waiting(self) -> None:
-        """A job that ends by itself has seen that all is stored: those that wait in the queue are not needed any more."""
-        if self.cluster == "slurm" and (states := slurm_states([job.job_id for job in self.jobs])) is not None:
-            for i, job in enumerate(self.jobs):
-                state = states.get(job.job_id)
-                if i not in self.ended and state is not None and state.name == "PENDING":
-                    self.ended.add(i)
-                    job.cancel(check=False)
+        elif error is None and not self.stopped:  # it has seen that all is stored
+            self.whole = True
+            self.asked_at = float("-inf")
 
     def _look(self) -> None:
         """Ask SLURM for the jobs' states: which are lost, put back into the queue, or kept waiting."""
@@ -119,7 +117,9 @@ class SlurmWorkers:
                     self._note_lost(i, "")
                 continue
             self.over_since.pop(i, None)
-            if state.name == "PENDING":
+            if state.name == "PENDING" and self.whole:  # it is not needed any more
+                self._cancel(i)
+            elif state.name == "PENDING":
                 self._pending(i, state, before)
 
     def _pending(self, i: int, state: State, before: State | None) -> None:
