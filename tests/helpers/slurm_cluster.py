@@ -23,7 +23,7 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scance
 NODES = ("node1", "node2")
 START_S = 300.0
 
-# cred_expire: a job that was put back waits so long. KillWait: from SIGTERM to SIGKILL.
+# cred_expire: a job that was put back waits so long. KillWait: from SIGTERM to SIGKILL. LLN: jobs go to the node that has fewer.
 CONFIGURATION = """
 ClusterName=loopback
 SlurmctldHost={host}(127.0.0.1)
@@ -48,7 +48,8 @@ ReturnToService=2
 KillWait=10
 SwitchType=switch/none
 MpiDefault=none
-PartitionName=all Nodes=node1,node2 Default=YES MaxTime=INFINITE State=UP
+SlurmdParameters=config_overrides
+PartitionName=all Nodes=node1,node2 Default=YES MaxTime=INFINITE State=UP LLN=YES
 """
 
 
@@ -107,7 +108,7 @@ def _configure(folder: Path) -> None:
     ports = free_ports(1 + len(NODES))
     text = CONFIGURATION.format(host=socket.gethostname(), port=ports[0], user=getpass.getuser(), folder=folder)
     for node, port in zip(NODES, ports[1:], strict=True):
-        text += f"NodeName={node} NodeHostname={socket.gethostname()} NodeAddr=127.0.0.1 Port={port} CPUs=1 State=UNKNOWN\n"
+        text += f"NodeName={node} NodeHostname={socket.gethostname()} NodeAddr=127.0.0.1 Port={port} CPUs=2 State=UNKNOWN\n"
     (folder / "slurm.conf").write_text(text)
 
 
