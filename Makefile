@@ -3,17 +3,26 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow references lint docs bench bench-gpu load clean
+.PHONY: demo test test-slow test-slurm test-ray references lint docs bench bench-gpu load clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
 	$(BIN)/sambench run point --datasets demo --model sam_nano --model grabcut --model otsu
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not slurm and not ray"
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow
+
+# On a real SLURM cluster of two nodes that the tests start here, and end. Needs the system's slurmctld, slurmd, slurm-client and munge.
+test-slurm: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m slurm -p no:xdist
+
+# On a real Ray cluster of two nodes that the tests start here, and end. Ray goes into a folder of its own, beside what the others use.
+test-ray: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet -c constraints.txt --target $(VENV)/ray --upgrade ray
+	PYTHONPATH=$(abspath $(VENV))/ray $(BIN)/python -m pytest -m ray -p no:xdist
 
 # Independent references of slow tests that are no dependencies: both would bring torchvision, of which the tests have what they need.
 references: $(VENV)/.installed-dev

@@ -82,10 +82,11 @@ def test_a_wrong_keyword_gets_the_right_one(keyword: str, said: str) -> None:
 
 
 def _events(n: int) -> list[dict[str, Any]]:
-    begin = {"event": "begin", "cell_id": "c", "model": "m<1>", "dataset": "d", "n_images": n + 2, "n_missing": n, "n_objects": 9}
-    image = {"event": "image", "cell_id": "c", "image_id": "i", "n_objects": 2, "status": "ok", "error": ""}
-    image["running"] = {"mIoU@1": (1.5, 2)}
-    return [begin, {"event": "cell", "cell_id": "c"}, *[image] * (n - 1), image | {"status": "failed", "error": "torn"}]
+    ids = [*map(str, range(n - 1)), "i"]
+    begin = {"event": "begin", "cell_id": "c", "model": "m<1>", "dataset": "d", "n_images": n + 2, "missing": ids, "n_objects": 9}
+    image = {"event": "image", "cell_id": "c", "n_objects": 2, "status": "ok", "error": "", "running": {"mIoU@1": (1.5, 2)}}
+    images = [image | {"image_id": i} for i in ids]
+    return [begin, {"event": "cell", "cell_id": "c"}, *images[:-1], images[-1] | {"status": "failed", "error": "torn"}]
 
 
 def test_progress_in_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,8 +113,8 @@ def test_progress_in_a_notebook_is_one_display(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_time_left_is_told_while_images_are_missing() -> None:
-    cell = CellProgress("m on d", 10, 10)
+    cell = CellProgress("m on d", 10, frozenset("abcdefghij"))
     cell.started -= 10
-    for _ in range(5):
-        cell.take({"n_objects": 1, "status": "ok", "running": {}})
+    for i in "abcde":
+        cell.take({"image_id": i, "n_objects": 1, "status": "ok", "running": {}})
     assert re.search(r"5/10 images, .* left$", cell.text())

@@ -95,7 +95,8 @@ class Reporter:
 
     def _on_image(self, e: dict[str, Any]) -> None:
         cell = self.cells[e["cell_id"]]
-        cell.take(e)
+        if not cell.take(e):
+            return
         if e["status"] == "failed":
             self.say(f"{cell.name}: image {e['image_id']} failed: {e['error']}")
         if self.bars and cell.bar is not None:

@@ -70,6 +70,7 @@ _NAME = "What tables call the model. May be repeated, for the models in their or
 _OPTION = "Option of the model, as weights=FILE; with several models MODEL.KEY=VALUE."
 _WORKERS = "Processes on the CPU (default: one a core), or per GPU (default: as many as fit)."
 _SCORING = "Where answers are scored: auto (on GPUs; of models on the CPU on the host), host, or device (torch)."
+_CONFIG = "TOML file with these flags' names."
 _RESULTS = "Also write the masks as a COCO results file, as evaluation servers take it (one dataset and model)."
 
 Datasets = Annotated[list[str], _option("--datasets", "-d", metavar="NAMES", help=_DATASETS)]
@@ -90,9 +91,10 @@ Fresh = Annotated[bool, _option("--fresh", help="Compute anew; results from befo
 DryRun = Annotated[bool, _option("--dry-run", help="Print what would run, and where; compute nothing.")]
 Quiet = Annotated[bool, _option("--quiet", "-q", help="No progress; results only.")]
 Config = Annotated[
-    Path | None, _option("--config", metavar="FILE", help="TOML file with these flags' names.", callback=_config, is_eager=True)
+    Path | None, _option("--config", metavar="FILE", help=_CONFIG, callback=_config, is_eager=True)
 ]
-_BACKEND = "Where workers run: local, or slurm (docs/running-at-scale.md)."
+FromFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help=_CONFIG, callback=_config, is_eager=True)]
+_BACKEND = "Where workers run: local, slurm or ray (docs/running-at-scale.md)."
 _TIME = "SLURM: the limit of a job (default: 240)."
 BackendName = Annotated[str, _option("--backend", metavar="NAME", help=_BACKEND)]
 SlurmPartition = Annotated[str | None, _option("--slurm-partition", metavar="NAME", help="SLURM: the partition.")]
@@ -104,7 +106,18 @@ SlurmCpus = Annotated[int | None, _option("--slurm-cpus", metavar="N", min=1, he
 SlurmMemory = Annotated[str | None, _option("--slurm-memory", metavar="SIZE", help="SLURM: memory of each worker, as 32G.")]
 Detach = Annotated[bool, _option("--detach", help="SLURM: leave once the jobs are submitted.")]
 Attach = Annotated[bool, _option("--attach", help="SLURM: wait for the jobs of the same command with --detach, and finish.")]
-_SLURM = ("partition", "account", "qos", "time", "gpus", "cpus", "memory")
+Address = Annotated[str | None, _option("--address", metavar="HOST:PORT", help="Ray: the cluster (default: this machine's).")]
+RayGpus = Annotated[int | None, _option("--ray-gpus", metavar="N", min=0, help="Ray: GPUs of each worker (default: 1, if any).")]
+RayCpus = Annotated[int | None, _option("--ray-cpus", metavar="N", min=1, help="Ray: CPUs of each worker (default: 1).")]
+# The flags of each backend, by the name of its option.
+_PLACEMENT = {
+    "slurm": {
+        **{name: f"slurm_{name}" for name in ("partition", "account", "qos", "time", "gpus", "cpus", "memory")},
+        "detach": "detach",
+        "attach": "attach",
+    },
+    "ray": {"address": "address", "gpus": "ray_gpus", "cpus": "ray_cpus"},
+}
 ResultsFile = Annotated[Path | None, _option("--results", metavar="FILE", help=_RESULTS)]
 
 
@@ -151,12 +164,16 @@ class Shared:
     detach: Detach = False
     attach: Attach = False
 
+    ray_gpus: RayGpus = None
+    ray_cpus: RayCpus = None
+    address: Address = None
+
     @property
     def placement(self) -> dict[str, Any]:
-        """The options that the backend gets: those that were given."""
-        given = {name: getattr(self, f"slurm_{name}") for name in _SLURM}
-        given |= {"detach": self.detach or None, "attach": self.attach or None}
-        return {name: value for name, value in given.items() if value is not None}
+        """The options that the backend gets: those that were given. Variables and files may hold those of others, too."""
+        flags = _PLACEMENT.get(self.backend, {})
+        given = {option: getattr(self, name) for option, name in flags.items()}
+        return {option: value for option, value in given.items() if value is not None and value is not False}
 
 
 OF_MODELS = ("datasets", "model", "name", "option")
@@ -175,6 +192,18 @@ def run_task(task: str, command: Command, flags: Shared, given: Mapping[str, Any
         _check_one_cell(request)
     after = None if flags.results is None else partial(_write_results, path=flags.results)
     run(request, flags.model, dry_run=flags.dry_run, quiet=flags.quiet, after=after)
+
+
+def check_placement(backend: str, typed: list[str]) -> None:
+    """Raise UsageError where flags of another backend were typed: those of variables and files may be for another day."""
+    from sambench.errors import UsageError
+
+    for other, flags in _PLACEMENT.items():
+        wrong = [name for name in flags.values() if name in typed and other != backend]
+        if wrong:
+            names = ", ".join("--" + name.replace("_", "-") for name in wrong)
+            remedy = f"leave {'them' if len(wrong) > 1 else 'it'} out, or add --backend {other}"
+            raise UsageError("flags of another backend", where=names, expected=f"--backend {other}", found=backend, remedy=remedy)
 
 
 def request_of(task: str, command: Command, flags: Shared, settings: Mapping[str, Any]) -> Request:

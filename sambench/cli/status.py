@@ -12,13 +12,15 @@ import typer
 from sambench.cli.console import echo, echo_json
 from sambench.cli.options import Json
 from sambench.cli.reading import DEFAULT, Runs
+from sambench.cli.running import FromFile
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from sambench.results.progress import CellProgress
+    from sambench.results.progress import CellProgress, Price
 
 _SHOWN_FAILURES = 20
+_PRICE = "Of an hour of a GPU (on a CPU: of a core), as '2.5' or '2.5 EUR': the cost in money, too."
 BROKEN = ("damaged", "unreadable")
 
 
@@ -27,16 +29,21 @@ def status(
     folder: Runs = DEFAULT,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again and again, until nothing is being computed.")] = False,
     every: Annotated[float, typer.Option("--every", min=0.1, metavar="SECONDS", help="Between two looks.")] = 5.0,
+    price: Annotated[str, typer.Option("--price", metavar="AMOUNT", help=_PRICE)] = "",
+    config: FromFile = None,
     as_json: Json = False,
 ) -> None:
-    """How far runs are: done, failed and missing images; workers and hosts, speed, stragglers, and the expected end."""
+    """How far runs are: done, failed and missing images; workers and hosts, speed, stragglers, expected end, and cost."""
+    from sambench.results.progress import Price
+
+    an_hour = Price.read(price) if price else None
     cells = _look(run, folder)
     if watch:
-        cells = _follow(run, folder, every, cells, as_json)
+        cells = _follow(run, folder, every, cells, as_json, an_hour)
     elif as_json:
-        echo_json(_document(cells))
+        echo_json(_document(cells, an_hour))
     else:
-        _print(cells, folder)
+        _print(cells, folder, an_hour)
     if any(c.status in BROKEN for c in cells):
         raise typer.Exit(1)
 
@@ -48,21 +55,22 @@ def _look(run: str, out: Path) -> list[CellProgress]:
     return [progress_of(path) for path in (find_cell_paths(run, out) if run else all_cell_paths(out))]
 
 
-def _document(cells: Sequence[CellProgress]) -> dict[str, object]:
-    return {"cells": [c.to_json() for c in cells]}
+def _document(cells: Sequence[CellProgress], price: Price | None) -> dict[str, object]:
+    return {"cells": [c.to_json(price) for c in cells]}
 
 
-def _print(cells: Sequence[CellProgress], out: Path) -> None:
+def _print(cells: Sequence[CellProgress], out: Path, price: Price | None) -> None:
     from sambench.cli.console import err
     from sambench.cli.console import out as console
-    from sambench.results.progress import summary
+    from sambench.results.progress import cost, summary
 
     if not cells:
         echo(f"no runs in {out}")
         return
     console().print(_table(cells))
-    if line := summary(cells):
-        echo(line)
+    for line in (summary(cells), cost(cells, price)):
+        if line:
+            echo(line)
     failures = [(c.dataset, f) for c in cells for f in c.failures]
     for dataset, failed in failures[:_SHOWN_FAILURES]:
         echo(f"failed: {dataset} image {failed.image_id}: {failed.error}")
@@ -100,7 +108,9 @@ def _left(cell: CellProgress) -> str:
     return clock(missing / cell.images_per_s) if cell.images_per_s else ""
 
 
-def _follow(run: str, out: Path, every: float, cells: list[CellProgress], as_json: bool) -> list[CellProgress]:
+def _follow(
+    run: str, out: Path, every: float, cells: list[CellProgress], as_json: bool, price: Price | None
+) -> list[CellProgress]:
     """Look until nothing is computed; on a terminal in one place, else a table a look, and with --json a line a look."""
     import sys
 
@@ -114,17 +124,17 @@ def _follow(run: str, out: Path, every: float, cells: list[CellProgress], as_jso
             if live:
                 shown.update(_table(cells), refresh=True)
             elif as_json:
-                echo_json(_document(cells), lines=True)
+                echo_json(_document(cells, price), lines=True)
             else:
-                _print(cells, out)
+                _print(cells, out, price)
             time.sleep(every)
             cells = _look(run, out)
         if live:
             shown.update("", refresh=True)
     if as_json:
-        echo_json(_document(cells), lines=True)
+        echo_json(_document(cells, price), lines=True)
     else:
-        _print(cells, out)
+        _print(cells, out, price)
     return cells
 
 

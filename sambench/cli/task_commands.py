@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from sambench.cli import examples, variables
-from sambench.cli.running import OF_MODELS, Shared, models_or, run_task
+from sambench.cli.running import OF_MODELS, Shared, check_placement, models_or, run_task
 
 _PLAIN = (bool, int, float, str)
 FIRST = ("point", "box", "edge", "proposals", "instances", "concepts")  # in the order of the paper; others follow
@@ -95,18 +95,25 @@ def function_of(name: str) -> Callable[..., None]:
     parts = tasks.command_of(name)
     settings, added = _flags(name, parts.settings), _flags(name, parts.command)
 
-    def command(**flags: Any) -> None:
+    def command(ctx: typer.Context, **flags: Any) -> None:
+        check_placement(flags["backend"], [name for name in flags if _typed(ctx, name)])
         given = {key: value for key, flag in settings.items() if (value := flag.read(flags[key])) is not None or not flag.left_open}
         more = parts.command(**{key: flag.read(flags[key]) for key, flag in added.items()})
         run_task(name, more, Shared(**{key: value for key, value in flags.items() if key in _SHARED}), given)
 
     declared = _in_order(parts.command, settings | added)
     keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [inspect.Parameter(k, keyword, default=default, annotation=kind) for k, (kind, default) in declared.items()]
+    parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
+    parameters += [inspect.Parameter(k, keyword, default=default, annotation=kind) for k, (kind, default) in declared.items()]
     vars(command)["__signature__"] = inspect.Signature(parameters)
-    command.__annotations__ = {k: kind for k, (kind, _) in declared.items()}
+    command.__annotations__ = {"ctx": typer.Context, **{k: kind for k, (kind, _) in declared.items()}}
     command.__doc__ = parts.about
     return command
+
+
+def _typed(ctx: typer.Context, name: str) -> bool:
+    """Whether a flag stands on the command line itself, rather than in a variable or a file."""
+    return getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"
 
 
 def _in_order(command: Any, flags: dict[str, _Flag]) -> dict[str, tuple[Any, Any]]:

@@ -186,6 +186,21 @@ def _remove_metrics(cell_dir: Path) -> None:
         (cell_dir / name).unlink(missing_ok=True)
 
 
+def check_whole(group: Sequence[CellSpec]) -> None:
+    """Raise RunError where workers ended by themselves, and there are wanted images that nobody has tried."""
+    for cell in group:
+        tried = store_of(cell).all_states().keys()
+        left = [i for i in cell.wanted if i not in tried]
+        if left:
+            raise RunError(
+                "the workers have ended, and not all images are there",
+                where=cell.cell_dir,
+                expected=f"{len(cell.wanted)} images",
+                found=f"{len(cell.wanted) - len(left)}; the first that lacks is {left[0]}",
+                remedy="what is finished is kept: issue the same command again, without --attach",
+            )
+
+
 def finish_after_error(cell: CellSpec, *, started: str, save_masks: str, wall_s: float) -> None:
     """As `finish`, as far as that goes: the error that ended the run is to be told. Of a cell without images nothing stays."""
     with suppress(SambenchError, OSError):

@@ -14,24 +14,38 @@ NOTEBOOK_EVERY_S = 0.5
 
 @dataclass
 class CellProgress:
-    """One cell: images done and failed since `started`, objects, and sums of the metrics that are shown while it runs."""
+    """One cell: images done and failed since `started`, objects, and sums of the metrics that are shown while it runs.
+
+    missing: ids of the images that were to be computed when it began. Others, and one that is told of again, do not count: workers
+    on other machines may be at work since before, and compute again what was lost with one of them.
+    """
 
     name: str
     n_images: int
-    n_missing: int
+    missing: frozenset[str]
     started: float = field(default_factory=time.monotonic)
     done: int = 0
     failed: int = 0
     objects: int = 0
     sums: dict[str, list[float]] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
 
     @classmethod
     def begun(cls, event: dict[str, Any]) -> Self:
         """Of the engine's event `begin`."""
-        return cls(f"{event['model']} on {event['dataset']}", event["n_images"], event["n_missing"])
+        return cls(f"{event['model']} on {event['dataset']}", event["n_images"], frozenset(event["missing"]))
 
-    def take(self, event: dict[str, Any]) -> None:
-        """Count one event `image`."""
+    @property
+    def n_missing(self) -> int:
+        """Images that were to be computed when it began."""
+        return len(self.missing)
+
+    def take(self, event: dict[str, Any]) -> bool:
+        """Count one event `image`; False where it does not count."""
+        image_id = event["image_id"]
+        if image_id not in self.missing or image_id in self.seen:
+            return False
+        self.seen.add(image_id)
         self.done += 1
         self.objects += event["n_objects"]
         self.failed += event["status"] == "failed"
@@ -39,6 +53,7 @@ class CellProgress:
             entry = self.sums.setdefault(k, [0.0, 0])
             entry[0] += s
             entry[1] += n
+        return True
 
     @property
     def n_done(self) -> int:
@@ -100,7 +115,8 @@ class PythonProgress:
                 cell.started = time.monotonic()
         elif kind == "image":
             cell = self.cells[event["cell_id"]]
-            cell.take(event)
+            if not cell.take(event):
+                return
             if event["status"] == "failed":
                 self._note(f"{cell.name}: image {event['image_id']} failed: {event['error']}")
             self._show(cell, cell.text(), at_once=cell.done == cell.n_missing)

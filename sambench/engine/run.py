@@ -137,7 +137,7 @@ def _resolve(name: str, options: Mapping[str, Any], request: Request, on_event: 
     model = replace(model, spec=replace(model.spec, probe=task.wants_logits))
     prepare_out(Path(request.out))
     try:
-        return describe(at, model, Path(request.out) / ".logs")
+        return describe(at, model, Path(request.out) / ".logs", on_event)
     finally:
         cells.remove_empty(Path(request.out) / ".logs")
 
@@ -164,6 +164,8 @@ def _run_model(group: Sequence[CellSpec], request: Request, records: dict[Path, 
         at = backend(request.backend, request.placement)
         places = at.places(todo[0].model, request.devices, request.workers)
         going = run_workers(at, _job(todo, request, invocation), places, todo[0].run_dir / "logs", on_event)
+        if going and not request.placement.get("detach"):
+            cells.check_whole(todo)
 
     _complete(group, request, records, on_event, compute, lambda: not going)
     return going
@@ -229,7 +231,7 @@ def _begin(cell: CellSpec, request: Request, started: str, invocation: str, on_e
     index = {r.image_id: r for r in cell.target.dataset.index()}
     files = {i: r.file for i, r in index.items()}
     n_shards = -(-len(cell.wanted) // store.size)
-    missing = sum(len(cells.missing_images(store, n, cell.limit, files, invocation)) for n in range(n_shards))
+    missing = [i for n in range(n_shards) for i in cells.missing_images(store, n, cell.limit, files, invocation)]
     if missing:
         cells.mark_running(cell, store, started=started, save_masks=request.save_masks)
     on_event(
@@ -241,10 +243,10 @@ def _begin(cell: CellSpec, request: Request, started: str, invocation: str, on_e
             "cell_dir": str(cell.cell_dir),
             "n_images": len(cell.wanted),
             "n_objects": sum(index[i].n_masks for i in cell.wanted),
-            "n_missing": missing,
+            "missing": missing,
         }
     )
-    return missing > 0
+    return bool(missing)
 
 
 def _job(todo: Sequence[CellSpec], request: Request, invocation: str) -> Job:

@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -101,6 +102,7 @@ def _last_word(e: BaseException) -> dict[str, Any]:
 
 def _serve(job: Job, next_job: Callable[[], Job], emit: Emit, check_stop: Callable[[], None]) -> None:
     """next_job: waits for what comes after a job without cells, whose model is described."""
+    since = time.monotonic()
     segmenter = build(job.model)
     if not job.cells:
         from sambench.sources.describe import describe
@@ -109,7 +111,7 @@ def _serve(job: Job, next_job: Callable[[], Job], emit: Emit, check_stop: Callab
         job = next_job()  # of the same model; the process ends in waiting where none comes
     emit({"event": "ready"})
     with single_threaded(), computing(job.precision, job.device_kind):
-        work(job, segmenter, emit, check_stop)
+        work(job, segmenter, emit, check_stop, since=since)
     emit({"event": "done"})
 
 

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ class Job:
 
     precision: the model's, of its identity. scoring: host, or device (`sambench.tasks.scoring`). ahead: how many images are read
     while one is at work. deadly: images on which worker processes died, by cell id and image id: the error's line and what the log
-    had last. They are recorded as failed and not begun.
+    had last. They are recorded as failed and not begun. devices: how many a worker has, a part of one where workers share it.
     """
 
     model: ModelSpec
@@ -67,6 +67,7 @@ class Job:
     precision: str = "fp32"
     scoring: str = "host"
     ahead: int = 0
+    devices: float = 1.0
     deadly: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
 
     def note_deadly(self, more: Mapping[str, Mapping[str, tuple[str, str]]]) -> None:
@@ -85,6 +86,18 @@ class Job:
         return json.dumps(asdict(self))
 
 
+class _Laps:
+    """Time since the last lap, or the beginning (by the monotonic clock)."""
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+
+    def lap(self) -> float:
+        now = time.monotonic()
+        taken, self.since = now - self.since, now
+        return taken
+
+
 @dataclass
 class _Work:
     """One cell in a worker's hands."""
@@ -100,6 +113,7 @@ class _Work:
     check_stop: Callable[[], None]
     watch: Watch
     ahead: Ahead
+    laps: _Laps
     written: float = field(default_factory=time.monotonic)
 
     def run(self, *, wait: bool) -> bool:
@@ -267,7 +281,8 @@ class _Work:
         return SambenchError(message, found=state.error, remedy="mend it, or use --on-error record")
 
     def _tell(self, image_id: str, shard: Shard, state: ImageState, rows: list[dict[str, Any]], trace: str) -> None:
-        """Put the image in its shard, and say so."""
+        """Put the image in its shard, with what it cost, and say so."""
+        state = replace(state, device_s=round(self.laps.lap() * self.job.devices, 4))
         shard.images[image_id], shard.rows[image_id] = state, rows
         self.emit(
             {
@@ -287,15 +302,16 @@ class DiedBefore(Exception):
     """A worker process died on this image before. Arguments: the error's line, and the end of that process's log."""
 
 
-def work(job: Job, segmenter: Any, emit: Emit, check_stop: Callable[[], None]) -> None:
+def work(job: Job, segmenter: Any, emit: Emit, check_stop: Callable[[], None], *, since: float | None = None) -> None:
     """Compute the job's cells with a model that is already built. Raises Interrupted when told to stop.
 
     Where the rest of a cell is in other workers' hands the next cell is begun, and what they leave undone is seen to at the end.
+    since: when the worker got its device, by the monotonic clock; None: now.
     """
-    watch = Watch()
+    watch, laps = Watch(), _Laps(time.monotonic() if since is None else since)
 
     def done(cell: CellJob, *, wait: bool) -> bool:
-        at_work = _work_of(job, cell, segmenter, emit, check_stop, watch)
+        at_work = _work_of(job, cell, segmenter, emit, check_stop, watch, laps)
         with closing(at_work.ahead):
             return at_work.run(wait=wait)
 
@@ -304,7 +320,9 @@ def work(job: Job, segmenter: Any, emit: Emit, check_stop: Callable[[], None]) -
         done(cell, wait=True)
 
 
-def _work_of(job: Job, cell: CellJob, segmenter: Any, emit: Emit, check_stop: Callable[[], None], watch: Watch) -> _Work:
+def _work_of(
+    job: Job, cell: CellJob, segmenter: Any, emit: Emit, check_stop: Callable[[], None], watch: Watch, laps: _Laps
+) -> _Work:
     emit({"event": "cell", "cell_id": cell.cell_id})
     task = tasks.build(cell.task, cell.settings)
     from sambench.sources.datasets import open_spec
@@ -314,7 +332,7 @@ def _work_of(job: Job, cell: CellJob, segmenter: Any, emit: Emit, check_stop: Ca
     store = ShardStore(folder, read_image_ids(folder), SHARD_SIZE, task.columns)
     files = {r.image_id: r.file for r in dataset.index()}
     ahead = Ahead(dataset, segmenter, job.ahead)
-    return _Work(job, cell, task, dataset, store, files, segmenter, emit, check_stop, watch, ahead)
+    return _Work(job, cell, task, dataset, store, files, segmenter, emit, check_stop, watch, ahead, laps)
 
 
 def _picture(sample: Sample, file: str, read: Mapping[str, str]) -> str:

@@ -2,10 +2,14 @@
 
 Speed is that of the command at hand: the images of the shards written since the record said `running`, over the time since then.
 So a run that stands still becomes slower with every look, and its expected end moves away.
+
+Cost is the time that devices were held for the images that are stored: the start of each worker and what it waited for are in it,
+what was lost with a worker that died, and the rest of its time after its last image, are not.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Sequence
@@ -15,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sambench.errors import SambenchError
+from sambench.errors import SambenchError, UsageError
 from sambench.store.claims import Held, held_by
 from sambench.store.views import CellView, read_cell
 
@@ -38,6 +42,31 @@ class Worker:
 
 
 @dataclass(frozen=True)
+class Price:
+    """Of an hour of a device. unit: the currency, as it is to be shown; may be empty."""
+
+    amount: float
+    unit: str = ""
+
+    @classmethod
+    def read(cls, text: str) -> Price:
+        """Of a text as `2.5` or `2.5 EUR`. Raises UsageError."""
+        number, _, unit = text.strip().partition(" ")
+        try:
+            amount = float(number)
+        except ValueError:
+            amount = -1.0
+        if not 0 <= amount < math.inf or len(unit.strip()) > 20:
+            expected = "an amount from 0 on and, if you like, a currency: '2.5' or '2.5 EUR'"
+            raise UsageError("a price cannot be read", where="--price", expected=expected, found=repr(text))
+        return cls(amount, unit.strip())
+
+    def of(self, hours: float) -> str:
+        """What so many hours cost, in words."""
+        return f"{self.amount * hours:,.2f} {self.unit}".rstrip()
+
+
+@dataclass(frozen=True)
 class Failed:
     image_id: str
     error: str
@@ -47,7 +76,8 @@ class Failed:
 class CellProgress:
     """One cell. status: of `LiveState`, or damaged or unreadable, where `error` says why and nothing else is known.
 
-    label: what the model is called.
+    label: what the model is called. device_kind: cpu, cuda. device_hours: what the images that are there took of devices (GPUs, or
+    cores of a CPU); expected_device_hours: what all wanted ones will, as it looks; None before the first.
     n_done, n_failed: of n_wanted images, those of the subset's n_images that were asked for. started: ISO 8601, UTC; images_per_s,
     expected_end: of a running cell that has computed something since then.
     """
@@ -67,6 +97,9 @@ class CellProgress:
     started: str | None = None
     images_per_s: float | None = None
     expected_end: str | None = None
+    device_kind: str = ""
+    device_hours: float = 0.0
+    expected_device_hours: float | None = None
     workers: tuple[Worker, ...] = ()
     failures: tuple[Failed, ...] = ()
     error: str = ""
@@ -80,10 +113,12 @@ class CellProgress:
     def stragglers(self) -> tuple[Worker, ...]:
         return tuple(w for w in self.workers if w.straggler)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, price: Price | None = None) -> dict[str, Any]:
         """For `status --json`: these keys stay, others may be added."""
         told = {k: v for k, v in asdict(self).items() if k != "holders"}
-        return {**told, "path": str(self.path), "hosts": list(self.hosts)}
+        hours = (self.device_hours, self.expected_device_hours)
+        cost, expected = (None if price is None or h is None else round(price.amount * h, 4) for h in hours)
+        return {**told, "path": str(self.path), "hosts": list(self.hosts), "cost": cost, "expected_cost": expected}
 
 
 def progress_of(path: Path, now: float | None = None) -> CellProgress:
@@ -102,6 +137,8 @@ def _progress(cell: CellView, now: float) -> CellProgress:
     workers = _workers(cell, now) if live.holders else ()
     speed = _images_per_s(cell, now) if live.status == "running" else None
     missing = live.n_wanted - live.n_done - live.n_failed
+    tried = [s for i, s in states.items() if s.status in ("ok", "failed")]
+    hours = sum(s.device_s or s.seconds for s in tried) / 3600
     end = None
     if speed:
         end = (datetime.fromtimestamp(now, UTC) + timedelta(seconds=missing / speed)).isoformat(timespec="seconds")
@@ -121,6 +158,9 @@ def _progress(cell: CellView, now: float) -> CellProgress:
         started=cell.record.started,
         images_per_s=speed,
         expected_end=end,
+        device_kind=cell.record.model.device_kind,
+        device_hours=round(hours, 6),
+        expected_device_hours=round(hours * max(1.0, live.n_wanted / len(tried)), 6) if tried else None,
         workers=workers,
         failures=failures,
         holders=live.holders,
@@ -179,3 +219,23 @@ def summary(cells: Sequence[CellProgress]) -> str:
     slow = [f"{w.host} (pid {w.pid}, shard {w.shard}, {w.seconds:.0f} s)" for c in running for w in c.stragglers]
     parts += [f"stragglers: {', '.join(slow)}"] if slow else []
     return ", ".join(parts)
+
+
+def cost(cells: Sequence[CellProgress], price: Price | None = None) -> str:
+    """One line of what the cells took so far, and will in all while some are computed; empty where nothing was computed."""
+    kinds = dict.fromkeys(c.device_kind for c in cells if c.device_hours)
+    return "; ".join(_cost([c for c in cells if c.device_kind == kind], kind, price) for kind in kinds)
+
+
+def _cost(cells: Sequence[CellProgress], kind: str, price: Price | None) -> str:
+    unit = "core-hours" if kind == "cpu" else "GPU-hours" if kind == "cuda" else f"{kind} device-hours"
+
+    def said(hours: float) -> str:
+        digits = "under 0.01" if hours < 0.01 else f"{hours:,.{2 if hours < 100 else 0}f}"
+        return f"{digits} {unit}" + (f" ({price.of(hours)})" if price else "")
+
+    so_far = sum(c.device_hours for c in cells)
+    line = f"cost so far {said(so_far)}"
+    if any(c.status == "running" for c in cells):
+        line += f", expected in all {said(sum(c.expected_device_hours or c.device_hours for c in cells))}"
+    return line

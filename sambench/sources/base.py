@@ -22,8 +22,9 @@ class ModelSpec:
     """What a worker needs to build a model; plain values, so that it travels as JSON.
 
     name: card id, path of a card, `python:path.py:factory`, `edges:folder`, or `proposals:file`.
-    weights: the checkpoint file, already on this machine. contents: what its files held when the command began, by what names them
-    (`build` compares). probe: when it is described, look whether its masks have logits.
+    weights: the checkpoint file, as the command sees it. pinned: ORGANISATION/NAME@COMMIT of a model of the hub, whose folder
+    is named. A node that does not see them fetches its own, once for all its workers. contents: what its files held when the
+    command began, by what names them (`build` compares). probe: when it is described, look whether its masks have logits.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ModelSpec:
     weights: str | None = None
     contents: dict[str, Any] = field(default_factory=dict)
     probe: bool = False
+    pinned: str = ""
 
 
 @dataclass(frozen=True)

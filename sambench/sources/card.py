@@ -86,7 +86,9 @@ class CardSource:
         return replace(found, id=label, title=card.name, card=card)
 
     def build(self, spec: ModelSpec) -> Any:
-        segmenter = _build_card(cards.model_card(spec.name), spec)
+        card = cards.model_card(spec.name)
+        spec = _with_weights(card, spec)
+        segmenter = _build_card(card, spec)
         check_contents(spec)
         return segmenter
 
@@ -110,6 +112,16 @@ def _notes_on_device(model: str, wanted: str, device: str) -> tuple[str, ...]:
     if wanted.partition(":")[0] == "cuda" and device.partition(":")[0] != "cuda":
         return (f"{model} does not use torch: it runs on the CPU, not on {wanted}",)
     return ()
+
+
+def _with_weights(card: cards.ModelCard, spec: ModelSpec) -> ModelSpec:
+    """The spec with a file of this machine: a node that does not see the one of the command's machine has a cache of its own, into
+    which one of its workers fetches the card's weights, while the others wait. `check_contents` sees that they are the same."""
+    if spec.weights is None or Path(spec.weights).exists() or card.weights is None or not card.weights.url:
+        return spec
+    if Path(spec.weights).name != fetch.cached_weights(card).name:  # a file of the user's own
+        return spec
+    return replace(spec, weights=str(fetch.weights_path(card, explicit=None, download_ok=True)))
 
 
 def _build_card(card: cards.ModelCard, spec: ModelSpec) -> Any:

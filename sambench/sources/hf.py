@@ -81,14 +81,15 @@ class HuggingFace:
             "precision": precision,
             "device_kind": device.partition(":")[0],
         }
-        spec = ModelSpec(f"{PREFIX}{folder.path}", options, device, precision)
+        commit = f"{pinned['repo']}@{pinned['commit']}" if pinned else ""
+        spec = ModelSpec(f"{PREFIX}{folder.path}", options, device, precision, pinned=commit)
         spec = replace(spec, contents=contents_of({}, code=lambda: provenance.digest(made_of)))
         gives = "single_mask" if options.get("single_output") else folder.family.gives
         return ResolvedModel(spec, label_of(label), title, identity, True, folder.n_bytes, gives=gives, notes=tuple(notes))
 
     def build(self, spec: ModelSpec) -> Any:
         """The segmenter. Raises ModelError, CheckpointError; also where the folder changed since it was resolved."""
-        folder = read_folder(place_of(spec.name, PREFIX), concepts=_wants_concepts(spec.options))
+        folder = read_folder(_folder_here(spec), concepts=_wants_concepts(spec.options))
         segmenter = build_folder(folder, spec.options, device=spec.device, precision=spec.precision)
         segmenter.max_batch = _max_batch(folder)
         concepts = _wants_concepts(spec.options)
@@ -100,6 +101,17 @@ class HuggingFace:
 
 
 SOURCE = HuggingFace()
+
+
+def _folder_here(spec: ModelSpec) -> Path:
+    """The model's folder; one of the hub is fetched where this machine, a node of a cluster, has none. Of several processes one
+    fetches: the library sees to that."""
+    path = place_of(spec.name, PREFIX)
+    if path.exists() or not spec.pinned:
+        return path
+    from sambench.getting import hub
+
+    return hub.get(*parse(spec.pinned)).folder
 
 
 def is_folder(name: str) -> bool:

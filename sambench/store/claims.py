@@ -16,6 +16,7 @@ import stat
 import threading
 import time
 import uuid
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,6 +128,22 @@ def try_claim(path: Path, watch: Watch | None = None) -> Claim | None:
 def holder(path: Path) -> str | None:
     """As `Watch.holder`, of who looks for the first time."""
     return Watch().holder(path)
+
+
+def release(folder: Path, holders: Collection[tuple[str, int]]) -> None:
+    """Remove the claims in a folder that processes held, (host, pid), which are known to have ended."""
+    for path in sorted(folder.glob("*.claim")) if holders else ():
+        found = _read(path)
+        if found is not None and (found["host"], found["pid"]) in holders and not _lives_here(found):
+            path.unlink(missing_ok=True)
+
+
+def _lives_here(found: dict[str, Any]) -> bool:
+    """Whether a later process of this machine, which has got the same id, holds the claim."""
+    if found["host"] != socket.gethostname():
+        return False
+    start = _start_time(found["pid"])
+    return start is not None and start == found["start"]
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ class ImageState:
     """What is stored of one image.
 
     picture: sha256 hex of the image file that was evaluated, '' where its pixels were not looked at or come from no file.
+    seconds: from its beginning to its end. device_s: of a device (a GPU, or a core of the CPU), from the end of the worker's last
+    image, or its start, to this one's end; 0 in shards of earlier versions, which do not say.
     left_out: annotations that are no object, by kind. notes: what was said of its files (`sambench.notes`).
     invocation: the run command that computed it, so that a failure is retried once per command.
     """
@@ -41,6 +43,7 @@ class ImageState:
     invocation: str = ""
     left_out: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    device_s: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "notes", tuple(self.notes))  # JSON has lists

@@ -81,7 +81,7 @@ def rows(out: Path, backend: str) -> pd.DataFrame:
 
 
 def test_a_backend_is_found_by_its_place_and_gives_the_same_rows(tmp_path: Path, log: list[Any]) -> None:
-    assert backends.names() == ["local", "slurm", "toy"]
+    assert backends.names() == ["local", "ray", "slurm", "toy"]
     ours = rows(tmp_path / "toy", "toy")
     assert log == ["cpu", "closed"]
     pd.testing.assert_frame_equal(ours, rows(tmp_path / "local", "local"))
@@ -96,6 +96,16 @@ def test_the_failure_of_a_worker_is_that_of_the_run(tmp_path: Path, log: list[An
     assert log[90:] == ["cpu", "closed"]
     log.clear()
     assert len(rows(tmp_path / "toy", "toy"))
+
+
+def test_no_run_ends_with_a_hole(tmp_path: Path, log: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    at = backends.backend("toy")
+    started = at.start
+    monkeypatch.setattr(at, "start", lambda job, places, *rest: started(job, [], *rest))  # workers that end, and have done nothing
+    with pytest.raises(RunError, match="the workers have ended, and not all images are there"):
+        rows(tmp_path / "toy", "toy")
+    monkeypatch.undo()
+    assert len(rows(tmp_path / "toy", "local"))
 
 
 def test_an_interrupt_is_passed_on_once_gently_and_then_at_once(

@@ -14,6 +14,7 @@ import pytest
 import sambench
 from sambench.engine import backends
 from sambench.engine.backends import slurm
+from sambench.engine.backends.slurm_jobs import SlurmWorkers
 from sambench.errors import RunError, UsageError
 from sambench.sources.base import devices_elsewhere, pick_device
 from tests.helpers.inprocess import Cli
@@ -47,9 +48,9 @@ def test_two_jobs_give_the_rows_of_a_local_run_and_one_may_leave_and_come_back(t
 def test_a_job_that_is_lost_is_the_runs_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start = slurm.Slurm.start
 
-    def start_and_kill(self: slurm.Slurm, *args: Any) -> slurm.SlurmWorkers:
+    def start_and_kill(self: slurm.Slurm, *args: Any) -> SlurmWorkers:
         workers = start(self, *args)
-        assert wait_until(lambda: (workers.folder / "0.jsonl").exists())
+        assert wait_until(lambda: workers.messages.begun(0))
         pid = int(workers.jobs[0].job_id)  # of what stands for the scheduler here
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         for process in (pid, *map(int, children)):
@@ -97,7 +98,7 @@ def test_a_run_that_cannot_be_submitted_changes_nothing(cli: Cli, tmp_path: Path
 
 
 def test_a_job_that_is_put_back_does_the_same_again(tmp_path: Path) -> None:
-    place = slurm.Place("{}", "cpu", str(tmp_path), 0)
+    place = slurm.SlurmPlace("{}", "cpu", str(tmp_path), 0)
     again = place.checkpoint()
     assert again.function is place
 
@@ -114,4 +115,7 @@ def test_flags_and_variables(cli: Cli, tmp_path: Path, monkeypatch: pytest.Monke
     ended = cli(*run_box, "--workers", "1", "--attach")
     assert (ended.code, "no jobs of this run to attach to" in ended.err) == (2, True)
     assert cli(*run_box, "--fresh", "--detach", "--workers", "1").code == 2
-    assert "no options" in cli("run", "box", "-m", "otsu", "-o", tmp_path, "--slurm-time", "5").err
+    here = cli("run", "box", "-m", "otsu", "--limit", "1", "-o", tmp_path)  # whose variables are for another day
+    assert here.code == 0, here.err
+    ended = cli("run", "box", "-m", "otsu", "-o", tmp_path, "--slurm-time", "5")
+    assert "flags of another backend\n  where: --slurm-time" in ended.err

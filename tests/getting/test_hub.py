@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from huggingface_hub import constants
 
 from sambench.errors import DownloadError, ModelError, SambenchError, UsageError
 from sambench.getting import hub
-from sambench.sources import models
+from sambench.sources import hf, models
 from tests.helpers.fake_hub import COMMIT, OLDER, TOKEN, FakeHub, serving
 
 REPO = "lab/tiny-sam2"
@@ -80,6 +81,19 @@ def test_identity_has_the_commit(repo: FakeHub) -> None:
     assert (main.title, main.id) == (REPO, "tiny-sam2")
     assert Path(main.spec.name.removeprefix("hf:")).is_dir(), "a worker needs no network"
     assert models.gives_of(f"hf:{REPO}") is None
+
+
+def test_a_node_without_the_folder_fetches_the_same_commit(
+    repo: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = hf.SOURCE.resolve(f"hf:{REPO}", {}, device="cpu", precision="fp32").spec
+    assert found.pinned == f"{REPO}@{COMMIT}"
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "node"))
+    assert hf._folder_here(found) == Path(found.name.removeprefix("hf:"))  # it is seen from here
+    shutil.rmtree(tmp_path / "cache")
+    here = hf._folder_here(found)
+    assert (here.name, tmp_path / "node" in here.parents) == (COMMIT, True)
+    assert (here / "model.safetensors").read_bytes() == (repo.folder / "model.safetensors").read_bytes()
 
 
 def test_offline_only_the_cache_is_asked(repo: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:

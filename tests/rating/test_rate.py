@@ -202,7 +202,7 @@ def test_a_second_call_computes_and_renders_nothing(made: Path, monkeypatch: pyt
     events: list[dict[str, Any]] = []
     make(_study(made, controls=2), run_cell, events.append, _ignore)
     assert before == {p: p.stat().st_mtime_ns for p in made.rglob("*.jpg")}
-    assert all(e["n_missing"] == 0 for e in events if e["event"] == "begin")
+    assert all(not e["missing"] for e in events if e["event"] == "begin")
 
 
 def test_an_interrupted_study_has_no_jobs_file_and_goes_on(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sambench.results.progress import progress_of, summary
+from sambench.results.progress import CellProgress, Price, cost, progress_of, summary
 from sambench.store import claims
 from sambench.store.views import CellView
 from tests.helpers.cells import Maker
@@ -66,6 +66,27 @@ def test_a_straggler_is_one_that_takes_three_times_as_long(tmp_path: Path, monke
     late = progress_of(cell.path, now=START + 60 + 241)
     assert [w.shard for w in late.stragglers] == [1]
     assert "stragglers: " in summary([late])
+
+
+def test_cost_is_the_time_of_devices_and_money_where_an_hour_has_a_price(tmp_path: Path, cli: Cli) -> None:
+    cell = running(tmp_path / "runs", taken_s=450.0)  # eight times: an hour; an earlier version, which knew no more than that
+    found = progress_of(cell.path, now=START + 80)
+    assert (found.device_hours, found.expected_device_hours) == (1.0, 2.5)  # 20 images
+    assert cost([found], Price.read("3 EUR")) == "cost so far 1.00 core-hours (3.00 EUR)"  # nobody is at work
+    at_work = dataclasses.replace(found, status="running")
+    assert cost([at_work]) == "cost so far 1.00 core-hours, expected in all 2.50 core-hours"
+    shard = cell.store.read(0)
+    shard.images = {i: dataclasses.replace(s, device_s=225.0) for i, s in shard.images.items()}  # two share a device
+    cell.store.path(0).unlink()
+    cell.store.write(0, shard)
+    (told,) = json.loads(cli("status", "--json", "--price", "3", "--runs", tmp_path / "runs").out)["cells"]
+    assert (told["device_hours"], told["cost"], told["expected_cost"]) == (0.5, 1.5, 3.75)
+    (tmp_path / "prices.toml").write_text("price = 4")
+    assert "(2.00)" in cli("status", "--config", tmp_path / "prices.toml", "--runs", tmp_path / "runs").out
+    for wrong in ("much", "-1", "nan", "inf EUR"):
+        ended = cli("status", "--price", wrong, "--runs", tmp_path / "runs")
+        assert (ended.code, "a price cannot be read" in ended.err) == (2, True)
+    assert cost([CellProgress(cell.path, "r", "d", "damaged")]) == ""
 
 
 def test_what_was_stored_before_is_no_speed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

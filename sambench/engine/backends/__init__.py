@@ -130,15 +130,17 @@ def run_workers(at: Backend, job: Job, places: Sequence[str], log_dir: Path, on_
     return interrupts() == 0
 
 
-def describe(at: Backend, model: ResolvedModel, log_dir: Path) -> ResolvedModel:
-    """Complete the identity of a model of a `LateSource`: a worker builds it. Raises KeyboardInterrupt."""
+def describe(at: Backend, model: ResolvedModel, log_dir: Path, on_event: OnEvent) -> ResolvedModel:
+    """Complete the identity of a model of a `LateSource`: a worker builds it. on_event: gets notes. Raises KeyboardInterrupt."""
     found: dict[str, Any] = {}
 
-    def on_event(event: dict[str, Any]) -> None:
+    def on_any(event: dict[str, Any]) -> None:
         if event["event"] == "described":
             found.update(event)
+        elif event["event"] == "note":
+            on_event(event)
 
-    if not run_workers(at, Job(model.spec, (), ""), [model.spec.device], log_dir, on_event):
+    if not run_workers(at, Job(model.spec, (), ""), [model.spec.device], log_dir, on_any):
         raise KeyboardInterrupt
     return described(model, found)
 

@@ -65,7 +65,7 @@ class Local:
 
     def start(self, job: Job, places: Sequence[str], log_dir: Path, on_event: OnEvent) -> LocalWorkers:
         """See `Backend`."""
-        workers = LocalWorkers(job, log_dir, on_event)
+        workers = LocalWorkers(job, log_dir, on_event, places)
         try:
             for device in places:
                 workers.begin(device)
@@ -83,8 +83,9 @@ class LocalWorkers:
     deaths: how many died at an image, by (cell id, image id). passed_on: images whose end was passed on.
     """
 
-    def __init__(self, job: Job, log_dir: Path, on_event: OnEvent) -> None:
+    def __init__(self, job: Job, log_dir: Path, on_event: OnEvent, places: Sequence[str] = ()) -> None:
         self.job, self.log_dir, self.on_event = job, log_dir, on_event
+        self.sharing = Counter(d for d in places if d != "cpu")  # of the CPU each has a core
         self.inbox: Inbox = queue.Queue()
         self.workers: list[WorkerProcess] = []
         self.deaths: Counter[tuple[str, str]] = Counter()
@@ -122,6 +123,7 @@ class LocalWorkers:
     def begin(self, device: str, *, ahead: int | None = None) -> None:
         """Start one more process; ahead: how many images it reads ahead, if not as many as the job says. Raises RunError."""
         job = replace(self.job, model=replace(self.job.model, device=device), ahead=self.job.ahead if ahead is None else ahead)
+        job = replace(job, devices=self.job.devices / max(1, self.sharing[device]))
         built = kept.take(job, device, self.log_dir, self.inbox) if job.cells else None
         self.workers.append(built or start(job, device, self.log_dir, self.inbox))
 

@@ -1,38 +1,42 @@
 """SLURM: an array of jobs, by submitit, each with one worker that takes shards by claims in the run's folder.
 
-The folder of runs must be one that all nodes see, as must the environment that sambench runs in. On its node a job does what the
-local backend does with one place: a process that dies on an image is started again there. A job that SLURM preempts, or that comes
-to its time limit, is put back into the queue by submitit, and goes on at the shards that are missing; one that is lost for good is
-the run's failure once the others have done what they can. What workers say comes back through a file each; what they compute stands
-in the run's folder, so the command that submitted them need not stay: `detach` leaves them, and `attach` finds them again.
+The folder of runs must be one that all nodes see, as must the environment that sambench runs in; see `elsewhere` for what a job
+does. A job that SLURM preempts, or that comes to its time limit, is put back into the queue, by SLURM or by submitit, and goes on
+at the shards that are missing; one that is lost for good is the run's failure once the others have done what they can. What they
+compute stands in the run's folder, so the command that submitted them need not stay: `detach` leaves them, and `attach` finds them
+again.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
+import signal
+import sys
+import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from sambench.engine.backends import OnEvent
-from sambench.engine.backends.local import Local
+from sambench.engine.backends.elsewhere import Messages, Place
+from sambench.engine.backends.local import LocalWorkers
+from sambench.engine.backends.processes import STOP_GRACE_S
+from sambench.engine.backends.slurm_jobs import SlurmWorkers
 from sambench.engine.worker import Job
-from sambench.errors import RunError, SambenchError, UsageError, unknown_name
+from sambench.errors import SambenchError, UsageError, unknown_name
 from sambench.files.writing import storage_error, write_json
 from sambench.sources.models import ResolvedModel
 from sambench.text import printable
 
 SUBMITTED = "slurm.json"
-POLL_S = 0.5
-STATES_EVERY_S = 5.0  # how often the scheduler is asked
-TAIL_LINES = 12
-
+TERMINATED_S = 2.0  # from a worker's death by SIGTERM to that of its job
+MOST_TIMEOUTS = 20  # how often a job that comes to its time limit is put back into the queue
+WARNED_S = 90  # before the time limit
+COMMANDS = ("sbatch", "srun", "squeue", "scancel", "scontrol")
 
 @dataclass(frozen=True)
 class Options:
@@ -60,44 +64,44 @@ class Options:
         wanted |= {"cpus_per_task": self.cpus} if self.cpus else {}
         named = {"partition": self.partition, "account": self.account, "qos": self.qos, "mem": self.memory}
         wanted |= {f"slurm_{key}": value for key, value in named.items() if value is not None}
-        return {**wanted, "slurm_array_parallelism": n, "slurm_additional_parameters": {"requeue": True}}
+        wanted |= {"slurm_array_parallelism": n, "slurm_signal_delay_s": min(WARNED_S, 15 * self.time)}
+        return {**wanted, "slurm_additional_parameters": {"requeue": True}}
 
 
-@dataclass(frozen=True)
-class Place:
-    """What one job of the array does. It is pickled by submitit, and called on a node."""
+class SlurmPlace(Place):
+    """What one job of the array does. It is pickled by submitit, and called on a node.
 
-    job: str
-    device: str
-    folder: str
-    number: int
+    SLURM's SIGTERM (before a preemption, after `scontrol requeue` or `scancel`) goes to all processes of a job at once, so that
+    workers which die of it are no failure: the place then ends without a result, as one that is lost or will be started again.
+    """
 
     def __call__(self) -> SambenchError | None:
-        """Work until nothing is left, or it is told to stop; gives the error of a worker, which the submitting command raises."""
-        folder = Path(self.folder)
-        stop = folder / "stop"
-        with (folder / f"{self.number}.jsonl").open("a", buffering=1) as events:
-
-            def on_event(event: dict[str, Any]) -> None:
-                events.write(json.dumps(event) + "\n")
-
-            workers = Local().start(Job.from_json(self.job), [self.device], folder / "logs", on_event)
-            try:
-                asked = False
-                while workers.running:
-                    if not asked and stop.exists():
-                        asked = True
-                        workers.stop(now=False)
-                    workers.wait()
-            finally:  # also where submitit ends this process to put the job back into the queue
-                workers.close()
-        return workers.failure
+        """As `Place.work`; the submitting command raises what it gives."""
+        terminated = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: terminated.set())
+        try:
+            failure = self.work(terminated, _at_work.append)
+        finally:
+            _at_work.clear()
+        if terminated.is_set() or (failure is not None and terminated.wait(TERMINATED_S)):
+            sys.exit(128 + signal.SIGTERM)
+        return failure
 
     def checkpoint(self) -> Any:
-        """Before a preemption or the time limit: the same again, since what is computed is stored."""
+        """Called by submitit on SLURM's warning, before it puts the job back into the queue, to do the same again: the step at hand
+        ends and is stored, if that does not take too long."""
         from submitit.helpers import DelayedSubmission
 
+        processes = [w for workers in _at_work for w in workers.workers]
+        for w in processes:
+            w.stop()
+        deadline = time.monotonic() + STOP_GRACE_S
+        while any(w.process.poll() is None for w in processes) and time.monotonic() < deadline:
+            time.sleep(0.1)
         return DelayedSubmission(self)
+
+
+_at_work: list[LocalWorkers] = []  # of this process, for `checkpoint`, which a signal calls
 
 
 class Slurm:
@@ -134,8 +138,9 @@ class Slurm:
         if workers is None and not self.options.attach:
             raise UsageError("how many jobs?", where="--workers", expected="a number, with --backend slurm", remedy="--workers 8")
         _submitit()
-        if self.options.cluster == "slurm" and shutil.which("srun") is None:
-            found = "no srun on this machine's PATH"
+        missing = [name for name in COMMANDS if shutil.which(name) is None]
+        if self.options.cluster == "slurm" and missing:
+            found = f"no {', '.join(missing)} on this machine's PATH"
             raise UsageError("this is no SLURM cluster", where="--backend slurm", found=found, remedy="issue it on a login node")
 
     def start(self, job: Job, places: Sequence[str], log_dir: Path, on_event: OnEvent) -> SlurmWorkers:
@@ -145,13 +150,16 @@ class Slurm:
         options = self.options if job.cells else replace(self.options, detach=False, attach=False)
         record = log_dir / SUBMITTED
         if options.attach:
-            return SlurmWorkers(*_submitted(submitit, record, options), record, options, on_event)
+            jobs, folder = _submitted(submitit, record, options)
+            return _workers(jobs, Messages(job, folder, len(jobs), on_event), record, options)
         folder = (log_dir / f"slurm-{uuid.uuid4().hex[:12]}").resolve()
         try:
             folder.mkdir(parents=True)
         except OSError as e:
             raise storage_error(e, folder) from e
-        jobs = _submit(submitit, options, [Place(job.to_json(), d, str(folder), i) for i, d in enumerate(places)], folder)
+        job = replace(job, devices=max(1, options.gpus))
+        todo = [SlurmPlace(job.to_json(), device, str(folder), i) for i, device in enumerate(places)]
+        jobs = _submit(submitit, options, todo, folder)
         if job.cells:
             write_json(record, {"folder": str(folder), "jobs": [j.job_id for j in jobs], "options": asdict(options)})
         ids = ", ".join(dict.fromkeys(str(j.job_id).partition("_")[0] for j in jobs))
@@ -159,122 +167,11 @@ class Slurm:
         if options.detach:
             text = "not waiting: `sambench status --watch` follows them, and the same command with --attach finishes the run"
             on_event({"event": "note", "text": text})
-        return SlurmWorkers(jobs, folder, record, options, on_event)
+        return _workers(jobs, Messages(job, folder, len(jobs), on_event), record, options)
 
 
-class SlurmWorkers:
-    """The jobs of one run as the submitting command sees them. read: bytes of each job's events that were passed on."""
-
-    grace_s = 60.0
-
-    def __init__(self, jobs: Sequence[Any], folder: Path, record: Path, options: Options, on_event: OnEvent) -> None:
-        self.jobs, self.folder, self.record, self.options, self.on_event = list(jobs), folder, record, options, on_event
-        self.read = [0] * len(self.jobs)
-        self.passed_on: set[tuple[str, str]] = set()
-        self.ended: set[int] = set()
-        self.lost: list[str] = []
-        self.failure: SambenchError | None = None
-        self.stopped = False
-        self.asked_at = 0.0
-
-    @property
-    def running(self) -> bool:
-        """See `Workers`, as for all that has no underscore."""
-        return not self.options.detach and len(self.ended) < len(self.jobs)
-
-    def wait(self) -> None:
-        time.sleep(POLL_S)
-        self._listen()
-        if time.monotonic() - self.asked_at < STATES_EVERY_S and self.options.cluster == "slurm":
-            return
-        self.asked_at = time.monotonic()
-        for i, job in enumerate(self.jobs):
-            if i not in self.ended and _done(job, self.options.cluster):
-                self._listen()
-                self.ended.add(i)
-                self._end(job)
-        if not self.running and self.lost and self.failure is None and not self.stopped:
-            self.failure = self._lost()
-
-    def stop(self, *, now: bool) -> None:
-        self.stopped = True
-        with suppress(OSError):
-            (self.folder / "stop").touch()
-        for i, job in enumerate(self.jobs):
-            waits = not (self.folder / f"{i}.jsonl").exists()  # in the queue: nothing is lost
-            if i not in self.ended and (now or waits):
-                job.cancel(check=False)
-
-    def close(self) -> None:
-        if self.options.detach and self.failure is None and not self.stopped:
-            return
-        for i, job in enumerate(self.jobs):
-            if i not in self.ended:
-                job.cancel(check=False)
-        self.record.unlink(missing_ok=True)
-
-    def _listen(self) -> None:
-        """Pass on whole lines that the jobs have written since."""
-        for i in range(len(self.jobs)):
-            try:
-                with (self.folder / f"{i}.jsonl").open("rb") as f:
-                    f.seek(self.read[i])
-                    text = f.read()
-            except OSError:  # not begun
-                continue
-            whole = text[: text.rfind(b"\n") + 1]
-            self.read[i] += len(whole)
-            for line in whole.splitlines():
-                with suppress(ValueError):
-                    self._pass_on(json.loads(line))
-
-    def _pass_on(self, event: dict[str, Any]) -> None:
-        key = (event.get("cell_id", ""), event.get("image_id", ""))
-        if event["event"] == "waiting" or (event["event"] == "image" and key in self.passed_on):
-            return  # for a shard of another job of ours, as a rule; computed again after a requeue
-        if event["event"] == "image":
-            self.passed_on.add(key)
-        self.on_event(event)
-
-    def _end(self, job: Any) -> None:
-        """Take a job's result: nothing, the error of its worker, or none at all, of a job that was lost."""
-        try:
-            error = job.result()
-        except Exception as e:  # noqa: BLE001 - whatever submitit makes of a job without a result
-            if not self.stopped:
-                self.lost.append(f"job {job.job_id} ({job.state}): {_tail(job) or printable(str(e)).strip()[:500]}")
-                self.on_event({"event": "note", "text": f"job {job.job_id} was lost ({job.state}); the others go on"})
-            return
-        if error is not None and self.failure is None:
-            self.failure = error
-            self.stop(now=False)
-
-    def _lost(self) -> RunError:
-        n = len(self.lost)
-        return RunError(
-            f"{n} of {len(self.jobs)} SLURM jobs {'were' if n > 1 else 'was'} lost",
-            where=self.folder,
-            found="; ".join(self.lost[:3]),
-            remedy="what is finished is kept: issue the same command again; mend what the log says, or ask for more time or memory",
-        )
-
-
-def _done(job: Any, cluster: str) -> bool:
-    """Whether a job has ended. submitit takes a process of this machine that another command started for one that is gone."""
-    if cluster == "slurm" or getattr(job, "_process", None) is not None:
-        return bool(job.done())
-    try:
-        os.kill(int(job.job_id), 0)
-    except OSError:
-        return True
-    return bool(job.paths.result_pickle.exists())
-
-
-def _tail(job: Any) -> str:
-    with suppress(OSError, AttributeError, TypeError):
-        lines = printable(job.stdout() or "").splitlines()
-        return " | ".join(lines[-TAIL_LINES:])[-1000:]
-    return ""
+def _workers(jobs: Sequence[Any], messages: Messages, record: Path, options: Options) -> SlurmWorkers:
+    return SlurmWorkers(jobs, messages, record, cluster=options.cluster, detach=options.detach)
 
 
 def _submitit() -> Any:
@@ -286,10 +183,11 @@ def _submitit() -> Any:
     return submitit
 
 
-def _submit(submitit: Any, options: Options, places: Sequence[Place], folder: Path) -> list[Any]:
+def _submit(submitit: Any, options: Options, places: Sequence[SlurmPlace], folder: Path) -> list[Any]:
     """The jobs, one array of them."""
     try:
-        executor = submitit.AutoExecutor(folder=folder / "jobs", cluster=options.cluster)
+        often = {"slurm_max_num_timeout": MOST_TIMEOUTS} if options.cluster == "slurm" else {}
+        executor = submitit.AutoExecutor(folder=folder / "jobs", cluster=options.cluster, **often)
         wanted = options.parameters(len(places))
         if options.cluster != "slurm":
             wanted = {k: v for k, v in wanted.items() if not k.startswith("slurm_")}
