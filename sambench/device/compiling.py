@@ -1,4 +1,4 @@
-"""`torch.compile` of a network whose inputs have one shape: its small kernels fused, at the price of a minute before the first image.
+"""torch.compile of a network whose inputs have one shape: small kernels are fused, at the price of a minute before the first image.
 
 It changes last bits, as another order of sums does, so it is a model's option and part of its identity; and it is off unless asked
 for. Where torch can (`torch._inductor.config.deterministic`, 2.9) its kernels are chosen by rule and not by how long they took, so
@@ -21,7 +21,7 @@ def compile_fixed(module: nn.Module) -> None:
     import torch._inductor.config as inductor
 
     options: dict[str, Any] | None = {"deterministic": True} if hasattr(inductor, "deterministic") else None
-    module.compile(dynamic=False, options=options)
+    module.compile(fullgraph=True, dynamic=False, options=options)
 
 
 @contextmanager

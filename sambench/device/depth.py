@@ -74,8 +74,8 @@ def _depth_at(padded: Tensor, places: Tensor, width: int, reach: int) -> Tensor:
     """
     reach = min(reach, width)
     across = torch.arange(-reach, reach + 1, dtype=torch.int32, device=padded.device)
-    x, row = places % width, places - places % width
-    row += 2 * torch.div(row, width, rounding_mode="floor")
+    x = places % width
+    row = places + 2 * torch.div(places, width, rounding_mode="floor") - x
     squares, step = across * across, max(1, _MOST_LOOKUPS // len(across))
     parts = []
     for start in range(0, len(places), step):

@@ -16,6 +16,8 @@ def rle_counts(masks: Tensor, stack: Stack, size: tuple[int, int]) -> list[bytes
     """COCO's compressed counts of bool [n, h, w] on a stack's windows, of an image of (height, width); as `Region.rle` has them."""
     tall = masks if stack.height == size[0] else F.pad(masks, (0, 0, 0, 1))  # a row of zeros parts the columns
     n, height = len(tall), tall.shape[1]
+    if not n:
+        return []
     flat = F.pad(tall.transpose(1, 2).reshape(n, -1), (1, 1))
     changes = (flat[:, 1:] != flat[:, :-1]).nonzero()
     owner, at = changes.cpu().numpy().T

@@ -238,7 +238,8 @@ def build_sam(
     key, strip_prefix: where in the file the state dict is (`checkpoints.load_state_dict`). base: a whole checkpoint, over which
     `weights`, a part, is laid (`sambench.models.partial`). The input size is that of the position embeddings. precision: 'fp32', or
     'bf16' for the image encoder. squash, single_output, compiled: see SamSegmenter; with single_output the checkpoint may have one
-    mask token instead of four. Raises CheckpointError where the weights do not fit, UsageError for an unknown architecture or precision.
+    mask token instead of four. Raises CheckpointError where the weights do not fit, UsageError for an unknown architecture or
+    precision.
     """
     held = state_of(weights, partial(build_sam_model, arch), key=key, strip_prefix=strip_prefix, base=base)
     one = single_output and held.state is not None and MASK_TOKENS in held.state and len(held.state[MASK_TOKENS]) == 1

@@ -54,7 +54,7 @@ class SamSegmenter:
     batched: whether prompts of one shape go through the decoder together; so on a GPU, one by one on a CPU.
     squash: images are brought to the encoder's square without keeping their aspect, and masks back in one step, as in HQ-SAM's
     evaluation (`preprocess_squashed`, `squashed_boxes`). single_output: the first mask token answers every prompt, `multimask` or
-    not, and nothing ranks it: its score is 1. compiled: the image encoder goes through `torch.compile` (`sambench.device.compiling`).
+    not, and nothing ranks it: its score is 1. compiled: the image encoder goes through torch.compile (`sambench.device.compiling`).
     """
 
     max_batch: int = 64
