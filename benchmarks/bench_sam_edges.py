@@ -16,7 +16,7 @@ from sambench.automatic.outlines import Candidates, outline_map
 from sambench.pixels.candidates import LogitMasks
 from sambench.prompts import point_grid
 from sambench.tasks.edge import scaled
-from sambench.types import Prompt
+from sambench.types import Prediction, Prompt
 from tests.helpers.mask_edges_oracle import Reference, reference
 
 HEIGHT, WIDTH, GRID = 321, 481, 6
@@ -32,8 +32,8 @@ def main(rounds: int = 3) -> list[dict[str, Any]]:
         def ours() -> None:
             candidates = Candidates()
             for logits, score in zip(low, scores, strict=True):
-                candidates.add(LogitMasks(logits, geometry), score)
-            outline = outline_map(candidates.found, HEIGHT, WIDTH, nms_iou=0.7)
+                candidates.add([Prediction(LogitMasks(logits, geometry), score)])
+            outline = outline_map(candidates, HEIGHT, WIDTH, nms_iou=0.7)
             found["ours"] = scaled(outline.strength)
 
         def peer() -> None:

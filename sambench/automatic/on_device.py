@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from sambench.automatic.crops import Crop
+from sambench.automatic.outlines import Box, Candidate, Outline
 from sambench.device.candidates import Candidates, Measured
 from sambench.device.masks import TensorMasks
+from sambench.device.outlines import outlines_of
 from sambench.pixels.region import RLE
 from sambench.types import Prediction
 
 MOST_BYTES = 1 << 30  # of masks on the device; older ones are reduced to RLE
-
 
 
 @dataclass(frozen=True)
@@ -68,3 +71,26 @@ def rles(found: Sequence[tuple[OnDevice, Crop]], size: tuple[int, int]) -> list[
         groups.setdefault(id(held.together), (held.together, crop, []))[2].append(held.index)
     counts = {key: g.counts(wanted, (crop.y0, crop.x0), size) for key, (g, crop, wanted) in groups.items()}
     return [{"size": list(size), "counts": counts[id(held.together)][held.index]} for held, _ in found]
+
+
+def boxes_on_device(predictions: Sequence[Prediction]) -> list[dict[int, Box]] | None:
+    """Boxes of the candidates that are not empty, by prediction and candidate; None where the masks do not lie on a device."""
+    asked = [(k, i) for k, p in enumerate(predictions) for i in range(len(p.masks))]
+    on_device = measured(predictions, asked, 0.0)
+    if on_device is None:
+        return None
+    out: list[dict[int, Box]] = [{} for _ in predictions]
+    for (k, i), found in zip(asked, on_device, strict=True):
+        if found.measured.area_px:
+            out[k][i] = found.measured.box_xyxy
+    return out
+
+
+def outline_on_device(candidates: Sequence[Candidate]) -> None:
+    """Reduce those whose masks lie on a device to their outlines."""
+    there = [(c, c.masks) for c in candidates if isinstance(c.masks, TensorMasks)]
+    if not there:
+        return
+    boxes = np.array([c.box_xyxy for c, _ in there], np.int64)
+    for (c, _), points in zip(there, outlines_of([(m, c.index) for c, m in there], boxes), strict=True):
+        c.made, c.masks = Outline(*points), None

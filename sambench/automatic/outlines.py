@@ -19,7 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sambench.automatic.generate import box_nms
-from sambench.types import FloatArray, Masks, Window
+from sambench.types import FloatArray, Masks, Prediction, Window
+
+Box = tuple[int, int, int, int]
 
 _SQUARE = np.ones((3, 3), np.uint8)
 MAX_HELD = 768  # as many as the protocol has: 200 MB of SAM's logits
@@ -44,18 +46,6 @@ class Candidate:
     index: int
     made: Outline | None = None
 
-    def outline(self) -> Outline:
-        """Its outline; made anew each time unless it is reduced."""
-        if self.made is not None:
-            return self.made
-        assert self.masks is not None
-        return mask_outline(self.masks, self.index)
-
-    def reduce(self) -> None:
-        """Keep the outline alone."""
-        self.made = self.outline()
-        self.masks = None
-
 
 class OutlineMap(NamedTuple):
     """strength float32 [H, W]: the largest Sobel magnitude of any mask, unscaled; grad_x, grad_y float32 [H, W]: of that mask.
@@ -70,21 +60,56 @@ class OutlineMap(NamedTuple):
 
 
 class Candidates:
-    """All masks of an image that are not empty. held: how many may stay in the form in which the model gave them."""
+    """All masks of an image that are not empty. held: how many may stay in the form in which the model gave them.
 
-    def __init__(self, held: int = MAX_HELD) -> None:
+    device: torch's name of where the model answers, if boxes and outlines are to be made there of masks that lie there.
+    """
+
+    def __init__(self, held: int = MAX_HELD, device: str | None = None) -> None:
         self.held = held
+        self.device = device
         self.found: list[Candidate] = []
         self._n_reduced = 0
 
-    def add(self, masks: Masks, scores: FloatArray) -> None:
-        """The candidates of one prompt with their scores float32 [C]."""
-        for i, box in enumerate(masks.box().tolist()):
-            if any(box) or masks.region(i).area:  # a box of zeros is an empty mask, or a single pixel in the corner
-                self.found.append(Candidate(tuple(box), float(scores[i]), masks, i))
-        while len(self.found) - self._n_reduced > self.held:
-            self.found[self._n_reduced].reduce()
-            self._n_reduced += 1
+    def add(self, predictions: Sequence[Prediction]) -> None:
+        """The candidates of prompts that were asked together."""
+        for p, boxes in zip(predictions, self._boxes(predictions), strict=True):
+            self.found += [Candidate(box, float(p.scores[i]), p.masks, i) for i, box in boxes.items()]
+        excess = len(self.found) - self._n_reduced - self.held
+        if excess > 0:
+            self._reduce(self.found[self._n_reduced : self._n_reduced + excess])
+            self._n_reduced += excess
+
+    def _boxes(self, predictions: Sequence[Prediction]) -> list[dict[int, Box]]:
+        """By prediction and candidate, of those that are not empty."""
+        if self.device:
+            from sambench.automatic.on_device import boxes_on_device  # imports torch
+
+            found = boxes_on_device(predictions)
+            if found is not None:
+                return found
+        out = []
+        for p in predictions:
+            boxes = (tuple(box) for box in p.masks.box().tolist())
+            # A box of zeros is an empty mask, or a single pixel in the corner.
+            out.append({i: box for i, box in enumerate(boxes) if any(box) or p.masks.region(i).area})
+        return out
+
+    def outlines(self, which: Sequence[Candidate]) -> list[Outline]:
+        """Of some of the masks."""
+        self._reduce(which)
+        return [c.made for c in which if c.made is not None]
+
+    def _reduce(self, which: Sequence[Candidate]) -> None:
+        """Keep their outlines alone."""
+        left = [c for c in which if c.made is None]
+        if self.device:
+            from sambench.automatic.on_device import outline_on_device  # imports torch
+
+            outline_on_device(left)
+        for c in left:
+            if c.masks is not None:
+                c.made, c.masks = mask_outline(c.masks, c.index), None
 
 
 def mask_outline(masks: Masks, i: int) -> Outline:
@@ -111,13 +136,13 @@ def _sobel_at(prob: FloatArray, y: npt.NDArray[np.int64], x: npt.NDArray[np.int6
     return tuple(cv2.Sobel(prob, cv2.CV_32F, dx, 1 - dx)[y, x] for dx in (1, 0))  # type: ignore[return-value]
 
 
-def outline_map(found: Sequence[Candidate], height: int, width: int, *, nms_iou: float) -> OutlineMap:
+def outline_map(candidates: Candidates, height: int, width: int, *, nms_iou: float) -> OutlineMap:
     """The pixel-wise maximum over the masks that box suppression at `nms_iou` leaves; of equals, the better mask's."""
     strength, grad_x, grad_y = (np.zeros(height * width, np.float32) for _ in range(3))
+    found = candidates.found
     boxes = np.array([m.box_xyxy for m in found], np.float32).reshape(-1, 4)
-    kept = box_nms(boxes, np.array([m.score for m in found], np.float32), nms_iou)
-    for k in kept:
-        pixels, along_x, along_y = found[k].outline()
+    kept = box_nms(boxes, np.array([m.score for m in found], np.float32), nms_iou, candidates.device)
+    for pixels, along_x, along_y in candidates.outlines([found[k] for k in kept]):
         magnitude = np.hypot(along_x, along_y)
         more = magnitude > strength[pixels]
         where = pixels[more]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sambench.device.copies import to_device
 from sambench.device.masks import TensorMasks
 from sambench.device.runs import rle_counts
 from sambench.device.windows import Stack, logits_on, low_res_of, stacks, windows_above
@@ -59,9 +60,9 @@ class Candidates:
         rows, cols = masks.any(dim=2), masks.any(dim=1)
         first = [seen.byte().argmax(dim=1) for seen in (cols, rows)]  # the first of equals
         last = [seen.shape[1] - 1 - seen.flip(1).byte().argmax(dim=1) for seen in (cols, rows)]
-        numbers = [masks.sum((1, 2)), *inner_outer, *first, *last, stack.x0, stack.y0]
-        for k, values in zip(stack.members.tolist(), torch.stack(numbers, 1).tolist(), strict=True):
-            area, inner, outer, left, top, right, bottom, x0, y0 = values
+        numbers = torch.stack([masks.sum((1, 2)), *inner_outer, *first, *last], 1).tolist()
+        for k, x0, y0, values in zip(stack.members.tolist(), stack.x0.tolist(), stack.y0.tolist(), numbers, strict=True):
+            area, inner, outer, left, top, right, bottom = values
             box = (x0 + left, y0 + top, x0 + right, y0 + bottom) if area else (0, 0, 0, 0)
             stability = float(np.float32(inner) / np.float32(outer)) if outer else float("nan")
             self.measured[k] = Measured(box, area, stability)
@@ -77,10 +78,8 @@ class Candidates:
             for held in self._held:
                 here = np.flatnonzero(np.isin(held.stack.members, wanted))
                 if held.masks is not None and len(here) < len(held.stack.members):
-                    at = torch.from_numpy(here).to(held.masks.device)
-                    stack = held.stack
-                    held.stack = replace(stack, members=stack.members[here], y0=stack.y0[at], x0=stack.x0[at])
-                    held.masks = held.masks[at]
+                    held.stack = held.stack.only(here)
+                    held.masks = held.masks[to_device(here, held.masks.device)]
 
     def reduce(self) -> None:
         """Hold RLE on the host instead of masks on the device."""

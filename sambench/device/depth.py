@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sambench.device.copies import to_device
 from sambench.pixels.depth import Deepest
 
 _MOST_LOOKUPS = 1 << 25  # at once
@@ -30,60 +31,60 @@ def deepest_of(masks: Tensor, excluded: tuple[Sequence[int], Sequence[int], Sequ
     n, _height, width = masks.shape
     if not masks.numel():
         return [None] * n
-    down = _along(masks, 1)
-    bound = torch.minimum(down, _along(masks, 2))
+    outside = ~masks
+    down = _along(outside, 1)
+    bound = torch.minimum(down, _along(outside, 2))
     _close(bound, excluded)
     flat = bound.view(n, -1)
+    padded = F.pad(down, (1, 1)).view(-1)  # what lies beyond the array is outside
     top, at = flat.max(dim=1)
-    lowest = _depth_at(down, torch.arange(n, device=masks.device), at // width, at % width, width)
-    # The least integer whose square is `lowest` or more; float64 holds every square of a picture's side.
-    root = lowest.double().sqrt().floor().long()
-    root += (root * root < lowest).long()
-    candidate = (flat >= torch.clamp(root, min=1)[:, None]).nonzero()
+    lowest = _depth_at(padded, torch.arange(0, n * flat.shape[1], flat.shape[1], device=masks.device) + at, width, width)
+    candidate = (flat * flat >= lowest.clamp_(min=1)[:, None]).flatten().nonzero()[:, 0]
     if not len(candidate):
         return [None] * n
-    which, place = candidate[:, 0], candidate[:, 1]
-    reach = int(top.max())
-    depth = _depth_at(down, which, place // width, place % width, reach)
-    return _first_of_best(n, width, *(t.cpu().numpy() for t in (which, place, depth)))
+    depth = _depth_at(padded, candidate, width, int(top.max()))
+    place, depths = torch.stack([candidate, depth]).cpu().numpy()
+    which, place = np.divmod(place, flat.shape[1])
+    return _first_of_best(n, width, which, place, depths)
 
 
-def _along(masks: Tensor, dim: int) -> Tensor:
-    """int32 [n, h, w]: each pixel's distance to the nearest one outside the mask along one axis; 0 outside."""
-    length = masks.shape[dim]
+def _along(outside: Tensor, dim: int) -> Tensor:
+    """int32 [n, h, w]: each pixel's distance to the nearest one outside along one axis; 0 outside. outside: bool [n, h, w]."""
+    n, length = len(outside), outside.shape[dim]
     shape = [1, 1, 1]
     shape[dim] = length
-    place = torch.arange(1, length + 1, dtype=torch.int32, device=masks.device).view(shape)
-    before = place - torch.where(masks, 0, place).cummax(dim=dim).values
-    back = place.flip(dim)
-    after = back - torch.where(masks, 0, back).flip(dim).cummax(dim=dim).values.flip(dim)
-    return torch.minimum(before, after)
+    place = torch.arange(1, length + 1, dtype=torch.int32, device=outside.device).view(shape)
+    both = torch.cat([outside, outside.flip(dim)])
+    since = place - (both * place).cummax(dim=dim).values
+    return torch.minimum(since[:n], since[n:].flip(dim))
 
 
 def _close(bound: Tensor, excluded: tuple[Sequence[int], Sequence[int], Sequence[int]]) -> None:
     which, y, x = (np.asarray(v, np.int64) for v in excluded)
     inside = (y >= 0) & (y < bound.shape[1]) & (x >= 0) & (x < bound.shape[2])
     if inside.any():
-        index = torch.from_numpy(np.stack([v[inside] for v in (which, y, x)])).to(bound.device)
-        bound[index[0], index[1], index[2]] = 0
+        place = np.ravel_multi_index((which[inside], y[inside], x[inside]), tuple(bound.shape))
+        bound.view(-1).index_fill_(0, to_device(place, bound.device), 0)
 
 
-def _depth_at(down: Tensor, which: Tensor, y: Tensor, x: Tensor, reach: int) -> Tensor:
-    """int64 [m]: the squared depth of pixels. down: `_along` columns. reach: no pixel's u is greater."""
-    _n, height, width = down.shape
-    padded = F.pad(down, (1, 1)).view(-1)  # what lies beyond the array is outside
-    base = (which * height + y) * (width + 2)
+def _depth_at(padded: Tensor, places: Tensor, width: int, reach: int) -> Tensor:
+    """int32 [m]: the squared depth of pixels, by their places int64 [m] in all masks. reach: no pixel's u is greater.
+
+    padded: `_along` columns, flat, with a zero before and after each row.
+    """
     reach = min(reach, width)
-    offset = torch.arange(-reach, reach + 1, device=down.device)
-    step = max(1, _MOST_LOOKUPS // len(offset))
+    across = torch.arange(-reach, reach + 1, dtype=torch.int32, device=padded.device)
+    x = places % width
+    row = places + 2 * torch.div(places, width, rounding_mode="floor") - x
+    squares, step = across * across, max(1, _MOST_LOOKUPS // len(across))
     parts = []
-    for start in range(0, len(x), step):
+    for start in range(0, len(places), step):
         part = slice(start, start + step)
         # Farther out than the border the border's distance is overstated, and the border itself is there as well.
-        column = (x[part, None] + 1 + offset).clamp_(0, width + 1)
-        across = padded[base[part, None] + column].long()
-        parts.append((across * across + offset * offset).min(dim=1).values)
-    return torch.cat(parts)
+        column = (x[part, None] + 1 + across).clamp_(0, width + 1)
+        down = padded[column.add_(row[part, None])]
+        parts.append((down * down + squares).amin(dim=1))
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _first_of_best(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -17,12 +16,12 @@ def rle_counts(masks: Tensor, stack: Stack, size: tuple[int, int]) -> list[bytes
     """COCO's compressed counts of bool [n, h, w] on a stack's windows, of an image of (height, width); as `Region.rle` has them."""
     tall = masks if stack.height == size[0] else F.pad(masks, (0, 0, 0, 1))  # a row of zeros parts the columns
     n, height = len(tall), tall.shape[1]
+    if not n:
+        return []
     flat = F.pad(tall.transpose(1, 2).reshape(n, -1), (1, 1))
     changes = (flat[:, 1:] != flat[:, :-1]).nonzero()
-    which, at = torch.unbind(changes.cpu(), dim=1)
-    column, row = np.divmod(at.numpy(), height)
-    y0, x0 = stack.y0.cpu().numpy(), stack.x0.cpu().numpy()
-    owner = which.numpy()
-    place = (column + x0[owner]) * size[0] + row + y0[owner]
+    owner, at = changes.cpu().numpy().T
+    column, row = np.divmod(at, height)
+    place = (column + stack.x0[owner]) * size[0] + row + stack.y0[owner]
     ends = np.searchsorted(owner, np.arange(n + 1))
     return [counts_of_changes(place[a:b], *size) for a, b in itertools.pairwise(ends)]

@@ -14,8 +14,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from sambench.device.copies import to_device
 from sambench.device.depth import deepest_of
 from sambench.device.erosion import eroded
 from sambench.device.masks import TensorMasks
@@ -40,55 +42,62 @@ class Objects:
         self.widths = tuple(widths)
         self.size = (regions[0].height, regions[0].width)
         self.windows = np.array([r.window for r in regions], np.int64).reshape(-1, 4)
-        areas = np.array([r.array.size for r in regions], np.int64)
-        packed = np.concatenate([r.array.view(np.uint8).ravel() for r in regions])
-        self._start = torch.from_numpy(np.cumsum(areas) - areas).to(self.device)
-        self._window = torch.from_numpy(self.windows).to(self.device)
-        self._codes = torch.from_numpy(packed).to(self.device)
-        self._ignore = torch.from_numpy(ignore.full()).to(self.device) if ignore is not None and ignore.area else None
-        self._mark_boundaries()
+        self._ignore = to_device(ignore.full(), self.device) if ignore is not None and ignore.area else None
+        self._stacks = stacks(self.windows, self.size, self.device)
+        self._masks = [_drawn(regions, stack) for stack in self._stacks]
+        # A pixel's code, one byte: bit 0, of the object; bit i + 1, of its boundary of width i. A ring of zeros is around a stack,
+        # so that any pixel of the image is a place in it.
+        self._bits = to_device(2 ** np.arange(1 + len(self.widths), dtype=np.uint8), self.device)[:, None, None, None]
+        self._codes = torch.cat([self._coded(masks).flatten() for masks in self._masks])
+        self._at = np.zeros((len(regions), 5), np.int64)  # of each object: its first code, its stack's corner and size
+        first = 0
+        for stack in self._stacks:
+            n, tall, wide = len(stack.members), stack.height, stack.width
+            starts = first + np.arange(n) * (tall + 2) * (wide + 2)
+            self._at[stack.members] = np.stack([starts, stack.y0, stack.x0, np.full(n, tall), np.full(n, wide)], axis=1)
+            first += n * (tall + 2) * (wide + 2)
 
-    def _mark_boundaries(self) -> None:
-        """Bit 0 of a pixel's byte: of the object; bit i + 1: of its boundary of width i."""
-        for stack in stacks(self.windows, self.size, self.device):
-            which = torch.from_numpy(stack.members).to(self.device)
-            at, inside = self._places(which, stack)
-            mask = (self._codes[at] & 1).bool() & inside
-            codes = mask.to(torch.uint8)
-            for i, rim in enumerate(boundaries(mask, self.widths)):
-                codes |= rim.to(torch.uint8) << (i + 1)
-            self._codes[at[mask]] = codes[mask]
+    def _coded(self, masks: Tensor) -> Tensor:
+        """uint8 [n, h + 2, w + 2]."""
+        parts = torch.stack([masks, *boundaries(masks, self.widths)])
+        return F.pad((parts * self._bits).sum(0, dtype=torch.uint8), (1, 1, 1, 1))
 
-    def on(self, which: Tensor, stack: Stack) -> Tensor:
+    def on(self, which: npt.NDArray[np.int64], stack: Stack) -> Tensor:
         """uint8 [n, h, w]: the codes of objects `which`, int64 [n], on a stack's windows."""
-        at, inside = self._places(which, stack)
-        return self._codes[at] * inside
+        start, y0, x0, tall, wide = (column[:, None] for column in self._at[which].T)
+        row = start + np.clip(stack.rows - y0 + 1, 0, tall + 1) * (wide + 2)
+        at = to_device(np.concatenate([row, np.clip(stack.columns - x0 + 1, 0, wide + 1)], axis=1), self.device)
+        return self._codes[at[:, : stack.height, None] + at[:, None, stack.height :]]
+
+    def of(self, codes: Tensor) -> Tensor:
+        """bool [1 + widths, n, h, w]: the objects, and their boundaries, of codes uint8 [n, h, w]."""
+        return (codes & self._bits).bool()
 
     def counted(self, stack: Stack) -> Tensor | None:
         """bool [n, h, w]: pixels that are not ignored; None where none of the image is."""
         if self._ignore is None:
             return None
-        return ~self._ignore[stack.rows()[:, :, None], stack.columns()[:, None, :]]
-
-    def _places(self, which: Tensor, stack: Stack) -> tuple[Tensor, Tensor]:
-        """Where the codes of a stack's pixels stand, int64 [n, h, w], and whether they do; else the place is any."""
-        window = self._window[which]
-        y, x = stack.rows() - window[:, :1], stack.columns() - window[:, 1:2]
-        height, width = window[:, 2:3] - window[:, :1], window[:, 3:] - window[:, 1:2]
-        tall, wide = (y >= 0) & (y < height), (x >= 0) & (x < width)
-        row = torch.where(tall, y * width, 0) + self._start[which][:, None]
-        return row[:, :, None] + torch.where(wide, x, 0)[:, None, :], tall[:, :, None] & wide[:, None, :]
+        rows, columns = stack.places
+        return ~self._ignore[rows[:, :, None], columns[:, None, :]]
 
     def deepest(self) -> list[Deepest | None]:
         """Of each object the deepest pixel that is not ignored, in pixels of the image; None where all of it is."""
         out: list[Deepest | None] = [None] * len(self.windows)
-        for stack in stacks(self.windows, self.size, self.device):
-            codes = self.on(torch.from_numpy(stack.members).to(self.device), stack)
+        for stack, masks in zip(self._stacks, self._masks, strict=True):
             counted = self.counted(stack)
-            free = (codes & 1).bool() if counted is None else (codes & 1).bool() & counted
+            free = masks if counted is None else masks & counted
             for k, found in zip(stack.members.tolist(), _placed(deepest_of(free), stack), strict=True):
                 out[k] = found
         return out
+
+
+def _drawn(regions: Sequence[Region], stack: Stack) -> Tensor:
+    """bool [n, h, w] on the device: regions on a stack's windows, which hold them."""
+    drawn = np.zeros((len(stack.members), stack.height, stack.width), np.bool_)
+    for mask, k, y0, x0 in zip(drawn, stack.members.tolist(), stack.y0.tolist(), stack.x0.tolist(), strict=True):
+        top, left, bottom, right = regions[k].window
+        mask[top - y0 : bottom - y0, left - x0 : right - x0] = regions[k].array
+    return to_device(drawn, stack.device)
 
 
 def boundaries(masks: Tensor, widths: Sequence[int]) -> list[Tensor]:
@@ -96,7 +105,7 @@ def boundaries(masks: Tensor, widths: Sequence[int]) -> list[Tensor]:
     found: dict[int, Tensor] = {}
     inner, done = masks, 0
     for width in sorted(set(widths)):
-        inner, done = eroded(inner, width - done), width
+        inner, done = eroded(inner, width, done), width
         found[width] = masks & ~inner
     return [found[w] for w in widths]
 
@@ -121,28 +130,28 @@ class Answers:
 
     def __init__(self, objects: Objects, asked: Sequence[Asked]) -> None:
         self.objects = objects
-        self._which = torch.tensor([a.object for a in asked], device=objects.device)
+        which = np.array([a.object for a in asked], np.int64)
         low = low_res_of([(a.masks, a.candidate) for a in asked])
         geometry = asked[0].masks.geometry
-        windows = _cover(windows_above(low, geometry, 0.0), objects.windows[[a.object for a in asked]])
-        self._stacks = stacks(windows, objects.size, objects.device)
-        self._masks = [logits_on(low, stack, geometry) > 0 for stack in self._stacks]
+        windows = _cover(windows_above(low, geometry, 0.0), objects.windows[which])
+        self._held = [
+            _Held(stack, logits_on(low, stack, geometry) > 0, objects.on(which[stack.members], stack))
+            for stack in stacks(windows, objects.size, objects.device)
+        ]
         self._n = len(asked)
 
     @cached_property
     def overlaps(self) -> npt.NDArray[np.int64]:
         """[n, 1 + widths, 2]: pixels in both and in either, of the masks and then of their boundaries; ignored ones in neither."""
         out = np.zeros((self._n, 1 + len(self.objects.widths), 2), np.int64)
-        for stack, mask in zip(self._stacks, self._masks, strict=True):
-            codes, counted = self._codes(stack), self.objects.counted(stack)
-            counts = []
-            for bit, ours in enumerate([mask, *boundaries(mask, self.objects.widths)]):
-                theirs = (codes & (1 << bit)).bool()
-                both, either = ours & theirs, ours | theirs
-                if counted is not None:
-                    both, either = both & counted, either & counted
-                counts += [both.sum((1, 2)), either.sum((1, 2))]
-            out[stack.members] = torch.stack(counts, 1).view(len(mask), -1, 2).cpu().numpy()
+        for held in self._held:
+            ours = torch.stack([held.masks, *boundaries(held.masks, self.objects.widths)])
+            theirs, counted = self.objects.of(held.codes), self.objects.counted(held.stack)
+            both, either = ours & theirs, ours | theirs
+            if counted is not None:
+                both, either = both & counted, either & counted
+            counts = torch.stack([both.sum((2, 3)), either.sum((2, 3))])
+            out[held.stack.members] = counts.cpu().numpy().transpose(2, 1, 0)
         return out
 
     def ious(self) -> npt.NDArray[np.float64]:
@@ -153,9 +162,8 @@ class Answers:
     def counts(self, wanted: Sequence[int]) -> list[bytes]:
         """COCO's compressed counts of the candidates of these numbers."""
         found: dict[int, bytes] = {}
-        for stack, mask, here in self._chosen(wanted):
-            found |= zip(stack.members.tolist(), rle_counts(mask, stack, self.objects.size), strict=True)
-            del here
+        for held in self._chosen(wanted):
+            found |= zip(held.stack.members.tolist(), rle_counts(held.masks, held.stack, self.objects.size), strict=True)
         return [found[k] for k in wanted]
 
     def deepest_errors(
@@ -164,31 +172,36 @@ class Answers:
         """Of the candidates of these numbers the deepest pixel that they miss, and that they have too much, but those clicked."""
         found: dict[int, tuple[Deepest | None, Deepest | None]] = {}
         points = dict(zip(wanted, clicked, strict=True))
-        for stack, mask, here in self._chosen(wanted):
-            theirs = (self._codes(stack) & 1).bool()
-            errors = torch.cat([theirs & ~mask, mask & ~theirs])
-            if (counted := self.objects.counted(stack)) is not None:
-                errors &= torch.cat([counted, counted])
-            deepest = deepest_of(errors, _in_stack(stack, [points[k] for k in here]))
-            missed, excess = _placed(deepest[: len(here)], stack), _placed(deepest[len(here) :], stack)
+        for held in self._chosen(wanted):
+            here, theirs = held.stack.members.tolist(), (held.codes & 1).bool()
+            errors = torch.cat([theirs > held.masks, theirs < held.masks])
+            if (counted := self.objects.counted(held.stack)) is not None:
+                errors &= counted.repeat(2, 1, 1)
+            deepest = deepest_of(errors, _in_stack(held.stack, [points[k] for k in here]))
+            missed, excess = _placed(deepest[: len(here)], held.stack), _placed(deepest[len(here) :], held.stack)
             found |= zip(here, zip(missed, excess, strict=True), strict=True)
         return [found[k] for k in wanted]
 
-    def _codes(self, stack: Stack) -> Tensor:
-        return self.objects.on(self._which[torch.from_numpy(stack.members).to(self.objects.device)], stack)
+    def _chosen(self, wanted: Sequence[int]) -> list[_Held]:
+        """What is held, less what is not wanted."""
+        here = [(held, np.flatnonzero(np.isin(held.stack.members, wanted))) for held in self._held]
+        return [held.only(which) for held, which in here if len(which)]
 
-    def _chosen(self, wanted: Sequence[int]) -> list[tuple[Stack, Tensor, list[int]]]:
-        """The stacks less what is not wanted, with the masks and the numbers of those that are."""
-        out = []
-        for stack, mask in zip(self._stacks, self._masks, strict=True):
-            here = np.flatnonzero(np.isin(stack.members, wanted))
-            if len(here) == len(stack.members):
-                out.append((stack, mask, stack.members.tolist()))
-            elif len(here):
-                at = torch.from_numpy(here).to(mask.device)
-                part = Stack(stack.members[here], stack.y0[at], stack.x0[at], stack.height, stack.width)
-                out.append((part, mask[at], part.members.tolist()))
-        return out
+
+@dataclass(frozen=True)
+class _Held:
+    """A stack with its masks, bool [n, h, w], and the codes of the objects there, uint8 [n, h, w]."""
+
+    stack: Stack
+    masks: Tensor
+    codes: Tensor
+
+    def only(self, which: npt.NDArray[np.int64]) -> _Held:
+        """Number `which` of it, ascending."""
+        if len(which) == len(self.masks):
+            return self
+        at = to_device(which, self.masks.device)
+        return _Held(self.stack.only(which), self.masks[at], self.codes[at])
 
 
 def _in_stack(stack: Stack, points: Sequence[Sequence[XY]]) -> tuple[list[int], list[int], list[int]]:

@@ -7,39 +7,54 @@ A stack's windows are moved so that they lie in the image. The values are those 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from sambench.device.copies import to_device
 from sambench.device.masks import TensorMasks
 from sambench.pixels.interpolation import Axis, Geometry
 
 _WASTE = {"cpu": 1 << 15}  # pixels that a further stack costs, about, in launches
 _WASTE_ON_GPU = 1 << 20
 MOST_PIXELS = 1 << 25  # of a stack; one mask alone may have more
+_MOST_TAPS = 1 << 26  # weighed values at once
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stack:
-    """Windows of one size. members: which of all masks, int64 [n] on the host. y0, x0: int64 [n], on the device, likewise."""
+    """Windows of one size. members: which of all masks; y0, x0: their corners; int64 [n] on the host. device: where masks lie."""
 
     members: npt.NDArray[np.int64]
-    y0: Tensor
-    x0: Tensor
+    y0: npt.NDArray[np.int64]
+    x0: npt.NDArray[np.int64]
     height: int
     width: int
+    device: torch.device
 
-    def rows(self) -> Tensor:
+    def only(self, which: npt.NDArray[np.int64]) -> Stack:
+        """Windows number `which` alone."""
+        return replace(self, members=self.members[which], y0=self.y0[which], x0=self.x0[which])
+
+    @property
+    def rows(self) -> npt.NDArray[np.int64]:
         """int64 [n, h], rows of the image."""
-        return self.y0[:, None] + torch.arange(self.height, device=self.y0.device)
+        return self.y0[:, None] + np.arange(self.height)
 
-    def columns(self) -> Tensor:
+    @property
+    def columns(self) -> npt.NDArray[np.int64]:
         """int64 [n, w], columns of the image."""
-        return self.x0[:, None] + torch.arange(self.width, device=self.x0.device)
+        return self.x0[:, None] + np.arange(self.width)
+
+    @cached_property
+    def places(self) -> tuple[Tensor, Tensor]:
+        """Rows [n, h] and columns [n, w] on the device."""
+        there = to_device(np.concatenate([self.rows, self.columns], axis=1), self.device)
+        return there[:, : self.height], there[:, self.height :]
 
 
 def stacks(windows: npt.NDArray[np.int64], size: tuple[int, int], device: torch.device) -> list[Stack]:
@@ -52,9 +67,8 @@ def stacks(windows: npt.NDArray[np.int64], size: tuple[int, int], device: torch.
     for members in _groups(sides[order[: np.count_nonzero(pixels)]].tolist(), waste):
         held = order[members]
         height, width = (int(v) for v in sides[held].max(axis=0))
-        corner = np.minimum(windows[held, :2], (size[0] - height, size[1] - width))
-        y0, x0 = torch.from_numpy(np.ascontiguousarray(corner.T)).to(device)
-        out.append(Stack(held, y0, x0, height, width))
+        y0, x0 = np.minimum(windows[held, :2], (size[0] - height, size[1] - width)).T
+        out.append(Stack(held, y0, x0, height, width, device))
     return out
 
 
@@ -93,9 +107,11 @@ def low_res_of(asked: Sequence[tuple[TensorMasks, int]]) -> Tensor:
     first = np.cumsum([0, *(b.logits.shape[0] * b.logits.shape[1] for b in batches)])
     start = {id(b): int(n) for b, n in zip(batches, first[:-1], strict=True)}
     flat = [b.logits.flatten(0, 1) for b in batches]
-    index = [start[id(m.batch)] + m.index * len(m) + i for m, i in asked]
+    index = np.array([start[id(m.batch)] + m.index * len(m) + i for m, i in asked], np.int64)
     whole = flat[0] if len(flat) == 1 else torch.cat(flat)
-    return whole[torch.tensor(index, device=whole.device)]
+    if np.array_equal(index, np.arange(len(whole))):
+        return whole
+    return whole[to_device(index, whole.device)]
 
 
 def windows_above(low: Tensor, geometry: Geometry, threshold: float) -> npt.NDArray[np.int64]:
@@ -119,32 +135,32 @@ def windows_above(low: Tensor, geometry: Geometry, threshold: float) -> npt.NDAr
 
 def logits_on(low: Tensor, stack: Stack, geometry: Geometry) -> Tensor:
     """Interpolated logits float32 [n, h, w] on a stack's windows; low float32 [N, h, w], of all masks."""
-    device = low.device
-    rows_at, rows_by = _band(geometry.axis(0), device)
-    cols_at, cols_by = _band(geometry.axis(1), device)
-    rows, cols = stack.rows(), stack.columns()
-    y_at, y_by, x_at, x_by = rows_at[rows], rows_by[rows], cols_at[cols], cols_by[cols]  # [n, h or w, band]
+    down, across = geometry.axis(0), geometry.axis(1)
+    rows_at, rows_by = _band(down, low.device)
+    cols_at, cols_by = _band(across, low.device)
+    rows, cols = stack.places
     # Of the low-resolution rows only those that the windows see, as many for all.
-    top = y_at[:, 0, 0]
-    n_rows = min(_span(geometry.axis(0), stack.height), low.shape[1])
-    top = torch.clamp(top, max=low.shape[1] - n_rows)
-    members = torch.from_numpy(stack.members).to(device)
-    seen = low[members[:, None], top[:, None] + torch.arange(n_rows, device=device)]  # [n, rows, w low]
-    wide = _weighted(seen, 2, x_at, x_by)
-    return _weighted(wide, 1, y_at - top[:, None, None], y_by)
+    n_rows = min(_span(down, stack.height), low.shape[1])
+    top = np.minimum(down.lo[stack.y0], low.shape[1] - n_rows)
+    seen = to_device(np.concatenate([stack.members[:, None], top[:, None] + np.arange(n_rows)], axis=1), low.device)
+    wide = _weighted(low[seen[:, :1], seen[:, 1:]], 2, cols_at[cols], cols_by[cols])
+    return _weighted(wide, 1, rows_at[rows] - seen[:, 1:2, None], rows_by[rows])
 
 
 def _weighted(values: Tensor, dim: int, at: Tensor, by: Tensor) -> Tensor:
     """values [n, r, c], sums along `dim` (1 or 2) of the places at [n, k, band], weighed; -> [n, k, c] or [n, r, k]."""
-    out: Tensor | None = None
-    for j in range(at.shape[2]):
+    n, r, c = values.shape
+    k, band = at.shape[1:]
+    out = values.new_empty((n, r, k) if dim == 2 else (n, k, c))
+    step = max(1, _MOST_TAPS // (out[0].numel() * band))
+    for start in range(0, n, step):
+        part = slice(start, start + step)
         if dim == 2:
-            place, weight = at[:, None, :, j].expand(-1, values.shape[1], -1), by[:, None, :, j]
+            taps = values[part].gather(2, at[part].flatten(1)[:, None].expand(-1, r, -1)).view(-1, r, k, band)
+            torch.sum(taps.mul_(by[part, None]), dim=3, out=out[part])
         else:
-            place, weight = at[:, :, None, j].expand(-1, -1, values.shape[2]), by[:, :, None, j]
-        part = values.gather(dim, place) * weight
-        out = part if out is None else out.add_(part)
-    assert out is not None
+            taps = values[part].gather(1, at[part].flatten(1)[..., None].expand(-1, -1, c)).view(-1, k, band, c)
+            torch.sum(taps.mul_(by[part, ..., None]), dim=2, out=out[part])
     return out
 
 
@@ -157,4 +173,4 @@ def _span(axis: Axis, outputs: int) -> int:
 @lru_cache(maxsize=32)
 def _band(axis: Axis, device: torch.device) -> tuple[Tensor, Tensor]:
     index, weight = axis.band()
-    return torch.from_numpy(index).to(device), torch.from_numpy(weight).to(device)
+    return to_device(index, device), to_device(weight, device)

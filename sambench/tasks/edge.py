@@ -103,13 +103,12 @@ class EdgeTask(Task):
         encoded = encode(model, sample)
         start = time.perf_counter()
         points = prompts.point_grid(self.settings.grid, *size)
-        candidates = Candidates()
+        candidates = Candidates(device=context.device if context.scoring == "device" else None)
         for first in range(0, len(points), encoded.max_batch):
             context.check_stop()
             asked = [Prompt(p[None], np.ones(1, np.int8)) for p in points[first : first + encoded.max_batch]]
-            for prediction in encoded.decode(asked)[0]:
-                candidates.add(prediction.masks, prediction.scores)
-        outline = outline_map(candidates.found, *size, nms_iou=self.settings.nms_iou)
+            candidates.add(encoded.decode(asked)[0])
+        outline = outline_map(candidates, *size, nms_iou=self.settings.nms_iou)
         strength = scaled(outline.strength)
         if self.settings.nms == "canny":
             strength = canny_nms(strength, outline.grad_x, outline.grad_y)

@@ -134,6 +134,22 @@ def test_counts_of_candidates_are_their_rles() -> None:
         assert m.stability == float(np.float32(inner) / np.float32(outer)) if outer else math.isnan(m.stability)
 
 
+def test_a_stack_of_which_nothing_is_wanted() -> None:
+    """Masks of two sizes lie in two stacks, and suppression may leave none of either."""
+    low = torch.full((4, 1, 64, 64), -9.0)
+    low[0, 0, 4:60, 4:60] = low[1:, 0, 30:33, 30:33] = 9
+    batch = LogitBatch(low, Geometry(low=(64, 64), size=(640, 640)))
+    asked = [(batch.masks(k), 0) for k in range(4)]
+    for wanted in ([0, 1], [3], []):
+        found = Candidates(asked, 1.0)
+        assert len({h.stack.height for h in found._held}) == 2
+        assert found.counts(wanted, (0, 0), (640, 640)) == {k: asked[k][0].rle(0)["counts"] for k in wanted}
+        found = Candidates(asked, 1.0)
+        found.keep(wanted)
+        found.reduce()
+        assert found.counts(wanted, (0, 0), (640, 640)) == {k: asked[k][0].rle(0)["counts"] for k in wanted}
+
+
 @pytest.mark.parametrize("threshold", [0.0, 0.5, 0.7, 1.0])
 def test_suppression_keeps_the_same_boxes(threshold: float) -> None:
     rng = np.random.default_rng(7)

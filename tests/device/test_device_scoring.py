@@ -97,7 +97,7 @@ def test_rle_of_windows_is_that_of_the_frame() -> None:
         masks = rng.random((4, h, w)) < 0.5
         masks[2], masks[3] = False, True
         y0, x0 = rng.integers(0, 21 - h, 4), rng.integers(0, 31 - w, 4)
-        stack = Stack(np.arange(4), torch.from_numpy(y0), torch.from_numpy(x0), h, w)
+        stack = Stack(np.arange(4), y0, x0, h, w, torch.device("cpu"))
         wanted = [
             Region.from_window(m, int(a), int(b), 20, 30).rle()["counts"] for m, a, b in zip(masks, y0, x0, strict=True)
         ]
@@ -113,7 +113,7 @@ def test_stacks_hold_every_window_within_the_image_and_little_else() -> None:
     full = np.flatnonzero((windows[:, 2:] > windows[:, :2]).all(axis=1))
     assert sorted(members.tolist()) == full.tolist()
     for s in found:
-        y0, x0 = s.y0.numpy(), s.x0.numpy()
+        y0, x0 = s.y0, s.x0
         of = windows[s.members]
         assert (y0 >= 0).all()
         assert (y0 <= of[:, 0]).all()

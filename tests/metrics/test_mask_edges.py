@@ -39,8 +39,7 @@ def blobs(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def collected(low: np.ndarray, scores: np.ndarray, held: int = 768) -> Candidates:
     candidates = Candidates(held)
-    for logits, s in zip(low, scores, strict=True):
-        candidates.add(LogitMasks(logits, GEOMETRY), s)
+    candidates.add([Prediction(LogitMasks(logits, GEOMETRY), s) for logits, s in zip(low, scores, strict=True)])
     return candidates
 
 
@@ -76,7 +75,7 @@ def test_boxes_from_strips_are_those_of_the_regions() -> None:
 def test_the_map_equals_the_straightforward_one(held: int) -> None:
     low, scores = blobs(40)
     candidates = collected(low, scores, held)
-    found = outline_map(candidates.found, *SIZE, nms_iou=0.7)
+    found = outline_map(candidates, *SIZE, nms_iou=0.7)
     wanted = oracle.reference(low.reshape(-1, *LOW), scores.reshape(-1), SQUARE, CROP, SIZE)
     assert found.n_masks == len(wanted.kept) < 120
     assert np.abs(found.strength - wanted.strength).max() < 1e-4
@@ -133,7 +132,7 @@ def test_the_task_asks_a_grid_and_thins(nms: str) -> None:
     assert len(model.asked) == 64
     assert all(p.multimask and p.labels.tolist() == [1] for p in model.asked)
     assert model.asked[1].points_xy.tolist() == [[30.0, 6.6875]]
-    outline = outline_map(collected(low, scores).found, *SIZE, nms_iou=0.7)
+    outline = outline_map(collected(low, scores), *SIZE, nms_iou=0.7)
     strength = scaled(outline.strength)
     wanted = {
         "canny": canny_nms(strength, outline.grad_x, outline.grad_y), "dollar": dollar_nms(strength), "none": strength

@@ -10,9 +10,9 @@ import torch
 
 from sambench.errors import CheckpointError, ModelError, UsageError
 from sambench.models.clicks.coding import Clicks, disk_maps
-from sambench.models.clicks.probs import ProbMap, ProbMasks
+from sambench.models.clicks.probs import ProbMap, ProbMasks, regions_above
 from sambench.models.clicks.segmenter import ClickSegmenter
-from sambench.models.clicks.session import Memory
+from sambench.models.clicks.session import Memory, disks_on
 from sambench.models.clicks.weights import parse_config, read
 from sambench.models.clicks.zoom import ZoomIn, similarity
 from sambench.models.focalclick.segmenter import ZOOM as FOCAL_ZOOM
@@ -106,12 +106,33 @@ def test_prob_map_is_zero_outside_its_window() -> None:
     for window in (Window(0, 0, 4, 4), Window(2, 3, 8, 8), Window(9, 9, 12, 10), Window(3, 0, 7, 10)):
         y0, x0, y1, x1 = window
         np.testing.assert_array_equal(probs.crop(window).numpy(), full[y0:y1, x0:x1])
-    masks = as_masks(ProbMasks(probs, 0.49), 12, 10)
+    masks = as_masks(ProbMasks(probs, 0.49, probs.above(0.49)), 12, 10)
     np.testing.assert_array_equal(masks.array(0), full > 0.49)
     np.testing.assert_array_equal(masks.prob(0, Window(1, 1, 9, 9)), full[1:9, 1:9])
     logit = np.log(full[2:8, 3:8] / (1 - full[2:8, 3:8])) - np.log(0.49 / 0.51)
     for t in (-0.7, 0.0, 0.7):
         assert masks.area(t)[0] == int((logit > t).sum())
+
+
+def test_regions_that_are_read_together_are_those_read_one_by_one() -> None:
+    maps = [ProbMap(torch.rand(6, 5), Window(2, 3, 8, 8), 12, 10), ProbMap(torch.rand(12, 10), Window(0, 0, 12, 10), 12, 10)]
+    asked = [(m, cut) for cut in (0.3, 0.6, 1.0) for m in maps]
+    for region, (probs, cut) in zip(regions_above(asked), asked, strict=True):
+        assert np.array_equal(region.full(), (probs.crop() > cut).numpy())
+
+
+def test_disks_drawn_on_a_device_are_those_of_the_host() -> None:
+    rng = np.random.default_rng(0)
+    for size in ((40, 60), (1, 7), (33, 5)):
+        clicks = []
+        for n in (1, 4, 9):
+            yx = rng.uniform(-8, 68, (n, 2)).round(1)
+            yx[0] = (-1, -2) if n == 4 else np.floor(yx[0])  # absent; whole numbers
+            clicks.append(Clicks(yx, rng.random(n) < 0.5))
+        for radius in (1, 3, 5):
+            found = disks_on(clicks, size, radius, torch.device("cpu"))
+            assert found.dtype == torch.float32
+            assert np.array_equal(found.numpy(), disk_maps(clicks, size, radius))
 
 
 class Toy(torch.nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,17 +61,28 @@ class ProbMap:
 
     def above(self, cut: float) -> Region:
         """The pixels whose probability is greater than `cut` (which is not negative)."""
-        mask = (self.values > cut).cpu().numpy()
-        return Region.from_window(mask, self.window.y0, self.window.x0, self.height, self.width)
+        return regions_above([(self, cut)])[0]
+
+
+def regions_above(asked: Sequence[tuple[ProbMap, float]]) -> list[Region]:
+    """As `ProbMap.above` for each, at least one; from a GPU all come in one copy, for which is waited once."""
+    masks = [probs.values > cut for probs, cut in asked]
+    flat = masks[0].flatten() if len(masks) == 1 else torch.cat([m.flatten() for m in masks])
+    ends = np.cumsum([m.numel() for m in masks])
+    arrays = [f.reshape(m.shape) for f, m in zip(np.split(flat.cpu().numpy(), ends[:-1]), masks, strict=True)]
+    return [
+        Region.from_window(array, probs.window.y0, probs.window.x0, probs.height, probs.width)
+        for array, (probs, _) in zip(arrays, asked, strict=True)
+    ]
 
 
 class ProbMasks(RegionMasks):
     """The one candidate of a click model: the pixels of a :class:`ProbMap` above `cut`, with its probabilities."""
 
-    def __init__(self, probs: ProbMap, cut: float, region: Region | None = None) -> None:
-        """region: the mask, where it is another than `probs` above `cut`."""
+    def __init__(self, probs: ProbMap, cut: float, region: Region) -> None:
+        """region: the mask: `probs` above `cut`, or another that is made of it."""
         self._map, self._cut = probs, cut
-        super().__init__([probs.above(cut) if region is None else region], probs.height, probs.width)
+        super().__init__([region], probs.height, probs.width)
 
     def area(self, threshold: float = 0.0) -> npt.NDArray[np.int64]:
         """int64 [1], pixels whose logit exceeds that of `cut` by more than `threshold`."""

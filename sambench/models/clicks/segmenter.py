@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sambench.errors import ModelError, unknown_name
 from sambench.models.clicks.coding import Clicks
-from sambench.models.clicks.probs import ProbMap, ProbMasks
+from sambench.models.clicks.probs import ProbMap, ProbMasks, regions_above
 from sambench.models.clicks.session import (
     ClickImage,
     Memory,
@@ -90,14 +90,20 @@ class ClickSegmenter:
         clicks = [Clicks.of(p, model=self.name) for p in prompts]
         memories = [memory_of(p, state, model=self.name) for p in prompts]
         views = [self._view(state, c, m) for c, m in zip(clicks, memories, strict=True)]
-        out: dict[int, Prediction] = {}
+        maps: dict[int, ProbMap] = {}
         together = self.batch_pixels // (2 if self.flip else 1) if self.batched else None
         for group in chunks(views, together):
             inputs = torch.stack([network_input(state, memories[i], views[i]) for i in group])
             seen = [network_clicks(clicks[i], views[i], state.size) for i in group]
             for i, probs in zip(group, self._probs(inputs, seen), strict=True):
-                out[i] = self._prediction(ProbMap.placed(probs, views[i].target, state.size), views[i])
-        return [out[i] for i in range(len(prompts))]
+                maps[i] = ProbMap.placed(probs, views[i].target, state.size)
+        placed = [maps[i] for i in range(len(prompts))]
+        found = regions_above([(probs, cut) for cut in (self.cut, self.zoom.cut) for probs in placed])
+        masks, seen_next = found[: len(placed)], found[len(placed) :]
+        return [
+            Prediction(ProbMasks(probs, self.cut, mask), np.ones(1, np.float32), [Memory(probs, known, view.stored)])
+            for probs, mask, known, view in zip(placed, masks, seen_next, views, strict=True)
+        ]
 
     def _view(self, image: ClickImage, clicks: Clicks, memory: Memory | None) -> View:
         mask, stored = (None, None) if memory is None else (memory.mask, memory.stored)
@@ -121,8 +127,3 @@ class ClickSegmenter:
         with autocast(self.device, self.precision):
             logits: Tensor = self.network(inputs[:, :3], inputs[:, 3:], maps)
         return logits.float()
-
-    def _prediction(self, probs: ProbMap, view: View) -> Prediction:
-        masks = ProbMasks(probs, self.cut)
-        memory = Memory(probs, probs.above(self.zoom.cut), view.stored)
-        return Prediction(masks, np.ones(1, np.float32), [memory])

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sambench.device.copies import to_device
 from sambench.errors import ModelError
 from sambench.models.clicks.coding import Clicks, disk_maps
 from sambench.models.clicks.probs import ProbMap, resize
@@ -35,7 +36,7 @@ class ClickImage:
                 expected="uint8 [H, W, 3], RGB",
                 found=f"{image.dtype} {list(image.shape)}",
             )
-        pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).to(device)
+        pixels = to_device(image.transpose(2, 0, 1), device)
         return cls(pixels.float().div_(255), image.shape[0], image.shape[1])
 
     @property
@@ -101,8 +102,28 @@ def network_clicks(clicks: Clicks, view: View, size: tuple[int, int]) -> Clicks:
 
 
 def disks(clicks: Sequence[Clicks], size: tuple[int, int], radius: int, device: torch.device) -> Tensor:
-    """float32 [B, 2, h, w]; see `disk_maps`."""
-    return torch.from_numpy(disk_maps(clicks, size, radius)).to(device)
+    """float32 [B, 2, h, w]; see `disk_maps`. On a GPU drawn there: maps are large, and clicks few."""
+    if device.type == "cpu":
+        return torch.from_numpy(disk_maps(clicks, size, radius))
+    return disks_on(clicks, size, radius, device)
+
+
+def disks_on(clicks: Sequence[Clicks], size: tuple[int, int], radius: int, device: torch.device) -> Tensor:
+    """As `disks`, by arithmetic on whole maps: a click of every map at a time, in the same float32 steps."""
+    most = max(len(c) for c in clicks)
+    table = np.full((most, 3, len(clicks)), -1, np.float32)  # y, x and channel of each map's click; absent: all negative
+    for i, one in enumerate(clicks):
+        table[: len(one), :, i] = np.concatenate([one.yx, ~one.positive[:, None]], axis=1)
+        table[: len(one), 2, i][one.yx.astype(np.float32).max(axis=1) < 0] = -1
+    there = to_device(table, device)
+    y, x = (torch.arange(n, dtype=torch.float32, device=device) for n in size)
+    channel = torch.arange(2, dtype=torch.float32, device=device)
+    out = torch.zeros((len(clicks), 2, *size), dtype=torch.bool, device=device)
+    for at in there:
+        dy, dx = y - at[0, :, None], x - at[1, :, None]
+        near = (dy * dy)[:, :, None] + (dx * dx)[:, None, :] <= radius * radius
+        out |= near[:, None] & (at[2, :, None] == channel)[:, :, None, None]
+    return out.float()
 
 
 def chunks(views: Sequence[View], max_pixels: int | None) -> Iterator[list[int]]:

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sambench.device.copies import to_device
 from sambench.errors import unknown_name
 from sambench.models.clicks.coding import Clicks
-from sambench.models.clicks.probs import ProbMap, ProbMasks, resize
+from sambench.models.clicks.probs import ProbMap, ProbMasks, regions_above, resize
 from sambench.models.clicks.segmenter import PRECISIONS
 from sambench.models.clicks.session import ClickImage, Memory, autocast, disks, memory_of, network_input
 from sambench.models.clicks.zoom import View, ZoomIn
@@ -93,15 +94,17 @@ class FocalSegmenter:
         """
         jobs = [self._job(state, p) for p in prompts]
         step = self.max_batch if self.batched else 1
-        out: list[Prediction] = []
+        pasted: list[ProbMap] = []
         for start in range(0, len(jobs), step):
             part = jobs[start : start + step]
             coarse = self._coarse(state, part)
             focus = self._focus(state, part, coarse)
             refined = self._refined(state, part, coarse, [window for _, window in focus])
             for job, (probs, window), logits in zip(part, focus, refined, strict=True):
-                out.append(self._prediction(job, self._pasted(job, probs, window, logits)))
-        return out
+                pasted.append(self._pasted(job, probs, window, logits))
+        found = regions_above([(probs, cut) for cut in (self.cut, ZOOM.cut) for probs in pasted])
+        masks, known = found[: len(jobs)], found[len(jobs) :]
+        return [self._prediction(*of_one) for of_one in zip(jobs, pasted, masks, known, strict=True)]
 
     def _job(self, image: ClickImage, prompt: Prompt) -> _Job:
         clicks = Clicks.of(prompt, model=self.name)
@@ -124,15 +127,19 @@ class FocalSegmenter:
 
     def _focus(self, image: ClickImage, jobs: Sequence[_Job], coarse: CoarseOutput) -> list[tuple[ProbMap, Window]]:
         """The coarse probabilities in the image, and the crop to refine, for each job."""
+        placed = [
+            ProbMap.placed(resize(probs[None], job.view.size)[0, 0], job.view.target, image.size)
+            for job, probs in zip(jobs, coarse.logits.sigmoid(), strict=True)
+        ]
+        # Probabilities are compared as the logits that the authors turn them back into: infinite at 0 and 1.
+        logits = [ProbMap(_logit(probs.values), probs.window, *image.size) for probs in placed]
+        before = [j.memory.probs for j in jobs if j.memory is not None]
+        found = regions_above([(m, COARSE_CUT) for m in logits] + [(m, ZOOM.cut) for m in before])
+        old, nothing = iter(found[len(jobs) :]), Region(0, 0, np.zeros((0, 0), np.bool_), *image.size)
         out = []
-        for job, probs in zip(jobs, coarse.logits.sigmoid(), strict=True):
-            seen = resize(probs[None], job.view.size)[0, 0]
-            placed = ProbMap.placed(seen, job.view.target, image.size)
-            # Probabilities are compared as the logits that the authors turn them back into: infinite at 0 and 1.
-            logits = ProbMap(_logit(placed.values), placed.window, *image.size)
-            nothing = Region(0, 0, np.zeros((0, 0), np.bool_), *image.size)
-            old = job.memory.probs.above(ZOOM.cut) if job.memory is not None else nothing
-            out.append((placed, focus_window(logits.above(COARSE_CUT), old, job.whole, job.click_yx, self.expansion)))
+        for job, probs, new in zip(jobs, placed, found[: len(jobs)], strict=True):
+            then = nothing if job.memory is None else next(old)
+            out.append((probs, focus_window(new, then, job.whole, job.click_yx, self.expansion)))
         return out
 
     def _refined(self, image: ClickImage, jobs: Sequence[_Job], coarse: CoarseOutput, focus: Sequence[Window]) -> Tensor:
@@ -142,7 +149,7 @@ class FocalSegmenter:
         rgb = torch.cat([resize(image.crop(w)[None], size) for w in windows])
         maps = disks([j.clicks.into(w, size) for j, w in zip(jobs, windows, strict=True)], size, 5, self.device)
         boxes = [_within(w, j.whole, self.side) for w, j in zip(windows, jobs, strict=True)]
-        at = torch.tensor(boxes, dtype=torch.float32, device=self.device)
+        at = to_device(np.array(boxes, np.float32), self.device)
         with autocast(self.device, self.precision):
             out = self.network.refine(rgb, maps, coarse, at)
         return out.logits.float()
@@ -160,12 +167,12 @@ class FocalSegmenter:
             logits[focus.y0 - window.y0 : focus.y1 - window.y0, focus.x0 - window.x0 : focus.x1 - window.x0] = sharp
         return ProbMap(logits.sigmoid(), window, probs.height, probs.width)
 
-    def _prediction(self, job: _Job, probs: ProbMap) -> Prediction:
-        mask, merging = None, job.memory is not None and job.memory.merging
-        known = probs.above(ZOOM.cut)
+    def _prediction(self, job: _Job, probs: ProbMap, mask: Region, known: Region) -> Prediction:
+        """mask, known: `probs` above this model's cut, and above zoom-in's."""
+        merging = job.memory is not None and job.memory.merging
         if merging and job.memory is not None:
             before = job.memory.mask if job.memory.mask is not None else job.memory.probs.above(self.cut)
-            mask = known = merged(probs.above(self.cut), before, job.click_yx)
+            mask = known = merged(mask, before, job.click_yx)
         memory = Memory(probs, known, job.view.stored, merging)
         return Prediction(ProbMasks(probs, self.cut, mask), np.ones(1, np.float32), [memory])
 

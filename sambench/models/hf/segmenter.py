@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sambench.device.copies import to_device
 from sambench.device.masks import LogitBatch
 from sambench.errors import ModelError, unknown_name
 from sambench.models.embedding import ImageEmbedding
@@ -117,7 +118,7 @@ class Sam2Segmenter:
         if len(first.labels):
             given["input_points"] = self._tensor(np.stack([p.points_xy for p in prompts]) * scale)[:, None]
             labels = np.stack([p.labels for p in prompts]).astype(np.int64)
-            given["input_labels"] = torch.as_tensor(labels, device=self.device)[:, None]
+            given["input_labels"] = to_device(labels, self.device)[:, None]
         if first.box_xyxy is not None:
             boxes = np.array([p.box_xyxy for p in prompts], np.float64) * np.tile(scale, 2)
             given["input_boxes"] = self._tensor(boxes)[:, None]
@@ -128,7 +129,7 @@ class Sam2Segmenter:
         return found.pred_masks[:, 0].float(), found.iou_scores[:, 0].float()
 
     def _tensor(self, values: np.ndarray[Any, Any]) -> Tensor:
-        return torch.as_tensor(values.astype(np.float32), device=self.device)
+        return to_device(values.astype(np.float32), self.device)
 
     def _carried(self, carry: Any) -> Tensor:
         side = tuple(self.model.prompt_encoder.mask_input_size)
@@ -138,7 +139,7 @@ class Sam2Segmenter:
                 expected=f"an entry of its own Prediction.carry, a tensor {list(side)}",
                 found=f"{type(carry).__name__} {list(getattr(carry, 'shape', []))}",
             )
-        return carry.to(self.device, torch.float32)
+        return carry.to(self.device, torch.float32, non_blocking=True)
 
 
 def squashed(image: UInt8Array, side: int, settings: Settings, device: torch.device) -> Tensor:
@@ -147,9 +148,9 @@ def squashed(image: UInt8Array, side: int, settings: Settings, device: torch.dev
     As SAM 2's own predictor does it: values to 0..1 first, then bilinear and antialiased in floating point, so that nothing is
     rounded to whole grey levels (which transformers' processors do).
     """
-    pixels = torch.tensor(image, device=device).permute(2, 0, 1)[None].float() / 255
+    pixels = to_device(image, device).permute(2, 0, 1)[None].float() / 255
     pixels = F.interpolate(pixels, (side, side), mode="bilinear", align_corners=False, antialias=True)
-    mean, std = (torch.tensor(v, device=device)[:, None, None] for v in (settings.mean, settings.std))
+    mean, std = (to_device(np.array(v, np.float32), device)[:, None, None] for v in (settings.mean, settings.std))
     return (pixels - mean) / std
 
 

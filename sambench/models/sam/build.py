@@ -231,20 +231,21 @@ def build_sam(
     base: str | Path | None = None,
     squash: bool = False,
     single_output: bool = False,
+    compiled: bool = False,
 ) -> SamSegmenter:
     """A segmenter from a checkpoint file, from a state dict with official key names, or (weights None) with random weights.
 
     key, strip_prefix: where in the file the state dict is (`checkpoints.load_state_dict`). base: a whole checkpoint, over which
     `weights`, a part, is laid (`sambench.models.partial`). The input size is that of the position embeddings. precision: 'fp32', or
-    'bf16' for the image encoder. squash, single_output: see SamSegmenter; with single_output the checkpoint may have one mask token
-    instead of four. Raises CheckpointError where the weights do not fit, UsageError for an unknown architecture or precision.
+    'bf16' for the image encoder. squash, single_output, compiled: see SamSegmenter; with single_output the checkpoint may have one
+    mask token instead of four. Raises CheckpointError where the weights do not fit, UsageError for an unknown architecture or
+    precision.
     """
     held = state_of(weights, partial(build_sam_model, arch), key=key, strip_prefix=strip_prefix, base=base)
     one = single_output and held.state is not None and MASK_TOKENS in held.state and len(held.state[MASK_TOKENS]) == 1
     model = filled(partial(build_sam_model, arch, num_masks=1 if one else 4, image_size=held.image_size), held)
-    return SamSegmenter(
-        model, name=f"sam_{arch}", device=device, precision=precision, squash=squash, single_output=single_output
-    )
+    flags = {"squash": squash, "single_output": single_output, "compiled": compiled}
+    return SamSegmenter(model, name=f"sam_{arch}", device=device, precision=precision, **flags)
 
 
 def card_sam(
@@ -258,6 +259,7 @@ def card_sam(
     base: str | None = None,
     squash: bool = False,
     single_output: bool = False,
+    compiled: bool = False,
 ) -> SamSegmenter:
     """The factory of SAM's cards; see build_sam. Raises CheckpointError without weights."""
     return build_sam(
@@ -270,6 +272,7 @@ def card_sam(
         base=base,
         squash=squash,
         single_output=single_output,
+        compiled=compiled,
     )
 
 

@@ -149,7 +149,7 @@ class Attention(nn.Module):
         along_h = torch.einsum("nijd,ikd->nijk", q, self.rel_pos_h[distance])[..., :, None]
         along_w = torch.einsum("nijd,jkd->nijk", q, self.rel_pos_w[distance])[..., None, :]
         q, k, v = q.flatten(1, 2), k.flatten(1, 2), v.flatten(1, 2)
-        if q.device.type != "cpu":
+        if q.device.type != "cpu" or torch.compiler.is_compiling():
             bias = (along_h + along_w).reshape(n, s * s, s * s)
             return F.scaled_dot_product_attention(q[None], k[None], v[None], attn_mask=bias[None])[0]
         # The bias of one global block would be 0.8 GB; on a CPU it is made and used while it is in the cache.

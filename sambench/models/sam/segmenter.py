@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from sambench.device.compiling import compile_fixed, compiling
+from sambench.device.copies import to_device
 from sambench.device.masks import LogitBatch
 from sambench.errors import ModelError, unknown_name
 from sambench.models.embedding import ImageEmbedding
@@ -49,9 +52,10 @@ class SamSegmenter:
 
     name: goes into the identity. device: 'cpu', 'cuda' or 'cuda:<n>'. precision: 'fp32', or 'bf16', in which the image
     encoder runs (prompts and decoder stay in fp32: they are a hundredth of the work). max_batch: prompts per decoder call.
+    batched: whether prompts of one shape go through the decoder together; so on a GPU, one by one on a CPU.
     squash: images are brought to the encoder's square without keeping their aspect, and masks back in one step, as in HQ-SAM's
     evaluation (`preprocess_squashed`, `squashed_boxes`). single_output: the first mask token answers every prompt, `multimask` or
-    not, and nothing ranks it: its score is 1.
+    not, and nothing ranks it: its score is 1. compiled: the image encoder goes through torch.compile (`sambench.device.compiling`).
     """
 
     max_batch: int = 64
@@ -65,6 +69,7 @@ class SamSegmenter:
         precision: str = "fp32",
         squash: bool = False,
         single_output: bool = False,
+        compiled: bool = False,
     ) -> None:
         if precision not in ("fp32", "bf16"):
             raise unknown_name("precision", precision, ("fp32", "bf16"), where=name)
@@ -75,6 +80,10 @@ class SamSegmenter:
         self.name = name
         self.squash = squash
         self.single_output = single_output
+        self.compiled = compiled
+        self.batched = self.device.type != "cpu"
+        if compiled:
+            compile_fixed(self.model.image_encoder)
 
     @property
     def device_kind(self) -> str:
@@ -83,7 +92,7 @@ class SamSegmenter:
     @property
     def identity(self) -> Mapping[str, Any]:
         """What can change a number beside the weights; options that are off are left out."""
-        on = {name: True for name in ("squash", "single_output") if getattr(self, name)}
+        on = {name: True for name in ("squash", "single_output", "compiled") if getattr(self, name)}
         return {"model": self.name, "image_size": self.model.image_size, **on}
 
     def prepare(self, image: UInt8Array) -> Pixels:
@@ -99,12 +108,16 @@ class SamSegmenter:
 
     @torch.inference_mode()
     def encode(self, image: UInt8Array | Pixels) -> SamState:
-        """image uint8 [H, W, 3] RGB, or what `prepare` made of it -> state. Raises ModelError for anything else."""
+        """image uint8 [H, W, 3] RGB, or what `prepare` made of it -> state. Raises ModelError for anything else.
+
+        Raises ModelError too where the encoder is to be compiled, and cannot be.
+        """
         prepared = image if isinstance(image, Pixels) else self.prepare(image)
         side, (height, width) = self.model.image_size, prepared.size
         new_h, new_w = (side, side) if self.squash else resized_size(height, width, side)
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
-        embedding, decoder = self.model.encode(prepared.values.to(self.device, non_blocking=True).to(dtype))
+        with compiling(self.name) if self.compiled else nullcontext():
+            embedding, decoder = self.model.encode(prepared.values.to(self.device, non_blocking=True).to(dtype))
         low = (4 * decoder.size[0], 4 * decoder.size[1])
         if self.squash:
             geometry = Geometry(low=low, size=(height, width))
@@ -146,14 +159,14 @@ class SamSegmenter:
         points = labels = boxes = masks = None
         if len(first.labels):
             points = self._tensor(np.stack([p.points_xy for p in prompts]) * scale)
-            labels = torch.as_tensor(np.stack([p.labels for p in prompts]), device=self.device)
+            labels = to_device(np.stack([p.labels for p in prompts]), self.device)
         if first.box_xyxy is not None:
             whole = np.array([p.box_xyxy for p in prompts], np.float64)
             boxes = self._tensor(squashed_boxes(whole, scale) if self.squash else whole * np.tile(scale, 2))
         if first.carry is not None:
             masks = torch.stack([self._carried(p.carry, state.geometry.low) for p in prompts])[:, None]
         # One prompt's image stream fits in a CPU's cache, 64 do not; alone, its numbers don't depend on the batch either.
-        step = 1 if self.device.type == "cpu" else len(prompts)
+        step = len(prompts) if self.batched else 1
         parts = []
         for start in range(0, len(prompts), step):
             part = slice(start, start + step)
@@ -180,7 +193,7 @@ class SamSegmenter:
         return out
 
     def _tensor(self, values: np.ndarray[Any, Any]) -> Tensor:
-        return torch.as_tensor(values.astype(np.float32), device=self.device)
+        return to_device(values.astype(np.float32), self.device)
 
     def _carried(self, carry: Any, low: tuple[int, int]) -> Tensor:
         if not isinstance(carry, Tensor) or tuple(carry.shape) != low:
@@ -189,7 +202,7 @@ class SamSegmenter:
                 expected=f"an entry of its own Prediction.carry, a tensor {list(low)}",
                 found=f"{type(carry).__name__} {list(getattr(carry, 'shape', []))}",
             )
-        return carry.to(self.device, torch.float32)
+        return carry.to(self.device, torch.float32, non_blocking=True)
 
 
 def resized_size(height: int, width: int, side: int) -> tuple[int, int]:
