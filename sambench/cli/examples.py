@@ -50,7 +50,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "rate report": ("sambench rate report study/ratings.sqlite", "sambench rate report study/ratings.sqlite --format md"),
     "masks": (
         "sambench masks photo.png --model sam_nano --grid 4 --out found",
-        "sambench masks photo.png --preset paper --out found",
+        "sambench masks photos/ --preset paper --out found",
     ),
     "list datasets": ("sambench list datasets", "sambench list datasets --suite sa23 --format markdown"),
     "list models": ("sambench list models", "sambench list models | grep sam2"),

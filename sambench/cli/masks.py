@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from sambench.automatic.settings import AutomaticSettings
     from sambench.sources.models import ResolvedModel
 
-SUFFIX = "_masks"
 _PRESET = "code: the released generator's defaults; paper: appendix B (crops, full-image filter, clean-up)."
 _CLEANUP = "paper: small masks go, small holes are filled; code: holes, then islands but the largest, then suppression again."
 _SETTINGS = (
@@ -25,7 +24,10 @@ _SETTINGS = (
 
 
 def masks(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures: JPEG, PNG and whatever else Pillow reads.")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGE...", help="Pictures, or folders of them: JPEG, PNG and whatever else Pillow reads."),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where NAME_masks.json and NAME_masks.png go.")],
     model: Annotated[
         str, typer.Option("--model", "-m", metavar="NAME", help="A name, a card's path, or python:file.py:factory.")
@@ -54,12 +56,17 @@ def masks(
     precision: Precision = "fp32",
     quiet: Quiet = False,
 ) -> None:
-    """Masks of everything in a picture: COCO RLE in JSON, and a coloured overlay as PNG, for each image."""
+    """Masks of everything in a picture: a JSON in SA-1B's form, and a coloured overlay as PNG, for each image.
+
+    The folder of the results is read again as proposals:DIR (a model) and as sa1b:DIR,IMAGES (a dataset). What is there
+    already, of the same picture, model and settings, is kept.
+    """
     from sambench.automatic.settings import preset as preset_of
     from sambench.engine.plan import prepare_out
 
     flags = locals()
     settings = preset_of(preset, **{k: flags[k] for k in _SETTINGS if flags[k] is not None})
+    images = _pictures(images)
     outputs = _checked(images, out)
     resolved = _resolve(model, option, devices, precision, quiet)
     prepare_out(out)
@@ -69,15 +76,33 @@ def masks(
         raise typer.Exit(1)
 
 
+def _pictures(given: Sequence[Path]) -> list[Path]:
+    """The pictures themselves, those of folders by name; our own overlays in them are none."""
+    from sambench.errors import UsageError
+    from sambench.loaders.file_patterns import SUFFIXES
+    from sambench.loaders.sa1b import SUFFIX
+
+    out: list[Path] = []
+    for path in given:
+        if not path.is_dir():
+            out.append(path)
+            continue
+        found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file())
+        if not found:
+            remedy = "name the folder in which the pictures lie themselves"
+            raise UsageError("a folder holds no pictures", where=path, expected=f"files {', '.join(SUFFIXES)}", remedy=remedy)
+        out += [p for p in found if not (p.stem.endswith(SUFFIX) and p.with_suffix(".json").is_file())]
+    return out
+
+
 def _checked(images: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     """(JSON, PNG) for each picture. Raises before anything is computed: pictures that cannot be read, names that clash."""
     from sambench.errors import UsageError
     from sambench.loaders.images import read_size
+    from sambench.loaders.sa1b import SUFFIX
 
     taken: dict[str, Path] = {}
     for path in images:
-        if path.is_dir():
-            raise UsageError("a folder is not a picture", where=path, remedy=f"name its files, as {path}/*.jpg")
         read_size(path)
         if path.stem in taken:
             found = f"{taken[path.stem]} and {path}"
@@ -144,7 +169,7 @@ def _run(
                 progress.say(f"{path}: {describe_error(e)}")
                 failed += 1
                 continue
-            progress.done(path.name, n)
+            progress.done(path.name, *n)
             echo(f"{json_path}\n{png_path}")
     return failed
 
@@ -158,24 +183,29 @@ def _one(
     settings: AutomaticSettings,
     preset: str,
     on_points: Callable[[int, int], None],
-) -> int:
+) -> tuple[int, bool]:
+    """(number of masks, whether they were there already)."""
     from sambench.automatic.generate import generate, settings_dict
     from sambench.files.content import file_sha256
     from sambench.loaders.images import read_rgb
-    from sambench.report.masks import masks_json, overlay, write_masks
+    from sambench.report.masks import masks_json, overlay, stored_masks, write_masks
 
     image = read_rgb(path)
     device = model.spec.device if model.spec.device.startswith("cuda") else None
     with_stability = settings.stability > 0
-    found = generate(segmenter, image, settings, with_stability=with_stability, device=device, on_points=on_points)
-    about = {"file_name": path.name, "width": image.shape[1], "height": image.shape[0], "sha256": file_sha256(path)}
+    height, width = image.shape[:2]
+    about = {"image_id": path.stem, "file_name": path.name, "width": width, "height": height, "sha256": file_sha256(path)}
     made_by = {
         "model": {"id": model.id, "name": model.title, **model.identity},
         "preset": preset,
         "settings": settings_dict(settings),
     }
+    held = stored_masks(json_path, png_path, about, made_by)
+    if held is not None:
+        return held, True
+    found = generate(segmenter, image, settings, with_stability=with_stability, device=device, on_points=on_points)
     write_masks(masks_json(found, about, made_by), overlay(image, [m.rle for m in found]), json_path, png_path)
-    return len(found)
+    return len(found), False
 
 
 class _Progress:
@@ -213,9 +243,11 @@ class _Progress:
         if self.bar:
             self.bar.update(self.bar.task_ids[-1], completed=done, total=total)
 
-    def done(self, name: str, n_masks: int) -> None:
+    def done(self, name: str, n_masks: int, stored: bool) -> None:
         """With a picture."""
-        if not self.quiet:
+        if not self.quiet and stored:
+            self.say(f"{name}: {n_masks} masks, there already ({self.k} of {self.n_images})")
+        elif not self.quiet:
             hint = "" if n_masks else "; none passes the filters: try lower ones with --pred-iou and --stability"
             self.say(f"{name}: {n_masks} masks ({self.k} of {self.n_images}){hint}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from sambench.cli.console import echo
 from sambench.cli.options import Json
 from sambench.cli.reading import DEFAULT, Place, Runs, Several, cells_of
 from sambench.layout.formats import PAGES, form_of, listed
+
+if TYPE_CHECKING:
+    from sambench.store.views import CellView
 
 _FORMATS = f"{listed(PAGES)}; comma-separated."
 _SUITE = "The suite whose mean is the top line (default: sa23; fixtures, if all runs are of those)."
@@ -25,7 +28,9 @@ def report(
     to: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the files go.")] = Path("report"),
     suite: Annotated[str, typer.Option("--suite", help=_SUITE)] = "",
     baseline: Annotated[str, typer.Option("--baseline", metavar="MODEL", help=_BASELINE)] = "",
-    series: Annotated[str, typer.Option("--series", metavar="MODEL,...", help="Checkpoints of figure 13, in order.")] = "",
+    series: Annotated[
+        str, typer.Option("--series", metavar="MODEL,...|DIR", help="Checkpoints of figure 13, in order; or the folder of a watch.")
+    ] = "",
     ratings: Annotated[list[str], typer.Option("--ratings", metavar="FILE|DATABASE", help="Ratings of the human study.")] = [],  # noqa: B006
     key: Annotated[
         Path | None, typer.Option("--key", metavar="FILE", help="key.csv of `sambench rate make`, for ratings of blinded jobs.")
@@ -34,6 +39,12 @@ def report(
         str, typer.Option("--rated", metavar="MODEL,...", help="Models of table 8: one, and those it is compared with.")
     ] = "",
     properties: Annotated[str, typer.Option("--properties", metavar="NAME,...", help="Datasets of figures 5 and 6.")] = "",
+    automatic: Annotated[
+        Path | None, typer.Option("--automatic", metavar="FILE", help="Masks of section 5: a file in COCO's form.")
+    ] = None,
+    corrected: Annotated[
+        Path | None, typer.Option("--corrected", metavar="FILE", help="The same masks, corrected, under the same ids.")
+    ] = None,
     root: Annotated[Path | None, typer.Option("--root", metavar="DIR", help="The dataset's folder, for pictures.")] = None,
     place: Place = DEFAULT,
 ) -> None:
@@ -61,15 +72,22 @@ def report(
         echo(f"the runs are of generated copies, and so is the suite: {chosen.id}", err=True)
     if key is not None and not ratings:
         raise UsageError("a key without ratings", where="--key", expected="--ratings FILE with it")
+    if (automatic is None) != (corrected is None):
+        where = "--automatic" if corrected is None else "--corrected"
+        raise UsageError("pairs of masks take two files", where=where, expected="--automatic FILE --corrected FILE")
+    names, checkpoints = _series(series)
     inputs = Inputs(
         evidence=evidence,
         suite=chosen,
         baseline=baseline,
-        series=tuple(split_names([series])),
+        series=names,
+        checkpoints=checkpoints,
         ratings=tuple(ratings),
         key=key,
         rated=tuple(split_names([rated])),
         masks=tuple(split_names([properties])),
+        automatic=automatic,
+        corrected=corrected,
         root=root,
     )
     document = make(found, inputs)
@@ -82,6 +100,21 @@ def report(
         echo(str(path))
     for path in (pages or written)[:1]:
         cite(cells, path)
+
+
+def _series(given: str) -> tuple[tuple[str, ...], tuple[tuple[str, tuple[CellView, ...]], ...]]:
+    """Models by id, or the checkpoints of the watch whose folder is named."""
+    from sambench.sources.datasets import split_names
+    from sambench.store.views import read_cell
+    from sambench.watch.ledger import entries_of
+
+    names = tuple(split_names([given]))
+    if len(names) != 1 or not Path(names[0]).expanduser().exists():
+        return names, ()
+    found = [e for e in entries_of(Path(names[0]).expanduser()) if e.paths and not e.error]
+    labels = [f"{e.step:,}" if e.step is not None else e.file for e in found]
+    labels = [e.label if labels.count(label) > 1 else label for label, e in zip(labels, found, strict=True)]
+    return (), tuple((label, tuple(read_cell(Path(p)) for p in e.paths)) for label, e in zip(labels, found, strict=True))
 
 
 def list_reports(as_json: Json = False) -> None:

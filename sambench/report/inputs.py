@@ -15,6 +15,7 @@ from sambench.cards import SuiteCard
 from sambench.errors import unknown_name
 from sambench.layout import Value, is_missing
 from sambench.paper.evidence import GENERATED, Entry, Evidence, System
+from sambench.store.views import CellView
 from sambench.tasks.summary import Bootstrap
 
 PAPER_SUITE = "sa23"
@@ -26,20 +27,25 @@ DEFAULT_BOOTSTRAP = Bootstrap()
 class Inputs:
     """evidence: the cells. suite: whose mean is the top line. baseline: id of the model that differences are taken to.
 
-    series: model ids in the order of figure 13, empty for the definition's. ratings: files or databases of the human study; key:
+    series: model ids in the order of figure 13, empty for the definition's; checkpoints: in their place the checkpoints of one
+    training, in order, each with its name and cells. ratings: files or databases of the human study; key:
     what their job ids stand for, where the jobs were blinded; rated: the models of table 8 (one, and one or two that it is compared
-    with). masks: datasets whose properties are drawn. root: the folder of a dataset, for pictures. n_shown: images on a sheet.
+    with). masks: datasets whose properties are drawn. automatic, corrected: files of pairs of masks.
+    root: the folder of a dataset, for pictures. n_shown: images on a sheet.
     """
 
     evidence: Evidence
     suite: SuiteCard
     baseline: str = ""
     series: tuple[str, ...] = ()
+    checkpoints: tuple[tuple[str, tuple[CellView, ...]], ...] = ()
     ratings: tuple[str, ...] = ()
     key: Path | None = None
     rated: tuple[str, ...] = ()
     masks: tuple[str, ...] = ()
     root: Path | None = None
+    automatic: Path | None = None
+    corrected: Path | None = None
     n_shown: int = 6
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
     cache: dict[str, Any] = field(default_factory=dict, compare=False)

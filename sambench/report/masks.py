@@ -22,13 +22,28 @@ _GOLDEN = 0.618033988749895  # hues by its multiples: neighbours in the list are
 
 
 def masks_json(masks: Sequence[AutomaticMask], image: Mapping[str, Any], made_by: Mapping[str, Any]) -> dict[str, Any]:
-    """{image, made_by, annotations}: of each mask its COCO RLE, area, bbox [x, y, width, height] in pixels, predicted_iou,
-    stability_score (null where the model has no logits), point_coords [[x, y]] and crop_box [x, y, width, height]."""
+    """{image, made_by, annotations}, with all fields of SA-1B's files (`sambench.loaders.sa1b`).
+
+    Of each mask its COCO RLE, area, bbox [x, y, width, height] in pixels, predicted_iou, stability_score (null where it was not
+    measured), point_coords [[x, y]] and crop_box [x, y, width, height]. image: image_id, file_name, width, height, and what else
+    is known of the picture.
+    """
     return {
         "image": dict(image),
         "made_by": {"sambench": __version__, **made_by},
         "annotations": [_annotation(i, m) for i, m in enumerate(masks, 1)],
     }
+
+
+def stored_masks(json_path: Path, png_path: Path, image: Mapping[str, Any], made_by: Mapping[str, Any]) -> int | None:
+    """How many masks a file holds that is of the same picture, model and settings; None where there is no such file."""
+    try:
+        held = json.loads(json_path.read_bytes()) if png_path.is_file() else {}
+        wanted = json.loads(json.dumps(masks_json((), image, made_by)))
+        same = all(held[key] == wanted[key] for key in ("image", "made_by"))
+        return len(held["annotations"]) if same else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _annotation(i: int, mask: AutomaticMask) -> dict[str, Any]:

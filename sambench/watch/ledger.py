@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -90,15 +90,7 @@ class Ledger:
             self._read()
 
     def _read(self) -> None:
-        try:
-            told = json.loads(regular_bytes(self.path))
-            of, entries, version = told["watch"], told["entries"], told["version"]
-        except OSError as e:
-            raise unreadable("a watch's ledger cannot be read", self.path, e) from e
-        except (ValueError, KeyError, TypeError) as e:
-            raise self._damaged(str(e)) from e
-        if version != VERSION:
-            raise self._damaged(f"version {version}")
+        of, self.entries = _stored(self.path)
         if of != self.what:
             unlike = [f"{k}: {of.get(k)!r} there, {v!r} now" for k, v in self.what.items() if of.get(k) != v]
             raise UsageError(
@@ -108,14 +100,6 @@ class Ledger:
                 found="; ".join(unlike) or "other keys",
                 remedy="choose another folder with --ledger",
             )
-        try:
-            self.entries = list(TypeAdapter(tuple[Entry, ...]).validate_python(entries))
-        except ValidationError as e:
-            raise self._damaged(str(e).splitlines()[0]) from e
-
-    def _damaged(self, found: str) -> RunError:
-        remedy = "remove it: the results stay where they are, and nothing is computed twice"
-        return RunError("a watch's ledger is damaged", where=self.path, found=found, remedy=remedy)
 
     def add(self, entry: Entry) -> None:
         """Put it in the place of an earlier entry of the same file state, or at the end, and write all."""
@@ -145,7 +129,45 @@ class Ledger:
     @property
     def in_order(self) -> list[Entry]:
         """By step, those without one last."""
-        return sorted(self.entries, key=lambda e: (e.step is None, e.step or 0, e.mtime_ns))
+        return _in_order(self.entries)
+
+
+def entries_of(place: Path) -> list[Entry]:
+    """The entries of a watch by step, whatever it is of. place: its folder, or the ledger itself.
+
+    Raises UsageError where there is none, RunError where it cannot be read.
+    """
+    path = place / FILE if place.is_dir() else place
+    if not path.is_file():
+        expected = f"the folder of a watch, with {FILE}"
+        raise UsageError("there is no ledger of a watch", where=path, expected=expected, found="no such file")
+    return _in_order(_stored(path)[1])
+
+
+def _in_order(entries: Sequence[Entry]) -> list[Entry]:
+    return sorted(entries, key=lambda e: (e.step is None, e.step or 0, e.mtime_ns))
+
+
+def _stored(path: Path) -> tuple[Any, list[Entry]]:
+    """(what the watch is of, its entries). Raises RunError."""
+    try:
+        told = json.loads(regular_bytes(path))
+        of, entries, version = told["watch"], told["entries"], told["version"]
+    except OSError as e:
+        raise unreadable("a watch's ledger cannot be read", path, e) from e
+    except (ValueError, KeyError, TypeError) as e:
+        raise _damaged(path, str(e)) from e
+    if version != VERSION:
+        raise _damaged(path, f"version {version}")
+    try:
+        return of, list(TypeAdapter(tuple[Entry, ...]).validate_python(entries))
+    except ValidationError as e:
+        raise _damaged(path, str(e).splitlines()[0]) from e
+
+
+def _damaged(path: Path, found: str) -> RunError:
+    remedy = "remove it: the results stay where they are, and nothing is computed twice"
+    return RunError("a watch's ledger is damaged", where=path, found=found, remedy=remedy)
 
 
 def _plain(value: Any) -> Any:

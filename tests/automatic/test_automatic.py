@@ -337,7 +337,7 @@ def test_the_command_writes_json_and_overlay(tmp_path: Path) -> None:
     ("args", "said"),
     [
         (["absent.png"], "an image file is missing"),
-        (["DIR"], "a folder is not a picture"),
+        (["DIR"], "a folder holds no pictures"),
         (["a.png", "sub/a.png"], "two pictures would give files of the same name"),
         (["a.png", "--preset", "papr"], "did you mean 'paper'"),
         (["a.png", "--model", "canny"], "makes no masks of a picture"),
@@ -350,9 +350,10 @@ def test_the_command_refuses_before_it_computes(tmp_path: Path, args: list[str],
     from sambench.cli.app import app
 
     (tmp_path / "sub").mkdir()
+    (tmp_path / "empty").mkdir()
     for name in ("a.png", "sub/a.png"):
         Image.fromarray(picture(20, 30)).save(tmp_path / name)
-    named = [str(tmp_path / a.replace("DIR", "sub")) if a.endswith(".png") or a == "DIR" else a for a in args]
+    named = [str(tmp_path / a.replace("DIR", "empty")) if a.endswith(".png") or a == "DIR" else a for a in args]
     done = CliRunner().invoke(app, ["masks", *named, "--out", str(tmp_path / "out")])
     assert isinstance(done.exception, SambenchError)
     assert said in str(done.exception)

@@ -20,7 +20,7 @@ from tests.helpers.inprocess import Cli
 
 # Minutes, a network, or a server that runs until it is stopped: their flags are looked at, they are not run here.
 LONG = ("demo", "watch", "rate ", "bench", "check model", "data get bbbc038v1", "data preview demo", "data verify demo")
-LONG_LINES = ("sambench masks photo.png --preset paper", "sambench data where bbbc038v1")
+LONG_LINES = ("sambench masks photos/ --preset paper", "sambench data where bbbc038v1")
 
 
 def commands(command: Any, path: tuple[str, ...] = ()) -> dict[str, Any]:

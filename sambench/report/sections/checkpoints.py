@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sambench.layout import style
+from sambench.paper.evidence import Entry, System
 from sambench.report.definitions import Definition
 from sambench.report.document import Picture, Section
 from sambench.report.inputs import (
@@ -20,25 +21,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+MOST_NAMED = 6  # of more the names stand upright
+
+
 def checkpoints(definition: Definition, inputs: Inputs) -> Section:
-    """Figure 13: a series of checkpoints, mean mIoU at one click with the oracle. options: series (model ids, in order)."""
-    series = inputs.series or tuple(definition.options.get("series", ()))
-    systems: Systems = inputs.point("center")
-    found = {s: by for name in series for s, by in systems.items() if s.model == name}
-    if len(found) < 2:
-        have = ", ".join(s.model for s in systems) or "none"
-        absent = (
-            f"Not measured: fewer than two of the series {', '.join(series)} are among the runs given "
-            f"(there are: {have}; --series names others, in order)."
-        )
+    """Figure 13: a series of checkpoints, mean mIoU at the fewest clicks with the oracle. options: series (model ids, in order)."""
+    found, absent = _series(definition, inputs)
+    if absent:
         return definition.filled(absent=(absent,))
     datasets, note = shared_datasets(found, inputs)
     if not datasets:
         return definition.filled(absent=(note,))
-    points = []
-    for label, by in zip(labels_of([[by[d] for d in datasets] for by in found.values()], found), found.values(), strict=True):
-        top, oracle = curves_of([by[d] for d in datasets], inputs.bootstrap)
-        points.append((label, top.get(1), oracle.get(1)))
+    curves = [curves_of([by[d] for d in datasets], inputs.bootstrap) for by in found.values()]
+    at = min((k for top, _ in curves for k in top), default=1)
+    labels = labels_of([[by[d] for d in datasets] for by in found.values()], found)
+    points = [(label, top.get(at), oracle.get(at)) for label, (top, oracle) in zip(labels, curves, strict=True)]
     rows = tuple(
         (label, variant, *(100 * v for v in value), len(datasets))
         for label, top, oracle in points
@@ -47,16 +44,44 @@ def checkpoints(definition: Definition, inputs: Inputs) -> Section:
     )
     picture = Picture(
         definition.id,
-        "mIoU at one centre click over a series of checkpoints",
+        f"mIoU {_prompted(found, at)} over a series of checkpoints",
         f"Chart of mIoU for {', '.join(s.label for s in found)}",
         lambda figure: _draw_series(figure, points),
         ("model", "variant", "miou", "ci_low", "ci_high", "n_datasets"),
         rows,
-        (4.7, 3.3),
+        (max(4.7, min(9.0, 0.3 * len(points))), 3.3),
         (note,),
         runs_of(by[d] for by in found.values() for d in datasets),
     )
     return definition.filled(pictures=(picture,))
+
+
+def _series(definition: Definition, inputs: Inputs) -> tuple[Systems, str]:
+    """The checkpoints in order, each a system with its entries by dataset; or why there are none."""
+    if inputs.checkpoints:
+        steps = {
+            System(label, cells[0].model, label, label): {entry.dataset: entry for entry in map(Entry, cells)}
+            for label, cells in inputs.checkpoints
+        }
+        return steps, "" if len(steps) > 1 else "Not measured: fewer than two checkpoints of that watch were evaluated."
+    series = inputs.series or tuple(definition.options.get("series", ()))
+    systems: Systems = inputs.point("center")
+    found = {s: by for name in series for s, by in systems.items() if s.model == name}
+    if len(found) > 1:
+        return found, ""
+    have = ", ".join(s.model for s in systems) or "none"
+    return {}, (
+        f"Not measured: fewer than two of the series {', '.join(series)} are among the runs given "
+        f"(there are: {have}; --series names others, in order, or the folder of a watch)."
+    )
+
+
+def _prompted(found: Systems, k: int) -> str:
+    settings = next(entry for by in found.values() for entry in by.values()).cell.task.settings
+    if not k:
+        return "from boxes"
+    kind = {"center": "centre"}.get(str(getattr(settings, "prompt", "")), str(getattr(settings, "prompt", "")))
+    return f"at {'one' if k == 1 else k} {kind} click{'s' if k > 1 else ''}"
 
 
 def _draw_series(figure: Figure, points: Sequence[tuple[str, Any, Any]]) -> None:
@@ -68,7 +93,8 @@ def _draw_series(figure: Figure, points: Sequence[tuple[str, Any, Any]]) -> None
         mean, low, high = (np.array([100 * p[at][j] if p[at] is not None else np.nan for p in points]) for j in range(3))
         fill = {} if i == 0 else {"mfc": "white", "mew": 1.3, "linestyle": "--"}
         axes.errorbar(x, mean, [mean - low, high - mean], **(style.series(i) | fill), label=kind, capsize=0, elinewidth=0.9)
-    axes.set_xticks(range(len(points)), [p[0].replace(" (", "\n(") for p in points])
+    many = len(points) > MOST_NAMED
+    axes.set_xticks(range(len(points)), [p[0].replace(" (", "\n(") for p in points], rotation=90 if many else 0)
     axes.set(ylabel="mIoU, percent", xlim=(-0.4, len(points) - 0.6))
     axes.grid(axis="y")
     style.legend_above(axes)

@@ -13,6 +13,7 @@ _HEAD = 1 << 20  # bytes
 _OVERLAP = 256
 _LISTS = (re.compile(rb'"images"\s*:\s*\['), re.compile(rb'"annotations"\s*:\s*\['))
 _PHRASE, _RECORD = b'"text_input"', 4096  # bytes within which the first image record ends
+_OF_A_PICTURE = (re.compile(rb'"image"\s*:\s*\{'), re.compile(rb'"annotations"\s*:\s*\['))
 _TEXT = r'"%s"\s*:\s*("(?:[^"\\]|\\.)*")'
 _NAMES = 5  # file names that are looked for
 
@@ -53,6 +54,13 @@ def is_labelme(path: Path) -> bool:
     head = _head(path)
     whole = head if len(head) < _HEAD else head + _tail(path)  # the picture itself may stand between
     return _begins(path, b"{") and b'"shapes"' in whole and (b'"imagePath"' in whole or b'"imageHeight"' in whole)
+
+
+def is_sa1b(path: Path) -> bool:
+    """Whether a file is of the masks of one picture, in SA-1B's form."""
+    head = _head(path)
+    whole = head if len(head) < _HEAD else head + _tail(path)
+    return _begins(path, b"{") and all(pattern.search(whole) for pattern in _OF_A_PICTURE)
 
 
 def file_names(path: Path, key: str = "file_name") -> list[str]:
