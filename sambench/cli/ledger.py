@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from sambench.cli.reading import DEFAULT, Place, Several, cells_of
 from sambench.cli.tables import TEXT, Format, show_all
 
+_RATED = "What the ratings call SAM and the baseline."
 _STATE = "Only these states: reproduced, differs, not measured, unavailable; comma-separated."
 
 
@@ -20,17 +22,34 @@ def reproduce(
     runs: Several = [],  # noqa: B006 - typer copies it
     form: Format = TEXT,
     state: Annotated[str, typer.Option("--state", help=_STATE)] = "",
+    ratings: Annotated[list[str], typer.Option("--ratings", metavar="FILE|DATABASE", help="Ratings of the human study.")] = [],  # noqa: B006
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="FILE", help="key.csv of `sambench rate make`, of blinded jobs.")
+    ] = None,
+    rated: Annotated[str, typer.Option("--rated", metavar="MODEL,...", help=_RATED)] = "sam_vit_h,ritm_hrnet32",
     place: Place = DEFAULT,
 ) -> None:
     """Every published number and claim with its state; without --runs, all runs in `runs` count, if there are any."""
     from sambench.errors import unknown_name
     from sambench.paper.evidence import Evidence
     from sambench.paper.ledger import STATES, ledger, ledger_tables
+    from sambench.report.rated import rated_differences
     from sambench.sources.datasets import split_names
 
     wanted = split_names([state])
     for name in wanted:
         if name not in STATES:
             raise unknown_name("state", name, STATES, where="--state")
-    entries = ledger(Evidence(cells_of(runs, more, place)), what)
+    people = rated_differences(ratings, key, _pair(rated)) if ratings else None
+    entries = ledger(Evidence(cells_of(runs, more, place), rated=people), what)
     show_all([(t.title, t) for t in ledger_tables(entries, what, only=tuple(wanted))], form)
+
+
+def _pair(given: str) -> list[str]:
+    from sambench.errors import UsageError
+    from sambench.sources.datasets import split_names
+
+    names = split_names([given])
+    if len(names) != 2:
+        raise UsageError("not two models", where="--rated", expected="a model and the one that it is compared with", found=given)
+    return names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from sambench.cli.reading import DEFAULT, Place, Runs, Several, cells_of
 from sambench.layout.formats import PAGES, form_of, listed
 
 if TYPE_CHECKING:
+    from sambench.paper.evidence import Rated
     from sambench.store.views import CellView
 
 _FORMATS = f"{listed(PAGES)}; comma-separated."
@@ -66,7 +68,7 @@ def report(
     if not forms:
         raise UsageError("no format is named", where="--format", expected=_FORMATS)
     cells = cells_of(runs, more, place)
-    evidence = Evidence(cells)
+    evidence = Evidence(cells, rated=_rated(ratings, key, split_names([rated])))
     chosen = suite_of(suite, evidence)
     if chosen.generated and not suite:
         echo(f"the runs are of generated copies, and so is the suite: {chosen.id}", err=True)
@@ -100,6 +102,17 @@ def report(
         echo(str(path))
     for path in (pages or written)[:1]:
         cite(cells, path)
+
+
+def _rated(ratings: Sequence[str], key: Path | None, names: Sequence[str]) -> Rated:
+    """What claims are judged by; none where the ratings are of other models, as table 8 then says."""
+    from sambench.errors import UsageError
+    from sambench.report.rated import rated_differences
+
+    try:
+        return rated_differences(ratings, key, names or ("sam_vit_h", "ritm_hrnet32"))
+    except UsageError:
+        return {}
 
 
 def _series(given: str) -> tuple[tuple[str, ...], tuple[tuple[str, tuple[CellView, ...]], ...]]:

@@ -192,6 +192,20 @@ def _best_group(options: Mapping[str, Any], evidence: Evidence, bootstrap: Boots
     return Verdict("reproduced" if found == printed else "differs", _at_each(found, text), _at_each(printed, text))
 
 
+def _rated_higher(options: Mapping[str, Any], evidence: Evidence, _: Bootstrap) -> Verdict:
+    """Whether people rate the model higher on every dataset of the study, each by its own test at `p`."""
+    values = [v for v in published(options["table"]) if v.variant == options["variant"] and v.metric == "p_value"]
+    spans = [v for v in published(options["table"]) if v.variant == options["variant"] and v.low is not None]
+    printed = f"{sum((v.low or 0) > 0 for v in spans)} of {len(spans)} datasets"
+    rated = evidence.rated.get(options["variant"], {})
+    here = [rated[v.dataset] for v in values if v.dataset in rated]
+    if len(here) < len(values):
+        some = f"ratings of {len(here)} of the {len(values)} datasets" if here else "a rating study needs people"
+        return Verdict("not measured", f"{some} (sambench rate makes the jobs; reproduce paper --ratings FILE)", printed)
+    higher = sum(pair.tests.t.p_greater < float(options["p"]) for pair in here)
+    return Verdict("reproduced" if higher == len(here) else "differs", f"{higher} of {len(here)} datasets", printed)
+
+
 def _best(held: Sequence[tuple[int | None, str, float]]) -> dict[int, str]:
     """Which group has the highest value at each click count."""
     counts = sorted({k for k, *_ in held if k is not None})
@@ -260,4 +274,5 @@ _CHECKS: dict[str, Callable[[Mapping[str, Any], Evidence, Bootstrap], Verdict]] 
     "greater": _greater,
     "intervals_overlap": _intervals_overlap,
     "best_group": _best_group,
+    "rated_higher": _rated_higher,
 }

@@ -162,12 +162,17 @@ def _judged(
     subset: Subset | None = None,
 ) -> Against:
     subset = subset or subset_of(entry.cell, value.n_images)
-    same = model == value.model
+    same = model == value.model if value.model else _plain(entry.cell.label) == _plain(value.method)
     light, why = _light(value, measured, subset, same)
     target = math.nan if value.value is None else value.value
     half = math.sqrt(2) if subset.kind == "redrawn" else 1.0
     low, high = (measured + half * (edge - measured) - target for edge in (low, high))
     return Against(value, entry, label, measured, low, high, light, subset, why, same)
+
+
+def _plain(name: str) -> str:
+    """A method's name, however it is written: what the user calls a run tells of which method without a card it is."""
+    return "".join(c for c in name.casefold() if c.isalnum())
 
 
 def _light(value: PublishedValue, measured: float, subset: Subset, same: bool) -> tuple[Light, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -12,6 +12,7 @@ from sambench import cards
 from sambench.errors import UsageError
 from sambench.layout import is_missing
 from sambench.metrics.bootstrap import PairedDifference, paired_difference
+from sambench.metrics.ratings import RatingDifference
 from sambench.paper.published import PublishedValue
 from sambench.provenance import digest
 from sambench.results.model_differences import run_texts
@@ -25,6 +26,7 @@ from sambench.tasks.summary import Bootstrap
 SubsetKind = Literal["paper", "redrawn", "other"]
 # Settings that say how long a run looks, or by what random numbers, but not what it measures.
 _NEUTRAL = {"clicks", "noc", "seed", "prompt"}
+Rated = Mapping[str, Mapping[str, RatingDifference]]
 GENERATED = " (generated)"
 
 
@@ -105,9 +107,15 @@ def _same(found: Any, wanted: Any) -> bool:
 
 
 class Evidence:
-    """Cells of any tasks, models and datasets, found by what they measure. Holds no results of its own."""
+    """Cells of any tasks, models and datasets, found by what they measure. Holds no results of its own.
 
-    def __init__(self, cells: Iterable[CellView], bootstrap: Bootstrap = DEFAULT_BOOTSTRAP) -> None:
+    rated: differences of mean ratings by dataset, by what the model was rated beside (`baseline`, `single_output`).
+    """
+
+    def __init__(
+        self, cells: Iterable[CellView], bootstrap: Bootstrap = DEFAULT_BOOTSTRAP, *, rated: Rated | None = None
+    ) -> None:
+        self.rated = rated or {}
         self.entries = tuple(Entry(cell, bootstrap) for cell in cells)
         self.bootstrap = bootstrap
 

@@ -16,12 +16,14 @@ from sambench.tasks.summary import Bootstrap
 DEFAULT_BOOTSTRAP = Bootstrap()
 STATES: tuple[State, ...] = ("reproduced", "differs", "not measured", "unavailable")
 CLAIM = "claim"
-UNSCORED = ("ratings", "mask_quality")
+RATINGS = "ratings"
+SURE = 0.01  # of a p-value: on which side it lies is what is reproduced
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line. published and measured in the number's own unit; None for claims, and where there is none."""
+    """One line. published and measured in the number's own unit; None for claims, and where there is none. interval: what is
+    printed in place of a number."""
 
     where: str
     what: str
@@ -36,6 +38,7 @@ class Entry:
     unit: str = "fraction"
     source: str = ""
     run: str = ""
+    interval: tuple[float, float] | None = None
 
 
 def ledger(evidence: Evidence, what: str = PAPER, *, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP) -> list[Entry]:
@@ -58,8 +61,12 @@ def _number(value: PublishedValue, found: Sequence[Against], evidence: Evidence)
     method = value.method + (f" minus {value.baseline_method}" if value.baseline_method else "")
     entry = Entry(value.name, quantity(value), value.dataset, method, value.kind, "unavailable", value.reason, value.value)
     entry = replace(entry, unit=value.unit, source=value.source)
+    if value.value is None and value.low is not None and value.high is not None:
+        entry = replace(entry, interval=(value.low, value.high))
     if value.reason:
         return entry
+    if value.task == RATINGS:
+        return _rated(entry, value, evidence)
     if not found:
         return replace(entry, state="not measured", why=_why_not(value, evidence))
     plain = next((a for a in found if not changed_settings(a.entry.cell)), found[0])
@@ -71,9 +78,24 @@ def _number(value: PublishedValue, found: Sequence[Against], evidence: Evidence)
     return replace(entry, state="differs", why=_responsible(plain, found))
 
 
+def _rated(entry: Entry, value: PublishedValue, evidence: Evidence) -> Entry:
+    """A number of the rating study: a difference is reproduced within the printed interval (and the tolerance), a p-value where it
+    is on the same side of .01."""
+    found = evidence.rated.get(value.variant or "", {}).get(value.dataset)
+    if found is None:
+        why = f"needs ratings by people of {value.dataset} (sambench rate; reproduce paper --ratings FILE)"
+        return replace(entry, state="not measured", why=why)
+    if value.value is not None:
+        measured = found.tests.t.p_greater
+        same = (measured < SURE) == (value.value < SURE)
+    else:
+        measured, slack = found.mean_a - found.mean_b, value.tolerance or 0.0
+        same = value.low is not None and value.high is not None and value.low - slack <= measured <= value.high + slack
+    why = f"{found.n:,} inputs, {100 * found.level:g} % interval {found.low:.2f} to {found.high:.2f}"
+    return replace(entry, state="reproduced" if same else "differs", measured=measured, why=why)
+
+
 def _why_not(value: PublishedValue, evidence: Evidence) -> str:
-    if value.task in UNSCORED:
-        return "needs ratings by people (sambench rate)" if value.task == "ratings" else "needs masks that were not released"
     if not value.model:
         return value.remark or "no model card stands for this method"
     models = [m for m in (value.model, value.baseline) if m]
@@ -154,6 +176,8 @@ def _numbers(entries: Sequence[Entry]) -> Table:
         shown = {
             name: _text(getattr(e, name), e.unit, signed=name == "difference") for name in ("published", "measured", "difference")
         }
+        if e.interval is not None:
+            shown["published"] = f"{e.interval[0]:.2f} to {e.interval[1]:.2f}"
         rows.append(Row({c.key: getattr(e, c.key) for c in columns} | shown))
     return Table("Published numbers", columns, tuple(rows), ("Fractions in percent.",))
 

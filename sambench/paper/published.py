@@ -93,6 +93,7 @@ class _Selector(BaseModel):
     threshold: float | None = None
     group_by: str | None = None
     group: str | None = None
+    reason: str = ""
 
 
 class _Table(BaseModel):
@@ -232,6 +233,7 @@ def _values(file: _File, table: _Table, row: Mapping[str, Any], path: Path) -> I
         if selector.group_by == SPLIT and selector.group not in file.splits:
             raise CardError(f"column {name!r} of table {table.id!r} is of an unknown split", where=path, found=repr(selector.group))
         value, low, high = _number(row[name], scale)
+        why = {"reason": selector.reason} if selector.reason and not shared["reason"] else {}
         half = row.get(table.half_widths.get(name, ""))
         if half is not None and value is not None:
             low, high = value - half * scale, value + half * scale
@@ -263,7 +265,7 @@ def _values(file: _File, table: _Table, row: Mapping[str, Any], path: Path) -> I
             n_images=table.n_images,
             headline=table.kind == "published" and row.get("method", table.method) in file.headline,
             split=file.splits.get(selector.group or "") if selector.group_by == SPLIT else None,
-            **shared,
+            **{**shared, **why},
         )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sambench.errors import UsageError
 from sambench.layout import style
 from sambench.report.inputs import (
     Inputs,
@@ -12,6 +15,8 @@ from sambench.report.inputs import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sambench.metrics.ratings import RatingDifference
+    from sambench.paper.evidence import Rated
     from sambench.rating.statistics import Ratings
 
 
@@ -27,6 +32,30 @@ def ratings_of(inputs: Inputs) -> list[Ratings]:
         inputs.cache["ratings"] = [read_ratings(path, key=inputs.key) for path in inputs.ratings]
     held: list[Ratings] = inputs.cache["ratings"]
     return held
+
+
+def rated_differences(files: Sequence[str], key: Path | None, names: Sequence[str]) -> Rated:
+    """Differences of mean ratings by dataset: of the first of names over the second (`baseline`) and the third (`single_output`).
+
+    Raises UsageError where the files hold none of them, and as reading does.
+    """
+    from sambench.rating.statistics import read_ratings
+    from sambench.rating.tables import differences
+
+    model, *others = names
+    out: dict[str, dict[str, RatingDifference]] = {}
+    why: UsageError | None = None
+    for ratings in [read_ratings(path, key=key) for path in files]:
+        for variant, other in zip(("baseline", "single_output"), others, strict=False):
+            try:
+                found = differences(ratings, model, other)
+            except UsageError as e:  # of several files not each has both models
+                why = why or e
+                continue
+            out.setdefault(variant, {}).update({dataset: pair for dataset, (pair, _) in found.items()})
+    if not out and why is not None:
+        raise UsageError(why.message, where="--rated", expected=why.expected, found=why.found, remedy=why.remedy) from why
+    return out
 
 
 def scored(inputs: Inputs, prompt: str | None = None) -> pd.DataFrame:

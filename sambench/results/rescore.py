@@ -38,7 +38,7 @@ def rescore(
     if group_by is None:
         return stored_metric_rows(cell.task, cell.store, cell.wanted, columns, bootstrap)
     frame = cell.scored(scalar_columns(cell.task), reduced_rows(cell.task))
-    groups = _groups(frame, group_by, cell)
+    groups = groups_of(frame, group_by, cell)
     out = []
     for name in sorted(groups.unique()):
         named = {**columns, "group_by": group_by, "group": name}
@@ -47,8 +47,8 @@ def rescore(
     return out
 
 
-def _groups(frame: pd.DataFrame, group_by: str, cell: CellView) -> pd.Series[str]:
-    """The group of every row, as strings."""
+def groups_of(frame: pd.DataFrame, group_by: str, cell: CellView) -> pd.Series[str]:
+    """The group of every row, as strings. frame: of the cell's rows, with their category and attributes. Raises UsageError."""
     import pandas as pd
 
     if "category" not in frame:

@@ -71,7 +71,8 @@ def test_the_published_layout_is_recognised_and_read(tmp_path: Path) -> None:
         published(tmp_path / "sa" / part, n, two_masks())
     assert recognised(tmp_path / "sa") == f"sa1b:{tmp_path / 'sa'}"
     found = datasets.build(datasets.resolve(f"sa1b:{tmp_path / 'sa'}"))
-    assert [(r.image_id, r.n_masks) for r in found.index()] == [("sa_000000/sa_1", 2), ("sa_000000/sa_22", 2), ("sa_000001/sa_3", 2)]
+    assert [r.image_id for r in found.index()] == ["sa_000000/sa_1", "sa_000000/sa_22", "sa_000001/sa_3"]
+    assert {r.n_masks for r in found.index()} == {2}
     sample = found.load("sa_000000/sa_22")
     assert [i.object_id for i in sample.instances] == ["500", "501"]
     for instance, mask in zip(sample.instances, two_masks(), strict=True):
@@ -141,7 +142,7 @@ def test_masks_of_a_folder_round_trip(cli: Cli, pictures: Path) -> None:
         assert "100.0" in ended.out
         frames.append(sambench.load(model[0].replace(":", "_")).rows())
     objects = [f[f["kind"] == "object"].sort_values(["image_id", "object_id"]) for f in frames]
-    assert objects[0]["ranks_all"].tolist() == objects[1]["ranks_all"].tolist()
+    assert np.array_equal(*(np.stack(o["ranks_all"].tolist()) for o in objects))
     assert len(objects[0]) == sum(len(json.loads(p.read_text())["annotations"]) for p in files)
 
 
@@ -151,7 +152,7 @@ def test_pictures_that_are_elsewhere_and_files_of_others(cli: Cli, pictures: Pat
     with pytest.raises(DataError, match="pictures of an annotation file are not found"):
         datasets.resolve(f"sa1b:{folder}")
     opened = datasets.build(datasets.resolve(f"sa1b:{folder},{pictures}"))
-    with pytest.raises(SambenchError, match="a picture of .* is missing"):
+    with pytest.raises(SambenchError, match="_found is missing"):
         opened.load("sa_1")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "a.json").write_text("{}")

@@ -222,11 +222,13 @@ def test_published_rows_and_measured_rows_are_apart(tmp_path: Path) -> None:
 def test_groups_of_people(tmp_path: Path) -> None:
     groups = {"gender_presentation": ["Predominantly Feminine", "Predominantly Masculine"]}
     cell = point_cell(tmp_path, "miap", "otsu", lambda i, n, k: 0.4 + 0.2 * n, prompt="random", groups=groups)
-    (table,) = _tables(_made("table2", [cell]))
+    table, apart = _tables(_made("table2", [cell]))
     found = {r.values["group"]: cell_of(r, next(c for c in table.columns if c.key == "otsu:miou_1")) for r in table.rows}
     assert found["Predominantly Feminine"].value == pytest.approx(0.4)
     assert found["Predominantly Masculine"].value == pytest.approx(0.6)
     assert found["Older"].reason == "no object of this group"
+    key = next(c for c in apart.columns if c.key == "otsu:1")
+    assert [cell_of(r, key).value for r in apart.rows] == [pytest.approx(-0.2)]
 
 
 def test_differences_are_sorted_and_paired(duo: list[CellView]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from itertools import combinations
+from typing import Any
 
 from sambench.errors import UsageError
 from sambench.layout import Column, Row, Table, Value
@@ -18,10 +20,7 @@ from sambench.report.inputs import (
     runs_of,
     unknown_training,
 )
-
-if TYPE_CHECKING:
-    pass
-
+from sambench.results.group_differences import GroupDifference, group_difference
 
 Systems = Mapping[System, Mapping[str, Entry]]
 NO_INTERVAL, NOBODY = "no interval: fewer than two clusters", "no object of this group"
@@ -58,7 +57,63 @@ def groups(definition: Definition, inputs: Inputs) -> Section:
     notes = [*unknown_training(measured), *few_cluster_notes(entries)]
     table = Table(definition.title, tuple(columns), tuple(rows), tuple(notes), id=definition.id, runs=runs_of(entries))
     absent = () if measured else (inputs.none("point", f"the point task with {prompt} clicks on {dataset}"),)
-    return definition.filled(tables=(table,), absent=absent)
+    differences = _differences(definition, values, measured, counts, inputs)
+    return definition.filled(tables=(table, *differences), absent=absent)
+
+
+def _differences(
+    definition: Definition,
+    values: Sequence[PublishedValue],
+    measured: Mapping[System, Entry],
+    counts: Sequence[int],
+    inputs: Inputs,
+) -> tuple[Table, ...]:
+    """A table of how far each two groups of an attribute lie apart, where a run has both."""
+    columns = [Column("attribute", "attribute"), Column("groups", "groups")]
+    for k in counts:
+        clicks = f"{k} click{'s' if k > 1 else ''}"
+        columns.append(Column(f"published:{k}", clicks, "points", group=f"{values[0].method}, published"))
+    for system in measured:
+        for k in counts:
+            clicks = f"{k} click{'s' if k > 1 else ''}"
+            columns.append(Column(f"{system.label}:{k}", clicks, "points", group=system.label))
+            columns.append(Column(f"{system.label}:ci_{k}", "95 % CI", "points_interval", group=system.label))
+    printed = {(v.group_by, v.group, v.k): v.value for v in values}
+    names: dict[str, list[str]] = {}
+    for group_by, group in dict.fromkeys((v.group_by or "", v.group or "") for v in values):
+        names.setdefault(group_by, []).append(group)
+    rows = []
+    for group_by, a, b in [(by, *pair) for by, held in names.items() for pair in combinations(held, 2)]:
+        row: dict[str, Value | str | None] = {"attribute": _attribute(group_by), "groups": f"{a} minus {b}"}
+        for k in counts:
+            of = [printed.get((group_by, g, k)) for g in (a, b)]
+            row[f"published:{k}"] = Value(of[0] - of[1] if of[0] is not None and of[1] is not None else None)
+        any_here = False
+        for system, entry in measured.items():
+            for k in counts:
+                found = _difference(entry, group_by, (a, b), k, inputs)
+                any_here = any_here or found is not None
+                row[f"{system.label}:{k}"], row[f"{system.label}:ci_{k}"] = _shown(found)
+        if any_here:
+            rows.append(Row(row))
+    note = "Differences of means over objects; images are drawn again as wholes. An interval without 0 tells the groups apart."
+    title, ident = f"{definition.title}: differences of groups", f"{definition.id}_differences"
+    return (Table(title, tuple(columns), tuple(rows), (note,), id=ident, runs=runs_of(measured.values())),) if rows else ()
+
+
+def _shown(found: GroupDifference | None) -> tuple[Value, Value]:
+    """The difference and its interval."""
+    if found is None:
+        return Value(reason=NOBODY), Value(reason=NOBODY)
+    interval = None if math.isnan(found.low) else (found.low, found.high)
+    return Value(found.difference, detail=f"{found.n_a:,} and {found.n_b:,} objects"), Value(interval, reason=NO_INTERVAL)
+
+
+def _difference(entry: Entry, group_by: str, groups: tuple[str, str], k: int, inputs: Inputs) -> GroupDifference | None:
+    try:
+        return group_difference(entry.cell, group_by, *groups, k=k, bootstrap=inputs.bootstrap)
+    except UsageError:  # objects without that attribute
+        return None
 
 
 def _group_rows(entry: Entry, values: Sequence[PublishedValue]) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BINS = 40
+NOT_PRINTED = "not published"
 ONE_IMAGE = "no interval: all pairs are of one image"
 
 
@@ -28,7 +29,8 @@ def quality(definition: Definition, inputs: Inputs) -> Section:
     columns = [Column("what", "masks"), Column("n", "pairs", "count"), Column("images", "images", "count")]
     for key, label in (("mean", "mean IoU"), *((f"above_{100 * t:g}", f"IoU above {100 * t:g} %") for t in ABOVE)):
         columns += [Column(key, label, "percent"), Column(f"{key}_ci", "95 % CI", "interval")]
-    printed: dict[str, Value | str | None] = {"what": f"{values[0].method}, published"}
+    printed: dict[str, Value | str | None] = {c.key: Value(reason=NOT_PRINTED) for c in columns}
+    printed["what"] = f"{values[0].method}, published"
     printed |= {f"above_{100 * v.threshold:g}": Value(v.value) for v in values if v.threshold is not None}
     rows = [Row(printed, "published")]
     if inputs.automatic is None or inputs.corrected is None:
