@@ -19,6 +19,7 @@ from sambench.cli import (
     masks,
     new,
     plan,
+    probe,
     rate,
     rate_serve,
     report,
@@ -46,7 +47,7 @@ class _Root(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         order = (
             "demo", "run", "watch", "status", "table", "plot", "compare", "rescore", "report", "reproduce", "gallery", "results",
-            "runs", "rate", "masks", "list", "show", "new", "data", "check", "plan", "bench", "doctor",
+            "runs", "rate", "masks", "probe", "list", "show", "new", "data", "check", "plan", "bench", "doctor",
         )  # fmt: skip
         return sorted(super().list_commands(ctx), key=lambda name: order.index(name) if name in order else len(order))
 
@@ -82,6 +83,7 @@ app.command("plot", short_help="Curves and pictures of edge, proposal, box and p
 app.command("rescore", short_help="Metrics anew from stored rows.")(results.rescore)
 app.command("compare", short_help="Two runs, paired by object.")(results.compare)
 app.command("masks", short_help="Automatic masks of pictures.")(masks.masks)
+app.command("probe", short_help="Masks alike to a model's encoder.")(probe.probe)
 app.command("report", short_help="The paper's tables and figures, from runs.")(report.report)
 app.command("reproduce", short_help="The ledger of published numbers.")(ledger.reproduce)
 app.command("gallery", short_help="Worst objects, as a sheet.")(report.gallery)

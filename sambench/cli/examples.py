@@ -52,6 +52,10 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "sambench masks photo.png --model sam_nano --grid 4 --out found",
         "sambench masks photos/ --preset paper --out found",
     ),
+    "probe": (
+        "sambench probe demo --model sam_nano --images 1 --most 4 --format png",
+        "sambench probe my_leaves/ --model sam_nano --images 1 --across --out alike",
+    ),
     "list datasets": ("sambench list datasets", "sambench list datasets --suite sa23 --format markdown"),
     "list models": ("sambench list models", "sambench list models | grep sam2"),
     "list readers": ("sambench list readers", "sambench list readers --format markdown"),

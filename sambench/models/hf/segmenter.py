@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sambench.device.masks import LogitBatch
 from sambench.errors import ModelError, unknown_name
+from sambench.models.embedding import ImageEmbedding
 from sambench.models.hf.settings import CLAMP, Settings
 from sambench.models.prompt_groups import check_image, groups
 from sambench.pixels.interpolation import Geometry
@@ -79,6 +80,12 @@ class Sam2Segmenter:
         pixels = squashed(image, self.side, self.settings, self.device)
         maps = self.model.get_image_embeddings(pixels.to(self._pixel_dtype))
         return Sam2State(tuple(maps), (self.side / width, self.side / height), (height, width))
+
+    def embedding(self, state: Sam2State) -> ImageEmbedding:
+        """The encoder's coarsest map, on the host."""
+        values = state.maps[-1][0].float().cpu().numpy()
+        (sx, sy), (down, across) = state.scale_xy, values.shape[-2:]
+        return ImageEmbedding(values, (sx * across / self.side, sy * down / self.side))
 
     @torch.inference_mode()
     def decode(self, state: Sam2State, prompts: list[Prompt]) -> list[Prediction]:

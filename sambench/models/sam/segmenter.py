@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sambench.device.masks import LogitBatch
 from sambench.errors import ModelError, unknown_name
+from sambench.models.embedding import ImageEmbedding
 from sambench.models.prompt_groups import check_image, groups
 from sambench.models.sam.mask_decoder import DecoderInput
 from sambench.models.sam.model import Sam
@@ -110,6 +111,12 @@ class SamSegmenter:
         else:
             geometry = Geometry(low=low, square=(side, side), crop=(new_h, new_w), size=(height, width))
         return SamState(embedding, decoder, geometry, (new_w / width, new_h / height))
+
+    def embedding(self, state: SamState) -> ImageEmbedding:
+        """The encoder's map, on the host; beyond the image, at the right and below, it is of padding."""
+        values = state.embedding[0].float().cpu().numpy()
+        cell = self.model.image_size / values.shape[-1]
+        return ImageEmbedding(values, (state.scale_xy[0] / cell, state.scale_xy[1] / cell))
 
     @torch.inference_mode()
     def decode(self, state: SamState, prompts: list[Prompt]) -> list[Prediction]:
