@@ -358,6 +358,15 @@ class EdgeDetector(Protocol):
 
 
 @runtime_checkable
+class EdgeAnnotators(Protocol):
+    """Who stands for the people that annotated a dataset's edges: each is compared with the others."""
+
+    def leave_one_out(self, boundaries: Sequence[BoolArray], where: str) -> list[tuple[BoolArray, list[BoolArray]]]:
+        """(a map bool [H, W], those that it is compared with), for each annotator of an image. Raises DataError naming `where`."""
+        ...
+
+
+@runtime_checkable
 class EdgeMapSource(Protocol):
     """Edge maps that were made elsewhere and are looked up by image."""
 

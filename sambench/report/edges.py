@@ -17,7 +17,7 @@ from sambench.metrics.edges import EdgeScores, edge_scores, f_measure
 from sambench.results.image_sets import labelled, set_names
 from sambench.results.stored_masks import dataset_of
 from sambench.store.views import CellView
-from sambench.tasks.edge import counts_of, map_of
+from sambench.tasks.edge import BY_PEOPLE, counts_of, map_of
 from sambench.types import UInt8Array
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ def _draw_curves(found: Sequence[tuple[CellView, EdgeScores]], path: Path) -> No
         for i, ((cell, s), images) in enumerate(zip(found, set_names([[c] for c, _ in found]), strict=True)):
             order = np.argsort(s.thresholds)
             partial = ", PARTIAL" if cell.partial_reasons() else ""
-            label = f"{labelled(cell.title, images)}: ODS {s.ods:.3f}, OIS {s.ois:.3f}, AP {s.ap:.3f}{partial}"
+            people = s.thresholds.tolist() == [BY_PEOPLE]  # one point, of which there is no curve
+            numbers = f"F {s.ods:.3f}" if people else f"ODS {s.ods:.3f}, OIS {s.ois:.3f}, AP {s.ap:.3f}"
+            label = f"{labelled(cell.title, images)}: {numbers}{partial}"
             axes.plot(s.recall[order], s.precision[order], color=style.colour(i), label=label)
             axes.plot([s.ods_recall], [s.ods_precision], "o", color=style.colour(i))
         axes.plot([], [], "o", color=style.INK, label="dots: at the threshold of ODS; grey lines: equal F")

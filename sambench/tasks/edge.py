@@ -29,13 +29,14 @@ from sambench.tasks.settings.edge import EdgeSettings
 from sambench.tasks.summary import Bootstrap
 from sambench.tasks.table_columns import Measure
 from sambench.tasks.task import Task
-from sambench.types import EdgeDetector, EdgeMapSource, EdgeOutput, FloatArray, Prompt, Sample, Segmenter
+from sambench.types import EdgeAnnotators, EdgeDetector, EdgeMapSource, EdgeOutput, FloatArray, Prompt, Sample, Segmenter
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COUNTS = ["cnt_r", "sum_r", "cnt_p", "sum_p"]
 SCORES = ("ods", "ois", "ap", "r50")
+BY_PEOPLE = 1.0  # the "threshold" of annotators, which no map has: theirs lie below 1
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,11 @@ class EdgeTask(Task):
         return {"protocol": self.protocol, **asdict(self.settings)}
 
     def rows(
-        self, sample: Sample, model: Segmenter | EdgeDetector | EdgeMapSource, context: Context, /
+        self, sample: Sample, model: Segmenter | EdgeDetector | EdgeMapSource | EdgeAnnotators, context: Context, /
     ) -> list[dict[str, Any]]:
-        """One row a threshold; the first holds the map unless the run keeps none."""
+        """One row a threshold; the first holds the map unless the run keeps none. Of annotators one row, without a map."""
+        if isinstance(model, EdgeAnnotators):
+            return [self._agreement(sample, model)]
         prediction = self.predict(sample, model, context)
         context.check_stop()
         rows = self.score(sample, prediction)
@@ -116,6 +119,25 @@ class EdgeTask(Task):
 
     def score(self, sample: Sample, prediction: EdgePrediction) -> list[dict[str, Any]]:
         """Rows of one image, by ascending threshold, without the map. Raises DataError for maps or annotations that do not fit."""
+        max_dist = self._max_dist(sample)
+        start = time.perf_counter()
+        thresholds, counts = self._count(sample, prediction.edge_map, max_dist)
+        took = {"n_masks": prediction.n_masks, "encode_ms": prediction.encode_ms, "edge_ms": prediction.edge_ms}
+        shared = {**self._shared(sample, max_dist, _ms_since(start)), **took}
+        numbers = counts.as_array().tolist()
+        return [{**shared, "t": t, **dict(zip(COUNTS, n, strict=True))} for t, n in zip(thresholds, numbers, strict=True)]
+
+    def _agreement(self, sample: Sample, people: EdgeAnnotators) -> dict[str, Any]:
+        """The row of how well the annotators agree: counts summed over them, each compared with the others."""
+        max_dist = self._max_dist(sample)
+        start = time.perf_counter()
+        pairs = people.leave_one_out(sample.boundaries, f"image {sample.image_id!r} of {sample.dataset}")
+        counts = [edge_counts_of_maps([one], others, max_dist=max_dist).as_array()[0] for one, others in pairs]
+        numbers = np.sum(counts, axis=0).tolist()
+        return {**self._shared(sample, max_dist, _ms_since(start)), "t": BY_PEOPLE, **dict(zip(COUNTS, numbers, strict=True))}
+
+    def _max_dist(self, sample: Sample) -> float:
+        """The tolerance, as a share of the diagonal. Raises DataError where the image has no annotated boundaries."""
         max_dist = self.settings.max_dist or sample.boundary_max_dist
         if not sample.boundaries or max_dist is None:
             raise DataError(
@@ -124,9 +146,11 @@ class EdgeTask(Task):
                 expected="at least one annotator's map, and the dataset's tolerance",
                 found=f"{len(sample.boundaries)} maps, tolerance {max_dist}",
             )
-        start = time.perf_counter()
-        thresholds, counts = self._count(sample, prediction.edge_map, max_dist)
-        shared = {
+        return max_dist
+
+    def _shared(self, sample: Sample, max_dist: float, score_ms: float) -> dict[str, Any]:
+        """What the rows of an image share."""
+        return {
             "dataset": sample.dataset,
             "image_id": sample.image_id,
             "cluster_id": sample.cluster_id,
@@ -134,14 +158,9 @@ class EdgeTask(Task):
             "width": sample.width,
             "n_annotators": len(sample.boundaries),
             "max_dist": max_dist,
-            "n_masks": prediction.n_masks,
-            "encode_ms": prediction.encode_ms,
-            "edge_ms": prediction.edge_ms,
-            "score_ms": _ms_since(start),
+            "score_ms": score_ms,
             "status": "ok",
         }
-        numbers = counts.as_array().tolist()
-        return [{**shared, "t": t, **dict(zip(COUNTS, n, strict=True))} for t, n in zip(thresholds, numbers, strict=True)]
 
     def _count(self, sample: Sample, edge_map: EdgeOutput, max_dist: float) -> tuple[list[float], EdgeCounts]:
         if edge_map.ndim == 3:
@@ -182,6 +201,9 @@ class EdgeTask(Task):
             {**shared, **interval, "metric": m, "value": getattr(scores, m), "ci_low": float(low[j]), "ci_high": float(high[j])}
             for j, m in enumerate(SCORES)
         ]
+        if thresholds.tolist() == [BY_PEOPLE]:  # one point of recall and precision: no curve, and nothing to choose by image
+            beside = {"ods_recall": scores.ods_recall, "ods_precision": scores.ods_precision}
+            return rows[:1] + [{**shared, "metric": m, "value": v} for m, v in beside.items()]
         beside = {
             "ods_threshold": scores.ods_threshold,
             "ods_recall": scores.ods_recall,
