@@ -77,7 +77,7 @@ def masks(
 
 
 def _pictures(given: Sequence[Path]) -> list[Path]:
-    """The pictures themselves, those of folders by name; our own overlays in them are none."""
+    """The pictures themselves, each once, those of folders by name; our own overlays in them are none."""
     from sambench.errors import UsageError
     from sambench.loaders.file_patterns import SUFFIXES
     from sambench.loaders.sa1b import SUFFIX
@@ -92,7 +92,7 @@ def _pictures(given: Sequence[Path]) -> list[Path]:
             remedy = "name the folder in which the pictures lie themselves"
             raise UsageError("a folder holds no pictures", where=path, expected=f"files {', '.join(SUFFIXES)}", remedy=remedy)
         out += [p for p in found if not (p.stem.endswith(SUFFIX) and p.with_suffix(".json").is_file())]
-    return out
+    return list({path.absolute(): path for path in out}.values())
 
 
 def _checked(images: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
