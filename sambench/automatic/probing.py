@@ -71,7 +71,7 @@ def neighbours(masks: Sequence[ProbedMask], *, n_queries: int, n: int, across: b
         queues.setdefault(masks[by_key[key]].sample.image_id, []).append(by_key[key])
     turns = [q[k] for k in range(max(map(len, queues.values()), default=0)) for q in queues.values() if k < len(q)]
     near = _near(masks, across)
-    out: list[list[tuple[int, float]]] = []
+    out: list[Neighbours] = []
     for i in turns:
         order_of = near[i]
         if len(order_of) and len(out) < n_queries:
