@@ -46,7 +46,7 @@ def checkpoints(definition: Definition, inputs: Inputs) -> Section:
         definition.id,
         f"mIoU {_prompted(found, at)} over a series of checkpoints",
         f"Chart of mIoU for {', '.join(s.label for s in found)}",
-        lambda figure: _draw_series(figure, points),
+        lambda figure: _draw_series(figure, points, "checkpoint" if inputs.checkpoints else ""),
         ("model", "variant", "miou", "ci_low", "ci_high", "n_datasets"),
         rows,
         (max(4.7, min(9.0, 0.3 * len(points))), 3.3),
@@ -84,7 +84,7 @@ def _prompted(found: Systems, k: int) -> str:
     return f"at {'one' if k == 1 else k} {kind} click{'s' if k > 1 else ''}"
 
 
-def _draw_series(figure: Figure, points: Sequence[tuple[str, Any, Any]]) -> None:
+def _draw_series(figure: Figure, points: Sequence[tuple[str, Any, Any]], x_label: str) -> None:
     axes = figure.add_subplot()
     for i, (kind, at) in enumerate((("the model's own choice", 1), ("best of its masks (oracle)", 2))):
         if all(p[at] is None for p in points):
@@ -95,7 +95,7 @@ def _draw_series(figure: Figure, points: Sequence[tuple[str, Any, Any]]) -> None
         axes.errorbar(x, mean, [mean - low, high - mean], **(style.series(i) | fill), label=kind, capsize=0, elinewidth=0.9)
     many = len(points) > MOST_NAMED
     axes.set_xticks(range(len(points)), [p[0].replace(" (", "\n(") for p in points], rotation=90 if many else 0)
-    axes.set(ylabel="mIoU, percent", xlim=(-0.4, len(points) - 0.6))
+    axes.set(xlabel=x_label, ylabel="mIoU, percent", xlim=(-0.4, len(points) - 0.6))
     axes.grid(axis="y")
     style.legend_above(axes)
 
