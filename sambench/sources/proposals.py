@@ -107,6 +107,7 @@ class ProposalFolder:
             expected = "a JSON of masks for each picture, as `sambench masks` writes them"
             raise DataError("a folder holds no proposals", where=folder, expected=expected, found="no JSON files")
         self.identity: Mapping[str, Any] = {"files_sha256": content.files_digest(files, f"masks of {folder.name}")}
+        self.stamps = {path: content.stamp(path) for path in files.values()}
         self.files = dict(files)
         by_name: dict[str, list[Path]] = {}
         for image_id, path in files.items():
@@ -123,7 +124,7 @@ class ProposalFolder:
         """
         if image_id not in self.files:
             return Proposals([], np.zeros(0, np.float64))
-        held = read_mask_file(self.files[image_id])
+        held = self._read(self.files[image_id])
         scores = _scores(held)
         rles: list[dict[str, Any]] = []
         kept: list[float] = []
@@ -136,6 +137,17 @@ class ProposalFolder:
                 rles.append(dict(region.rle()))
                 kept.append(float(scores[i]))
         return Proposals(rles, np.array(kept, np.float64))
+
+    def _read(self, path: Path) -> MaskFile:
+        """A file as it was hashed: another content would bear its name. Raises DataError."""
+        try:
+            same = content.stamp(path) == self.stamps[path]
+        except OSError:  # it is gone
+            same = False
+        if not same:
+            message, remedy = "a file of masks changed while it was in use", "issue the command again"
+            raise DataError(message, where=path, expected="the file as it was when the command began", remedy=remedy)
+        return read_mask_file(path)
 
     def check(self, dataset: Dataset, wanted: Sequence[str]) -> list[str]:
         """What must be said of the folder beside a dataset, of which the images `wanted` run. Raises DataError if of another."""
