@@ -33,8 +33,8 @@ class Sa1bFolders(OwnSource):
         word, base, (annotations, images) = gathered(word, folders, root)
         word = Word(word.prefix, tuple(dict.fromkeys((annotations, images))), word.options, word.written)
         places = {"annotations": "" if annotations == "." else annotations, "images": "" if images == "." else images}
-        layout = (joined(f"<root>/{places['annotations']}".rstrip("/"), "<id>.json"),)
-        layout += (joined(f"<root>/{places['images']}".rstrip("/"), "<file_name>"),)
+        files_at = (("annotations", "<id>.json"), ("images", "<file_name>"))
+        layout = tuple(joined(f"<root>/{places[key]}".rstrip("/"), name) for key, name in files_at)
         title = f"masks of pictures in {folders[0].name}, in SA-1B's form"
         return Own(word, base, {**places, **word.options}, title, layout, folders[0].name)
 
