@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sambench.cli.console import echo
-from sambench.cli.running import Devices, Precision
+from sambench.cli.running import Devices, Options, Precision
 from sambench.layout.formats import PAGES, form_of, listed
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _SEGMENTER = "Who is asked with the point (default: the model itself, if it take
 def text(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A dataset with phrases, as `run concepts` takes it.")],
     model: Annotated[str, typer.Option("--model", "-m", metavar="NAME", help=_MODEL)] = "colour_words",
+    option: Options = [],  # noqa: B006 - typer copies it
     segmenter: Annotated[str, typer.Option("--segmenter", metavar="NAME", help=_SEGMENTER)] = "",
     images: Annotated[int, typer.Option("--images", metavar="N", min=1, help="The first N images in keyed-hash order.")] = 6,
     n: Annotated[int, typer.Option("-n", min=1, max=100, help="Phrases on the sheet.")] = 12,
@@ -54,14 +56,14 @@ def text(
     found = resolve(dataset, root=str(root) if root is not None else None)
     for note in found.notes:
         echo(note, err=True)
-    named = _resolved(model, devices, precision, "--model")
+    named = _resolved(model, option, devices, precision, "--model")
     reader = build_model(named.spec)
     if not callable(getattr(reader, "concepts", None)):
         expected = "a model that answers phrases, as colour_words"
         gives = examine(reader, model).gives
         raise UsageError("a model reads no phrases", where=f"--model {model}", expected=expected, found=f"one that gives {gives}")
     own = not segmenter and isinstance(reader, Segmenter)
-    other = named if own else _resolved(segmenter or "sam_nano", devices, precision, "--segmenter")
+    other = named if own else _resolved(segmenter or "sam_nano", (), devices, precision, "--segmenter")
     clicked = reader if own else build_model(other.spec)
     if not isinstance(clicked, Segmenter):
         expected = "a model that answers clicks"
@@ -77,13 +79,14 @@ def text(
         echo(str(path))
 
 
-def _resolved(name: str, devices: str, precision: str, flag: str) -> ResolvedModel:
+def _resolved(name: str, options: Sequence[str], devices: str, precision: str, flag: str) -> ResolvedModel:
     from sambench.errors import UsageError
     from sambench.sources.models import resolve, source_of
+    from sambench.sources.options import parse_options
 
     if source_of(name).stored:
         raise UsageError("a file of results cannot be asked", where=f"{flag} {name}", expected="a model")
-    return resolve(name, {}, device=devices, precision=precision)
+    return resolve(name, parse_options(options), device=devices, precision=precision)
 
 
 def _samples(opened: Dataset, name: str, n: int) -> list[Sample]:
