@@ -29,6 +29,7 @@ from sambench.cli import (
     spellings,
     status,
     task_commands,
+    text,
     variables,
     watch,
 )
@@ -47,7 +48,7 @@ class _Root(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         order = (
             "demo", "run", "watch", "status", "table", "plot", "compare", "rescore", "report", "reproduce", "gallery", "results",
-            "runs", "rate", "masks", "probe", "list", "show", "new", "data", "check", "plan", "bench", "doctor",
+            "runs", "rate", "masks", "probe", "text", "list", "show", "new", "data", "check", "plan", "bench", "doctor",
         )  # fmt: skip
         return sorted(super().list_commands(ctx), key=lambda name: order.index(name) if name in order else len(order))
 
@@ -84,6 +85,7 @@ app.command("rescore", short_help="Metrics anew from stored rows.")(results.resc
 app.command("compare", short_help="Two runs, paired by object.")(results.compare)
 app.command("masks", short_help="Automatic masks of pictures.")(masks.masks)
 app.command("probe", short_help="Masks alike to a model's encoder.")(probe.probe)
+app.command("text", short_help="Masks of phrases, and a point where they fail.")(text.text)
 app.command("report", short_help="The paper's tables and figures, from runs.")(report.report)
 app.command("reproduce", short_help="The ledger of published numbers.")(ledger.reproduce)
 app.command("gallery", short_help="Worst objects, as a sheet.")(report.gallery)
