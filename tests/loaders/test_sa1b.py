@@ -133,8 +133,9 @@ def test_masks_of_a_folder_round_trip(cli: Cli, pictures: Path) -> None:
     again = cli("masks", pictures, "--out", "found", *flags)
     assert (again.code, again.err.count("there already")) == (0, 2)
     assert [p.stat().st_mtime_ns for p in files] == before
-    assert "there already" not in cli("masks", pictures, "--out", "found", *flags[:-1], "0.8").err
-    assert cli("masks", pictures, "--out", "found", *flags).code == 0
+    raw["made_by"]["settings"]["nms_iou"] = 0.8  # of other settings, it is made anew
+    files[0].write_text(json.dumps(raw))
+    assert cli("masks", pictures, "--out", "found", *flags).err.count("there already") == 1
     # Of a model's own masks as the truth its proposals find every one, read from the files or made anew, at the same ranks.
     data = f"sa1b:found,{pictures}"
     frames = []
@@ -148,7 +149,7 @@ def test_masks_of_a_folder_round_trip(cli: Cli, pictures: Path) -> None:
     assert len(objects[0]) == sum(len(json.loads(p.read_text())["annotations"]) for p in files)
 
 
-def test_pictures_that_are_elsewhere_and_files_of_others(cli: Cli, pictures: Path, tmp_path: Path) -> None:
+def test_pictures_that_are_elsewhere_and_files_of_others(pictures: Path, tmp_path: Path) -> None:
     folder = published(tmp_path / "deep" / "found", 1, two_masks())
     (folder / "sa_1.jpg").unlink()
     with pytest.raises(DataError, match="pictures of an annotation file are not found"):
@@ -156,9 +157,14 @@ def test_pictures_that_are_elsewhere_and_files_of_others(cli: Cli, pictures: Pat
     opened = datasets.build(datasets.resolve(f"sa1b:{folder},{pictures}"))
     with pytest.raises(SambenchError, match="_found is missing"):
         opened.load("sa_1")
+    (folder / "elsewhere").mkdir()
+    Image.new("RGB", (40, 30)).save(folder / "elsewhere" / "sa_1.jpg")
+    opened = datasets.build(datasets.resolve(f"sa1b:{folder},{folder / 'elsewhere'}"))
+    assert len(opened.load("sa_1").instances) == 2
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "a.json").write_text("{}")
     with pytest.raises(DataError, match="holds no files of masks"):
         datasets.resolve(f"sa1b:{tmp_path / 'other'}")
-    ended = cli("run", "proposals", "--datasets", "demo", "--limit", "1", "--model", f"proposals:{folder}")
-    assert (ended.code, "is of other pictures than the dataset" in ended.err) == (2, True)
+    with pytest.raises(DataError, match="is of other pictures than the dataset"):
+        ProposalFolder(folder).check(opened, ["another", "and another"])
+    assert "1 of 2 images have no file" in ProposalFolder(folder).check(opened, ["sa_1", "another"])[0]

@@ -339,7 +339,7 @@ def test_a_reader_of_ones_own(here: Path, cli: Cli) -> None:
 def test_formats_that_are_recognised() -> None:
     known = datasets.sources()
     recognised = {name for name, source in known.items() if isinstance(source, Recogniser)}
-    assert recognised == {"coco", "labelme", "labels", "masks", "objects", "sa1b", "via", "yolo"}
+    assert recognised == {"coco", "labelme", "labels", "masks", "objects", "sa1b", "saco", "via", "yolo"}
 
 
 def test_large_coco_files_are_recognised_without_parsing(here: Path) -> None:
