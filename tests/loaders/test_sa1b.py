@@ -15,9 +15,12 @@ from pycocotools import mask as coco_mask
 import sambench
 from sambench.errors import DataError, SambenchError
 from sambench.loaders.sa1b import read_mask_file
-from sambench.sources import datasets
+from sambench.sources import datasets, models
 from sambench.sources.data.path import recognised
 from sambench.sources.proposals import ProposalFolder
+from sambench.tasks.prompted import Context
+from sambench.tasks.proposals import ProposalTask
+from sambench.tasks.settings.proposals import ProposalSettings
 from tests.helpers.inprocess import Cli
 
 # The fields of README.md of github.com/facebookresearch/segment-anything, "Dataset".
@@ -137,16 +140,16 @@ def test_masks_of_a_folder_round_trip(cli: Cli, pictures: Path) -> None:
     files[0].write_text(json.dumps(raw))
     assert cli("masks", pictures, "--out", "found", *flags).err.count("there already") == 1
     # Of a model's own masks as the truth its proposals find every one, read from the files or made anew, at the same ranks.
-    data = f"sa1b:found,{pictures}"
-    frames = []
-    for model in (("proposals:found",), ("sam_nano", "--grid", "4", "--rank", "iou")):
-        ended = cli("run", "proposals", "--datasets", data, "--workers", "1", "--model", *model)
-        assert ended.code == 0, ended.err
-        assert "100.0" in ended.out
-        frames.append(sambench.load(model[0].replace(":", "_")).rows())
-    objects = [f[f["kind"] == "object"].sort_values(["image_id", "object_id"]) for f in frames]
-    assert np.array_equal(*(np.stack(o["ranks_all"].tolist()) for o in objects))
-    assert len(objects[0]) == sum(len(json.loads(p.read_text())["annotations"]) for p in files)
+    opened = datasets.build(datasets.resolve(f"sa1b:found,{pictures}"))
+    task = ProposalTask(ProposalSettings(grid=4, rank="iou"))
+    nano = models.build(models.resolve("sam_nano", {}, device="cpu", precision="fp32").spec)
+    found = ProposalFolder(Path("found"))
+    for record in opened.index():
+        sample = opened.load(record.image_id)
+        stored, anew = ([r["ranks_all"] for r in task.rows(sample, m, Context(save_masks="none"))] for m in (found, nano))
+        assert stored == anew
+        assert len(stored) == record.n_masks
+        assert min(map(min, stored)) >= 0
 
 
 def test_pictures_that_are_elsewhere_and_files_of_others(pictures: Path, tmp_path: Path) -> None:
