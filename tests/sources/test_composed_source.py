@@ -14,7 +14,7 @@ from tests.helpers.inprocess import Cli
 
 pytest.importorskip("transformers")
 OPTIONS = ("-M", "detector.threshold=0", "-M", "working_point=0.0005")
-RUN = ("run", "concepts", "--datasets", "demo", "--workers", "1", "--quiet", "--limit", "1")
+RUN = ("run", "concepts", "--datasets", "fixture:saco_silver_droid", "--workers", "1", "--quiet", "--limit", "1")
 
 
 @pytest.fixture
