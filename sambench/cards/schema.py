@@ -254,6 +254,9 @@ class Published(Quantity):
     value: float
 
 
+ON_HUB = "sambench.models.hf.card:on_hub"
+
+
 class ModelCard(Named):
     """One model. Hashed into identities: id, revision, the factory (`entry_identity`), max_batch, the options, the weights' sha256.
 
@@ -283,6 +286,11 @@ class ModelCard(Named):
     overlaps: tuple[Id, ...] = ()
     published: tuple[Published, ...] = ()
     notes: str = ""
+
+    @property
+    def hub(self) -> str:
+        """The repository of the Hugging Face hub that it stands for, or ''."""
+        return str(self.options.get("repo", "")) if self.factory == ON_HUB else ""
 
 
 Card = DatasetCard | SuiteCard | BoxesCard | ModelCard

@@ -88,13 +88,16 @@ def list_models(as_json: Json = False) -> None:
     """Models with their weights' state."""
     from sambench import cards
     from sambench.getting import weights as fetch
+    from sambench.sources import composed
     from sambench.sources.models import sources
     from sambench.text import human_bytes
 
     rows: list[list[str]] = []
     listed = []
     for card in cards.model_cards().values():
-        if card.weights is None:
+        if card.hub:
+            weights = f"{card.hub}, on the hub"
+        elif card.weights is None:
             weights = "none needed" if card.state == "available" else "unavailable"
         elif card.weights.packaged:
             weights = f"{card.weights.file}, in the package"
@@ -110,6 +113,7 @@ def list_models(as_json: Json = False) -> None:
         return
     _table("models", ["id", "name", "weights", "licence"], rows)
     known = sources()
+    echo(f"phrases, by a detector's boxes: {composed.SOURCE.form}")
     echo(f"your own: {known.pop('python').form} (see README.md)")
     for source in known.values():
         echo(f"{'results made elsewhere' if source.stored else 'also'}: {source.form}")
@@ -260,10 +264,14 @@ def show_model(
             "sha256": w.sha256,
             "bytes": f"{w.bytes:,}" if w.bytes else None,
         }
-    parameters = inspect.signature(cards.load_entry(card.factory, where=f"card {card.id}")).parameters.values()
+    factory = cards.load_entry(card.factory, where=f"card {card.id}")
+    parameters = [] if card.hub else inspect.signature(factory).parameters.values()
     options = [
         f"{p.name}={card.options.get(p.name, p.default)}" for p in parameters if p.name not in ("weights", "device", "precision")
     ]
+    if card.hub:
+        fields["from"] = f"https://huggingface.co/{card.hub}"
+        options = [f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in card.options.items()]
     fields["options (-M)"] = ", ".join([*(["weights=FILE"] if card.weights else []), *[o for o in options if "**" not in o]])
     fields |= {"prompts a batch": card.max_batch, "trained on": card.training_data, "overlaps": ", ".join(card.overlaps)}
     fields |= {"licence": card.licence, "homepage": card.homepage, "citation": str(card.citation), "notes": card.notes}

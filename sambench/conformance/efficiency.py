@@ -95,8 +95,17 @@ class Cost:
 
 
 def measure(model: ResolvedModel, workload: Workload) -> Cost:
-    """The cost of one model, measured in a fresh process. Raises what the model raises as a SambenchError, or ModelError."""
+    """The cost of one model, measured in a fresh process. Raises what the model raises as a SambenchError, or ModelError;
+    UsageError for a model that answers neither clicks nor with edges."""
     workload.check()
+    if model.gives in ("boxes", "concepts"):
+        raise UsageError(
+            "only models of masks and of edges are measured",
+            where=model.called,
+            expected="a model that answers clicks, or gives edges",
+            found=f"one that gives {model.gives}",
+            remedy="rows of concept runs have encode_ms, and decode_ms of every phrase: sambench run concepts",
+        )
     threads = str(workload.threads)
     env = {**CUBLAS_WORKSPACE, **os.environ, **KEEP_MEMORY, **dict.fromkeys(THREAD_VARIABLES, threads)}
     job = json.dumps({"model": asdict(model.spec), "workload": asdict(workload), "uses_torch": model.uses_torch})

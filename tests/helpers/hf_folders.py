@@ -189,7 +189,7 @@ def owlv2(folder: Path, seed: int = 0) -> Any:
 
 
 def grounding_dino(folder: Path, seed: int = 0) -> Any:
-    """A GroundingDinoForObjectDetection of 9 queries with a tokenizer of letters."""
+    """A GroundingDinoForObjectDetection of 4 queries with a tokenizer of letters."""
     from transformers import GroundingDinoConfig, GroundingDinoForObjectDetection, SwinConfig
 
     vocabulary = bert_tokenizer(folder)
@@ -198,7 +198,7 @@ def grounding_dino(folder: Path, seed: int = 0) -> Any:
     config = GroundingDinoConfig(
         backbone_config=swin,
         text_config={**text, "vocab_size": vocabulary},
-        d_model=32, num_queries=9, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2, decoder_attention_heads=2,
+        d_model=32, num_queries=4, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2, decoder_attention_heads=2,
         encoder_ffn_dim=48, decoder_ffn_dim=48, num_feature_levels=4, max_text_len=32,
     )  # fmt: skip
     image = {"size": {"shortest_edge": 96, "longest_edge": 160}, "resample": 2, "rescale_factor": 1 / 255}

@@ -14,7 +14,7 @@ from tests.helpers.inprocess import Cli
 
 pytest.importorskip("transformers")
 OPTIONS = ("-M", "detector.threshold=0", "-M", "working_point=0.0005")
-RUN = ("run", "concepts", "--datasets", "demo", "--workers", "1", "--quiet", "--limit", "1")
+RUN = ("run", "concepts", "--datasets", "fixture:saco_silver_droid", "--workers", "1", "--quiet", "--limit", "1")
 
 
 @pytest.fixture
@@ -100,3 +100,14 @@ def test_cards_of_the_hub(folder: Path) -> None:
     with pytest.raises(UsageError, match="no place"):
         resolved("gdino", repo=3)
     assert [models.gives_of(n) for n in ("gdino", "owlv2", "sam3", "owlv2+sam_vit_b")] == ["boxes", "boxes", "concepts", "concepts"]
+
+
+def test_lists_say_where_they_come_from(folder: Path, cli: Cli) -> None:
+    listed = cli("list", "models").out
+    assert "IDEA-Research/grounding-dino-tiny, on the hub" in listed
+    assert "DETECTOR+SEGMENTER" in listed
+    shown = cli("show", "model", "sam3").out
+    assert "repo=facebook/sam3, concepts=true" in shown
+    measured = cli("bench", "hf:./tiny-dino+sam_nano")
+    assert measured.code == 2
+    assert "gives concepts" in measured.err
