@@ -76,13 +76,16 @@ class ConceptFile:
                 )
 
     def _prediction(self, found: Detections, size: tuple[int, int]) -> ConceptPrediction:
+        self._check_entries(found)
+        return ConceptPrediction(RegionMasks([found.region(i, *size) for i in range(len(found))], *size), found.score)
+
+    def _check_entries(self, found: Detections) -> None:
         for i, score in enumerate(found.score.tolist()):
             if not 0 <= score <= 1:
                 expected = "a score in [0, 1], the probability that the mask is an instance"
                 raise DataError("an answer's score is no probability", where=found.where(i), expected=expected, found=score)
             if not found.has_mask(i):
                 raise DataError("an answer has no mask", where=found.where(i), expected="segmentation", found="none")
-        return ConceptPrediction(RegionMasks([found.region(i, *size) for i in range(len(found))], *size), found.score)
 
     def check(self, dataset: Dataset, wanted: Sequence[str]) -> list[str]:
         """What must be said of the file beside a dataset, of which the images `wanted` run. Raises DataError if of another."""
@@ -90,11 +93,13 @@ class ConceptFile:
         if self.by_pair:
             pairs = [c.concept_id for s in samples for c in s.concepts]
             if not any(self.results.count_of(p) for p in pairs):
-                self._refuse("ids of pairs of image and phrase", pairs, self.results.image_ids)
+                self._refuse('"phrase" in every entry, or ids of pairs of image and phrase', pairs, self.results.image_ids)
             return [f"{self.path.name}: no entry has a phrase: its image_id is taken for the id of a pair of image and phrase"]
         notes = check_ids(self.results, [r.image_id for r in dataset.index()], None, extra="drop")
-        looked = [(s, self.results.of(s.image_id)) for s in samples]
-        phrases = [p for _, found in looked for p in found.phrases if p]
+        looked = [self.results.of(s.image_id) for s in samples]
+        for found in looked:
+            self._check_entries(found)
+        phrases = [p for found in looked for p in found.phrases if p]
         asked = [c.phrase for s in samples for c in s.concepts]
         if phrases and not set(phrases) & set(asked):
             self._refuse("phrases that the dataset asks for", asked, phrases)
