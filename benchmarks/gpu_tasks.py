@@ -92,8 +92,8 @@ def profile_rows(setup: Setup, model: Costly, precision: str) -> Iterator[Row]:
     Then how many kernels each part launches, and how often the host waits for the device.
     """
 
-    def parts(read: Callable[[], float]) -> Iterator[tuple[str, float]]:
-        spent = dict.fromkeys(("encode", "decode"), 0.0)
+    def parts(read: Callable[[], np.ndarray[Any, Any]]) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+        spent = {name: np.zeros_like(read()) for name in ("encode", "decode")}
 
         def watched(name: str) -> Callable[..., Any]:
             function = getattr(model, name)
@@ -118,16 +118,14 @@ def profile_rows(setup: Setup, model: Costly, precision: str) -> Iterator[Row]:
         yield from {**spent, "scoring and clicks": whole - sum(spent.values())}.items()
 
     with computing(precision, setup.kind):
-        for name, seconds in parts(time.perf_counter):
+        for name, (seconds,) in parts(lambda: np.array([time.perf_counter()])):
             yield Row(f"of one image, {precision}: {name}", seconds * 1e3, "ms")
         with counting() as asked:
-            launched = list(parts(lambda: float(sum(asked.launches.values()))))
-        with counting() as asked:
-            waited = list(parts(lambda: float(sum(asked.reads.values()) + sum(asked.writes.values()))))
-    for unit, found in (("kernels", launched), ("waits", waited)):
-        for name, n in found:
-            both = "" if name.startswith("scoring") else ", with sam_nano's"
-            yield Row(f"of one image, {precision}: {name}{both}", n, unit)
+            counted = list(parts(lambda: np.array([sum(c.values()) for c in (asked.launches, asked.reads + asked.writes)])))
+    for name, (kernels, waits) in counted:
+        both = "" if name.startswith("scoring") else ", with sam_nano's"
+        yield Row(f"of one image, {precision}: {name}{both}, kernels", float(kernels), "")
+        yield Row(f"of one image, {precision}: {name}{both}, waits for the device", float(waits), "")
 
 
 def automatic_rows(setup: Setup) -> Iterator[Row]:
