@@ -27,7 +27,7 @@ def _console(**options: Any) -> Console:
 
         def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
             for segment in super().render(renderable, options):
-                yield segment if segment.control else segment._replace(text=printable(segment.text))
+                yield segment if segment.control else segment._replace(text=_shown(segment.text))
 
     return Plain(highlight=False, markup=False, emoji=False, **options)
 
@@ -61,7 +61,7 @@ def echo(text: str, *, nl: bool = True, err: bool = False) -> None:
     """Lines on standard output (err: standard error), as they are but for control characters."""
     import typer
 
-    typer.echo(printable(text), nl=nl, err=err)
+    typer.echo(_shown(text), nl=nl, err=err)
 
 
 def echo_json(value: object, *, lines: bool = False) -> None:
@@ -83,7 +83,17 @@ def write_bytes(content: bytes) -> None:
 
 def quoted(value: object) -> str:
     """A path or name as it must stand in a command that is shown."""
-    return shlex.quote(str(value))
+    return shlex.quote(_with_urls(str(value)))
+
+
+def _shown(text: str) -> str:
+    return printable(_with_urls(text))
+
+
+def _with_urls(text: str) -> str:
+    """The text, in which what is the copy of a place in an object store is called by its URL; where none was used, as it is."""
+    mirror = sys.modules.get("sambench.files.mirror")
+    return text if mirror is None else str(mirror.with_urls(text))
 
 
 def print_error(e: SambenchError) -> None:

@@ -35,6 +35,7 @@ def cells_of(runs: Sequence[str], named: Sequence[str], place: Path = DEFAULT) -
     """
     from sambench.store.views import find_cells, read_cell
 
+    runs, named = [_here(run) for run in runs], [_here(name) for name in named]
     if not runs and not named:
         from sambench.store.views import all_cell_paths
 
@@ -45,6 +46,19 @@ def cells_of(runs: Sequence[str], named: Sequence[str], place: Path = DEFAULT) -
     for name in named:
         found += _looked_for(name, folders or [place])
     return list({cell.path.resolve(): cell for cell in found}.values())
+
+
+def _here(run: str) -> str:
+    """A name or path as it was given; of a URL its copy on this machine, in which runs are known by name."""
+    from sambench.errors import system_error
+    from sambench.files import mirror, places
+
+    if str(mirror.here(run)) == str(Path(run)):
+        return run
+    try:
+        return str(places.brought(Path(run), records_alone=True))
+    except OSError as e:
+        raise system_error(e) from e
 
 
 def _holds_runs(path: Path) -> bool:

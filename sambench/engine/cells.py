@@ -14,6 +14,7 @@ from sambench import provenance, tasks
 from sambench.engine.plan import SHARD_SIZE, CellSpec
 from sambench.errors import DataError, RunError, SambenchError, UsageError
 from sambench.files import content as files
+from sambench.files.places import place_of
 from sambench.files.writing import storage_error, write_bytes, write_json, write_text
 from sambench.schema import METRIC_COLUMNS
 from sambench.store.claims import holder
@@ -147,6 +148,14 @@ def write_metrics(cell_dir: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_bytes(cell_dir / "metrics.parquet", sink.getvalue())
 
 
+def look(cell: CellSpec) -> None:
+    """See what others have written of the cell. Raises RunError."""
+    try:
+        place_of(cell.cell_dir).refresh_below(cell.cell_dir)
+    except OSError as e:
+        raise storage_error(e, cell.cell_dir) from e
+
+
 def finish(cell: CellSpec, *, started: str, save_masks: str, wall_s: float, interrupted: bool) -> CellRecord:
     """Write the metrics if every wanted image was tried, then cell.json, which vouches for all of it; returns the record.
 
@@ -154,6 +163,7 @@ def finish(cell: CellSpec, *, started: str, save_masks: str, wall_s: float, inte
     either and finishes anew. A cell that holds more than this command asked for is finished as what it is: complete cells stay
     complete under `--limit`.
     """
+    look(cell)
     store = store_of(cell)
     shards, states = shard_digests(store), store.all_states()
     everything = cell.target.subset.image_ids
@@ -183,7 +193,7 @@ def finish(cell: CellSpec, *, started: str, save_masks: str, wall_s: float, inte
 
 def _remove_metrics(cell_dir: Path) -> None:
     for name in METRIC_FILES:
-        (cell_dir / name).unlink(missing_ok=True)
+        place_of(cell_dir).remove(cell_dir / name)
 
 
 def check_whole(group: Sequence[CellSpec]) -> None:
@@ -214,7 +224,7 @@ def _discard(cell: CellSpec) -> bool:
     try:
         for claim in shards.glob("*.claim"):
             if holder(claim) is None:  # its process was killed
-                claim.unlink(missing_ok=True)
+                place_of(claim).remove(claim)
         shards.rmdir()
     except FileNotFoundError:
         pass
@@ -222,10 +232,10 @@ def _discard(cell: CellSpec) -> bool:
         return False
     with suppress(OSError):
         for name in (IMAGES, RECORD, *METRIC_FILES):
-            (cell.cell_dir / name).unlink(missing_ok=True)
+            place_of(cell.cell_dir).remove(cell.cell_dir / name)
         remove_empty(cell.cell_dir, cell.run_dir / "logs")
         if [p.name for p in cell.run_dir.iterdir()] == [RUN_FILE]:
-            (cell.run_dir / RUN_FILE).unlink()
+            place_of(cell.run_dir).remove(cell.run_dir / RUN_FILE)
         remove_empty(cell.run_dir)
     return not cell.cell_dir.exists()
 
@@ -239,6 +249,7 @@ def remove_empty(*folders: Path) -> None:
 
 def begin(cell: CellSpec) -> ShardStore:
     """Open the cell. Raises RunError where its folder holds the results of another one."""
+    look(cell)
     with suppress(RunError):
         held = read_record(cell.cell_dir).cell_id
         if held != cell.cell_id:
@@ -262,6 +273,7 @@ def mark_running(cell: CellSpec, store: ShardStore, *, started: str, save_masks:
 
 def finished_record(cell: CellSpec) -> CellRecord | None:
     """The stored record if it describes just what this command asks for (or a complete cell) and fits its files, else None."""
+    look(cell)
     try:
         rec = read_record(cell.cell_dir)
     except SambenchError:

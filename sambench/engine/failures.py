@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sambench.errors import SambenchError
+from sambench.files.places import place_of
 from sambench.files.writing import replacing
 
 MOST_CHARACTERS = 2000  # of an error's own message
@@ -91,6 +92,8 @@ def keep(path: Path, trace: str) -> str:
 def forget(path: Path) -> None:
     """Remove the traceback of a failure that is mended, and with the last of them the folders."""
     with suppress(OSError):
-        path.unlink()
+        if not path.exists():
+            return
+        place_of(path).remove(path)
         path.parent.rmdir()
         path.parent.parent.rmdir()

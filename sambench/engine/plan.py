@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import uuid
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sambench import cards, provenance, tasks
 from sambench.errors import RunError, UsageError
-from sambench.files import content
+from sambench.files import content, mirror
+from sambench.files.objects import Changed
 from sambench.files.writing import storage_error
 from sambench.sources.datasets import Target, gives_of
 from sambench.sources.models import ResolvedModel, build
@@ -162,6 +165,8 @@ def prepare_out(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
+        if (copy := mirror.at(out)) is not None:
+            _try_store(copy, out)
         free = shutil.disk_usage(out).free
     except OSError as e:
         raise storage_error(e, out) from e
@@ -172,4 +177,28 @@ def prepare_out(out: Path) -> None:
             expected=f"at least {MIN_FREE_BYTES >> 20} MiB free",
             found=f"{free >> 20} MiB",
             remedy="free some space, or choose another directory with --out",
+        )
+
+
+def _try_store(copy: mirror.Mirror, out: Path) -> None:
+    """Raise RunError where a store writes what it must refuse: two workers would then take one shard, or lose each other's rows."""
+    probe = out / f".probe-{uuid.uuid4().hex}"
+    key, refused = copy.key(probe), []
+    first = copy.store.put(key, b"1", create=True)
+    try:
+        copy.store.put(key, b"2", instead=first)
+        tries = {"one to be made where one is": {"create": True}, "another version than asked for": {"instead": first}}
+        for what, asked in tries.items():
+            with suppress(Changed):
+                copy.store.put(key, b"3", **asked)  # type: ignore[arg-type]
+                refused.append(what)
+    finally:
+        copy.store.delete(key)
+    if refused:
+        raise RunError(
+            "that object store does not keep workers apart",
+            where=mirror.named(out),
+            expected="writes that are refused where somebody else was first (S3: If-None-Match and If-Match)",
+            found=f"it overwrites {' and '.join(refused)}",
+            remedy="choose another store, or a folder, with --out",
         )

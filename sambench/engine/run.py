@@ -29,7 +29,9 @@ from sambench.engine.request import Outcome, Plan, Request
 from sambench.engine.threads import single_threaded
 from sambench.engine.worker import CellJob, Job, work
 from sambench.errors import DataMissingError, RunError, UsageError
+from sambench.files import mirror
 from sambench.files.content import progress_to
+from sambench.files.places import brought
 from sambench.files.writing import storage_error
 from sambench.sources import datasets
 from sambench.sources.base import devices_elsewhere
@@ -61,6 +63,7 @@ def plan(request: Request, on_event: OnEvent = _ignore) -> Plan:
         raise UsageError("results cannot be replaced by a command that leaves", where=where, expected="one of the two")
     if not str(request.out):  # the folder at hand is not meant by nothing
         raise UsageError("no folder is named", where="--out", expected="a folder for results", found="an empty name")
+    request = _here(request)
     request = replace(request, settings=tasks.completed(request.task, request.settings, request.datasets))
     task = tasks.build(request.task, request.settings)
     for name, _ in request.models:  # before any weights are fetched
@@ -77,6 +80,24 @@ def plan(request: Request, on_event: OnEvent = _ignore) -> Plan:
     unnamed = [model.id for model in models if not model.label] if request.names else []
     note = [f"no --name was given for {', '.join(unnamed)}: called so"] if unnamed else []
     return replace(planned, notes=(*note, *planned.notes))
+
+
+def _here(request: Request) -> Request:
+    """The request with the folder of results on this machine: of one in an object store the copy, in which the runs are known."""
+    if mirror.at(mirror.here(request.out)) is None:
+        return request
+    if request.fresh:
+        raise UsageError(
+            "results in an object store cannot be replaced in one step",
+            where="--fresh, --out",
+            expected="a folder of a file system",
+            found=mirror.named(mirror.here(request.out)),
+            remedy="choose another --out; or remove what is there: sambench runs rm RUN --runs URL",
+        )
+    try:
+        return replace(request, out=str(brought(Path(request.out), records_alone=True)))
+    except OSError as e:
+        raise storage_error(e, Path(request.out)) from e
 
 
 def _names(request: Request) -> list[str]:
@@ -261,7 +282,7 @@ def _job(todo: Sequence[CellSpec], request: Request, invocation: str) -> Job:
 def cell_job(cell: CellSpec) -> CellJob:
     """The cell as a worker needs it."""
     return CellJob(
-        cell_dir=str(cell.cell_dir.resolve()),
+        cell_dir=mirror.named(cell.cell_dir.resolve()),
         cell_id=cell.cell_id,
         task=cell.task.name,
         settings=tasks.settings_of(cell.task),
@@ -302,6 +323,7 @@ def plan_object(request: Request, segmenter: Any, name: str, found: Described) -
     from sambench.sources.object import resolved_object
 
     model = resolved_object(name, found)
+    request = _here(request)
     task = tasks.build(request.task, request.settings)
     check_model(task, name, model.gives)
     targets, missing, suites = _find(task, request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +19,8 @@ from sambench.engine import cells, failures
 from sambench.engine.ahead import Ahead
 from sambench.engine.plan import SHARD_SIZE
 from sambench.errors import DataError, DataMissingError, ModelError, RunError, SambenchError
-from sambench.files import content
+from sambench.files import content, mirror
+from sambench.files.places import brought
 from sambench.files.writing import storage_error
 from sambench.notes import noting
 from sambench.sources.data.base import DatasetSpec
@@ -32,6 +34,7 @@ from sambench.types import IGNORED, NEVER_OBJECTS, Dataset, InFolder, Sample, re
 
 FLUSH_S = 5.0  # slow images: those of an unfinished shard are written at least this often; a kill loses no more
 POLL_S = 0.5
+LOOK_S = 2.0  # in an object store, where a look is a request
 SHORT_OF_MEMORY_S = (0.5, 3.0)  # how long is waited where a GPU's memory was short, before it is tried again
 
 Emit = Callable[[dict[str, Any]], None]
@@ -115,6 +118,7 @@ class _Work:
     ahead: Ahead
     laps: _Laps
     written: float = field(default_factory=time.monotonic)
+    looked: float = -math.inf
 
     def run(self, *, wait: bool) -> bool:
         """Until every wanted image of the cell is stored, by this worker or another; or, not to wait, until others hold the rest.
@@ -126,6 +130,7 @@ class _Work:
         pending = list(range(n_shards))
         while pending:
             blocked = []
+            self._look()
             for n in pending:
                 self.check_stop()
                 if not self._missing(n):
@@ -135,6 +140,7 @@ class _Work:
                     blocked.append(n)
                     continue
                 with claim:
+                    self.store.look_at(n)
                     self._shard(n, self._missing(n))
             if len(blocked) == len(pending):
                 if not wait:
@@ -144,6 +150,12 @@ class _Work:
                 time.sleep(POLL_S)
             pending = blocked
         return True
+
+    def _look(self) -> None:
+        """See what others have done, not more often than every LOOK_S."""
+        if time.monotonic() - self.looked > LOOK_S:
+            self.store.look()
+            self.looked = time.monotonic()
 
     def _missing(self, n: int) -> list[str]:
         return cells.missing_images(self.store, n, self.cell.limit, self.files, self.job.invocation)
@@ -171,8 +183,7 @@ class _Work:
             content.flush()
 
     def _write(self, n: int, shard: Shard) -> None:
-        self.store.write(n, shard)
-        partial.forget(self.store, n, shard.images)
+        partial.forget(self.store, n, self.store.write(n, shard).images)
         self.written = time.monotonic()
 
     def _image(self, image_id: str, shard: Shard, n: int) -> None:
@@ -254,7 +265,7 @@ class _Work:
         return ImageState("failed", picture=_hash_of(file), error=text, invocation=self.job.invocation), trace
 
     def _trace_file(self, image_id: str) -> Path:
-        return failures.file_of(Path(self.cell.cell_dir), self.cell.cell_id, image_id)
+        return failures.file_of(self.store.folder.parent, self.cell.cell_id, image_id)
 
     def _check_folder(self, e: BaseException) -> None:
         """Raises DataMissingError where an image failed because the whole dataset has gone: a disk taken off, a folder moved."""
@@ -328,7 +339,7 @@ def _work_of(
     from sambench.sources.datasets import open_spec
 
     dataset = open_spec(cell.dataset)
-    folder = Path(cell.cell_dir)
+    folder = brought(mirror.here(cell.cell_dir))
     store = ShardStore(folder, read_image_ids(folder), SHARD_SIZE, task.columns)
     files = {r.image_id: r.file for r in dataset.index()}
     ahead = Ahead(dataset, segmenter, job.ahead)

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from sambench.errors import RunError, UsageError
+from sambench.files.objects import Version
+from sambench.files.places import ANY, place_of
 from sambench.text import csv_text
 
 
@@ -52,18 +54,21 @@ def storage_error(e: OSError, path: Path) -> RunError:
 
 
 @contextmanager
-def replacing(path: Path, *, aside: Path | None = None, make_folder: bool = True) -> Iterator[Path]:
+def replacing(
+    path: Path, *, aside: Path | None = None, make_folder: bool = True, instead: Version | None = ANY
+) -> Iterator[Path]:
     """A path to write to, which takes the place of `path` at the end of the block; after an exception nothing of it is left.
 
     aside: that path, on the same file system, where its name matters; else one that nobody else takes. make_folder: make the
-    folder of `path` if it is not there. Raises OSError as the system does: the caller says it, or does without the file.
+    folder of `path` if it is not there. instead: as `places.Place.publish`. Raises OSError as the system does: the caller says it,
+    or does without the file.
     """
     if make_folder:
         path.parent.mkdir(parents=True, exist_ok=True)
     aside = aside or path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
     try:
         yield aside
-        os.replace(aside, path)
+        place_of(path).publish(aside, path, instead)
     except BaseException:
         with suppress(OSError):
             aside.unlink(missing_ok=True)

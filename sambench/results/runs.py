@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sambench import paths
 from sambench.errors import RunError, SambenchError, UsageError
+from sambench.files import mirror
 from sambench.files.writing import storage_error
 from sambench.results.citations import cited, notes
 from sambench.store.claims import holder
@@ -249,6 +250,7 @@ def remove(going: Sequence[Removal]) -> None:
     for one in going:
         path = one.path
         try:
+            _remove_objects(path)
             if path.is_dir() and not path.is_symlink():
                 aside = path if path.name.startswith(REMOVED) else path.with_name(f"{REMOVED}{path.name}-{uuid.uuid4().hex[:8]}")
                 if aside != path:
@@ -263,11 +265,21 @@ def remove(going: Sequence[Removal]) -> None:
             raise storage_error(e, path) from e
 
 
+def _remove_objects(path: Path) -> None:
+    """Of what is the copy of a place in an object store: there too, one after the other, for nothing there is renamed as a whole."""
+    copy = mirror.at(path)
+    if copy is not None and path.is_dir():  # the records last: by them what an interrupted removal leaves can be named again
+        copy.remove_below(path, last=lambda key: key.endswith(mirror.RECORDS))
+    elif copy is not None:
+        copy.remove(path)
+
+
 def _remove_bare(run: Path) -> None:
     """A run's folder that holds its description and nothing else."""
     with suppress(OSError):
         names = {p.name for p in run.iterdir()}
         if "model.json" in names and names <= {"model.json", "logs"}:
+            _remove_objects(run)
             shutil.rmtree(run)
 
 

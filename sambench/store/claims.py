@@ -4,6 +4,11 @@ A claim is a file created exclusively, with host, process id and start time insi
 It is stale if its process is gone (same host), or if it was not touched for STALE_S (another host). Clocks of hosts differ, so
 that a date that is not long past proves nothing: who waits looks whether the claim changes, by his own clock (`Watch`). The same
 goes for a claim that cannot be read; it has STRANGE_S, unless it is touched.
+
+In an object store a claim is an object that is written only where there is none, its beat one that takes the place of the version
+before, and so is the claim of who takes over a stale one: of several that try, one wins. A store takes no request of a clock that
+is more than SKEW_S off, so that a date which is older than that proves what it does on a file system. Process ids are compared
+within one boot of one machine, for containers of many machines may have one name.
 """
 
 from __future__ import annotations
@@ -16,24 +21,29 @@ import stat
 import threading
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from sambench.files import mirror
+from sambench.files.objects import Changed, Version
+
 HEARTBEAT_S = 10.0
 STALE_S = 180.0
 STRANGE_S = 2 * HEARTBEAT_S
+SKEW_S = 900.0
 MOST_BYTES = 4096  # of a claim's file
 
 
 class Claim:
-    """A held claim; use as a context manager."""
+    """A held claim; use as a context manager. token: stands in it."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, token: str) -> None:
+        self.path, self.token = path, token
         self._stop = threading.Event()
         self._beat = threading.Thread(target=self._touch, daemon=True)
 
@@ -44,17 +54,47 @@ class Claim:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self._stop.set()
         self._beat.join()
-        if (_read(self.path) or {}).get("token") == self.token:
-            self.path.unlink(missing_ok=True)
+        self._give_back()
 
     def _touch(self) -> None:
         while not self._stop.wait(HEARTBEAT_S):
-            try:
-                os.utime(self.path)
-            except OSError:  # taken over after a long sleep of this machine: harmless, see the module's docstring
+            if not self._beat_once():  # taken over after a long sleep of this machine: harmless, see the module's docstring
                 return
 
-    token = ""
+    def _beat_once(self) -> bool:
+        try:
+            os.utime(self.path)
+        except OSError:
+            return False
+        return True
+
+    def _give_back(self) -> None:
+        if (_read(self.path) or {}).get("token") == self.token:
+            self.path.unlink(missing_ok=True)
+
+
+class StoreClaim(Claim):
+    """As `Claim`, of an object. version: that of the object as this process wrote it."""
+
+    def __init__(self, copy: mirror.Mirror, path: Path, token: str, said: dict[str, Any], version: Version) -> None:
+        super().__init__(path, token)
+        self.copy, self.said, self.version = copy, said, version
+
+    def _beat_once(self) -> bool:
+        self.said["beat"] = self.said.get("beat", 0) + 1  # a store may tell versions apart by their content alone
+        try:
+            self.version = self.copy.write(self.path, json.dumps(self.said).encode(), instead=self.version)
+        except Changed:
+            return False
+        except OSError:  # the network: the next beat may come through
+            return True
+        return True
+
+    def _give_back(self) -> None:
+        with suppress(OSError):  # it becomes stale
+            self.copy.refresh(self.path)
+            if (_read(self.path) or {}).get("token") == self.token:
+                self.copy.remove(self.path)
 
 
 class Watch:
@@ -72,7 +112,7 @@ class Watch:
         if stamp is None:
             self._seen.pop(path, None)
             return None
-        if found is not None and found["host"] == socket.gethostname():
+        if found is not None and _is_here(found):
             start = _start_time(found["pid"])
             if start is None or found["start"] is not None:
                 return _named(found) if start is not None and start == found["start"] else None
@@ -83,12 +123,13 @@ class Watch:
     def told(self, path: Path) -> dict[str, Any]:
         """For the message to who waits: holder, pid (None on another host) and the way to end it."""
         found, who = _read(path), self.holder(path)
-        here = found is not None and found["host"] == socket.gethostname() and found["start"] is not None
+        here = found is not None and _is_here(found) and found["start"] is not None
         if here and found is not None:
             how = f"it ends with that process (kill {found['pid']})"
         else:
             patience = STRANGE_S if found is None else STALE_S
-            how = f"if there is no such process, this goes on {patience:.0f} s after its last sign of life; at once without {path}"
+            at_once = f"at once without {mirror.named(path)}"
+            how = f"if there is no such process, this goes on {patience:.0f} s after its last sign of life; {at_once}"
         return {"holder": who, "pid": found["pid"] if here and found is not None else None, "how": how}
 
     def _unchanged_s(self, path: Path, stamp: tuple[int, ...]) -> float:
@@ -105,10 +146,11 @@ def try_claim(path: Path, watch: Watch | None = None) -> Claim | None:
 
     Raises OSError if the folder is not writable.
     """
-    watch = watch or Watch()
-    claim = Claim(path)
-    claim.token = uuid.uuid4().hex
-    text = json.dumps({"token": claim.token, **_me(), "since": round(time.time(), 3)})
+    watch, copy = watch or Watch(), mirror.at(path)
+    if copy is not None:
+        return _try_in_store(copy, path, watch)
+    claim = Claim(path, uuid.uuid4().hex)
+    text = json.dumps(_content(claim.token))
     for _ in range(3):
         now = _create(path, text)
         if now is None:
@@ -122,6 +164,23 @@ def try_claim(path: Path, watch: Watch | None = None) -> Claim | None:
             _remove(aside)
         except FileNotFoundError:
             continue
+    return None
+
+
+def _try_in_store(copy: mirror.Mirror, path: Path, watch: Watch) -> StoreClaim | None:
+    token, long_ago = uuid.uuid4().hex, time.time() - SKEW_S
+    if watch.holder(path, long_ago) is not None:  # as the copy has it: no request for what is surely held
+        return None
+    said = {**_content(token), "boot": _boot()}
+    for _ in range(3):
+        version = copy.refresh(path)
+        if version is not None and (_read(path) or {}).get("token") == token:  # a write whose answer was lost
+            return StoreClaim(copy, path, token, said, version)
+        if version is not None and watch.holder(path, long_ago) is not None:
+            return None
+        with suppress(Changed):
+            version = copy.write(path, json.dumps(said).encode(), create=version is None, instead=version)
+            return StoreClaim(copy, path, token, said, version)
     return None
 
 
@@ -227,7 +286,27 @@ def _read(path: Path) -> dict[str, Any] | None:
         "start": start if isinstance(start, str) else None,
         "since": float(since) if isinstance(since, int | float) and math.isfinite(since) else None,
         "token": found.get("token"),
+        "boot": found.get("boot"),
     }
+
+
+def _content(token: str) -> dict[str, Any]:
+    """What stands in a claim of this process."""
+    return {"token": token, **_me(), "since": round(time.time(), 3)}
+
+
+def _is_here(found: Mapping[str, Any]) -> bool:
+    """Whether a claim's process is, or was, one of this machine."""
+    return found["host"] == socket.gethostname() and found["boot"] in (None, _boot())
+
+
+@cache
+def _boot() -> str:
+    """Something that tells a machine, since it was started, from all others; empty where that is not known."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _me() -> dict[str, Any]:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from sambench.files.places import place_of
 from sambench.files.writing import replacing, storage_error
 from sambench.schema import arrow_schema
 from sambench.store.shards import ShardStore
@@ -85,7 +86,7 @@ def forget(store: ShardStore, n: int, image_ids: Iterable[str]) -> None:
         return
     for image_id in image_ids:
         for path in folder.glob(f"{_stem(image_id)}.*"):
-            path.unlink(missing_ok=True)
+            place_of(path).remove(path)
     with suppress(OSError):  # parts of others are in it
         folder.rmdir()
 

@@ -17,6 +17,8 @@ from typing import Any, Literal
 
 from sambench.errors import RunError
 from sambench.files.content import regular_bytes
+from sambench.files.objects import Changed
+from sambench.files.places import place_of
 from sambench.files.writing import replacing, storage_error, unreadable, write_synced
 from sambench.schema import arrow_schema
 from sambench.store import shard_file
@@ -132,24 +134,49 @@ class ShardStore:
             shard.rows[row["image_id"]].append(row)
         return shard
 
-    def write(self, n: int, shard: Shard) -> None:
-        """Write shard n aside and rename it into place. Images that are absent from `shard` are kept, and those
-        that are stored as `ok` and failed now, unless that was on another picture."""
-        stored = self.read(n)
-        for image_id, state in stored.images.items():
-            new = shard.images.get(image_id)
-            same = new is not None and (new.picture in ("", state.picture) or not state.picture)
-            if new is None or (same and state.status == "ok" and new.status == "failed"):
-                shard.images[image_id] = state
-                shard.rows[image_id] = stored.rows[image_id]
+    def write(self, n: int, shard: Shard) -> Shard:
+        """Write shard n in one step; gives what it holds now. Images that are absent from `shard` are kept, and those that are
+        stored as `ok` and failed now, unless that was on another picture.
+
+        In an object store it takes the place of the very version that it was completed from, and what was computed twice stays
+        what it was.
+        """
+        path = self.path(n)
+        try:
+            while True:
+                version = place_of(path).refresh(path)
+                stored = self.read(n)
+                whole = _merged(stored, shard, stored_stay=version is not None)
+                if version is not None and whole.images == stored.images:
+                    return whole
+                try:
+                    # A cell that somebody removed is not begun anew.
+                    with replacing(path, make_folder=False, instead=version) as aside:
+                        write_synced(aside, self._encoded(n, whole))
+                    return whole
+                except Changed:  # somebody wrote in between, who took this shard for given up: again, with what is there now
+                    continue
+        except OSError as e:
+            raise storage_error(e, path) from e
+
+    def _encoded(self, n: int, shard: Shard) -> bytes:
         order = [i for i in self.members(n) if i in shard.images]
         rows = [{**row, "shard": n} for i in order for row in shard.rows[i]]
-        raw = shard_file.encode(rows, arrow_schema(self.columns), {"images": {i: asdict(shard.images[i]) for i in order}})
+        return shard_file.encode(rows, arrow_schema(self.columns), {"images": {i: asdict(shard.images[i]) for i in order}})
+
+    def look(self) -> None:
+        """See what others have written: all shards and claims. Raises RunError."""
         try:
-            with replacing(self.path(n), make_folder=False) as aside:  # a cell that somebody removed is not begun anew
-                write_synced(aside, raw)
+            place_of(self.folder).refresh_below(self.folder)
         except OSError as e:
-            raise storage_error(e, self.path(n)) from e
+            raise unreadable("shards cannot be read", self.folder, e) from e
+
+    def look_at(self, n: int) -> None:
+        """As `look`, of shard n alone, as it is at this moment."""
+        try:
+            place_of(self.folder).refresh(self.path(n))
+        except OSError as e:
+            raise unreadable("a shard cannot be read", self.path(n), e) from e
 
     def table(
         self,
@@ -195,6 +222,20 @@ class ShardStore:
             raise unreadable("a shard cannot be read", self.path(n), e) from e
         except shard_file.Damaged as e:
             raise _not_a_shard(self.path(n), e) from e
+
+
+def _merged(stored: Shard, new: Shard, *, stored_stay: bool) -> Shard:
+    """The new images, and those stored ones that are absent from them, or are `ok` where the new ones failed.
+
+    stored_stay: also those that are `ok` where the new ones are.
+    """
+    whole = Shard(dict(new.images), dict(new.rows))
+    for image_id, state in stored.images.items():
+        mine = new.images.get(image_id)
+        same = mine is not None and (mine.picture in ("", state.picture) or not state.picture)
+        if mine is None or (same and state.status == "ok" and (stored_stay or mine.status == "failed")):
+            whole.images[image_id], whole.rows[image_id] = state, stored.rows[image_id]
+    return whole
 
 
 @cache

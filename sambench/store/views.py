@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sambench import paths, tasks
 from sambench.errors import RunError, UsageError, near_names, system_error, unknown_name
+from sambench.files import mirror, places
 from sambench.files.content import regular_bytes
 from sambench.files.writing import unreadable
 from sambench.notes import by_dataset
@@ -244,9 +245,20 @@ def find_cells(run: str, out: Path = Path("runs")) -> list[CellView]:
 def find_cell_paths(run: str, out: Path = Path("runs")) -> list[Path]:
     """As `find_cells`, the directories alone: the cells may be damaged."""
     try:
-        return _found(run, Path(run).expanduser(), out)
+        here, given = places.brought(out, records_alone=True), mirror.here(run)
+        if str(given) != run:
+            given = places.brought(given, records_alone=True)
+        found = _found(str(given), given.expanduser(), here)
+        return _brought(found)
     except OSError as e:  # a name that no file system takes, or a folder that may not be read
         raise system_error(e) from e
+
+
+def _brought(cells: list[Path]) -> list[Path]:
+    """The same, each with all that is stored of it now."""
+    for path in cells:
+        places.place_of(path).refresh_below(path)
+    return cells
 
 
 def _found(run: str, path: Path, out: Path) -> list[Path]:
@@ -283,7 +295,7 @@ def _named(run: str, out: Path) -> Path:
 def all_cell_paths(out: Path = Path("runs")) -> list[Path]:
     """The directories of all cells in a folder of runs, none without one. Raises RunError where it cannot be read."""
     try:
-        return _cell_folders(out)
+        return _brought(_cell_folders(places.brought(out, records_alone=True)))
     except OSError as e:
         raise system_error(e) from e
 
