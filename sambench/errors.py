@@ -142,6 +142,7 @@ _SYSTEM = {
     errno.ENOTDIR: "a part of that path is a file: choose another",
     errno.EISDIR: "name a file, not a folder",
     errno.ELOOP: "mend the links on that path: they lead in a circle",
+    errno.EPROTO: "check the address, the network, and what the store wants of who asks (credentials, endpoint, region)",
 }
 
 

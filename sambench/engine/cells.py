@@ -14,9 +14,11 @@ from sambench import provenance, tasks
 from sambench.engine.plan import SHARD_SIZE, CellSpec
 from sambench.errors import DataError, RunError, SambenchError, UsageError
 from sambench.files import content as files
+from sambench.files import mirror
 from sambench.files.places import place_of
 from sambench.files.writing import storage_error, write_bytes, write_json, write_text
 from sambench.schema import METRIC_COLUMNS
+from sambench.sources.data.base import DatasetSpec
 from sambench.store.claims import holder
 from sambench.store.labels import RUN_FILE, label_of_run
 from sambench.store.metric_rows import cell_columns, stored_metric_rows
@@ -103,7 +105,7 @@ def content(
         "cell_id": cell.cell_id,
         "task": {"name": cell.task.name, "protocol": cell.task.protocol, "settings": tasks.settings_of(cell.task)},
         "model": {"id": cell.model.id, "name": cell.model.title, **{k: v for k, v in cell.model.identity.items() if k != "id"}},
-        "dataset": {"name": target.card.name, "source": target.spec.name, "root": target.spec.root, **cell.identity["dataset"]},
+        "dataset": {"name": target.card.name, **_found_at(target.spec), **cell.identity["dataset"]},
         "subset": {**asdict(subset), "image_ids": None, "n_images": len(subset.image_ids)},
         "shard_size": SHARD_SIZE,
         "limit": cell.limit if cell.limit is not None and cell.limit < len(subset.image_ids) else None,
@@ -130,6 +132,11 @@ def content(
         "identity": cell.identity,
         "results": None,
     }
+
+
+def _found_at(spec: DatasetSpec) -> dict[str, str | None]:
+    """By what the dataset was named, and the folder it was read from; URLs where that was an object store."""
+    return {"source": mirror.with_urls(spec.name), "root": spec.root and mirror.with_urls(spec.root)}
 
 
 def now() -> str:

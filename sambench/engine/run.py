@@ -6,9 +6,9 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sambench import cards, tasks
 from sambench.device.precision import check_precision, computing
@@ -35,8 +35,9 @@ from sambench.files.places import brought
 from sambench.files.writing import storage_error
 from sambench.sources import datasets
 from sambench.sources.base import devices_elsewhere
+from sambench.sources.data.base import DatasetSpec
 from sambench.sources.datasets import Missing, Target, find_targets
-from sambench.sources.models import ResolvedModel, gives_of, notes_on, resolve
+from sambench.sources.models import ModelSpec, ResolvedModel, gives_of, notes_on, resolve
 from sambench.store.labels import check_label
 from sambench.store.record import CellRecord
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from sambench.sources.describe import Described
 
 READ_AHEAD = 2  # images
+_Spec = TypeVar("_Spec", ModelSpec, DatasetSpec)
 
 def _ignore(event: dict[str, Any]) -> None:
     return
@@ -276,7 +278,15 @@ def _job(todo: Sequence[CellSpec], request: Request, invocation: str) -> Job:
     kind, precision = model.identity["device_kind"], model.identity["precision"]
     scoring = model.identity.get("scoring", scored_on(kind))
     ahead = READ_AHEAD if kind == "cuda" else 0  # a process a core leaves none to read with
-    return Job(model.spec, jobs, invocation, request.save_masks, request.on_error, kind, precision, scoring, ahead)
+    return Job(_travelling(model.spec), jobs, invocation, request.save_masks, request.on_error, kind, precision, scoring, ahead)
+
+
+def _travelling(spec: _Spec) -> _Spec:
+    """A spec for a worker, maybe of another machine: what is here as the copy of an object is named by its URL."""
+    texts: dict[str, Any] = {f.name: mirror.with_urls(v) for f in fields(spec) if isinstance(v := getattr(spec, f.name), str)}
+    if isinstance(spec, ModelSpec):
+        texts["options"] = {k: mirror.with_urls(v) if isinstance(v, str) else v for k, v in spec.options.items()}
+    return replace(spec, **texts)
 
 
 def cell_job(cell: CellSpec) -> CellJob:
@@ -286,7 +296,7 @@ def cell_job(cell: CellSpec) -> CellJob:
         cell_id=cell.cell_id,
         task=cell.task.name,
         settings=tasks.settings_of(cell.task),
-        dataset=cell.target.spec,
+        dataset=_travelling(cell.target.spec),
         limit=cell.limit,
     )
 

@@ -29,6 +29,7 @@ FOLDER = "stores"
 RECORDS = ("/cell.json", "/model.json")  # by which runs are known and named
 AT_ONCE = 16  # transfers
 _MARK = "store.json"
+_VERSION = ".version"  # of names: an object may have the name of a folder of others
 _mirrors: dict[Path, Mirror] = {}
 _in_memory: dict[str, tempfile.TemporaryDirectory[str]] = {}
 
@@ -69,8 +70,11 @@ class Mirror:
             held.note(got.version, path)
             return got.version
 
-    def refresh_below(self, folder: Path, wanted: Callable[[str], bool] | None = None) -> None:
-        """As `refresh`, all files below a folder, or those whose key is wanted; the listener of `progress_to` hears of it."""
+    def refresh_below(self, folder: Path, wanted: Callable[[str], bool] | None = None) -> int:
+        """As `refresh`, all files below a folder, or those whose key is wanted; the listener of `progress_to` hears of it.
+
+        Gives how many there are.
+        """
         prefix = self.key(folder)
         there = {o.key: o for o in self.store.listed(prefix) if wanted is None or wanted(f"/{o.key}")}
         old = [key for key, o in there.items() if not self._is_current(o)]
@@ -78,6 +82,7 @@ class Mirror:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for done, _ in enumerate(pool.map(lambda key: self.refresh(self.files / key), old + gone), 1):
                 report_progress(f"{self.store.root}/{prefix}", done, len(old) + len(gone))
+        return len(there)
 
     def write(self, path: Path, raw: bytes, *, create: bool = False, instead: Version | None = None) -> Version:
         """Write a file, in the store and in the copy. create, instead: as `Objects.put`, and `Changed` is raised as there."""
@@ -109,7 +114,7 @@ class Mirror:
             self.remove(self.files / key)
 
     def _is_current(self, found: Listed) -> bool:
-        held = _Held.read(self.versions / found.key)
+        held = _Held.read(self._version_file(found.key))
         return held.version == found.version and held.fits(self.files / found.key)
 
     def _known(self, prefix: str) -> Iterator[str]:
@@ -118,11 +123,14 @@ class Mirror:
             for name in names:
                 path = Path(place, name)
                 if _Held.read(path).version is not None:
-                    yield path.relative_to(self.versions).as_posix()
+                    yield path.relative_to(self.versions).as_posix().removesuffix(_VERSION)
+
+    def _version_file(self, key: str) -> Path:
+        return self.versions / f"{key}{_VERSION}"
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[_Held]:
-        path = self.versions / key
+        path = self._version_file(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+b") as f:
             fcntl.flock(f, fcntl.LOCK_EX)
@@ -220,12 +228,13 @@ def with_urls(text: str) -> str:
     return text
 
 
-def with_copies(text: str, bring: Callable[[Path], object]) -> str:
-    """A name made of several parts, in which every URL is the path of its copy. bring: called with each."""
+def with_copies(text: str, bring: Callable[[Path], object] | None = None) -> str:
+    """A name made of several parts, in which every URL is the path of its copy. bring: called with each such path."""
 
     def replaced(found: re.Match[str]) -> str:
         path = here(found[0])
-        bring(path)
+        if bring is not None:
+            bring(path)
         return str(path)
 
     return _IN_TEXT.sub(replaced, text)

@@ -30,6 +30,7 @@ _ENDPOINTS = (
     "AZURE_STORAGE_ACCOUNT_NAME",
 )  # fmt: skip
 _CHUNK = 8 << 20  # bytes
+RETRIES = 6  # of a request that failed, within a minute
 
 
 class Changed(OSError):
@@ -97,13 +98,11 @@ class Objects:
 
     def get(self, key: str, into: Path, unless: Version | None = None) -> Listed | None:
         """Write an object to a file; None, and no file, where its version is `unless`."""
-        import obstore
-
         options: Any = {"if_none_match": unless.e_tag} if unless else {}
         with _plain(f"{self.root}/{key}"):
             try:
                 got = _client(self.root, endpoint()).get(key, options=options)
-            except obstore.exceptions.NotModifiedError:
+            except _library(self.root).exceptions.NotModifiedError:
                 return None
             with into.open("wb") as f:
                 for chunk in got.stream(min_chunk_size=_CHUNK):
@@ -138,8 +137,7 @@ def _version(meta: Any) -> Version:
 @contextmanager
 def _plain(url: str) -> Iterator[None]:
     """The library's errors as the system's, so that whoever handles those of a disk handles these."""
-    import obstore.exceptions as refused
-
+    refused = _library(url).exceptions
     try:
         yield
     except (refused.AlreadyExistsError, refused.PreconditionError) as e:
@@ -149,26 +147,28 @@ def _plain(url: str) -> Iterator[None]:
     except (refused.PermissionDeniedError, refused.UnauthenticatedError) as e:
         raise PermissionError(errno.EACCES, _said(e), url) from e
     except refused.BaseError as e:
-        raise OSError(errno.EIO, _said(e), url) from e
+        raise OSError(errno.EPROTO, _said(e), url) from e
 
 
 def _said(e: BaseException) -> str:
-    """The first line of the library's message, which has a dump of its structures after it."""
-    return (str(e).strip() or type(e).__name__).splitlines()[0][:500]
+    """The first line of the library's message, which has a dump of its structures after it, without a body of XML."""
+    return (str(e).strip() or type(e).__name__).splitlines()[0].partition(": <")[0][:500]
+
+
+def _library(url: str) -> Any:
+    try:
+        import obstore.exceptions
+        import obstore.store
+    except ImportError as e:
+        remedy = "pip install -c constraints.txt -e '.[objects]'"
+        raise UsageError("object stores need a package that is not installed", where=url, expected="obstore", remedy=remedy) from e
+    return obstore
 
 
 @cache
 def _client(root: str, at: str) -> Any:
     """at: `endpoint()`: another one is another client."""
-    try:
-        import obstore.store as stores
-    except ImportError as e:
-        raise UsageError(
-            "object stores need a package that is not installed",
-            where=root,
-            expected="obstore",
-            remedy="pip install -c constraints.txt -e '.[objects]'",
-        ) from e
+    stores = _library(root).store
     if root.startswith("memory:"):
         return stores.MemoryStore()
     more: dict[str, Any] = {}
@@ -184,7 +184,7 @@ def _client(root: str, at: str) -> Any:
 def _retry() -> Any:
     from datetime import timedelta
 
-    return {"max_retries": 6, "retry_timeout": timedelta(seconds=60)}
+    return {"max_retries": RETRIES, "retry_timeout": timedelta(seconds=60)}
 
 
 def _profile() -> dict[str, Any]:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from sambench.errors import system_error
 from sambench.files import mirror
 from sambench.files.objects import Version
 
@@ -27,7 +28,7 @@ class Place(Protocol):
         ...
 
     def refresh_below(self, folder: Path, *, records_alone: bool = False) -> None:
-        """As `refresh`, all files below a folder. records_alone: those by which runs are known and named."""
+        """As `refresh`, all files below a folder, or the file that it is. records_alone: those by which runs are known."""
         ...
 
     def publish(self, aside: Path, path: Path, instead: Version | None = ANY) -> None:
@@ -71,7 +72,10 @@ class Store:
 
     def refresh_below(self, folder: Path, *, records_alone: bool = False) -> None:
         """See `Place`."""
-        self.copy.refresh_below(folder, (lambda key: key.endswith(mirror.RECORDS)) if records_alone else None)
+        if records_alone:
+            self.copy.refresh_below(folder, lambda key: key.endswith(mirror.RECORDS))
+        elif not self.copy.refresh_below(folder) and self.copy.key(folder):
+            self.copy.refresh(folder)
 
     def publish(self, aside: Path, path: Path, instead: Version | None = ANY) -> None:
         """See `Place`."""
@@ -102,3 +106,11 @@ def brought(path: Path, *, records_alone: bool = False) -> Path:
     if mirror.at(here) is not None:
         place_of(here).refresh_below(here, records_alone=records_alone)
     return here
+
+
+def brought_name(name: str) -> str:
+    """A name made of paths and URLs, in which every URL is the path of its copy on this machine, as it is now. Raises RunError."""
+    try:
+        return mirror.with_copies(name, brought)
+    except OSError as e:
+        raise system_error(e) from e

@@ -44,6 +44,7 @@ def storage_error(e: OSError, path: Path) -> RunError:
         errno.ENOTDIR: "a part of that path is a file: move it away, or choose another directory with --out",
         errno.EISDIR: "that is a folder where a file has to be: move it away, and issue the command again",
         errno.EACCES: "choose a writable directory with --out, or mend its permissions",
+        errno.EPROTO: "check address, network and credentials, and issue the same command again: finished shards are kept",
     }
     return RunError(
         "results cannot be written",

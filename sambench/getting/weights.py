@@ -14,6 +14,7 @@ from sambench import paths
 from sambench.cards import ModelCard, Weights
 from sambench.errors import CardError, CheckpointError, DownloadError, shown
 from sambench.files.expected import Difference, difference
+from sambench.files.objects import Objects, address
 from sambench.getting import part_file
 from sambench.getting.part_file import Part
 from sambench.getting.transfer import Job, disk_error, transfer
@@ -128,7 +129,7 @@ def _difference(job: Job, path: Path) -> Difference | None:
 
 def _fill(job: Job, part: Part) -> None:
     """Bring the whole file into the part, verified. A part that was pieced together and is wrong is tried once more, whole."""
-    transfer(job, part)
+    _bring(job, part)
     wrong = _difference(job, part.path)
     if wrong is not None and part.pieced:
         part.restart()
@@ -146,6 +147,20 @@ def _fill(job: Job, part: Part) -> None:
         found=wrong.found + (" (a web page: a login or a proxy may stand in between)" if page else ""),
         remedy=f"run the command again; if it stays so, the file at the source has changed: {job.by_hand()}",
     )
+
+
+def _bring(job: Job, part: Part) -> None:
+    """All bytes of the address into the part: of the network's, or of an object store's."""
+    place = address(job.url)
+    if place is None:
+        transfer(job, part)
+        return
+    try:
+        part.restart()
+        Objects(place.root).get(place.key, part.path)
+    except OSError as e:
+        message = "weights cannot be read from an object store"
+        raise DownloadError(message, where=job.url, found=e.strerror, remedy=job.by_hand()) from e
 
 
 def _silent(_done: int, _total: int | None) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from sambench import __version__
 from sambench.errors import RunError, SambenchError, UsageError
+from sambench.files import mirror
 from sambench.files.content import regular_bytes
 from sambench.files.writing import replacing, storage_error, unreadable, write_bytes
 from sambench.provenance import canonical_json
@@ -169,6 +170,9 @@ def import_bundle(path: Path, out: Path, *, digest: str | None = None) -> Import
     are there already, byte for byte, stay as they are. Raises RunError for a bundle that is damaged, unsafe, another one than
     `digest` says, or says other metrics than its rows do; UsageError where a cell or a run that is there differs.
     """
+    if mirror.at(mirror.here(out)) is not None:
+        expected, remedy = "a folder of a file system", "import into a folder, and copy that to the store with its own tools"
+        raise UsageError("a bundle is not imported into an object store", where="--out", expected=expected, remedy=remedy)
     with opened(path) as archive:
         manifest, entries = read_manifest(archive, path)
         found = _described(path, manifest, entries)

@@ -266,7 +266,7 @@ def remove(going: Sequence[Removal]) -> None:
 
 
 def _remove_objects(path: Path) -> None:
-    """Of what is the copy of a place in an object store: there too, one after the other, for nothing there is renamed as a whole."""
+    """Of what is the copy of a place in an object store: there too, one by one, for nothing there is renamed as a whole."""
     copy = mirror.at(path)
     if copy is not None and path.is_dir():  # the records last: by them what an interrupted removal leaves can be named again
         copy.remove_below(path, last=lambda key: key.endswith(mirror.RECORDS))

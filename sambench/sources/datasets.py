@@ -16,6 +16,8 @@ from typing import Any
 
 from sambench import cards
 from sambench.errors import DataError, DataMissingError, UsageError, near_names, unknown_name
+from sambench.files import mirror
+from sambench.files.places import brought_name
 from sambench.loaders.subsets import Subset, choose_subset
 from sambench.sources.data import card as card_source
 from sambench.sources.data import path as path_source
@@ -151,6 +153,7 @@ def _prefixed(name: str) -> DatasetSource | None:
 
 def source_of(name: str) -> DatasetSource:
     """The source that a dataset's whole name leads to. Raises UsageError: none does; DataError: a plug-in that gives no source."""
+    name = mirror.with_copies(name)
     if cards.suite_card(name) is not None:
         return suite_source.SOURCE
     found = _prefixed(name)
@@ -199,7 +202,11 @@ def _here() -> list[str]:
 
 
 def resolve(name: str, *, root: str | None = None) -> ResolvedDataset:
-    """What a name means, without opening it. root: from `--root`. Raises UsageError, CardError, DataError."""
+    """What a name means, without opening it. root: from `--root`. What lies in an object store is brought onto this machine.
+
+    Raises UsageError, CardError, DataError, RunError.
+    """
+    name, root = brought_name(name), brought_name(root) if root else root
     source = source_of(name)
     with _SOURCES.at_work(source, name, "find"):
         found = source.resolve(name, root=root)

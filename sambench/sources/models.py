@@ -14,6 +14,7 @@ from typing import Any
 from sambench import cards
 from sambench.device.precision import asked_of_model, check_precision, check_precision_of
 from sambench.errors import ModelError, UsageError, near_names, unknown_name
+from sambench.files.places import brought_name
 from sambench.models.contract import identity_of
 from sambench.sources import card, composed
 from sambench.sources.base import LateSource, ModelSource, ModelSpec, Progress, ResolvedModel, label_of
@@ -78,6 +79,7 @@ def _unknown(name: str) -> UsageError:
 
 def gives_of(name: str) -> str | None:
     """What the model of that name gives, as far as is known before it is built."""
+    name = brought_name(name)
     source = source_of(name)
     with _SOURCES.at_work(source, name, "describe"):
         return source.gives(name)
@@ -88,6 +90,7 @@ def resolve(
 ) -> ResolvedModel:
     """Find the model, check its options, and get its weights (downloading them if the card says where from)."""
     options = {key: str(value) if isinstance(value, os.PathLike) else value for key, value in options.items()}
+    name, options = brought_name(name), _brought(options)
     wrong = misfit(options)
     if wrong:
         raise UsageError(f"an option of model {name!r} does not fit", where="-M", expected=FITTING, found=wrong)
@@ -102,6 +105,11 @@ def resolve(
     if model.identity:
         check_precision_of(str(model.identity["precision"]), str(model.identity["device_kind"]))
     return model
+
+
+def _brought(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options, in which what is named by the URL of an object store is a path of this machine, to which it was brought."""
+    return {key: brought_name(value) if isinstance(value, str) else value for key, value in options.items()}
 
 
 def _checked(model: ResolvedModel, name: str, *, late: bool) -> ResolvedModel:
@@ -158,6 +166,8 @@ def _late(spec: ModelSpec) -> LateSource:
 
 def build(spec: ModelSpec) -> Any:
     """The model itself. Raises ModelError, CheckpointError; also where one of its files changed since it was resolved."""
+    weights = spec.weights and brought_name(spec.weights)
+    spec = replace(spec, name=brought_name(spec.name), options=_brought(spec.options), weights=weights)
     source = source_of(spec.name)
     with _SOURCES.at_work(source, spec.name, "build"):
         return source.build(replace(spec, precision=asked_of_model(spec.precision)))

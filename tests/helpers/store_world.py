@@ -46,9 +46,9 @@ class Bright:
         return out
 
 
-def write_world(root: Path) -> Path:
-    """N_IMAGES generated pictures under `root`, to be used as SAMBENCH_DATA."""
-    write_nuclei(root, n_images=N_IMAGES, n_objects=2)
+def write_world(root: Path, n_images: int = N_IMAGES) -> Path:
+    """Generated pictures under `root`, to be used as SAMBENCH_DATA."""
+    write_nuclei(root, n_images=n_images, n_objects=2)
     return root
 
 

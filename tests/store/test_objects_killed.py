@@ -1,0 +1,159 @@
+"""A run in an object store whose commands are killed a hundred times, on two machines: no row is lost, doubled or changed.
+
+With SAMBENCH_MOTO, the path of moto's `moto_server`, the store is that one too: `make test-objects`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("obstore")
+
+from sambench.files import mirror
+from sambench.store import shard_file
+from sambench.store.views import read_cell
+from tests.helpers import store_world
+from tests.helpers.object_server import serving
+
+KILLS = 100
+MOTO = os.environ.get("SAMBENCH_MOTO")
+pytestmark = pytest.mark.slow
+
+
+@contextmanager
+def _moto() -> Iterator[dict[str, str]]:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    with subprocess.Popen([str(MOTO), "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            at = f"http://127.0.0.1:{port}"
+            for _ in range(100):
+                try:
+                    urllib.request.urlopen(urllib.request.Request(f"{at}/lab", method="PUT")).close()
+                    break
+                except OSError:
+                    time.sleep(0.2)
+            yield {
+                "AWS_ENDPOINT_URL": at, "AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nothing", "AWS_REGION": "us-east-1"
+            }  # fmt: skip
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def _own() -> Iterator[dict[str, str]]:
+    with serving() as server:
+        yield server.variables
+
+
+def _command(machine: str) -> int:
+    """A whole command in a process of its own; its id. Nothing of the store's library is used before the fork."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        os.setpgid(0, 0)
+        os.environ["SAMBENCH_CACHE"] = machine
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+            os.dup2(nowhere.fileno(), 2)
+        store_world.go("s3://lab/runs")  # type: ignore[arg-type]
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _shards_now(machine: str, scratch: Path) -> dict[str, dict[str, str]]:
+    """By shard, the digest of each image's rows as the store has them now, looked at by a process of its own."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            os.environ["SAMBENCH_CACHE"] = machine
+            from sambench.files.objects import Objects
+
+            objects, found = Objects("s3://lab"), {}
+            for o in list(objects.listed("runs/")):
+                if o.key.endswith(".parquet") and "/shards/" in o.key:
+                    objects.get(o.key, scratch)
+                    states = json.loads(shard_file.check(scratch.read_bytes()))["images"]
+                    found[o.key] = {i: json.dumps(s, sort_keys=True) for i, s in states.items()}
+            with os.fdopen(write, "w") as f:
+                json.dump(found, f)
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as f:
+        text = f.read()
+    os.waitpid(pid, 0)
+    return json.loads(text)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("store", [_own, *([_moto] if MOTO else [])])
+def test_a_hundred_kills(store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("SAMBENCH_DATA", str(store_world.write_world(tmp_path / "data", n_images=48)))
+    monkeypatch.setattr("sambench.store.claims.HEARTBEAT_S", 0.05)
+    local = store_world.go(tmp_path / "runs")
+    chance, killed, seen = random.Random(7), 0, {}
+    with store() as variables:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        machines = [str(tmp_path / name) for name in ("a", "b")]
+        while killed < KILLS:
+            pids = [_command(machine) for machine in machines]
+            time.sleep(chance.uniform(0.2, 1.2))
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+            for pid in pids:
+                _, status = os.waitpid(pid, 0)
+                killed += os.WIFSIGNALED(status)
+            now = _shards_now(machines[0], tmp_path / "scratch")
+            for key, images in seen.items():  # what was stored once stays, as it was
+                assert {i: now[key][i] for i in images} == images
+            seen = now
+            if sum(map(len, now.values())) == 48 and killed < KILLS:  # done: the rest of the kills are those of a run of its own
+                _clear(machines[0])
+                seen = {}
+        pids = [_command(machine) for machine in machines]  # two at once, to the end
+        codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+        assert codes == [0, 0]
+        now = _shards_now(machines[0], tmp_path / "scratch")
+        for key, images in seen.items():
+            assert {i: now[key][i] for i in images} == images
+        monkeypatch.setenv("SAMBENCH_CACHE", machines[0])
+        again = store_world.go("s3://lab/runs")  # type: ignore[arg-type]
+        assert again.path == mirror.here(f"s3://lab/runs/{local.path.parent.name}/{local.path.name}")
+        for name in ("metrics.csv", "metrics.parquet", "images.txt"):
+            assert (again.path / name).read_bytes() == (local.path / name).read_bytes()
+        columns = [n for n in read_cell(local.path).store.columns if not n.endswith("_ms")]
+        assert again.rows(columns).equals(local.rows(columns))
+
+
+def _clear(machine: str) -> None:
+    """Begin anew."""
+    pid = os.fork()
+    if not pid:
+        try:
+            os.environ["SAMBENCH_CACHE"] = machine
+            from sambench.files.objects import Objects
+
+            objects = Objects("s3://lab")
+            for o in list(objects.listed("runs/")):
+                objects.delete(o.key)
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
