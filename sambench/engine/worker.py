@@ -118,7 +118,7 @@ class _Work:
     ahead: Ahead
     laps: _Laps
     written: float = field(default_factory=time.monotonic)
-    looked: float = -math.inf
+    next_look: float = -math.inf
 
     def run(self, *, wait: bool) -> bool:
         """Until every wanted image of the cell is stored, by this worker or another; or, not to wait, until others hold the rest.
@@ -130,9 +130,9 @@ class _Work:
         pending = list(range(n_shards))
         while pending:
             blocked = []
-            self._look()
             for n in pending:
                 self.check_stop()
+                self._look()
                 if not self._missing(n):
                     continue
                 claim = self._claim(n)
@@ -152,10 +152,12 @@ class _Work:
         return True
 
     def _look(self) -> None:
-        """See what others have done, not more often than every LOOK_S."""
-        if time.monotonic() - self.looked > LOOK_S:
+        """See what others have done: every LOOK_S, or where a look takes long, so that a tenth of the time goes by with looking."""
+        begun = time.monotonic()
+        if begun >= self.next_look:
             self.store.look()
-            self.looked = time.monotonic()
+            now = time.monotonic()
+            self.next_look = now + max(LOOK_S, 9 * (now - begun))
 
     def _missing(self, n: int) -> list[str]:
         return cells.missing_images(self.store, n, self.cell.limit, self.files, self.job.invocation)

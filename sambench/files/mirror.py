@@ -70,6 +70,11 @@ class Mirror:
             held.note(got.version, path)
             return got.version
 
+    def known(self, path: Path) -> Version | None:
+        """Which version the file of the copy is of; None where it is of none. No request is made."""
+        with self._locked(self.key(path)) as held:
+            return held.version if held.fits(path) else None
+
     def refresh_below(self, folder: Path, wanted: Callable[[str], bool] | None = None) -> int:
         """As `refresh`, all files below a folder, or those whose key is wanted; the listener of `progress_to` hears of it.
 

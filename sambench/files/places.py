@@ -27,6 +27,10 @@ class Place(Protocol):
         """Make one file what it is now; gives its version, None where there is none, or where files have none."""
         ...
 
+    def known(self, path: Path) -> Version | None:
+        """As `refresh` gave it when it was last asked, without looking again."""
+        ...
+
     def refresh_below(self, folder: Path, *, records_alone: bool = False) -> None:
         """As `refresh`, all files below a folder, or the file that it is. records_alone: those by which runs are known."""
         ...
@@ -45,6 +49,10 @@ class FileSystem:
     """Files are what they are."""
 
     def refresh(self, path: Path) -> Version | None:
+        """See `Place`."""
+        return None
+
+    def known(self, path: Path) -> Version | None:
         """See `Place`."""
         return None
 
@@ -69,6 +77,10 @@ class Store:
     def refresh(self, path: Path) -> Version | None:
         """See `Place`."""
         return self.copy.refresh(path)
+
+    def known(self, path: Path) -> Version | None:
+        """See `Place`."""
+        return self.copy.known(path)
 
     def refresh_below(self, folder: Path, *, records_alone: bool = False) -> None:
         """See `Place`."""

@@ -78,7 +78,7 @@ class StoreClaim(Claim):
 
     def __init__(self, copy: mirror.Mirror, path: Path, token: str, said: dict[str, Any], version: Version) -> None:
         super().__init__(path, token)
-        self.copy, self.said, self.version = copy, said, version
+        self.copy, self.said, self.version, self.beaten = copy, said, version, time.monotonic()
 
     def _beat_once(self) -> bool:
         self.said["beat"] = self.said.get("beat", 0) + 1  # a store may tell versions apart by their content alone
@@ -88,11 +88,13 @@ class StoreClaim(Claim):
             return False
         except OSError:  # the network: the next beat may come through
             return True
+        self.beaten = time.monotonic()
         return True
 
     def _give_back(self) -> None:
         with suppress(OSError):  # it becomes stale
-            self.copy.refresh(self.path)
+            if time.monotonic() - self.beaten > STALE_S / 2:  # somebody may have taken it over
+                self.copy.refresh(self.path)
             if (_read(self.path) or {}).get("token") == self.token:
                 self.copy.remove(self.path)
 
@@ -172,8 +174,8 @@ def _try_in_store(copy: mirror.Mirror, path: Path, watch: Watch) -> StoreClaim |
     if watch.holder(path, long_ago) is not None:  # as the copy has it: no request for what is surely held
         return None
     said = {**_content(token), "boot": _boot()}
-    for _ in range(3):
-        version = copy.refresh(path)
+    for go in range(3):
+        version = copy.refresh(path) if go or path.exists() else None  # of what nobody has seen there is likely none
         if version is not None and (_read(path) or {}).get("token") == token:  # a write whose answer was lost
             return StoreClaim(copy, path, token, said, version)
         if version is not None and watch.holder(path, long_ago) is not None:

@@ -143,8 +143,8 @@ class ShardStore:
         """
         path = self.path(n)
         try:
+            version = place_of(path).known(path)
             while True:
-                version = place_of(path).refresh(path)
                 stored = self.read(n)
                 whole = _merged(stored, shard, stored_stay=version is not None)
                 if version is not None and whole.images == stored.images:
@@ -154,8 +154,8 @@ class ShardStore:
                     with replacing(path, make_folder=False, instead=version) as aside:
                         write_synced(aside, self._encoded(n, whole))
                     return whole
-                except Changed:  # somebody wrote in between, who took this shard for given up: again, with what is there now
-                    continue
+                except Changed:  # somebody wrote since this machine looked: again, with what is there now
+                    version = place_of(path).refresh(path)
         except OSError as e:
             raise storage_error(e, path) from e
 

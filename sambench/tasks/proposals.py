@@ -7,7 +7,8 @@ Objects are matched in each reference set by itself (`sambench.metrics.proposals
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from sambench.tasks.proposal_table import proposal_measures, recall_measures, se
 from sambench.tasks.settings.proposals import ProposalSettings
 from sambench.tasks.summary import Bootstrap
 from sambench.tasks.table_columns import Measure
-from sambench.tasks.task import Task
+from sambench.tasks.task import StoredRows, Task
 from sambench.types import Prediction, Prompt, ProposalSource, Sample, Segmenter
 
 if TYPE_CHECKING:
@@ -200,8 +201,20 @@ class ProposalTask(Task):
 
         The set stands in group_by (`area`, `frequency`) and group; a set without objects has no row.
         """
-        objects = frame[frame["kind"] == OBJECT]
-        return [row for name in metric.SETS for row in _recall_rows(objects, name, self.settings.max_dets, bootstrap)]
+        return self._folded([frame], bootstrap)
+
+    def reduce_stored(self, rows: StoredRows, bootstrap: Bootstrap) -> list[dict[str, Any]]:
+        """As `reduce`, shard by shard: of an object a few bytes stay, and nothing of a proposal."""
+        columns = ["kind", "image_id", "cluster_id", *(f"ranks_{name}" for name in metric.SETS)]
+        return self._folded(rows.parts(columns), bootstrap)
+
+    def _folded(self, parts: Iterable[pd.DataFrame], bootstrap: Bootstrap) -> list[dict[str, Any]]:
+        found = {name: _Recalls(self.settings.max_dets) for name in metric.SETS}
+        for part in parts:
+            objects = part[part["kind"] == OBJECT]
+            for name, recalls in found.items():
+                recalls.add(objects[objects[f"ranks_{name}"].notna()], f"ranks_{name}")
+        return [row for name, recalls in found.items() for row in recalls.rows(name, bootstrap)]
 
     def measures(self, rows: Sequence[Mapping[str, Any]], /) -> list[Measure]:
         """The columns of its table."""
@@ -220,20 +233,43 @@ class ProposalTask(Task):
         return recall_measures(self.settings.max_dets)
 
 
-def _recall_rows(objects: pd.DataFrame, name: str, max_dets: Sequence[int], bootstrap: Bootstrap) -> Iterator[dict[str, Any]]:
-    here = objects[objects[f"ranks_{name}"].notna()]
-    if here.empty:
-        return
-    ranks = np.stack(here[f"ranks_{name}"].to_list()).T  # [T, n]
-    values = np.stack([metric.recalled(ranks, most) for most in max_dets], axis=1)
-    clusters = here["cluster_id"].to_numpy()
+class _Recalls:
+    """The recalls of one reference set's objects.
+
+    found: uint8 [n, K], at how many thresholds each was among the first of max_dets.
+    """
+
+    def __init__(self, max_dets: Sequence[int]) -> None:
+        self.max_dets = max_dets
+        self.found: list[np.ndarray[Any, np.dtype[np.uint8]]] = []
+        self.clusters: list[str] = []  # one text for all objects of an image
+        self.images: set[str] = set()
+
+    def add(self, objects: pd.DataFrame, column: str) -> None:
+        """Objects of whole images, with their ranks in `column`."""
+        if objects.empty:
+            return
+        ranks = np.stack(objects[column].to_list()).T  # [T, n]
+        hits = [np.round(metric.recalled(ranks, most) * len(metric.THRESHOLDS)) for most in self.max_dets]
+        self.found.append(np.stack(hits, axis=1).astype(np.uint8))
+        self.clusters += map(sys.intern, objects["cluster_id"])
+        self.images.update(objects["image_id"])
+
+    def rows(self, name: str, bootstrap: Bootstrap) -> list[dict[str, Any]]:
+        """Metric rows, one for each of max_dets; none of a set without objects."""
+        return list(_recall_rows(self, name, bootstrap)) if self.found else []
+
+
+def _recall_rows(here: _Recalls, name: str, bootstrap: Bootstrap) -> Iterator[dict[str, Any]]:
+    values = np.concatenate(here.found) / len(metric.THRESHOLDS)
+    clusters = np.array(here.clusters, object)
     means, low, high = mean_intervals(
         values, clusters, n_resamples=bootstrap.n_resamples, level=bootstrap.level, seed=bootstrap.seed
     )
     group = {}
     if name != metric.ALL:
         group = {"group_by": "area" if name in metric.AREA_SETS else "frequency", "group": name}
-    for k, most in enumerate(max_dets):
+    for k, most in enumerate(here.max_dets):
         yield {
             "metric": "ar",
             "variant": "",
@@ -243,9 +279,9 @@ def _recall_rows(objects: pd.DataFrame, name: str, max_dets: Sequence[int], boot
             "ci_high": float(high[k]),
             "ci_level": bootstrap.level,
             "ci_method": f"percentile bootstrap over clusters, {bootstrap.n_resamples} resamples, seed {bootstrap.seed}",
-            "n_images": int(here["image_id"].nunique()),
-            "n_objects": len(here),
-            "n_clusters": int(here["cluster_id"].nunique()),
+            "n_images": len(here.images),
+            "n_objects": len(values),
+            "n_clusters": len(set(here.clusters)),
             "unit": "fraction",
             "aggregate": "mean_over_masks",
             "higher_is_better": True,

@@ -1,11 +1,13 @@
 """A small server that speaks what S3's clients need of its protocol, with conditional writes under one lock: for tests.
 
-`tests/store/test_objects_moto.py` runs the same against another implementation.
+Run as a program it prints its variables as JSON, and serves until it is ended. `make test-objects` runs the tests of kills against
+another implementation too.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import threading
 import time
@@ -37,6 +39,9 @@ class ObjectServer(ThreadingHTTPServer):
             "AWS_SECRET_ACCESS_KEY": "nothing",
             "AWS_REGION": "us-east-1",
         }
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients are killed: nothing to say."""
 
     def keys(self, prefix: str = "") -> list[str]:
         with self.lock:
@@ -134,3 +139,9 @@ class _Handler(BaseHTTPRequestHandler):
             parts.append(f"<Contents><Key>{escape(key)}</Key><ETag>{escape(_tag(raw))}</ETag>{size}</Contents>")
         head = f"<Name>{bucket}</Name><IsTruncated>false</IsTruncated><KeyCount>{len(parts)}</KeyCount>"
         self._answer(200, f"<ListBucketResult>{head}{''.join(parts)}</ListBucketResult>".encode())
+
+
+if __name__ == "__main__":
+    with ObjectServer() as alone:
+        print(json.dumps(alone.variables), flush=True)
+        alone.serve_forever()

@@ -11,6 +11,7 @@ import random
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -24,8 +25,7 @@ pytest.importorskip("obstore")
 from sambench.files import mirror
 from sambench.store import shard_file
 from sambench.store.views import read_cell
-from tests.helpers import store_world
-from tests.helpers.object_server import serving
+from tests.helpers import object_server, store_world
 
 KILLS = 100
 MOTO = os.environ.get("SAMBENCH_MOTO")
@@ -55,12 +55,17 @@ def _moto() -> Iterator[dict[str, str]]:
 
 @contextmanager
 def _own() -> Iterator[dict[str, str]]:
-    with serving() as server:
-        yield server.variables
+    # A process of its own: threads of this one, and locks that they hold, would be forked.
+    with subprocess.Popen([sys.executable, object_server.__file__], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield json.loads(process.stdout.readline())
+        finally:
+            process.terminate()
 
 
-def _command(machine: str) -> int:
-    """A whole command in a process of its own; its id. Nothing of the store's library is used before the fork."""
+def _command(machine: str, out: str = "s3://lab/runs") -> int:
+    """A whole command in a process of its own; its id. This process computes nothing before: threads are not forked."""
     pid = os.fork()
     if pid:
         return pid
@@ -71,7 +76,7 @@ def _command(machine: str) -> int:
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), 1)
             os.dup2(nowhere.fileno(), 2)
-        store_world.go("s3://lab/runs")  # type: ignore[arg-type]
+        store_world.go(out)  # type: ignore[arg-type]
         code = 0
     finally:
         os._exit(code)
@@ -107,7 +112,7 @@ def _shards_now(machine: str, scratch: Path) -> dict[str, dict[str, str]]:
 def test_a_hundred_kills(store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setenv("SAMBENCH_DATA", str(store_world.write_world(tmp_path / "data", n_images=48)))
     monkeypatch.setattr("sambench.store.claims.HEARTBEAT_S", 0.05)
-    local = store_world.go(tmp_path / "runs")
+    assert os.waitpid(_command(str(tmp_path / "local"), str(tmp_path / "runs")), 0)[1] == 0
     chance, killed, seen = random.Random(7), 0, {}
     with store() as variables:
         for name, value in variables.items():
@@ -115,7 +120,7 @@ def test_a_hundred_kills(store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         machines = [str(tmp_path / name) for name in ("a", "b")]
         while killed < KILLS:
             pids = [_command(machine) for machine in machines]
-            time.sleep(chance.uniform(0.2, 1.2))
+            time.sleep(chance.uniform(0.1, 3.0))
             for pid in pids:
                 os.kill(pid, signal.SIGKILL)
             for pid in pids:
@@ -135,6 +140,7 @@ def test_a_hundred_kills(store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         for key, images in seen.items():
             assert {i: now[key][i] for i in images} == images
         monkeypatch.setenv("SAMBENCH_CACHE", machines[0])
+        local = store_world.view(tmp_path / "runs")
         again = store_world.go("s3://lab/runs")  # type: ignore[arg-type]
         assert again.path == mirror.here(f"s3://lab/runs/{local.path.parent.name}/{local.path.name}")
         for name in ("metrics.csv", "metrics.parquet", "images.txt"):
