@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow test-slurm test-ray references lint docs bench bench-gpu load clean
+.PHONY: demo test test-slow test-slurm test-ray test-objects references lint docs bench bench-gpu load clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -29,6 +29,11 @@ references: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet --no-deps hydra-core==1.3.8 omegaconf==2.4.0 antlr4-python3-runtime==4.9.3 iopath==0.1.10 \
 	  portalocker==4.4.2 timm==1.0.31
 	SAM2_BUILD_CUDA=0 $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation sam2==1.1.0
+
+# Object stores, with moto as the store: in an environment of its own, for it brings Flask and boto3.
+test-objects: $(VENV)/.installed-dev
+	$(PYTHON) -m venv build/moto && build/moto/bin/python -m pip install --quiet 'moto[server,s3]==5.2.5'
+	SAMBENCH_MOTO=build/moto/bin/moto_server $(BIN)/python -m pytest tests/store/test_object_store.py tests/store/test_objects_killed.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -79,7 +79,7 @@ Models = Annotated[list[str], _option("--model", "-m", metavar="NAME", help=_MOD
 Options = Annotated[list[str], _option("--option", "-M", help=_OPTION, metavar="KEY=VALUE")]
 SubsetOpt = Annotated[str, _option("--subset", metavar="NAME|FILE", help="paper, full, or a file of image ids.")]
 Limit = Annotated[int | None, _option("--limit", metavar="N", help="The first N images in keyed-hash order; results are PARTIAL.")]
-Out = Annotated[str, _option("--out", "-o", metavar="DIR", help="Where results go.")]
+Out = Annotated[str, _option("--out", "-o", metavar="DIR", help="Where results go: a folder, or s3://BUCKET/PATH (also gs, az).")]
 Devices = Annotated[str, _option("--devices", metavar="NAMES", help="auto, cpu, cuda, or cuda:0,cuda:1.")]
 Workers = Annotated[int | None, _option("--workers", metavar="N", help=_WORKERS)]
 Precision = Annotated[str, _option("--precision", metavar="NAME", help="fp32 (reported numbers), tf32 (of GPUs) or bf16.")]

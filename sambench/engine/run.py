@@ -66,6 +66,9 @@ def plan(request: Request, on_event: OnEvent = _ignore) -> Plan:
     if not str(request.out):  # the folder at hand is not meant by nothing
         raise UsageError("no folder is named", where="--out", expected="a folder for results", found="an empty name")
     request = _here(request)
+    if mirror.named(request.out).startswith("memory:"):
+        found, remedy = mirror.named(request.out), "sambench.evaluate works in one process"
+        raise UsageError("workers do not see the memory of another process", where="--out", found=found, remedy=remedy)
     request = replace(request, settings=tasks.completed(request.task, request.settings, request.datasets))
     task = tasks.build(request.task, request.settings)
     for name, _ in request.models:  # before any weights are fetched

@@ -200,6 +200,12 @@ def test_a_store_that_overwrites_is_refused(machine: Machine, tmp_path: Path, mo
         assert server.keys() == []
 
 
+def test_a_store_in_memory_serves_one_process(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
+    monkeypatch.setenv("SAMBENCH_DATA", str(store_world.write_world(tmp_path / "data")))
+    assert "memory of another process" in cli("run", "point", "--out", "memory://lab/runs").err
+    assert store_world.go("memory://lab/runs", limit=1).live.n_done == 1  # type: ignore[arg-type]
+
+
 def test_what_cannot_be_is_refused(server: ObjectServer, machine: Machine, cli: Cli) -> None:
     assert "in one step" in cli("run", "point", "--out", "s3://lab/runs", "--fresh").err
     assert "no such directory" in cli("table", "s3://lab/nothing").err
