@@ -71,7 +71,7 @@ def remove_runs(
     """Remove runs. What a report cites stays without --force, and what is being computed stays."""
     from sambench.results.runs import to_remove
 
-    _finish(to_remove(out, runs, _documents(reports), force=force), dry_run, as_json)
+    _finish(to_remove(_folder(out), runs, _documents(reports), force=force), dry_run, as_json)
 
 
 @app.command("gc")
@@ -79,15 +79,27 @@ def collect(dry_run: DryRun = False, out: Out = Path("runs"), as_json: Json = Fa
     """Remove what killed commands left: files written aside, claims of dead processes, cells without an image. No result goes."""
     from sambench.results.runs import leftovers, none_there
 
-    if not out.is_dir():
+    here = _folder(out)
+    if not here.is_dir():
         raise none_there(out)
-    _finish(leftovers(out), dry_run, as_json)
+    _finish(leftovers(here), dry_run, as_json)
 
 
 def _stored(run: str, out: Path, reports: Sequence[Path]) -> list[StoredRun]:
     from sambench.results.runs import stored_runs
 
-    return stored_runs(out, run, _documents(reports))
+    return stored_runs(_folder(out), run, _documents(reports))
+
+
+def _folder(out: Path) -> Path:
+    """The folder of runs on this machine, with all that is stored of it now."""
+    from sambench.errors import system_error
+    from sambench.files.places import brought
+
+    try:
+        return brought(out)
+    except OSError as e:
+        raise system_error(e) from e
 
 
 def _documents(reports: Sequence[Path]) -> list[Path]:

@@ -7,7 +7,6 @@ the time of change of their objects.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -135,6 +134,8 @@ class Mirror:
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[_Held]:
+        import fcntl
+
         path = self._version_file(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+b") as f:
@@ -227,10 +228,10 @@ def named(path: Path | str) -> str:
 
 
 def with_urls(text: str) -> str:
-    """A message in which paths of copies are the URLs of what they are copies of."""
+    """A message in which paths of copies are the URLs of what they are copies of, and URLs have both slashes after `Path` too."""
     for found in _mirrors.values():
         text = text.replace(f"{found.files}{os.sep}", f"{found.store.root}/")
-    return text
+    return _ONE_SLASH.sub(r"\1://", text)
 
 
 def with_copies(text: str, bring: Callable[[Path], object] | None = None) -> str:
@@ -245,7 +246,8 @@ def with_copies(text: str, bring: Callable[[Path], object] | None = None) -> str
     return _IN_TEXT.sub(replaced, text)
 
 
-_IN_TEXT = re.compile(r"\b(?:s3|gs|az|abfss|memory)://[^,\s]+")
+_ONE_SLASH = re.compile(r"(?<![\w/.-])(s3|gs|az|abfss|memory):/(?=[^/\s])")
+_IN_TEXT = re.compile(r"\b(?:s3|gs|az|abfss|memory)://[^,\"']+")
 
 
 def _base() -> Path:

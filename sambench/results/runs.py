@@ -183,7 +183,7 @@ def leftovers(out: Path, now: float | None = None) -> list[Removal]:
     now = time.time() if now is None else now
     found = [(p, why) for p, why in _aside(out, now)]
     for path, (document, _) in notes(out).items():
-        if not Path(document).exists():
+        if mirror.at(out) is None and not Path(document).exists():  # of a store it may lie on another machine
             found.append((path, f"a note of {document}, which is gone"))
     for run in (p for p in paths.listed(out) if p.is_dir() and not p.name.startswith(".")):
         kept = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -12,9 +13,10 @@ import pytest
 pytest.importorskip("obstore")
 
 import sambench
-from sambench.errors import RunError, UsageError
+from sambench.errors import DownloadError, RunError, UsageError
 from sambench.files import mirror, places
 from sambench.files.objects import Changed, Objects, address
+from sambench.getting.weights import download
 from sambench.store.claims import HEARTBEAT_S, SKEW_S, StoreClaim, try_claim
 from sambench.store.shards import ImageState, Shard, ShardStore
 from tests.helpers import store_world
@@ -184,6 +186,12 @@ def test_a_run_in_a_store_has_the_bytes_of_a_local_one(
     n = len(server.log)
     cli("table", "s3://lab/runs")
     assert not [path for method, path in server.log[n:] if path.endswith((".parquet", ".json"))]  # listed, not fetched again
+    dead = try_claim(cell.path / "shards/000001.claim")
+    assert isinstance(dead, StoreClaim)
+    dead.copy.write(dead.path, json.dumps({**dead.said, "pid": 4194000, "start": "1"}).encode())
+    assert "claim of a process that is gone" in cli("runs", "gc", "--runs", "s3://lab/runs").out
+    assert not [key for key in server.keys("/lab") if key.endswith(".claim")]
+    assert "no runs in s3://lab/none" in cli("status", "--runs", "s3://lab/none").out
     ended = cli("runs", "rm", "bright", "--runs", "s3://lab/runs")
     assert (ended.code, server.keys("/lab/runs")) == (0, [])
     machine("a")
@@ -227,6 +235,17 @@ def test_a_store_that_is_not_reached_is_named(machine: Machine, monkeypatch: pyt
     assert ended.code == 2
     assert "s3://lab/runs" in ended.err
     assert "network" in ended.err
+
+
+def test_weights_of_a_card_come_from_a_store(server: ObjectServer, machine: Machine, tmp_path: Path) -> None:
+    server.objects["/lab/w.pth"] = (b"weights", time.time())
+    digest = hashlib.sha256(b"weights").hexdigest()
+    assert download("s3://lab/w.pth", tmp_path / "w.pth", sha256=digest, n_bytes=7).read_bytes() == b"weights"
+    with pytest.raises(DownloadError, match="not the expected one"):
+        download("s3://lab/w.pth", tmp_path / "x.pth", sha256="0" * 64, n_bytes=7)
+    with pytest.raises(DownloadError, match="object store"):
+        download("s3://lab/none.pth", tmp_path / "y.pth", sha256=digest, n_bytes=7)
+    assert [p.name for p in tmp_path.glob("*.pth")] == ["w.pth"]
 
 
 def test_data_and_options_are_read_through_the_copy(server: ObjectServer, machine: Machine, tmp_path: Path) -> None:
