@@ -222,6 +222,41 @@ def test_rows_and_metrics_of_a_segmenter() -> None:
     assert [r["kind"] for r in kept] == ["object"]
 
 
+class InParts:
+    """Stored rows that are never there at once."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.whole = frame
+
+    def frame(self) -> pd.DataFrame:
+        raise AssertionError("all rows at once")
+
+    def parts(self, columns: Any) -> Any:
+        return (part[list(columns)] for _, part in self.whole.groupby("image_id"))
+
+
+def test_metrics_are_made_in_parts_and_are_those_of_recalls_mean() -> None:
+    rng, rows = np.random.default_rng(0), []
+    for image in range(12):
+        shared = {"image_id": f"i{image:02}", "cluster_id": f"c{image // 2}", "status": "ok"}
+        rows += [{**shared, "kind": "proposal"} for _ in range(3)]
+        for g in range(int(rng.integers(0, 6))):
+            ranks = rng.integers(-1, 20, 10).astype(np.int32)
+            rows.append({**shared, "kind": "object", "ranks_all": ranks, f"ranks_{('small', 'large')[g % 2]}": ranks})
+    frame = pd.DataFrame(rows).assign(ranks_medium=None, ranks_frequent=None, ranks_common=None, ranks_rare=None)
+    task = ProposalTask(ProposalSettings(max_dets=(1, 10)))
+    found = task.reduce_stored(InParts(frame), Bootstrap())
+    assert found == task.reduce(frame, Bootstrap())
+    assert [(r.get("group", "all"), r["max_dets"]) for r in found] == [(s, k) for s in ("all", "small", "large") for k in (1, 10)]
+    objects = frame[frame["kind"] == "object"]
+    for row in found:
+        here = objects[objects[f"ranks_{row.get('group', 'all')}"].notna()]
+        hits = np.stack(here["ranks_all"].to_list())
+        assert row["value"] == pytest.approx(((hits >= 0) & (hits < row["max_dets"])).mean(), abs=1e-12)
+        assert (row["n_objects"], row["n_images"]) == (len(here), here["image_id"].nunique())
+        assert row["n_clusters"] == here["cluster_id"].nunique()
+
+
 def test_area_and_frequency_are_the_datasets_own() -> None:
     rows = ProposalTask(ProposalSettings(grid=4)).rows(
         sample((20, 20, 40, 40), (60, 100, 20, 20), frequencies="rf", annotated=True), Discs(), Context(save_masks="none")
