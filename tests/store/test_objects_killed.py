@@ -13,8 +13,9 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +24,7 @@ import pytest
 pytest.importorskip("obstore")
 
 from sambench.files import mirror
+from sambench.files.objects import Objects
 from sambench.store import shard_file
 from sambench.store.views import read_cell
 from tests.helpers import object_server, store_world
@@ -89,8 +91,6 @@ def _shards_now(machine: str, scratch: Path) -> dict[str, dict[str, str]]:
     if not pid:
         try:
             os.environ["SAMBENCH_CACHE"] = machine
-            from sambench.files.objects import Objects
-
             objects, found = Objects("s3://lab"), {}
             for o in list(objects.listed("runs/")):
                 if o.key.endswith(".parquet") and "/shards/" in o.key:
@@ -139,27 +139,41 @@ def test_a_hundred_kills(store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         now = _shards_now(machines[0], tmp_path / "scratch")
         for key, images in seen.items():
             assert {i: now[key][i] for i in images} == images
-        monkeypatch.setenv("SAMBENCH_CACHE", machines[0])
-        local = store_world.view(tmp_path / "runs")
-        again = store_world.go("s3://lab/runs")  # type: ignore[arg-type]
-        assert again.path == mirror.here(f"s3://lab/runs/{local.path.parent.name}/{local.path.name}")
-        for name in ("metrics.csv", "metrics.parquet", "images.txt"):
-            assert (again.path / name).read_bytes() == (local.path / name).read_bytes()
-        columns = [n for n in read_cell(local.path).store.columns if not n.endswith("_ms")]
-        assert again.rows(columns).equals(local.rows(columns))
+        _apart(lambda: _compare(tmp_path, machines[0]))
+
+
+def _compare(tmp_path: Path, machine: str) -> None:
+    os.environ["SAMBENCH_CACHE"] = machine
+    local = store_world.view(tmp_path / "runs")
+    again = store_world.go("s3://lab/runs")  # type: ignore[arg-type]
+    assert again.path == mirror.here(f"s3://lab/runs/{local.path.parent.name}/{local.path.name}")
+    for name in ("metrics.csv", "metrics.parquet", "images.txt"):
+        assert (again.path / name).read_bytes() == (local.path / name).read_bytes()
+    columns = [n for n in read_cell(local.path).store.columns if not n.endswith("_ms")]
+    assert again.rows(columns).equals(local.rows(columns))
+
+
+def _apart(do: Callable[[], None]) -> None:
+    """In a process of its own, whose threads nobody inherits."""
+    pid = os.fork()
+    if not pid:
+        try:
+            do()
+            os._exit(0)
+        except BaseException:  # noqa: BLE001 - said, and the exit code says it too
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
 
 
 def _clear(machine: str) -> None:
     """Begin anew."""
-    pid = os.fork()
-    if not pid:
-        try:
-            os.environ["SAMBENCH_CACHE"] = machine
-            from sambench.files.objects import Objects
 
-            objects = Objects("s3://lab")
-            for o in list(objects.listed("runs/")):
-                objects.delete(o.key)
-        finally:
-            os._exit(0)
-    os.waitpid(pid, 0)
+    def remove() -> None:
+        os.environ["SAMBENCH_CACHE"] = machine
+        objects = Objects("s3://lab")
+        for o in list(objects.listed("runs/")):
+            objects.delete(o.key)
+
+    _apart(remove)
