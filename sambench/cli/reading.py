@@ -51,9 +51,10 @@ def cells_of(runs: Sequence[str], named: Sequence[str], place: Path = DEFAULT) -
 def _here(run: str) -> str:
     """A name or path as it was given; of a URL its copy on this machine, in which runs are known by name."""
     from sambench.errors import system_error
-    from sambench.files import mirror, places
+    from sambench.files import places
+    from sambench.files.objects import address
 
-    if str(mirror.here(run)) == str(Path(run)):
+    if address(run) is None:
         return run
     try:
         return str(places.brought(Path(run), records_alone=True))

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sambench import paths, tasks
 from sambench.errors import RunError, UsageError, near_names, system_error, unknown_name
-from sambench.files import mirror, places
+from sambench.files import places
 from sambench.files.content import regular_bytes
+from sambench.files.objects import address
 from sambench.files.writing import unreadable
 from sambench.notes import by_dataset
 from sambench.schema import METRIC_COLUMNS
@@ -245,11 +246,10 @@ def find_cells(run: str, out: Path = Path("runs")) -> list[CellView]:
 def find_cell_paths(run: str, out: Path = Path("runs")) -> list[Path]:
     """As `find_cells`, the directories alone: the cells may be damaged."""
     try:
-        here, given = places.brought(out, records_alone=True), mirror.here(run)
-        if str(given) != run:
-            given = places.brought(given, records_alone=True)
-        found = _found(str(given), given.expanduser(), here)
-        return _brought(found)
+        here = places.brought(out, records_alone=True)
+        if address(run) is not None:
+            run = str(places.brought(Path(run), records_alone=True))
+        return _brought(_found(run, Path(run).expanduser(), here))
     except OSError as e:  # a name that no file system takes, or a folder that may not be read
         raise system_error(e) from e
 
