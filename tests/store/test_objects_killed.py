@@ -75,11 +75,13 @@ def _command(machine: str, out: str = "s3://lab/runs") -> int:
     try:
         os.setpgid(0, 0)
         os.environ["SAMBENCH_CACHE"] = machine
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 1)
-            os.dup2(nowhere.fileno(), 2)
+        with open(f"{machine}.log", "a") as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
         store_world.go(out)  # type: ignore[arg-type]
         code = 0
+    except BaseException:  # noqa: BLE001 - in the log, and the exit code says it too
+        os.write(2, traceback.format_exc().encode())
     finally:
         os._exit(code)
 
@@ -135,7 +137,7 @@ def test_a_hundred_kills(store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
                 seen = {}
         pids = [_command(machine) for machine in machines]  # two at once, to the end
         codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
-        assert codes == [0, 0]
+        assert codes == [0, 0], Path(f"{machines[0]}.log").read_text()[-4000:]
         now = _shards_now(machines[0], tmp_path / "scratch")
         for key, images in seen.items():
             assert {i: now[key][i] for i in images} == images
