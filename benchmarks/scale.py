@@ -237,7 +237,7 @@ def draw(cells: Sequence[Cell], variants: dict[str, Costs], path: Path) -> None:
     for (name, costs), mark in zip(variants.items(), "os", strict=True):
         left.plot(many, [_middle(cells, d, costs).total / 60 for d in many], f"-{mark}", ms=4, label=name)
     left.set(xscale="log", yscale="log", xlabel="devices", ylabel="minutes", xticks=DEVICES, xticklabels=DEVICES)
-    left.legend(frameon=False)
+    left.legend(frameon=False, loc="upper right")
     found = [_middle(cells, d, variants["a shared folder"]) for d in many]
     ideal = [60 * alone / r.devices for r in found]
     parts = {
