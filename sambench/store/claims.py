@@ -31,6 +31,7 @@ from typing import Any
 
 from sambench.files import mirror
 from sambench.files.objects import Changed, Version
+from sambench.files.places import place_of
 
 HEARTBEAT_S = 10.0
 STALE_S = 180.0
@@ -193,10 +194,13 @@ def holder(path: Path) -> str | None:
 
 def release(folder: Path, holders: Collection[tuple[str, int]]) -> None:
     """Remove the claims in a folder that processes held, (host, pid), which are known to have ended."""
+    place = place_of(folder)
+    if holders:
+        place.refresh_below(folder)
     for path in sorted(folder.glob("*.claim")) if holders else ():
         found = _read(path)
         if found is not None and (found["host"], found["pid"]) in holders and not _lives_here(found):
-            path.unlink(missing_ok=True)
+            place.remove(path)
 
 
 def _lives_here(found: dict[str, Any]) -> bool:

@@ -17,7 +17,7 @@ from sambench.errors import DownloadError, RunError, UsageError
 from sambench.files import mirror, places
 from sambench.files.objects import Changed, Objects, address
 from sambench.getting.weights import download
-from sambench.store.claims import HEARTBEAT_S, SKEW_S, StoreClaim, try_claim
+from sambench.store.claims import HEARTBEAT_S, SKEW_S, StoreClaim, release, try_claim
 from sambench.store.shards import ImageState, Shard, ShardStore
 from tests.helpers import store_world
 from tests.helpers.inprocess import Cli
@@ -91,6 +91,17 @@ def test_a_claim_of_a_dead_process_is_taken_over_by_one(server: ObjectServer, ma
     assert not dead._beat_once()  # the one that was thought dead hears of it
     machine("b")
     assert taken._beat_once()
+
+
+def test_claims_of_processes_that_are_known_to_have_ended_are_given_back(server: ObjectServer, machine: Machine) -> None:
+    held = [try_claim(mirror.here(CELL) / f"shards/{n:06d}.claim") for n in range(2)]
+    assert all(isinstance(claim, StoreClaim) for claim in held)
+    first = held[0]
+    assert isinstance(first, StoreClaim)
+    first.copy.write(first.path, json.dumps({**first.said, "host": "elsewhere", "pid": 77}).encode())
+    machine("b")  # which has seen none of them
+    release(mirror.here(CELL) / "shards", {("elsewhere", 77)})
+    assert [Path(key).name for key in server.keys("/lab")] == ["000001.claim"]
 
 
 def test_another_machines_claim_is_old_only_when_no_clock_can_explain_it(
