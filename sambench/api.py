@@ -181,14 +181,12 @@ def load(run: str | Path | Sequence[str | Path] = (), runs: str | Path = DEFAULT
 
 
 def compare(a: Results | str | Path, b: Results | str | Path, **options: Any) -> pd.DataFrame:
-    """Paired comparison of two runs by object: A minus B per dataset with interval and p-value (`results.compare.compare`)."""
+    """Paired comparison of two runs: A minus B per dataset, with interval and p-value (`results.compare.compare_cells`)."""
     from sambench.layout import to_frame
     from sambench.results.compare import compare_cells
-    from sambench.results.measures import default_compared
 
     left, right = (x if isinstance(x, Results) else load(x) for x in (a, b))
-    metric = {"metric": default_compared(left.cells) or "iou_top"}
-    return to_frame(compare_cells(left.cells, right.cells, **{**metric, **options}).table)
+    return to_frame(compare_cells(left.cells, right.cells, **options).table)
 
 
 def _words(given: Data) -> tuple[str, ...]:

@@ -144,39 +144,34 @@ def list_reports(as_json: Json = False) -> None:
     _table("reports", ["id", "what", "source", "made of"], rows)
 
 
+_BY = "worst, best, disagreement; oracle_gap (clicks, boxes), false_positives (instances, concepts); comma-separated."
+
+
 def gallery(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run of the point, box or concept task.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, of any task that has a gallery.")],
     other: Annotated[str, typer.Argument(metavar="[RUN]", help="Another, for disagreements.", show_default=False)] = "",
-    by: Annotated[str, typer.Option("--by", help="worst, oracle_gap, false_positives, disagreement; comma-separated.")] = "",
+    by: Annotated[str, typer.Option("--by", help=_BY)] = "",
     k: Annotated[int | None, typer.Option("-k", help="Clicks (default: the first count).")] = None,
-    n: Annotated[int, typer.Option("-n", min=1, max=200, help="Objects of each kind.")] = 12,
+    n: Annotated[int, typer.Option("-n", min=1, max=200, help="Objects, images or phrases of each kind.")] = 12,
     form: Annotated[str, typer.Option("--format", "-f", help=_FORMATS)] = "html,png",
     to: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the files go.")] = Path("gallery"),
     root: Annotated[Path | None, typer.Option("--root", metavar="DIR", help="The dataset's folder.")] = None,
     folder: Runs = DEFAULT,
 ) -> None:
-    """Worst objects, largest oracle gaps, answered phrases that are absent, and largest disagreements of two runs, as a sheet."""
-    from typing import cast
-
+    """Best and worst, false positives, largest oracle gaps, and largest disagreements of two runs, as sheets."""
     from sambench.cli.console import err
-    from sambench.errors import unknown_name
-    from sambench.report.gallery import KINDS, By
     from sambench.report.gallery import gallery as make
     from sambench.report.write import write
     from sambench.results.citations import cite
     from sambench.sources.datasets import split_names
     from sambench.store.views import find_cells
 
-    kinds = split_names([by])
-    for kind in kinds:
-        if kind not in KINDS:
-            raise unknown_name("criterion", kind, KINDS, where="--by")
     forms = split_names([form])
     for one in forms:
         form_of(one, PAGES)
     partners = find_cells(other, folder) if other else []
     cells = find_cells(run, folder)
-    document = make(cells, partners, by=tuple(cast(By, kind) for kind in kinds), k=k, n=n, root=root)
+    document = make(cells, partners, by=tuple(split_names([by])), k=k, n=n, root=root)
     for section in document.sections:
         for reason in section.absent:
             err().print(f"{section.title}: {reason}", soft_wrap=True)

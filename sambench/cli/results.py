@@ -100,29 +100,33 @@ def rescore(
     echo(csv_frame(pd.DataFrame(rows, columns=list(METRIC_COLUMNS))), nl=False)
 
 
+_METRIC = "Default: iou_top of clicks, iou of boxes; scores (ODS, OIS, AP, R50) of edges, ap of instances, ar of proposals, cgf1."
+
+
 def compare(
     a: Annotated[str, typer.Argument(metavar="A", help="A run.")],
     b: Annotated[
         str, typer.Argument(metavar="B", help="Another run, the difference is A - B; or published numbers: paper, sam2, sam3, ...")
     ],
-    metric: Annotated[
-        str, typer.Option("--metric", help="What to compare (default: iou_top; instances: iou_best; concepts: cgf1).")
-    ] = "",
+    metric: Annotated[str, typer.Option("--metric", help=_METRIC)] = "",
     k: Annotated[int | None, typer.Option("-k", help="One click count only.")] = None,
+    per: Annotated[str, typer.Option("--per", help="Means over each object, or each image: object, image.")] = "object",
     form: Format = TEXT,
     folder: Runs = DEFAULT,
 ) -> None:
-    """Two runs paired by object, by dataset: the difference with its interval and tests; or a run against the published numbers."""
+    """Two runs paired by object or image: the difference with its interval and tests; or a run against the published numbers."""
+    from sambench.errors import unknown_name
     from sambench.paper.published import sources
     from sambench.results.compare import compare_cells
-    from sambench.results.measures import default_compared
     from sambench.store.views import find_cells
 
+    if per not in ("object", "image"):
+        raise unknown_name("kind of mean", per, ("object", "image"), where="--per")
     if b in sources():
         compare_with_published(find_cells(a, folder), b, form, metric=metric, k=k)
         return
     left, right = find_cells(a, folder), find_cells(b, folder)
-    show(compare_cells(left, right, metric=metric or default_compared(left), k=k).table, form)
+    show(compare_cells(left, right, metric=metric, k=k, per="image" if per == "image" else "object").table, form)
 
 
 def compare_with_published(cells: list[CellView], what: str, form: str, *, metric: str, k: int | None) -> None:
@@ -140,7 +144,7 @@ def compare_with_published(cells: list[CellView], what: str, form: str, *, metri
 
 
 def plot(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs of edge, proposals, box, point or concepts.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs of any task that has pictures.")],
     to: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Where the files go (default: beside each cell).")
     ] = None,
@@ -155,13 +159,20 @@ def plot(
     """Pictures with their data, as PNG and CSV.
 
     Edge runs: curves, per-image scores and sheets of edge maps. Proposal runs: recall by number, area and frequency, and sheets.
-    Box and point runs: boundary IoU over the boundary's width, from the stored masks and the dataset's files. Concept runs: cgF1 by
-    its two parts, and whether scores are the share of masks that are right.
+    Instance runs: precision over recall, and AP by category with intervals. Box and point runs: boundary IoU over the boundary's
+    width, from the stored masks and the dataset's files. Concept runs: cgF1 by its two parts, and whether scores are the share of
+    masks that are right.
     """
     from sambench.errors import UsageError
     from sambench.store.views import find_cells
 
-    drawn = {"edges": _edge_pictures, "recall": _proposal_pictures, "boundary": _mask_pictures, "concepts": _concept_pictures}
+    drawn = {
+        "edges": _edge_pictures,
+        "recall": _proposal_pictures,
+        "boundary": _mask_pictures,
+        "detections": _detection_pictures,
+        "concepts": _concept_pictures,
+    }
     cells = [cell for run in runs for cell in find_cells(run, folder)]
     for cell in cells:
         if cell.task.plots not in drawn:
@@ -208,6 +219,12 @@ def _proposal_pictures(cells: list[CellView], shared: Path, to: Path | None, ask
     for cell in cells:
         written += _sheet(proposals.write_sheet, cell, to or cell.path, asked)
     return written
+
+
+def _detection_pictures(cells: list[CellView], shared: Path, to: Path | None, asked: _Asked) -> list[Path]:
+    from sambench.report import detections
+
+    return [*detections.write_curve(cells, shared), *detections.write_categories(cells, shared)]
 
 
 def _sheet(write: Callable[..., Path], cell: CellView, folder: Path, asked: _Asked) -> list[Path]:

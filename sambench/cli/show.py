@@ -8,10 +8,12 @@ import typer
 
 from sambench.cli.console import echo, echo_json
 from sambench.cli.options import Json
+from sambench.layout.formats import form_of, listed
 
 if TYPE_CHECKING:
     from sambench.cards import ModelCard
 
+_LISTS = ("text", "markdown", "json")
 list_app = typer.Typer(help="What there is: datasets, models, tasks.", no_args_is_help=True, rich_markup_mode=None)
 show_app = typer.Typer(help="Everything known of one dataset, model or run.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -31,7 +33,7 @@ def _table(title: str, columns: list[str], rows: list[list[str]], right: tuple[s
 
 @list_app.command("datasets")
 def list_datasets(
-    form: Annotated[str, typer.Option("--format", help="text, or markdown: the members of a suite as a table.")] = "text",
+    form: Annotated[str, typer.Option("--format", "-f", help=f"{listed(_LISTS)}; but for text, the members of --suite.")] = "text",
     suite_name: Annotated[str, typer.Option("--suite", help="The suite of the Markdown table.")] = "sa23",
     as_json: Json = False,
 ) -> None:
@@ -39,23 +41,25 @@ def list_datasets(
     from sambench import cards
     from sambench.loaders.open import find_root
 
-    if form != "text":
-        echo(_markdown(form, suite_name), nl=False)
+    form = form_of(form, _LISTS)
+    if form == "markdown":
+        echo(_markdown(suite_name), nl=False)
         return
+    as_json = as_json or form == "json"
     columns = ("id", "name", "access", "here", "images", "masks", "licence")
-    listed = []
+    entries = []
     for card in cards.dataset_cards().values():
         counts = card.paper or card.full
         here = card.access.state == "embedded" or find_root(card) is not None
         n = (counts.images, counts.masks) if counts else (None, None)
         values = (card.id, card.name, card.access.state, here, *n, card.licence)
-        listed.append(dict(zip(columns, values, strict=True)))
+        entries.append(dict(zip(columns, values, strict=True)))
     suites = list(cards.suite_cards().values())
     if as_json:
         named = [{"id": s.id, "aliases": list(s.aliases), "members": list(s.members)} for s in suites]
-        echo_json({"datasets": listed, "suites": named})
+        echo_json({"datasets": entries, "suites": named})
         return
-    _table("datasets", list(columns), [[_shown(d[c]) for c in columns] for d in listed], ("images", "masks"))
+    _table("datasets", list(columns), [[_shown(d[c]) for c in columns] for d in entries], ("images", "masks"))
     for suite in suites:
         have = sum(m in cards.dataset_cards() for m in suite.members)
         aliases = f" (also: {', '.join(suite.aliases)})" if suite.aliases else ""
@@ -70,13 +74,11 @@ def _shown(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value or "")
 
 
-def _markdown(form: str, suite_name: str) -> str:
+def _markdown(suite_name: str) -> str:
     from sambench import cards
     from sambench.errors import unknown_name
     from sambench.getting.dataset_table import markdown
 
-    if form != "markdown":
-        raise unknown_name("format", form, ["text", "markdown"], where="--format")
     suite = cards.suite_card(suite_name)
     if suite is None:
         raise unknown_name("suite", suite_name, cards.suite_cards(), where="--suite")
@@ -93,7 +95,7 @@ def list_models(as_json: Json = False) -> None:
     from sambench.text import human_bytes
 
     rows: list[list[str]] = []
-    listed = []
+    entries = []
     for card in cards.model_cards().values():
         if card.hub:
             weights = f"{card.hub}, on the hub"
@@ -106,10 +108,10 @@ def list_models(as_json: Json = False) -> None:
             got = "cached" if fetch.cached_weights(card).exists() else fetch.how_to_get(card)
             weights = f"{card.weights.file}, {size}{got}"
         rows.append([card.id, card.name, weights, card.licence])
-        listed.append({"id": card.id, "name": card.name, "state": card.state, **_weights(card), "licence": card.licence})
+        entries.append({"id": card.id, "name": card.name, "state": card.state, **_weights(card), "licence": card.licence})
     if as_json:
         named = [{"name": n, "form": s.form, "stored": s.stored} for n, s in sources().items()]
-        echo_json({"models": listed, "sources": named})
+        echo_json({"models": entries, "sources": named})
         return
     _table("models", ["id", "name", "weights", "licence"], rows)
     known = sources()
@@ -121,16 +123,14 @@ def list_models(as_json: Json = False) -> None:
 
 @list_app.command("readers")
 def list_readers(
-    form: Annotated[str, typer.Option("--format", help="text, or markdown.")] = "text",
+    form: Annotated[str, typer.Option("--format", "-f", help=f"{listed(_LISTS)}.")] = "text",
     as_json: Json = False,
 ) -> None:
     """Formats of data of your own: how they are named, and what options they have; `show reader NAME` says more."""
-    from sambench.errors import unknown_name
     from sambench.sources.data.readers import readers
 
-    if form not in ("text", "markdown"):
-        raise unknown_name("format", form, ["text", "markdown"], where="--format")
-    if as_json:
+    form = form_of(form, _LISTS)
+    if as_json or form == "json":
         echo_json({"readers": [_reader(name, r) for name, r in readers().items()]})
         return
     rows = [[r.form, r.summary, ", ".join(o.name for o in r.options)] for r in readers().values()]

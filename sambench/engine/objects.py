@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from sambench import tasks
@@ -23,6 +24,7 @@ def evaluate_object(
 
     Raises ModelError where the object is no model, and what a run raises.
     """
+    request = replace(request, settings=tasks.completed(request.task, request.settings, request.datasets))
     found = describe_object(model, probe=tasks.build(request.task, request.settings).wants_logits)
     planned = engine.plan_object(request, model, name, found)
     try:

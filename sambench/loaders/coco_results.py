@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ from sambench.files.content import file_sha256
 from sambench.loaders.coco_masks import region_of
 from sambench.loaders.results_index import Entry, Index, plain_entry, read_index
 from sambench.pixels.region import RLE, Region, rle_pixels
+from sambench.pixels.rles import RunMasks, run_masks
 
 GAP = 1 << 16  # bytes between two entries that are read along rather than sought over
 NO_CATEGORY = -1
@@ -54,6 +55,7 @@ class Detections:
     segmentations: tuple[Any, ...]
     phrases: tuple[str | None, ...] = ()
     _rles: dict[tuple[int, int, int], RLE] = field(init=False, repr=False, compare=False, default_factory=dict)  # those checked
+    _measured: dict[tuple[int, int], Measured] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.position)
@@ -85,12 +87,39 @@ class Detections:
         key = (i, height, width)
         if key not in self._rles:
             value = self.segmentations[i]
-            if isinstance(value, dict) and isinstance(value.get("counts"), str) and value.get("size") == [height, width]:
+            known = self._known(height, width)
+            if i in known.place:
+                self._rles[key] = {"size": [height, width], "counts": known.counts[known.place[i]]}
+            elif isinstance(value, dict) and isinstance(value.get("counts"), str) and value.get("size") == [height, width]:
                 counts = value["counts"].encode("utf-8", "replace")
                 self._rles[key] = checked_rle({"size": [height, width], "counts": counts}, self.where(i))
             else:
                 self._rles[key] = self.region(i, height, width).rle()
         return self._rles[key]
+
+    def areas(self, height: int, width: int) -> list[float]:
+        """Pixels of each mask in an image of that size; of a detection without one, of its box. Raises as `rle`."""
+        known, boxes = self._known(height, width), self.boxes(height, width)
+        return [
+            float(known.masks.areas[known.place[i]])
+            if i in known.place
+            else float(coco_mask.area(self.rle(i, height, width)) if self.has_mask(i) else boxes[i, 2] * boxes[i, 3])
+            for i in range(len(self))
+        ]
+
+    def _known(self, height: int, width: int) -> Measured:
+        """The masks that are compressed RLE of the image's size, read all at once; those that are broken are not among them."""
+        key = (height, width)
+        if key not in self._measured:
+            which = [
+                i
+                for i, value in enumerate(self.segmentations)
+                if isinstance(value, dict) and isinstance(value.get("counts"), str) and value.get("size") == [height, width]
+            ]
+            counts = [self.segmentations[i]["counts"].encode("utf-8", "replace") for i in which]
+            masks = run_masks(counts, *(np.full(len(which), n, np.int64) for n in key))
+            self._measured[key] = Measured({i: n for n, i in enumerate(which) if masks.ok[n]}, counts, masks)
+        return self._measured[key]
 
     def region(self, i: int, height: int, width: int) -> Region:
         """Mask i as its tight window; raises as `rle`."""
@@ -108,8 +137,12 @@ class Detections:
         out = self.box_xywh.copy()
         if corners:
             out[:, 2:] -= out[:, :2]
-        for i in np.flatnonzero(np.isnan(out[:, 0])):
-            out[i] = coco_mask.toBbox(self.rle(int(i), height, width))
+        lacking = np.flatnonzero(np.isnan(out[:, 0])).tolist()
+        if not lacking:
+            return out
+        known = self._known(height, width)
+        for i in lacking:
+            out[i] = known.masks.boxes[known.place[i]] if i in known.place else coco_mask.toBbox(self.rle(i, height, width))
         return out
 
     def where(self, i: int) -> str:
@@ -120,13 +153,27 @@ class Detections:
         """Detections that repeat another one: same category, score, box and mask."""
         seen = set()
         for i in range(len(self)):
-            mask = self.segmentations[i]
-            try:
-                drawn = json.dumps(mask) if mask else ""
-            except RecursionError:
-                drawn = f"no mask, {i}"  # nested so deeply that it is none: its image will say so
+            drawn = _drawn(self.segmentations[i], i)
             seen.add((int(self.category_id[i]), float(self.score[i]), self.box_xywh[i].tobytes(), drawn))
         return len(self) - len(seen)
+
+
+class Measured(NamedTuple):
+    """Masks that were read at once. place: of each detection that has one; counts: their strings."""
+
+    place: dict[int, int]
+    counts: list[bytes]
+    masks: RunMasks
+
+
+def _drawn(mask: Any, i: int) -> Any:
+    """By which equal masks are known."""
+    if isinstance(mask, dict) and len(mask) == 2 and type(mask.get("counts")) is str and type(mask.get("size")) is list:
+        return (*mask, str(mask["size"]), mask["counts"])
+    try:
+        return json.dumps(mask) if mask else ""
+    except RecursionError:
+        return f"no mask, {i}"  # nested so deeply that it is none: its image will say so
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ CHUNK = 8 << 20
 LONGEST = 64 << 20  # bytes of one entry
 _FORMAT = 4  # 2 had ids as they were written; 3 knew no phrases
 _SPACE = re.compile(r"[ \t\n\r]*")
+_MOST_ID = 1 << 52
 FARTHEST = 1e9  # pixels
 _MAY_LACK = ("bbox", "segmentation", "category_id", "phrase")  # null and NaN, as pandas writes what is absent, are as if left out
 _NO_SCORE = "give every detection its score: without scores they have no order, and no precision follows"
@@ -183,6 +184,28 @@ class Entry(NamedTuple):
 
 def plain_entry(given: dict[str, Any], n: int, path: Path) -> Entry:
     """Element n of the list. Raises DataError naming what of it cannot be used."""
+    usual = _usual_entry(given)
+    return usual if usual is not None else _unusual_entry(given, n, path)
+
+
+def _usual_entry(given: dict[str, Any]) -> Entry | None:
+    """An entry as nearly all are, numbers as JSON writes them: its values need no reading."""
+    get: Callable[[str], Any] = given.get
+    image_id, score, category, mask, box = (get(k) for k in ("image_id", "score", "category_id", "segmentation", "bbox"))
+    plain = type(image_id) is int and type(score) is float and score - score == 0 and type(category) is int
+    if not plain or not 0 <= category < _MOST_ID or not 0 <= image_id < _MOST_ID:
+        return None
+    if type(mask) is not dict or not mask or ("bbox" in given and not _usual_box(box)):
+        return None
+    return Entry(str(image_id), score, box, mask, category)
+
+
+def _usual_box(box: Any) -> bool:
+    """Four floats of pixels, none of them infinite, negative or far away."""
+    return type(box) is list and len(box) == 4 and all(type(v) is float and 0 <= v < FARTHEST for v in box)
+
+
+def _unusual_entry(given: dict[str, Any], n: int, path: Path) -> Entry:
     if any(values.absent(given.get(k)) for k in _MAY_LACK):
         given = {k: v for k, v in given.items() if not (k in _MAY_LACK and values.absent(v))}
 

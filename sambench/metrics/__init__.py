@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __all__ = [
+    "average_precision",
     "average_recall",
     "boundary_benchmark",
     "boundary_iou",
@@ -29,13 +30,15 @@ if TYPE_CHECKING:
         number_of_clicks,
         paired_bootstrap,
     )
+    from sambench.metrics.coco import average_precision
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
         import importlib
 
-        return getattr(importlib.import_module("sambench.metrics.arrays"), name)
+        module = "coco" if name == "average_precision" else "arrays"
+        return getattr(importlib.import_module(f"sambench.metrics.{module}"), name)
     raise AttributeError(f"module 'sambench.metrics' has no attribute {name!r}")
 
 

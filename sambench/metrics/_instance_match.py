@@ -139,3 +139,72 @@ def accumulate(
                         while i < tp[t] and (i + 1) / n_objects < recalls[r]:
                             i += 1
                         precision[t, r, k, a, m] = at_hit[t, i] if i < tp[t] else 0.0
+
+
+@jit
+def precision_of_draws(
+    image: Ints,
+    matched: Bits,
+    ignored: Bits,
+    found_in: Ints,
+    counted_image: Ints,
+    counted: Ints,
+    counted_in: Ints,
+    weights: Floats,
+    recalls: Floats,
+    n_thresholds: int,
+    out: Floats,
+) -> None:
+    """Fill out [R, K, A, T]: of each draw the mean of the precision over recalls, NaN of categories without an object that counts.
+
+    As `accumulate` with all detections, where an image that stands w times in a draw counts w times. image [D] and counted_image
+    [C]: columns of weights [R, N]; detections of category k, by falling score, from found_in[k] to found_in[k + 1]; counted [C, A],
+    objects that count by image, those of category k from counted_in[k].
+    """
+    n_areas = out.shape[2]
+    longest = 0
+    for k in range(len(found_in) - 1):
+        longest = max(longest, found_in[k + 1] - found_in[k])
+    at_hit, reached = np.empty((n_thresholds, longest)), np.empty((n_thresholds, longest))
+    tp, fp, n_hits = np.empty(n_thresholds), np.empty(n_thresholds), np.empty(n_thresholds, np.int64)
+    for r in range(len(weights)):
+        for k in range(len(found_in) - 1):
+            for a in range(n_areas):
+                n_objects = 0.0
+                for c in range(counted_in[k], counted_in[k + 1]):
+                    n_objects += weights[r, counted_image[c]] * counted[c, a]
+                if n_objects == 0:
+                    out[r, k, a, :] = np.nan
+                    continue
+                missed = 0.0  # those that are wrong at every threshold, which most are
+                tp[:], fp[:], n_hits[:] = 0.0, 0.0, 0
+                for d in range(found_in[k], found_in[k + 1]):
+                    w = weights[r, image[d]]
+                    if w == 0:
+                        continue
+                    hit, loose = matched[d, a], ignored[d, a]
+                    if hit == 0 and loose == 0:
+                        missed += w
+                        continue
+                    for t in range(n_thresholds):
+                        if (loose >> t) & 1:
+                            continue
+                        if (hit >> t) & 1:
+                            tp[t] += w
+                            at_hit[t, n_hits[t]] = tp[t] / (missed + fp[t] + tp[t] + SPACING)
+                            reached[t, n_hits[t]] = tp[t] / n_objects
+                            n_hits[t] += 1
+                        else:
+                            fp[t] += w
+                for t in range(n_thresholds):
+                    n = n_hits[t]
+                    for i in range(n - 1, 0, -1):
+                        at_hit[t, i - 1] = max(at_hit[t, i - 1], at_hit[t, i])
+                    i, total = 0, 0.0
+                    for j in range(len(recalls)):
+                        while i < n and reached[t, i] < recalls[j]:
+                            i += 1
+                        if i == n:
+                            break
+                        total += at_hit[t, i]
+                    out[r, k, a, t] = total / len(recalls)

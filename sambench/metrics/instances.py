@@ -130,12 +130,22 @@ class _Matched(NamedTuple):
     ignored: npt.NDArray[np.uint16]
 
 
+class _Counted(NamedTuple):
+    """Objects [N, A] that count, of N images and categories."""
+
+    category: Ints
+    image: Ints
+    n: Ints
+
+
 @dataclass
 class AveragePrecision:
     """The evaluator. max_dets: ascending, detections an image and category; the last is the one of AP."""
 
     max_dets: Sequence[int] = COCO_MAX_DETS
+    by_image: bool = False  # whether objects that count are kept by image too, for `draws`
     _parts: list[_Matched] = field(default_factory=list)
+    _objects: list[_Counted] = field(default_factory=list)
     _counted: dict[int, Ints] = field(default_factory=dict)  # by category with an object: how many count, [A]
 
     def add(self, batch: Batch) -> None:
@@ -173,6 +183,8 @@ class AveragePrecision:
         self._parts.append(
             _Matched(batch.category[order], batch.image[order], batch.scores[order], rank.astype(np.int32), matched, ignored)
         )
+        if self.by_image:
+            self._objects.append(_Counted(categories[groups % n_categories], groups // n_categories, n_counted))
         totals = np.zeros((n_categories, len(AREAS)), np.int64)
         np.add.at(totals, groups % n_categories, n_counted)
         for k in np.unique(of[n_found:]).tolist():
@@ -201,6 +213,54 @@ class AveragePrecision:
                 recall,
             )
         return Evaluation(precision, recall, THRESHOLDS, tuple(ids), tuple(self.max_dets))
+
+    def draws(self) -> Draws:
+        """What was added, to be weighted by image. Only of an evaluator that counts by image."""
+        known = np.array(sorted(self._counted), np.int64)
+        found = _joined(self._parts, known)
+        counted = _Counted._make(np.concatenate(column) for column in zip(*self._objects, strict=True))
+        order = np.argsort(counted.category, kind="stable")
+        counted = _Counted._make(values[order] for values in counted)
+        here = np.isin(counted.category, known)
+        return Draws(known, found, _Counted._make(values[here] for values in counted))
+
+
+@dataclass(frozen=True)
+class Draws:
+    """AP of draws of images, with the detections and objects that an `AveragePrecision` matched. category_ids int64 [K]: those
+    with an object."""
+
+    category_ids: Ints
+    found: _Matched
+    counted: _Counted
+
+    def n_objects(self) -> Ints:
+        """int64 [K, A] that count."""
+        out = np.zeros((len(self.category_ids), len(AREAS)), np.int64)
+        np.add.at(out, np.searchsorted(self.category_ids, self.counted.category), self.counted.n)
+        return out
+
+    def precision(self, weights: Floats, columns: Ints) -> Floats:
+        """float64 [R, K, A, T], mean over recalls; NaN where nothing counts. weights [R, N]: how often each image stands in each
+        draw; columns int64: the column of weights by image, as batches number them."""
+        from sambench.metrics._instance_match import precision_of_draws
+
+        found, counted = self.found, self.counted
+        out = np.empty((len(weights), len(self.category_ids), len(AREAS), len(THRESHOLDS)))
+        precision_of_draws(
+            columns[found.image],
+            found.matched,
+            found.ignored,
+            _bounds(found.category, self.category_ids),
+            columns[counted.image],
+            counted.n,
+            _bounds(counted.category, self.category_ids),
+            np.ascontiguousarray(weights, np.float64),
+            RECALLS,
+            len(THRESHOLDS),
+            out,
+        )
+        return out
 
 
 def _joined(parts: list[_Matched], categories: Ints) -> _Matched:
@@ -263,9 +323,9 @@ def mask_ious(found: Sequence[RLE], truth: Sequence[RLE], crowd: Sequence[bool])
     return _ious(coco_mask.iou, list(found), list(truth), crowd)
 
 
-def rle_area(rle: RLE) -> float:
-    """Pixels of a compressed RLE."""
-    return float(coco_mask.area(rle))
+def mask_areas(rles: Sequence[RLE]) -> list[float]:
+    """Pixels of compressed RLEs."""
+    return [float(a) for a in coco_mask.area(list(rles))] if rles else []
 
 
 def box_ious(found: Floats, truth: Floats, crowd: Sequence[bool]) -> Floats:

@@ -105,7 +105,9 @@ def _suite_mean(value: PublishedValue, here: Sequence[Entry], n_members: int, bo
     if len(rows) < n_members:
         return None
     mean = mean_over_datasets([float(r["value"]) for r in rows])
-    low, high = suite_interval([e.cell for e in here], value.k, bootstrap) if value.metric == "miou" else (math.nan, math.nan)
+    low, high = math.nan, math.nan
+    if value.metric == "miou":
+        low, high = suite_interval([e.cell for e in here], value.k, bootstrap)
     return _Mean(mean, low, high, here[0], _weakest([subset_of(e.cell) for e in here]))
 
 

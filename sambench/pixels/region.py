@@ -52,6 +52,11 @@ class Region:
     width: int
 
     @classmethod
+    def empty(cls, height: int, width: int) -> Region:
+        """A mask without a pixel."""
+        return cls(0, 0, np.zeros((0, 0), np.bool_), height, width)
+
+    @classmethod
     def from_array(cls, mask: npt.NDArray[Any]) -> Region:
         """mask [H, W] of any dtype; non-zero is foreground."""
         return cls.from_window(mask, 0, 0, *mask.shape)
@@ -186,7 +191,7 @@ def _of_runs(runs: npt.NDArray[np.int64], height: int, width: int) -> Region:
     end = ends[1::2][full]
     start = end - runs[1::2][full]
     if not len(start):
-        return Region(0, 0, np.zeros((0, 0), np.bool_), height, width)
+        return Region.empty(height, width)
     first, last = start // height, (end - 1) // height  # columns
     x0, x1 = int(first[0]), int(last[-1]) + 1
     if (first == last).all():

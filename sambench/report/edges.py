@@ -17,7 +17,8 @@ from sambench.metrics.edges import EdgeScores, edge_scores, f_measure
 from sambench.results.image_sets import labelled, set_names
 from sambench.results.stored_masks import dataset_of
 from sambench.store.views import CellView
-from sambench.tasks.edge import BY_PEOPLE, counts_of, map_of
+from sambench.tasks.edge import map_of
+from sambench.tasks.edge_measures import BY_PEOPLE, counts_of
 from sambench.types import UInt8Array
 
 if TYPE_CHECKING:

@@ -129,6 +129,13 @@ def _extent(window: Window) -> tuple[float, float, float, float]:
     return window.x0 - 0.5, window.x1 - 0.5, window.y1 - 0.5, window.y0 - 0.5
 
 
+def picture_panel(axes: Axes, picture: UInt8Array, caption: str) -> None:
+    """Fill axes with a whole picture."""
+    window = Window(0, 0, *picture.shape[:2])
+    draw_image(axes, picture, window)
+    finish_panel(axes, window, caption)
+
+
 def outline(axes: Axes, region: Region, colour: str, *, fill: bool) -> None:
     """Draw a mask: its outline with holes, and its area where it is to be filled."""
     from matplotlib.patches import PathPatch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ from sambench.errors import RunError, UsageError
 from sambench.files.writing import write_aside, write_csv
 from sambench.layout import style
 from sambench.metrics.proposals import ALL, AREA_SETS, FREQUENCY_SETS, SETS, recalled
+from sambench.pixels.region import Region
 from sambench.report.masks import overlay
 from sambench.results.image_sets import labelled, set_names
 from sambench.results.stored_masks import dataset_of
@@ -171,7 +172,7 @@ def write_sheet(cell: CellView, folder: Path, *, n: int = N_SHOWN, root: Path | 
             f"{image_id}   AR@{most} {100 * by_image[image_id]:.1f}   {hits} of {len(truth)} found at .5, {len(masks)} proposals"
         )
         first = [masks[k] for k in sorted(masks)[:SHOWN_PROPOSALS]]
-        blank = _blank(*size)
+        blank = Region.empty(*size).rle()
         pictures = [
             overlay(sample.image, list(truth.values())),
             overlay(sample.image, [blank if m is empty else m for m in found]),
@@ -181,12 +182,6 @@ def write_sheet(cell: CellView, folder: Path, *, n: int = N_SHOWN, root: Path | 
     name = f"{cell.dataset.replace(':', '_')}-{cell.model}"
     picture = _sheet(rows)
     return write_aside(folder / f"sheet_{name}.png", lambda path: _save_png(picture, path))
-
-
-def _blank(height: int, width: int) -> dict[str, Any]:
-    from sambench.pixels.region import Region
-
-    return Region(0, 0, np.zeros((0, 0), np.bool_), height, width).rle()
 
 
 def _objects(cell: CellView) -> pd.DataFrame:

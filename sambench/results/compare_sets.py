@@ -1,68 +1,95 @@
-"""Two runs by a number of their whole sets (cgF1) that is no mean over objects: computed anew of every resample of both."""
+"""Scores of a whole set of images (ODS, AP) of two runs: differences, by a bootstrap with the same draws of images for both."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
-from sambench.metrics.bootstrap import Float64Array, PairedDifference, resampled_sums
-from sambench.metrics.paired import PairedTests, TTest, detectable_difference, percentile_interval
-from sambench.results.measures import PAIR, completed_rows
-from sambench.results.pairing import Paired, paired_frames
+from sambench.errors import UsageError
+from sambench.metrics.bootstrap import Float64Array, PairedDifference, Seed, cluster_weights
+from sambench.results.comparison_table import Difference
+from sambench.results.draws import scored
 from sambench.store.views import CellView
-from sambench.tasks.object_measures import SetMeasure
+from sambench.tasks.set_measures import SetMeasure, SetScores
 from sambench.tasks.summary import Bootstrap
 
-if TYPE_CHECKING:
-    import pandas as pd
+
+class Shared(NamedTuple):
+    """The images of two cells. columns: of each cell's images those that both have, in one order; clusters: of these."""
+
+    columns_a: list[int]
+    columns_b: list[int]
+    clusters: list[str]
 
 
-class SetDifference(NamedTuple):
-    """A minus B on the rows that both have. draws [n_resamples]: the difference in each."""
+def set_differences(
+    a: CellView, b: CellView, measure: SetMeasure, bootstrap: Bootstrap, *, seed: Seed
+) -> Iterator[tuple[Difference, Float64Array]]:
+    """A minus B of each score that both have, and its draws [R].
 
-    paired: PairedDifference
-    tests: PairedTests
-    draws: Float64Array
-    rows: Paired
-
-
-def set_difference(a: CellView, b: CellView, measure: SetMeasure, bootstrap: Bootstrap, *, seed: list[int]) -> SetDifference:
-    """The difference with a percentile interval by a bootstrap over clusters, the same draws for both.
-
-    p is the bootstrap's: twice the share of draws on the other side of zero, (1 + n) / (1 + draws), so never below 2 / (1 + draws).
-    Raises as `pair_objects`.
+    Of the images that both evaluated. The interval is the percentile one of the draws' differences. std_error: their standard
+    deviation; p: two-sided, of the difference over it, by Student's t with a degree of freedom fewer than there are clusters (those
+    with an object, of a category), as for a mean over objects. NaN with a single cluster. Raises UsageError where the cells have no
+    image in common.
     """
-    both = paired_frames(a, b, *(_rows(c, measure) for c in (a, b)))
-    sides = [both.rows[[f"{c}_{side}" for c in measure.columns]] for side in "ab"]
-    counts = [measure.counts(s.set_axis(list(measure.columns), axis=1)) for s in sides]
-    clusters = both.rows["cluster_id"].to_numpy()
-    wide = np.concatenate(counts, axis=1)
-    drawn = resampled_sums(wide, clusters, n_resamples=bootstrap.n_resamples, seed=seed)
-    n = counts[0].shape[1]
-    draws = measure.value(drawn[:, :n]) - measure.value(drawn[:, n:])
-    value_a, value_b = (float(measure.value(c.sum(axis=0))) for c in counts)
-    n_clusters = len(set(clusters))
-    known = draws[~np.isnan(draws)] if n_clusters > 1 else np.zeros(0)
-    low, high = percentile_interval(known, level=bootstrap.level, n_clusters=n_clusters) if len(known) else (math.nan, math.nan)
-    error = float(np.std(known, ddof=1)) if len(known) > 1 else math.nan
-    p, nothing = _p_value(known), math.nan
-    difference = value_a - value_b
-    paired = PairedDifference(difference, low, high, p, value_a, value_b, error, len(both.rows), n_clusters)
-    no_test = TTest(difference, nothing, n_clusters - 1, nothing, nothing, nothing, nothing)
-    detectable = detectable_difference(error, n_clusters - 1)
-    tests = PairedTests(no_test, no_test, nothing, nothing, (low, high), (nothing, nothing), detectable)
-    return SetDifference(paired, tests, draws, both)
+    left, right = scored(a, measure), scored(b, measure)
+    shared = _shared(a, left, right)
+    labels, codes = np.unique(np.asarray(shared.clusters), return_inverse=True)
+    codes = codes.reshape(-1)
+    names_b = [s.name for s in right.scores]
+    both = [(i, names_b.index(s.name)) for i, s in enumerate(left.scores) if s.name in names_b]
+    values = [_of(found, columns, np.ones((1, len(codes))))[0] for found, columns in _sides(left, right, shared)]
+    drawn: list[list[Float64Array]] = [[], []]
+    for _, weights in cluster_weights(len(labels), bootstrap.n_resamples, seed):
+        for side, (found, columns) in zip(drawn, _sides(left, right, shared), strict=True):
+            side.append(_of(found, columns, weights[:, codes]))
+    draws_a, draws_b = (np.concatenate(side) for side in drawn)
+    alone = (len(left.image_ids) - len(codes), len(right.image_ids) - len(codes))
+    for i, j in both:
+        score, of_draws = left.scores[i], draws_a[:, i] - draws_b[:, j]
+        n = len(codes) if score.n_objects is None else score.n_objects
+        n_clusters = len(labels) if score.n_clusters is None else score.n_clusters
+        paired = _paired(float(values[0][i]), float(values[1][j]), of_draws, bootstrap.level, n, n_clusters)
+        yield Difference(a.dataset, None, paired, None, math.nan, *alone, False, score.name), of_draws
 
 
-def _rows(cell: CellView, measure: SetMeasure) -> pd.DataFrame:
-    frame = completed_rows(cell, measure.columns)
-    return frame[[*PAIR, "cluster_id", "area_px", *measure.columns]]
+def _sides(left: SetScores, right: SetScores, shared: Shared) -> tuple[tuple[SetScores, list[int]], tuple[SetScores, list[int]]]:
+    return (left, shared.columns_a), (right, shared.columns_b)
 
 
-def _p_value(draws: Float64Array) -> float:
-    if not len(draws):
-        return math.nan
-    other = min(int((draws <= 0).sum()), int((draws >= 0).sum()))
-    return min(1.0, 2 * (1 + other) / (1 + len(draws)))
+def _shared(cell: CellView, left: SetScores, right: SetScores) -> Shared:
+    at = {image_id: i for i, image_id in enumerate(right.image_ids)}
+    pairs = [(i, at[image_id]) for i, image_id in enumerate(left.image_ids) if image_id in at]
+    if not pairs:
+        raise UsageError(
+            f"the two runs on {cell.dataset} have no image in common",
+            expected="results on the same images",
+            found=f"{len(left.image_ids)} images in A, {len(right.image_ids)} in B",
+        )
+    return Shared([i for i, _ in pairs], [j for _, j in pairs], [left.cluster_ids[i] for i, _ in pairs])
+
+
+def _of(found: SetScores, columns: list[int], weights: Float64Array) -> Float64Array:
+    every = np.zeros((len(weights), len(found.image_ids)))
+    every[:, columns] = weights
+    return found.of_draws(every)
+
+
+def _paired(a: float, b: float, draws: Float64Array, level: float, n: int, n_clusters: int) -> PairedDifference:
+    known, mean = draws[~np.isnan(draws)], a - b
+    if n_clusters < 2 or len(known) < 2:
+        return PairedDifference(mean, math.nan, math.nan, math.nan, a, b, math.nan, n, n_clusters)
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    std_error = float(known.std(ddof=1))
+    return PairedDifference(mean, float(low), float(high), _p_value(mean, std_error, n_clusters), a, b, std_error, n, n_clusters)
+
+
+def _p_value(mean: float, std_error: float, n_clusters: int) -> float:
+    from scipy import stats
+
+    if mean == 0:
+        return 1.0
+    return float(2 * stats.t.sf(abs(mean) / std_error, n_clusters - 1)) if std_error else 0.0

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from sambench.errors import UsageError, unknown_name
 from sambench.store.views import CellView
+from sambench.tasks import Task
 from sambench.tasks.object_measures import ObjectMeasure
+from sambench.tasks.set_measures import SetMeasure
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PAIR = ["image_id", "object_id", "k", "prompt"]
-_ABSENT: dict[str, Any] = {"k": 0, "prompt": "", "area_px": 0}  # of rows that have no such column
+_ABSENT: dict[str, Any] = {"object_id": "", "k": 0, "prompt": "", "area_px": 0}  # of rows that have no such column
 
 
 def object_values(cell: CellView, metric: str, k: int | None = None) -> pd.DataFrame:
@@ -22,35 +24,22 @@ def object_values(cell: CellView, metric: str, k: int | None = None) -> pd.DataF
     metric: one of the task's `object_measures`. k: this count alone, where the measure has several. Raises UsageError on a metric
     or k that the cell does not have.
     """
-    measure = measure_of(cell, metric)
-    frame = measure.objects(_described(cell, measure.columns, measure.only))
+    stored, measure = cell.store.columns, measure_of(cell, metric)
+    described = [c for c in (*PAIR, "cluster_id", "area_px") if c in stored]
+    frame = measure.objects(cell.scored(list(dict.fromkeys([*described, *measure.columns])), measure.only))
     if measure.by_k and k is not None:
         frame = _at(frame, k)
-    frame = _completed(frame)
+    frame = frame.assign(**{name: value for name, value in _ABSENT.items() if name not in frame})
     return frame[[*PAIR, "cluster_id", "area_px"]].assign(value=measure.values(frame))
-
-
-def completed_rows(cell: CellView, columns: Sequence[str]) -> pd.DataFrame:
-    """Some columns of a cell's rows beside PAIR, cluster_id and area_px; failed images left out."""
-    return _completed(_described(cell, columns, None))
-
-
-def _described(cell: CellView, columns: Sequence[str], only: tuple[str, str] | None) -> pd.DataFrame:
-    described = [c for c in (*PAIR, "cluster_id", "area_px") if c in cell.store.columns]
-    return cell.scored(list(dict.fromkeys([*described, *columns])), only)
-
-
-def _completed(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.assign(**{name: value for name, value in _ABSENT.items() if name not in frame})
 
 
 def measure_of(cell: CellView, metric: str) -> ObjectMeasure:
     """The measure of that name. Raises UsageError where the cell's task has none, or its settings refuse it."""
     measures = cell.task.object_measures()
-    if not measures or "object_id" not in cell.store.columns:
-        raise UsageError(f"runs of the {cell.task.name} task have no objects to compare", where=cell.path)
+    if not measures_of_task(cell.task):
+        raise UsageError(f"runs of the {cell.task.name} task have nothing to be compared by", where=cell.path)
     if metric not in measures:
-        raise unknown_name("metric", metric, [*cell.task.set_measures(), *measures], where="--metric")
+        raise unknown_name("metric", metric, measures_of_task(cell.task), where="--metric")
     measure = measures[metric]
     if measure.refused:
         raise UsageError(measure.refused, where=cell.path, expected=measure.instead, found=f"--metric {metric}")
@@ -65,11 +54,16 @@ def _at(frame: pd.DataFrame, k: int) -> pd.DataFrame:
     return frame[frame["k"] == k]
 
 
+def measures_of_task(task: Task) -> list[str]:
+    """The names of all measures, the default first."""
+    return [*task.set_measures(), *task.object_measures()]
+
+
+def set_measure_of(cell: CellView, metric: str) -> SetMeasure | None:
+    """The measure of the set of that name, None where that is a measure by object."""
+    return cell.task.set_measures().get(metric)
+
+
 def default_metric(cells: Sequence[CellView]) -> str:
     """What is compared where nobody says what: the first of the task's measures; empty where it has none."""
-    return next(iter(cells[0].task.object_measures()), "") if cells else ""
-
-
-def default_compared(cells: Sequence[CellView]) -> str:
-    """What two runs are compared by where nobody says what: a number of the whole set where the task has one, else by object."""
-    return next(iter(cells[0].task.set_measures()), "") or default_metric(cells) if cells else ""
+    return next(iter(measures_of_task(cells[0].task)), "") if cells else ""

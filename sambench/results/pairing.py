@@ -64,6 +64,13 @@ class Paired(NamedTuple):
     rows: pd.DataFrame
     joined: pd.DataFrame
 
+    def by_image(self) -> pd.DataFrame:
+        """The rows of each image as one: the means of its objects, at each click count."""
+        keys = ["image_id", "k", "prompt"]
+        how = {"value_a": "mean", "value_b": "mean", "cluster_id": "first"}
+        means = self.rows.groupby(keys, sort=True).agg(how)
+        return means.reset_index().assign(object_id="")
+
     def alone(self, k: int) -> tuple[int, int]:
         """How many objects only the first and only the second cell has at a click count."""
         sides = self.joined["_merge"][self.joined["k"] == k]
@@ -76,11 +83,7 @@ def pair_objects(a: CellView, b: CellView, metric: str, k: int | None = None) ->
     Raises UsageError where the cells have no object in common, or were scored against other masks. Whether they may be paired at
     all is what `unlike` says.
     """
-    return paired_frames(a, b, *(object_values(c, metric, k) for c in (a, b)), k=k)
-
-
-def paired_frames(a: CellView, b: CellView, left: pd.DataFrame, right: pd.DataFrame, *, k: int | None = None) -> Paired:
-    """As `pair_objects`, of frames of PAIR, cluster_id, area_px and any columns, which get the suffixes _a and _b."""
+    left, right = (object_values(c, metric, k) for c in (a, b))
     joined = left.merge(right, on=PAIR, how="outer", suffixes=("_a", "_b"), indicator=True, validate="one_to_one")
     both = joined[joined["_merge"] == "both"]
     if both.empty:

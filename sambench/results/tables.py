@@ -10,15 +10,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from sambench.cards import SuiteCard, suite_card, suite_cards
 from sambench.errors import UsageError, unknown_name
 from sambench.layout import FORMATS, Column, Row, Table, Value, is_missing, render, render_rich, to_frame
 from sambench.left_out import image_notes, sentences
-from sambench.metrics.bootstrap import Float64Array, resampled_means
+from sambench.metrics.bootstrap import Float64Array
 from sambench.notes import by_dataset
 from sambench.provenance import digest
+from sambench.results.draws import score_and_draws
+from sambench.results.measures import measures_of_task
 from sambench.results.model_differences import options_text, precision_text, run_texts
 from sambench.results.over_datasets import coverage, interval_over_datasets, mean_over_datasets
 from sambench.results.rescore import DEFAULT_BOOTSTRAP, rescore
@@ -42,6 +42,7 @@ __all__ = [
     "to_frame",
 ]
 
+_SAME = 1e-9
 NOT_COMPARABLE = "not comparable"
 _CAUSES = {"partial": "--limit", "incomplete": "failures"}
 
@@ -142,14 +143,15 @@ def table_of(
 
 
 def _table(entries: Sequence[_Entry], measures: list[Measure], suites: Sequence[SuiteCard], bootstrap: Bootstrap) -> Table:
-    filled = [m for m in measures if any(m.value(e.metrics) is not None for e in entries)]
+    filled = [m for m in measures if (suites and m.drawn_by) or any(m.value(e.metrics) is not None for e in entries)]
     levels = {float(r["ci_level"]) for e in entries for r in e.metrics if not is_missing(r["ci_level"])}
-    if len(levels) == 1:
+    if len(levels) <= 1:
+        levels = levels or {bootstrap.level}
         label = f"{100 * min(levels):g} % CI"
         filled = [dataclasses.replace(m, label=label) if m.kind in ("interval", "score_interval") else m for m in filled]
     cells = [e.cell for e in entries]
     texts = run_texts([c.record.model.given() for c in cells])
-    rows = [Row({m.key: m.value(e.metrics) for m in filled} | _description(e.cell)) for e in entries]
+    rows = [Row({m.key: _value(m, e, bootstrap) for m in filled} | _description(e.cell)) for e in entries]
     clusters = [(e.cell.dataset, max((int(r["n_clusters"]) for r in e.metrics), default=0)) for e in entries]
     warnings = partial_notes(cells)
     notes = warnings + subset_notes(cells) + dropped_notes(cells)
@@ -274,29 +276,46 @@ def _suite_mean(
 def _over_datasets(measure: Measure, entries: Sequence[_Entry], bootstrap: Bootstrap) -> Any:
     """The unweighted mean; None unless every member has the value (and, of oracles, the same number of candidates)."""
     values = [measure.value(e.metrics) for e in entries]
-    if any(is_missing(v) for v in values):
+    if any(is_missing(v) for v in values) and not measure.drawn_by:
         return None
-    if measure.kind == "count" or ("interval" in measure.kind and measure.metric != "miou"):
+    if measure.kind == "count":
         return None
-    if measure.kind == "interval":
-        return suite_interval([e.cell for e in entries], measure.k, bootstrap)
+    if "interval" in measure.kind:
+        return _interval_of_mean(measure, entries, bootstrap)
     if measure.kind == "of":
         candidates = {v[1] for v in values}
         return (mean_over_datasets([v[0] for v in values]), candidates.pop()) if len(candidates) == 1 else None
     return mean_over_datasets(values)
 
 
-def suite_interval(cells: Sequence[CellView], k: int | None, bootstrap: Bootstrap) -> tuple[float, float]:
-    """Interval of the mean over datasets of mIoU at k clicks: clusters are drawn within every dataset, independently."""
+def _value(measure: Measure, entry: _Entry, bootstrap: Bootstrap) -> Any:
+    """The cell's; of an interval that its metric rows do not have, which a suite's mean wants, one made of the cell's rows."""
+    value = measure.value(entry.metrics)
+    return _interval_of_mean(measure, [entry], bootstrap) if value is None and measure.drawn_by else value
+
+
+def _interval_of_mean(measure: Measure, entries: Sequence[_Entry], bootstrap: Bootstrap) -> tuple[float, float] | None:
+    """None where the task has no measure of that name, or one whose value is another than the table's."""
+    if measure.drawn_by not in measures_of_task(entries[0].cell.task):
+        return None
+    draws: list[Float64Array | None] = []
+    for i, entry in enumerate(entries):
+        score, drawn = score_and_draws(entry.cell, measure.drawn_by, measure.k, bootstrap, [bootstrap.seed, i])
+        value = dataclasses.replace(measure, kind="number").value(entry.metrics)
+        if score is None or value is None or abs(score - value) > _SAME:
+            return None
+        draws.append(drawn)
+    return interval_over_datasets(draws, bootstrap.level)
+
+
+def suite_interval(
+    cells: Sequence[CellView], k: int | None, bootstrap: Bootstrap, *, metric: str = "iou_top"
+) -> tuple[float, float]:
+    """Interval of the mean over datasets of what the cells' task is compared by: clusters are drawn within every dataset,
+    independently. metric, k: as `draws.score_and_draws`."""
     draws: list[Float64Array | None] = []
     for i, cell in enumerate(cells):
-        frame = cell.scored(["k", "iou_top", "cluster_id"])
-        if k is not None:
-            frame = frame[frame["k"] == k]
-        values = frame["iou_top"].to_numpy(np.float64)[:, None]
-        clusters = frame["cluster_id"].to_numpy()
-        if len(set(clusters)) < 2:  # nothing is known of how this dataset's clusters vary
-            return interval_over_datasets([None], bootstrap.level)
-        drawn = resampled_means(values, clusters, n_resamples=bootstrap.n_resamples, seed=[bootstrap.seed, i])
-        draws.append(drawn[:, 0])
+        draws.append(score_and_draws(cell, metric, k, bootstrap, [bootstrap.seed, i])[1])
+        if draws[-1] is None:
+            break
     return interval_over_datasets(draws, bootstrap.level)

@@ -36,6 +36,7 @@ class BoxTask(Task):
     version: int = 1
 
     plots = "boundary"
+    gallery = "objects"
 
     in_percent = "IoUs in percent"
 

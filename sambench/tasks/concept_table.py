@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from sambench.notes import by_dataset
 from sambench.tasks.concept_scores import COUNT_COLUMNS, SET_METRICS, counted, set_value
-from sambench.tasks.object_measures import ObjectMeasure, SetMeasure, column
+from sambench.tasks.object_measures import ObjectMeasure, column
+from sambench.tasks.set_measures import SetMeasure, SumMeasure
 from sambench.tasks.table_columns import Measure
 
 if TYPE_CHECKING:
@@ -78,4 +79,4 @@ def _present(frame: pd.DataFrame) -> pd.DataFrame:
 
 def set_measures() -> dict[str, SetMeasure]:
     """By the whole set: cgF1 first."""
-    return {name: SetMeasure(COUNT_COLUMNS, counted, partial(set_value, name)) for name in SET_METRICS}
+    return {name: SumMeasure(COUNT_COLUMNS, counted, partial(set_value, name), name) for name in SET_METRICS}

@@ -33,8 +33,9 @@ from sambench.models.contract import max_batch_of
 from sambench.schema import CONCEPT_COLUMNS
 from sambench.tasks.concept_scores import PEOPLE, metric_rows
 from sambench.tasks.concept_table import concept_measures, concept_notes, object_measures, set_measures
-from sambench.tasks.object_measures import ObjectMeasure, SetMeasure
+from sambench.tasks.object_measures import ObjectMeasure
 from sambench.tasks.prompted import Context, pixels_for, rows_by_batch
+from sambench.tasks.set_measures import SetMeasure
 from sambench.tasks.settings.concepts import ConceptSettings
 from sambench.tasks.summary import Bootstrap
 from sambench.tasks.table_columns import Measure
@@ -61,6 +62,7 @@ class ConceptTask(Task):
     needs = "concepts"
     every_image = True
     plots = "concepts"
+    gallery = "concepts"
     in_percent = ""
     objects = "phrases"
     people = PEOPLE

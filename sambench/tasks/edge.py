@@ -14,16 +14,17 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sambench import prompts
 from sambench.automatic.outlines import Candidates, outline_map
-from sambench.errors import DataError, ModelError, RunError
+from sambench.errors import DataError, ModelError
 from sambench.layout import Kind
 from sambench.metrics.edges import edge_counts, edge_counts_of_maps, edge_intervals, edge_scores, threshold_values
 from sambench.metrics.edges.counts import EdgeCounts
 from sambench.pixels.edge_maps import canny_nms, dollar_nms
 from sambench.schema import EDGE_COLUMNS
+from sambench.tasks.edge_measures import BY_PEOPLE, COUNTS, SCORES, EdgeMeasure, counts_of, edge_images, edge_sets
+from sambench.tasks.object_measures import ObjectMeasure
 from sambench.tasks.prompted import Context, encode
 from sambench.tasks.settings.edge import EdgeSettings
 from sambench.tasks.summary import Bootstrap
@@ -33,10 +34,6 @@ from sambench.types import EdgeAnnotators, EdgeDetector, EdgeMapSource, EdgeOutp
 
 if TYPE_CHECKING:
     import pandas as pd
-
-COUNTS = ["cnt_r", "sum_r", "cnt_p", "sum_p"]
-SCORES = ("ods", "ois", "ap", "r50")
-BY_PEOPLE = 1.0  # the "threshold" of annotators, which no map has: theirs lie below 1
 
 
 @dataclass(frozen=True)
@@ -61,6 +58,7 @@ class EdgeTask(Task):
     needs = "boundaries"
     whole_sets_only = True
     plots = "edges"
+    gallery = "edges"
 
     @property
     def protocol(self) -> str:
@@ -215,31 +213,19 @@ class EdgeTask(Task):
     def measures(self, rows: Sequence[Mapping[str, Any]], /) -> list[Measure]:
         """The columns of its table: scores in [0, 1], each with its interval."""
         kinds: tuple[tuple[str, Kind], ...] = (("", "score"), ("_ci", "score_interval"))
-        return [Measure(m + end, "CI" if end else m.upper(), kind, m, "") for m in SCORES for end, kind in kinds]
+        return [Measure(m + end, "CI" if end else m.upper(), kind, m, "", drawn_by=m) for m in SCORES for end, kind in kinds]
 
     def method(self) -> str:
         """For a methods section."""
         return f"the BSDS500 boundary benchmark with {self.settings.thresholds} thresholds"
 
+    def object_measures(self) -> Mapping[str, ObjectMeasure]:
+        """What two runs are compared by, image by image."""
+        return edge_images()
 
-def counts_of(frame: pd.DataFrame) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], list[str]]:
-    """Thresholds [T], counts int64 [N, T, 4] and cluster by image of rows with status `ok`, images sorted by id.
-
-    Raises RunError where images have different thresholds.
-    """
-    frame = frame.sort_values(["image_id", "t"], kind="stable")
-    n_images = frame["image_id"].nunique()
-    t = frame["t"].to_numpy(np.float64)
-    thresholds = t[: len(t) // n_images]
-    if len(t) % n_images or (t.reshape(n_images, -1) != thresholds).any():
-        raise RunError(
-            "the images of a set were counted at different thresholds",
-            expected="maps of one kind: strengths, or families of the same number of binary maps",
-            found=", ".join(f"{n} thresholds" for n in sorted(frame.groupby("image_id").size().unique().tolist())),
-            remedy="give every image a map of the same kind",
-        )
-    counts = frame[COUNTS].to_numpy(np.int64).reshape(n_images, len(thresholds), 4)
-    return thresholds, counts, frame["cluster_id"].to_numpy()[:: len(thresholds)].tolist()
+    def set_measures(self) -> Mapping[str, EdgeMeasure]:
+        """What two runs are compared by: the scores of the set."""
+        return edge_sets()
 
 
 def map_of(raw: bytes) -> EdgeOutput:

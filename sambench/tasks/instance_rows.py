@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sambench.loaders.coco_results import Detections
-from sambench.metrics.instances import mask_ious, rle_area
+from sambench.metrics.instances import mask_areas, mask_ious
 from sambench.pixels import region as masks
 from sambench.pixels.region import RLE, Region
 from sambench.types import Annotated, Annotation, Sample
@@ -40,7 +40,7 @@ class ImageRows:
 
     def rows(self) -> list[dict[str, Any]]:
         """Of detections, then of objects."""
-        nothing = Region(0, 0, np.zeros((0, 0), np.bool_), self.sample.height, self.sample.width).rle()
+        nothing = Region.empty(self.sample.height, self.sample.width).rle()
         rles = [self.answers[i].rle if i in self.answers else nothing for i in range(len(self.found))]
         truth_rles = [o.region.rle() for o in self.truth.objects]
         ious = self._ious(rles, truth_rles)
@@ -52,6 +52,7 @@ class ImageRows:
             thin = self._ious([masks.boundary(r, d).rle() for r in regions], [masks.boundary(o, d).rle() for o in objects])
             boundary_ious = [np.minimum(a, b).tolist() if a and b else None for a, b in zip(ious, thin, strict=True)]
         # LVIS's evaluator does not see annotations without area: they make no category present.
+        areas = mask_areas(rles)
         judged = {o.category_id for o in self.truth.objects if o.area > 0} | set(self.truth.negative_ids or ())
         out = []
         for i, rle in enumerate(rles):
@@ -64,7 +65,7 @@ class ImageRows:
                     "category": self.truth.categories[category],
                     "score": float(self.found.score[i]),
                     "box_xywh": self.boxes_xywh[i].tolist(),
-                    "area": rle_area(rle),
+                    "area": areas[i],
                     "ious": ious[i],
                     "boundary_ious": boundary_ious[i],
                     "judged": int(self.truth.negative_ids is None or category in judged),

@@ -50,17 +50,17 @@ def metric_rows(
     in parts, each image whole; one is in memory at a time. max_dets: as the task's settings have it. sized: whether rows have the
     columns `mask_sized_by` and `box_sized_by`. Raises RunError as `batch_of`.
     """
-    census = _Census()
+    census = Census()
     for frame in parts(COUNTED):
         census.add(frame)
     if not census.n_objects:
         return []
-    limits = (max_dets,) if max_dets is not None else LVIS_MAX_DETS if census.federated else COCO_MAX_DETS
+    limits = limits_of(max_dets, federated=census.federated)
     variants = [v for v in VARIANTS if v == "box" or (census.masked and (v == "mask" or boundary))]
-    columns = {*SCORED, *(VARIANTS[v] or "box_xywh" for v in variants), *(SIZED_BY[v] for v in variants if sized)}
+    columns = columns_of(variants, sized=sized)
     order = {image_id: i for i, image_id in enumerate(in_order(list(census.images)))}
     counted = {variant: evaluator(limits) for variant in variants}
-    for frame in parts(sorted(columns)):
+    for frame in parts(columns):
         for variant, of in counted.items():
             of.add(batch_of(frame, variant, order, federated=census.federated))
     out = []
@@ -71,11 +71,21 @@ def metric_rows(
     return out
 
 
+def limits_of(max_dets: int | None, *, federated: bool) -> tuple[int, ...]:
+    """How many detections an image and category count; the last is AP's."""
+    return (max_dets,) if max_dets is not None else LVIS_MAX_DETS if federated else COCO_MAX_DETS
+
+
+def columns_of(variants: Iterable[str], *, sized: bool) -> list[str]:
+    """The columns that `batch_of` reads for some variants."""
+    return sorted({*SCORED, *(VARIANTS[v] or "box_xywh" for v in variants), *(SIZED_BY[v] for v in variants if sized)})
+
+
 @dataclass
-class _Census:
+class Census:
     """What the rows of a cell are, part by part."""
 
-    images: dict[str, None] = field(default_factory=dict)
+    images: dict[str, str] = field(default_factory=dict)  # the cluster of each, in the order of the rows
     here: set[str] = field(default_factory=set)
     clusters: set[str] = field(default_factory=set)
     by_frequency: dict[str, set[int]] = field(default_factory=dict)  # categories of objects
@@ -87,7 +97,8 @@ class _Census:
 
     def add(self, frame: pd.DataFrame) -> None:
         """Count a part."""
-        self.images |= dict.fromkeys(frame["image_id"].unique().tolist())
+        first = frame.drop_duplicates("image_id")
+        self.images |= dict(zip(first["image_id"], first["cluster_id"], strict=True))
         kinds = frame[frame["kind"].notna()]
         self.here |= set(kinds["image_id"].dropna())
         self.clusters |= set(kinds["cluster_id"].dropna())

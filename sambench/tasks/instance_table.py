@@ -7,13 +7,10 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from sambench.notes import by_dataset
-from sambench.tasks.object_measures import ObjectMeasure, column
 from sambench.tasks.proposal_table import REFERENCE_SETS
 from sambench.tasks.table_columns import Measure
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from sambench.store.views import CellView
     from sambench.tasks.settings.instances import InstanceSettings
 
@@ -32,19 +29,11 @@ _VARIANTS = {
 }
 
 
-def _countable(frame: pd.DataFrame) -> pd.DataFrame:
-    """Objects that are no crowds, whose area is the annotation's."""
-    return frame[frame["is_crowd"] == 0].rename(columns={"area": "area_px"})
-
-
-IOU_BEST = "iou_best"  # the best IoU of a detection of the object's category, 0 without one
-BEST = ObjectMeasure(("area", "is_crowd", IOU_BEST), column(IOU_BEST), only=("kind", "object"), objects=_countable)
-
-
 def instance_measures() -> list[Measure]:
     """Mask AP, at IoU .5 and .75, by area and (federated datasets) by frequency; boundary AP where asked for; AP of the boxes."""
     return [
         Measure("ap", "AP", "percent", "ap", "mask"),
+        Measure("ap_ci", "CI", "interval", "ap", "mask", drawn_by="ap"),
         *(Measure(f"ap{100 * t:.0f}", f"AP{100 * t:.0f}", "percent", "ap", "mask", threshold=t) for t in (0.5, 0.75)),
         *(Measure(f"ap_{g}", f"AP {g}", "percent", "ap", "mask", group=g) for g in REFERENCE_SETS),
         Measure("boundary_ap", "boundary AP", "percent", "ap", "boundary"),

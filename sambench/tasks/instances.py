@@ -20,16 +20,18 @@ from sambench.errors import DataError, UsageError
 from sambench.getting.boxes import boxes_file
 from sambench.loaders.coco_results import Detections, ResultsFile, read_results
 from sambench.loaders.results_check import as_xyxy, check_boxes, check_ids, outside
-from sambench.metrics.instances import COCO_MAX_DETS, LVIS_MAX_DETS, rle_area
+from sambench.metrics.instances import COCO_MAX_DETS, LVIS_MAX_DETS
 from sambench.models.detections import OwnMasks
 from sambench.notes import note
 from sambench.schema import INSTANCE_COLUMNS
+from sambench.tasks.instance_measures import BEST, IOU_BEST, instance_sets
 from sambench.tasks.instance_rows import Answer, ImageRows
 from sambench.tasks.instance_scores import metric_rows
-from sambench.tasks.instance_table import BEST, IOU_BEST, count_notes, instance_measures, instance_settings
+from sambench.tasks.instance_table import count_notes, instance_measures, instance_settings
 from sambench.tasks.object_measures import ObjectMeasure
 from sambench.tasks.prompted import Context, Encoded, batches, encode
 from sambench.tasks.scoring import top_rles
+from sambench.tasks.set_measures import SetMeasure
 from sambench.tasks.settings.instances import InstanceSettings
 from sambench.tasks.summary import Bootstrap
 from sambench.tasks.table_columns import Measure
@@ -74,6 +76,8 @@ class InstanceTask(Task):
     untitled = ("boxes", "boxes_sha256", "areas", "extra")  # settings that no title names
     scores_annotated = True  # every annotation of the file as its evaluator counts it, not `Sample.instances`
     has_detections = True
+    gallery = "detections"
+    plots = "detections"
     every_image = True  # false positives count on images without objects too
 
     @classmethod
@@ -190,10 +194,10 @@ class InstanceTask(Task):
 
     def _file_areas(self, found: Detections, boxes: Any, size: tuple[int, int]) -> list[float]:
         """The area of each detection as the official evaluators load the file: that of its box or of its mask."""
-        of_boxes = (boxes[:, 2] * boxes[:, 3]).tolist()
         if self.results().sized_by_boxes:
-            return [float(a) for a in of_boxes]
-        return [rle_area(found.rle(i, *size)) if found.has_mask(i) else float(a) for i, a in enumerate(of_boxes)]
+            return [float(a) for a in (boxes[:, 2] * boxes[:, 3]).tolist()]
+        of_masks, of_boxes = found.areas(*size), (boxes[:, 2] * boxes[:, 3]).tolist()
+        return [of_masks[i] if found.has_mask(i) else float(a) for i, a in enumerate(of_boxes)]
 
     def _max_dets(self, truth: Annotated) -> int:
         if self.settings.max_dets is not None:
@@ -264,6 +268,10 @@ class InstanceTask(Task):
     def object_measures(self) -> Mapping[str, ObjectMeasure]:
         """What two runs are compared by."""
         return {IOU_BEST: BEST}
+
+    def set_measures(self) -> Mapping[str, SetMeasure]:
+        """What two runs are compared by as a whole."""
+        return instance_sets(self.settings)
 
 
 @lru_cache(maxsize=2)

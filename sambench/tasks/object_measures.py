@@ -1,4 +1,4 @@
-"""What two runs of a task can be compared by: numbers that its rows give, one a row, or an object; or one of the whole set."""
+"""What two runs of a task can be compared by: numbers that its rows give, one a row, or an object."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class ObjectMeasure:
     """columns: what must be read; values: float64 [n] of n rows, in [0, 1] or in clicks, as `unit` says.
 
     only: (column, value) of the rows that are of objects, where others are stored too. objects: the rows that count, made of those
-    that were read. by_k: a row a click count, of which one can be asked for. refused: why the settings of the run allow no
+    that were read. by_k: a row a click count, of which one can be asked for. of_images: a row is an
+    image, not an object. refused: why the settings of the run allow no
     comparison by it, and instead: by what they do.
     """
 
@@ -31,21 +32,9 @@ class ObjectMeasure:
     objects: Callable[[pd.DataFrame], pd.DataFrame] = _as_read
     by_k: bool = False
     unit: Literal["fraction", "clicks"] = "fraction"
+    of_images: bool = False
     refused: str = ""
     instead: str = ""
-
-
-@dataclass(frozen=True)
-class SetMeasure:
-    """A number of a whole set that is no mean over its rows, made of sums over them: any part of a set, and any resample, has it.
-
-    columns: what must be read. counts: float64 [n, K] of n rows, to be summed; all zeros of a row that does not count. value:
-    float64 [...] of sums [..., K], in [0, 1] (or [-1, 1]); NaN where it is not defined.
-    """
-
-    columns: tuple[str, ...]
-    counts: Callable[[pd.DataFrame], Any]
-    value: Callable[[Any], Any]
 
 
 def column(name: str) -> Callable[[pd.DataFrame], Any]:

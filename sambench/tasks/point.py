@@ -47,6 +47,7 @@ class PointTask(Task):
 
     in_percent = "IoUs in percent"
     plots = "boundary"
+    gallery = "objects"
 
     @classmethod
     def of(cls, settings: PointSettings) -> PointTask:

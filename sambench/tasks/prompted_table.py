@@ -8,6 +8,7 @@ from typing import Any
 from sambench.tasks.table_columns import Measure
 
 MAX_CLICK_COLUMNS = 9
+IOU_TOP = "iou_top"  # of `prompted_measures.OVERLAPS`
 BOUNDARY_2PCT, BOUNDARY_1PCT = 0.02, 0.01
 
 
@@ -22,7 +23,7 @@ def point_measures(rows: Sequence[Mapping[str, Any]], paper_clicks: Sequence[int
     out = [Measure(f"miou@{k}", f"mIoU@{k}", "percent", "miou", k=k) for k in counts]
     if counts:
         first = counts[0]
-        out.insert(1, Measure(f"miou@{first}_ci", "CI", "interval", "miou", k=first))
+        out.insert(1, Measure(f"miou@{first}_ci", "CI", "interval", "miou", k=first, drawn_by=IOU_TOP))
         out.append(Measure(f"oracle@{first}", f"oracle@{first} (of)", "of", "miou", "oracle", first))
         if any(r["n_candidates"] > 3 for r in rows):
             out.append(Measure(f"oracle3@{first}", f"oracle of 3@{first}", "percent", "miou", "oracle@3", first))
@@ -40,7 +41,7 @@ def box_measures() -> list[Measure]:
     """mIoU with its interval, and mean boundary IoU at 2 % and 1 % of the diagonal; the oracle where there are candidates."""
     return [
         Measure("miou", "mIoU", "percent", "miou"),
-        Measure("miou_ci", "CI", "interval", "miou"),
+        Measure("miou_ci", "CI", "interval", "miou", drawn_by=IOU_TOP),
         Measure("oracle", "oracle (of)", "of", "miou", "oracle"),
         Measure("mbiou_2pct", "mBIoU 2 %", "percent", "mbiou", threshold=BOUNDARY_2PCT),
         Measure("mbiou_1pct", "mBIoU 1 %", "percent", "mbiou", threshold=BOUNDARY_1PCT),

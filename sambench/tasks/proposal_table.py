@@ -33,7 +33,7 @@ def proposal_measures(rows: Sequence[Mapping[str, Any]]) -> list[Measure]:
     if not numbers:
         return measures
     most = numbers[-1]
-    interval = Measure(f"ar@{most}_ci", "CI", "interval", "ar", "", max_dets=most)
+    interval = Measure(f"ar@{most}_ci", "CI", "interval", "ar", "", max_dets=most, drawn_by=f"ar@{most}")
     by_group = [Measure(f"ar@{most}_{g}", g, "percent", "ar", "", max_dets=most, group=g) for g in REFERENCE_SETS]
     return [measures[0], interval, *by_group, *measures[1:]]
 

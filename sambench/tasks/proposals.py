@@ -63,6 +63,7 @@ class ProposalTask(Task):
     # LVIS has 18 million proposals: metrics are made of the objects' rows, and the others are never read for them.
     reduces = ("kind", OBJECT)
     plots = "recall"
+    gallery = "proposals"
 
     @property
     def protocol(self) -> str:

@@ -11,7 +11,11 @@ from sambench.layout import Kind, is_missing
 
 @dataclass(frozen=True)
 class Measure:
-    """A column of numbers, and which metric row of a cell fills it (its value, or its interval, by `kind`)."""
+    """A column of numbers, and which metric row of a cell fills it (its value, or its interval, by `kind`).
+
+    drawn_by: of an interval, the task's measure (`object_measures`, `set_measures`) whose value the number is, for intervals of
+    means over datasets. Empty: there are none.
+    """
 
     key: str
     label: str
@@ -22,6 +26,7 @@ class Measure:
     threshold: float | None = None
     max_dets: int | None = None
     group: str = ""
+    drawn_by: str = ""
 
     def fits(self, row: Mapping[str, Any]) -> bool:
         """Whether this metric row holds the value."""
@@ -40,6 +45,8 @@ class Measure:
         if row is None:
             return None
         if self.kind in ("interval", "score_interval", "number_interval"):
+            if is_missing(row["ci_level"]):  # it has none
+                return None
             return float(row["ci_low"]), float(row["ci_high"])
         if self.kind == "of":
             return float(row["value"]), int(row["n_candidates"])
@@ -65,5 +72,5 @@ def measures_of_rows(rows: Sequence[Mapping[str, Any]]) -> list[Measure]:
         of_row = (str(row["metric"]), variant, k, threshold, most, group)
         out[key] = Measure(key, key.replace("_", " "), "percent" if percent else "number", *of_row)
         if len(out) == 1 and not is_missing(row["ci_low"]):
-            out[f"{key}_ci"] = Measure(f"{key}_ci", "CI", "interval" if percent else "number_interval", *of_row)
+            out[f"{key}_ci"] = Measure(f"{key}_ci", "CI", "interval" if percent else "number_interval", *of_row, str(row["metric"]))
     return list(out.values())

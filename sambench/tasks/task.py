@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sambench.tasks.object_measures import ObjectMeasure, SetMeasure, columns_as_measures
+from sambench.tasks.object_measures import ObjectMeasure, columns_as_measures
+from sambench.tasks.set_measures import SetMeasure
 from sambench.tasks.table_columns import Measure, measures_of_rows
 
 if TYPE_CHECKING:
@@ -83,8 +84,13 @@ class Task(Protocol):
     @property
     def plots(self) -> str:
         """What `sambench plot` draws of its runs: `edges`, precision over recall, and maps; `recall`, that of proposals;
-        `boundary`, boundary IoU over the boundary's width, of stored masks of annotated objects; `concepts`, cgF1 by its parts and
-        the calibration of scores; nothing."""
+        `detections`, precision over recall, and AP by category; `boundary`, boundary IoU over the boundary's width, of stored masks
+        of annotated objects; `concepts`, cgF1 by its parts and the calibration of scores; nothing."""
+        return ""
+
+    @property
+    def gallery(self) -> str:
+        """What `sambench gallery` shows of its runs: a module of `sambench.report.galleries`, or nothing."""
         return ""
 
     @property
@@ -171,5 +177,6 @@ class Task(Protocol):
         return columns_as_measures(self.columns)
 
     def set_measures(self) -> Mapping[str, SetMeasure]:
-        """What two runs are compared by as a whole, the default first; where there are some, they go before those by object."""
+        """What two runs are compared by as a whole, where the score is no mean over objects; the first goes before all of
+        `object_measures`."""
         return {}

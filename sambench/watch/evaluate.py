@@ -12,9 +12,9 @@ from typing import Any
 from sambench.engine.request import Outcome, Request
 from sambench.engine.run import execute, plan
 from sambench.errors import CheckpointError, ModelError, RunError
-from sambench.metrics.bootstrap import resampled_means
 from sambench.results.compare import ComparisonTable, compare_cells
-from sambench.results.measures import default_metric, measure_of, object_values
+from sambench.results.draws import score_and_draws
+from sambench.results.measures import default_metric, measure_of, object_values, set_measure_of
 from sambench.results.over_datasets import interval_over_datasets, mean_over_datasets
 from sambench.store.views import CellView, read_cell
 from sambench.tasks.summary import Bootstrap
@@ -117,7 +117,8 @@ def _entry(one: Checkpoint, cells: Sequence[CellView] = (), **more: Any) -> Entr
 
 def _differences(table: ComparisonTable, rule: Rule) -> tuple[OnDataset, ...]:
     found = []
-    for d in table.differences:
+    headline = table.differences[0].score  # of a set's scores, the first
+    for d in (d for d in table.differences if d.score == headline):
         worse = d.paired.mean < -rule.by and not math.isnan(d.p_holm) and d.p_holm < rule.p
         found.append(OnDataset(d.dataset, d.paired.mean, d.paired.low, d.paired.high, d.p_holm, worse))
     return tuple(found)
@@ -125,7 +126,7 @@ def _differences(table: ComparisonTable, rule: Rule) -> tuple[OnDataset, ...]:
 
 def fewest_clicks(cells: Sequence[CellView], metric: str) -> int | None:
     """The smallest click count of the rows; None of a measure without counts."""
-    if not measure_of(cells[0], metric).by_k:
+    if set_measure_of(cells[0], metric) or not measure_of(cells[0], metric).by_k:
         return None
     counts = [int(k) for cell in cells for k in object_values(cell, metric)["k"].unique()]
     return min(counts, default=None)
@@ -134,17 +135,11 @@ def fewest_clicks(cells: Sequence[CellView], metric: str) -> int | None:
 def score_of(
     cells: Sequence[CellView], metric: str, k: int | None, bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
 ) -> tuple[float | None, float | None, float | None]:
-    """(mean over datasets of the mean over objects, its interval), None where no object counts; clusters are resampled within each
-    dataset."""
-    means, draws = [], []
-    for i, cell in enumerate(cells):
-        frame = object_values(cell, metric, k)
-        if not len(frame):
-            return None, None, None
-        values, clusters = frame["value"].to_numpy("float64"), frame["cluster_id"].to_numpy()
-        means.append(math.fsum(values) / len(values))
-        drawn = resampled_means(values[:, None], clusters, n_resamples=bootstrap.n_resamples, seed=[bootstrap.seed, i])
-        draws.append(drawn[:, 0] if len(set(clusters)) > 1 else None)
-    low, high = interval_over_datasets(draws, bootstrap.level)
+    """(mean over datasets of the score, its interval), None where nothing counts; clusters are resampled within each dataset."""
+    found = [score_and_draws(cell, metric, k, bootstrap, [bootstrap.seed, i]) for i, cell in enumerate(cells)]
+    scores = [score for score, _ in found if score is not None]
+    if len(scores) < len(found):
+        return None, None, None
+    low, high = interval_over_datasets([draws for _, draws in found], bootstrap.level)
     known = not (math.isnan(low) or math.isnan(high))
-    return mean_over_datasets(means), low if known else None, high if known else None
+    return mean_over_datasets(scores), low if known else None, high if known else None

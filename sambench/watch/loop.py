@@ -16,6 +16,7 @@ from sambench import tasks
 from sambench.errors import RunError, UsageError, unknown_name
 from sambench.files.writing import storage_error
 from sambench.results.citations import cite
+from sambench.results.measures import measures_of_task
 from sambench.store.claims import holder, try_claim
 from sambench.store.views import CellView, find_cells, read_cell
 from sambench.watch import picture
@@ -209,15 +210,14 @@ def _told(entry: Entry) -> str:
 
 def _check(watch: Watch) -> None:
     """Raise UsageError for what would be noticed after hours."""
-    measures = tasks.build(watch.work.request.task, watch.work.request.settings).object_measures()
-    rule = watch.work.rule
+    task = tasks.build(watch.work.request.task, watch.work.request.settings)
+    rule, measures = watch.work.rule, measures_of_task(task)
     if not measures:
-        name = watch.work.request.task
-        raise UsageError(f"checkpoints cannot be compared by the {name} task: its runs have no objects", where="--task")
+        raise UsageError(f"checkpoints cannot be compared by the {task.name} task: its runs have no measure", where="--task")
     if rule.metric and rule.metric not in measures:
         raise unknown_name("metric", rule.metric, measures, where="--metric")
-    chosen_measure = measures[rule.metric or next(iter(measures))]
-    if chosen_measure.unit != "fraction":
+    by_object = task.object_measures().get(rule.metric or measures[0])
+    if by_object and by_object.unit != "fraction":
         expected = "one that is better when it is higher, as iou_top"
         raise UsageError("a watch cannot go by that metric", where="--metric", expected=expected, found=rule.metric)
     if watch.webhook and not watch.webhook.startswith(("http://", "https://")):
@@ -226,7 +226,8 @@ def _check(watch: Watch) -> None:
 
 def metric_of(watch: Watch) -> str:
     """What its checkpoints are compared by."""
-    return watch.work.rule.metric or next(iter(tasks.build(watch.work.request.task, watch.work.request.settings).object_measures()))
+    task = tasks.build(watch.work.request.task, watch.work.request.settings)
+    return watch.work.rule.metric or measures_of_task(task)[0]
 
 
 def _reference(watch: Watch) -> Reference | None:

@@ -179,7 +179,7 @@ def test_exit_code_and_json(cli: Cli, tmp_path: Path) -> None:
     assert cli("runs", "rm", told["checkpoints"][0]["paths"][0], "--runs", tmp_path / "runs").code == 2  # the ledger cites it
     for wrong, says in (
         (("--metric", "iou_tpo"), "iou_top"),
-        (("--task", "edge"), "no objects"),
+        (("--task", "edge"), "another watch"),  # what runs of edges are compared by, there is now
         (("--webhook", "ftp://x"), "http://"),
     ):
         ended = cli(*asked, *wrong)

@@ -11,7 +11,7 @@ from sambench.pixels.edge_maps import seg2bdry
 from .boundaries import BSDS_MAX_DIST, N_THRESHOLDS, NYUD_MAX_DIST, max_distance_px, threshold_values
 from .counts import EdgeCounts, edge_counts, edge_counts_of_maps
 from .matching import IncrementalMatcher
-from .scores import EdgeScores, edge_intervals, edge_scores, f_measure
+from .scores import EdgeScores, counts_to_draw, edge_intervals, edge_scores, f_measure, scores_of_draws
 from .thinning import thin
 
 __all__ = [
@@ -21,12 +21,14 @@ __all__ = [
     "EdgeCounts",
     "EdgeScores",
     "IncrementalMatcher",
+    "counts_to_draw",
     "edge_counts",
     "edge_counts_of_maps",
     "edge_intervals",
     "edge_scores",
     "f_measure",
     "max_distance_px",
+    "scores_of_draws",
     "seg2bdry",
     "thin",
     "threshold_values",

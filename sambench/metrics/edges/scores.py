@@ -95,23 +95,39 @@ def edge_intervals(
     labels, codes = np.unique(np.asarray(clusters), return_inverse=True)
     if len(labels) < 2:
         return np.full(4, np.nan), np.full(4, np.nan)
-    best = f_measure(*_recall_precision(counts)).argmax(axis=1)
-    # The sums of all thresholds and, last, those at each image's own best one. Whole numbers: no order of adding matters.
-    per_image = np.concatenate([counts.reshape(len(counts), -1), counts[np.arange(len(counts)), best]], axis=1)
+    per_image = counts_to_draw(counts)
     per_cluster = np.zeros((len(labels), per_image.shape[1]))
     np.add.at(per_cluster, codes.reshape(-1), per_image)
     drawn = np.empty((n_resamples, 4))
     for start, weights in cluster_weights(len(labels), n_resamples, seed):
-        for i, sums in enumerate(weights @ per_cluster, start):
-            recall, precision = _recall_precision(sums[:-4].reshape(-1, 4))
-            drawn[i] = (
-                _best_interpolated(t, recall, precision)[0],
-                f_measure(*_recall_precision(sums[-4:])),
-                _average_precision(recall, precision),
-                _recall_at_half(recall, precision),
-            )
+        drawn[start : start + len(weights)] = scores_of_draws(per_cluster, t, weights)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return low, high
+
+
+def counts_to_draw(counts: npt.NDArray[Any]) -> Float64Array:
+    """float64 [N, 4 T + 4] of counts [N, T, 4]: what is summed over the images of a draw. The counts of all thresholds and, last,
+    those at each image's own best one. Whole numbers: no order of adding matters."""
+    counts = np.asarray(counts)
+    best = f_measure(*_recall_precision(counts)).argmax(axis=1)
+    at_best = counts[np.arange(len(counts)), best]
+    return np.concatenate([counts.reshape(len(counts), -1), at_best], axis=1).astype(np.float64)
+
+
+def scores_of_draws(counts: Float64Array, thresholds: npt.NDArray[Any], weights: Float64Array) -> Float64Array:
+    """float64 [R, 4], (ODS, OIS, AP, R50) of R draws. counts: as `counts_to_draw` gives them, or sums of its rows; weights [R, N]:
+    how often each row stands in each draw."""
+    t = np.asarray(thresholds, np.float64)
+    out = np.empty((len(weights), 4))
+    for i, sums in enumerate(weights @ counts):
+        recall, precision = _recall_precision(sums[:-4].reshape(-1, 4))
+        out[i] = (
+            _best_interpolated(t, recall, precision)[0],
+            f_measure(*_recall_precision(sums[-4:])),
+            _average_precision(recall, precision),
+            _recall_at_half(recall, precision),
+        )
+    return out
 
 
 def f_measure(recall: npt.NDArray[Any] | np.float64, precision: npt.NDArray[Any] | np.float64) -> Any:

@@ -5,19 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sambench.concepts import ConceptInstance, ConceptTruth
-from sambench.errors import SambenchError
 from sambench.metrics.concepts import PairCount
-from sambench.paper.evidence import Entry
 from sambench.pixels.region import Region
 from sambench.provenance import keyed_hash
 from sambench.report import overlays
-from sambench.report.document import Picture, Section
+from sambench.report.galleries import DISAGREEMENT, Asked, Pick, View
 from sambench.results.stored_masks import dataset_of
 from sambench.store.views import CellView
 from sambench.types import Sample, Window
@@ -25,25 +23,21 @@ from sambench.types import Sample, Window
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-ConceptKind = Literal["worst", "false_positives", "disagreement"]
 COLUMNS = (
     "image_id", "object_id", "category", "annotator", "height", "width", "n_truth", "n_found", "hits", "scores", "iou_best",
     "found_rles",
 )  # fmt: skip
-PER_ROW = 6
-PANEL_IN = 1.75
-_TITLES = {
+_KINDS = {
     "worst": "Present phrases, lowest F1",
     "false_positives": "Absent phrases that were answered",
-    "disagreement": "Phrases on which two runs disagree most",
+    DISAGREEMENT: "Phrases on which two runs disagree most",
 }
 _COLOURS = "Green: the annotator that counts; orange: masks that count."
 _NOTES = {
     "worst": f"Lowest mean F1 first; left what is annotated, right what was answered. {_COLOURS}",
     "false_positives": f"Highest score first. {_COLOURS}",
-    "disagreement": f"Largest difference of F1 first; the first run's answer, then the second's. {_COLOURS}",
+    DISAGREEMENT: f"Largest difference of F1 first; the first run's answer, then the second's. {_COLOURS}",
 }
 
 
@@ -55,49 +49,6 @@ class _Panel:
     truth: Sequence[ConceptInstance]
     found: Sequence[Region]
     fill: bool = False
-
-
-@dataclass(frozen=True)
-class _Pick:
-    """One phrase."""
-
-    sample: Sample
-    row: dict[str, Any]
-    score: float
-    panels: tuple[_Panel, ...]
-
-
-def concept_section(cell: CellView, partner: CellView | None, kind: ConceptKind, n: int, root: Path | None) -> Section:
-    """The n first phrases of a criterion. partner: the other run, for disagreements; without one the section says so."""
-    dataset = Entry(cell).dataset
-    ident = f"{kind}_{cell.run_name}_{cell.path.resolve().name}".replace("-", "_")
-    versus = f" of {cell.label} and {partner.label}" if partner else f", {cell.label}"
-    title = f"{_TITLES[kind]}{versus}: {dataset}"
-    if kind == "disagreement" and partner is None:
-        return Section(ident, title, absent=(f"The second run has no results on {dataset}.",))
-    try:
-        picks = _picks(cell, partner, kind, n, root)
-    except SambenchError as e:
-        return Section(ident, title, absent=(e.message,))
-    if not picks:
-        why = "No absent phrase was answered." if kind == "false_positives" else "The run kept no masks, or no phrase fits."
-        return Section(ident, title, absent=(why,))
-    across = len(picks[0].panels)
-    per_row = max(1, min(len(picks), PER_ROW // across))
-    down = -(-len(picks) // per_row)
-    picture = Picture(
-        ident,
-        title,
-        f"{len(picks)} phrases with what is annotated and what was answered",
-        lambda figure: _draw(figure, picks, across, per_row, down),
-        ("image_id", "phrase_id", "phrase", "n_truth", "n_found", "f1", "score"),
-        tuple(_data(p) for p in picks),
-        (PANEL_IN * across * per_row, (PANEL_IN + 0.25) * down),
-        (_NOTES[kind],),
-        tuple(f"{c.run_name}/{c.path.name}" for c in (cell, partner) if c),
-        raster=True,
-    )
-    return Section(ident, title, pictures=(picture,))
 
 
 def _rows(cell: CellView) -> pd.DataFrame:
@@ -113,8 +64,8 @@ def _f1(row: Mapping[Any, Any]) -> float:
     return 1.0 if local is None else float(local.mean())
 
 
-def _picks(cell: CellView, partner: CellView | None, kind: ConceptKind, n: int, root: Path | None) -> list[_Pick]:
-    frame = _rows(cell)
+def _picks(cell: CellView, asked: Asked) -> list[Pick]:
+    frame, kind, partner = _rows(cell), asked.kind, asked.partner
     if kind == "worst":
         frame = frame[frame["iou_best"].notna()]
         frame["rank"] = 1 - frame["f1"]
@@ -128,10 +79,10 @@ def _picks(cell: CellView, partner: CellView | None, kind: ConceptKind, n: int, 
         frame = frame[frame["rank"] > 0]
     # Many have the same F1: which of them are shown is drawn, by their ids, so that a sheet is not of the first images alone.
     frame["drawn"] = [keyed_hash(i, o) for i, o in zip(frame["image_id"], frame["object_id"], strict=True)]
-    frame = frame.sort_values(["rank", "drawn"], ascending=[False, True], kind="stable").head(n)
+    frame = frame.sort_values(["rank", "drawn"], ascending=[False, True], kind="stable").head(asked.n)
     if frame.empty:
         return []
-    data, samples, out = dataset_of(cell, root), dict[str, Sample](), []
+    data, samples, out = dataset_of(cell, asked.root), dict[str, Sample](), []
     threshold = float(cell.task.settings.threshold)
     for row in frame.to_dict("records"):
         plain = {str(c): v for c, v in row.items()}
@@ -139,12 +90,13 @@ def _picks(cell: CellView, partner: CellView | None, kind: ConceptKind, n: int, 
         concept = next((c for c in sample.concepts if c.concept_id == plain["object_id"]), None)
         if concept is not None:
             panels = _panels(concept, plain, kind, threshold, (cell.label, partner.label if partner else ""))
-            out.append(_Pick(sample, plain, float(plain["rank"]), panels))
+            drawn = tuple(partial(_draw_panel, sample=sample, panel=panel) for panel in panels)
+            out.append(Pick(drawn, _data(plain)))
     return out
 
 
 def _panels(
-    concept: ConceptTruth, row: Mapping[str, Any], kind: ConceptKind, threshold: float, names: tuple[str, str]
+    concept: ConceptTruth, row: Mapping[str, Any], kind: str, threshold: float, names: tuple[str, str]
 ) -> tuple[_Panel, ...]:
     head = f"{overlays.short(concept.phrase, 26)}\n{overlays.short(str(row['image_id']))}"
     truth, found = concept.annotations[int(row["annotator"])].instances, _found(row, threshold)
@@ -172,20 +124,9 @@ def _found(row: Mapping[str, Any], threshold: float) -> list[Region]:
     return [Region.from_rle({"size": size, "counts": c}) for c in kept]
 
 
-def _data(pick: _Pick) -> tuple[Any, ...]:
-    row = pick.row
-    return (row["image_id"], row["object_id"], row["category"], int(row["n_truth"]), int(row["n_found"]), row["f1"], pick.score)
-
-
-def _draw(figure: Figure, picks: Sequence[_Pick], across: int, per_row: int, down: int) -> None:
-    grid = figure.subplots(down, across * per_row, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for at, pick in enumerate(picks):
-        for c, panel in enumerate(pick.panels):
-            axes = grid[at // per_row][(at % per_row) * across + c]
-            axes.set_axis_on()
-            _draw_panel(axes, pick.sample, panel)
+def _data(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    counts = int(row["n_truth"]), int(row["n_found"])
+    return (row["image_id"], row["object_id"], row["category"], *counts, row["f1"], float(row["rank"]))
 
 
 def _draw_panel(axes: Axes, sample: Sample, panel: _Panel) -> None:
@@ -200,3 +141,15 @@ def _draw_panel(axes: Axes, sample: Sample, panel: _Panel) -> None:
             x0, y0, x1, y1 = instance.box_xyxy
             axes.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color=overlays.TRUTH, lw=1.1)
     overlays.finish_panel(axes, window, panel.caption)
+
+
+VIEW = View(
+    kinds=_KINDS,
+    usual=("worst", "false_positives"),
+    notes=_NOTES,
+    header=("image_id", "phrase_id", "phrase", "n_truth", "n_found", "f1", "score"),
+    picks=_picks,
+    across=lambda kind: 1 if kind == "false_positives" else 2,
+    what="phrases",
+    panel_in=1.75,
+)

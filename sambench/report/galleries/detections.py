@@ -1,0 +1,134 @@
+"""Runs of the instance task: objects with their best detection, and detections of what is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sambench.errors import UsageError
+from sambench.pixels.region import Region, union
+from sambench.report.galleries import COLOURS, DISAGREEMENT, Asked, Pick, View
+from sambench.report.galleries._found import panels, region
+from sambench.report.overlays import short
+from sambench.results.stored_masks import dataset_of
+from sambench.store.views import CellView
+from sambench.types import Annotation, Sample
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Truth = list[tuple[str, Region]]  # id and mask of annotations
+WRONG = "false_positives"
+_HIT = 0.5
+_KEY = ["image_id", "object_id"]
+_KINDS = {
+    "worst": "Lowest IoU of an object's best detection",
+    "best": "Highest IoU of an object's best detection",
+    WRONG: "False positives of highest score",
+    DISAGREEMENT: "Largest disagreements",
+}
+_BEST = "Of the detections of the object's category the one of highest IoU; no mask: there is none that overlaps."
+_NOTES = {
+    "worst": f"Worst first, of equal ones the largest. {_BEST} {COLOURS}",
+    "best": f"Best first, of equal ones the largest. {_BEST} {COLOURS}",
+    WRONG: "Highest score first; no object of the category, and no crowd of it, is overlapped by half; left all objects of the "
+    f"category in the image. {COLOURS}",
+    DISAGREEMENT: f"Largest difference of IoU first; the first run's mask, then the second's. {_BEST} {COLOURS}",
+}
+
+
+def _picks(cell: CellView, asked: Asked) -> list[Pick]:
+    chosen = _wrong(cell).head(asked.n) if asked.kind == WRONG else _ranked(cell, asked).head(asked.n)
+    if chosen.empty:
+        return []
+    data, images = dataset_of(cell, asked.root), list(dict.fromkeys(chosen["image_id"]))
+    runs = [c for c in (cell, asked.partner) if c]
+    stored = [_detections(c, images) for c in runs]
+    samples = {i: data.load(i) for i in images}
+    truth = {i: s.annotated().objects if s.annotated else () for i, s in samples.items()}
+    one = _of_wrong if asked.kind == WRONG else _of_object
+    rows = ({str(k): v for k, v in row.items()} for row in chosen.to_dict("records"))
+    return [one(row, samples[row["image_id"]], _of_category(row, truth), runs, stored) for row in rows]
+
+
+def _ranked(cell: CellView, asked: Asked) -> pd.DataFrame:
+    frame = _objects(cell)
+    if asked.partner is not None:
+        theirs = _objects(asked.partner)[[*_KEY, "iou_best"]]
+        frame = frame.merge(theirs, on=_KEY, suffixes=("", "_other"), validate="one_to_one")
+        frame["rank"] = (frame["iou_best"] - frame["iou_best_other"]).abs()
+    else:
+        frame["rank"] = frame["iou_best"] if asked.kind == "best" else 1 - frame["iou_best"]
+    return frame.sort_values(["rank", "area", *_KEY], ascending=[False, False, True, True], kind="stable")
+
+
+def _objects(cell: CellView) -> pd.DataFrame:
+    columns = [*_KEY, "index", "category_id", "category", "area", "is_crowd", "iou_best"]
+    frame = cell.scored(columns, ("kind", "object"))
+    return frame[frame["is_crowd"] == 0]
+
+
+def _wrong(cell: CellView) -> pd.DataFrame:
+    columns = ["image_id", "index", "category_id", "category", "score", "ious", "judged", "exhaustive", "area"]
+    frame = cell.scored(columns, ("kind", "detection"))
+    frame = frame[(frame["judged"] == 1) & (frame["exhaustive"] == 1)]
+    best = frame["ious"].map(lambda v: max(v, default=0.0) if v is not None else 0.0)
+    frame = frame.assign(best=best, rank=frame["score"])[best < _HIT]
+    return frame.sort_values(["score", "image_id", "index"], ascending=[False, True, True], kind="stable")
+
+
+def _detections(cell: CellView, images: list[str]) -> pd.DataFrame:
+    """Those of the images, whose masks must be there. Raises UsageError where the run kept none."""
+    columns = ["image_id", "index", "category_id", "score", "ious", "mask_rle"]
+    frame: pd.DataFrame = cell.store.table(images, columns, ("kind", "detection")).to_pandas()
+    if len(frame) and frame["mask_rle"].isna().all():
+        remedy = "run it with --save-masks scored into another directory (--out)"
+        raise UsageError("the run kept no masks to show", where=cell.path, remedy=remedy)
+    return frame
+
+
+def _of_category(row: dict[str, Any], truth: Mapping[str, Sequence[Annotation]]) -> Truth:
+    """Annotations of the row's image and category, in their order."""
+    return [(o.object_id, o.region) for o in truth[row["image_id"]] if o.category_id == row["category_id"]]
+
+
+def _of_object(row: dict[str, Any], sample: Sample, of: Truth, runs: list[CellView], stored: list[pd.DataFrame]) -> Pick:
+    place = next(n for n, (object_id, _) in enumerate(of) if object_id == row["object_id"])
+    truth, values = of[place][1], [float(row["iou_best"])]
+    values += [float(row["iou_best_other"])] if len(runs) > 1 else []
+    shown: list[tuple[str, Region | None]] = [(f"{short(sample.image_id)}\n{short(str(row['category']), 18)}", None)]
+    for run, value, frame in zip(runs, values, stored, strict=True):
+        here = frame[(frame["image_id"] == sample.image_id) & (frame["category_id"] == row["category_id"])]
+        ious = [float(v[place]) for v in here["ious"]]
+        best = region(here["mask_rle"].iloc[int(np.argmax(ious))], sample) if ious and max(ious) > 0 else None
+        caption = f"IoU {100 * value:.0f} %" if best is not None else "nothing there"
+        shown.append((f"{short(run.label)}\n{caption}", best if best is not None else Region.empty(truth.height, truth.width)))
+    data = (sample.image_id, row["object_id"], row["category"], None, values[0], values[1] if len(values) > 1 else None)
+    return Pick(panels(sample, truth, shown), data)
+
+
+def _of_wrong(row: dict[str, Any], sample: Sample, of: Truth, runs: list[CellView], stored: list[pd.DataFrame]) -> Pick:
+    frame = stored[0]
+    here = frame[(frame["image_id"] == sample.image_id) & (frame["index"] == row["index"])]
+    found = region(here["mask_rle"].iloc[0], sample)
+    every = union([r for _, r in of], sample.height, sample.width)
+    truth = every or Region.empty(sample.height, sample.width)
+    around = [found] if found.area else [Region.from_array(np.ones((sample.height, sample.width), np.bool_))]
+    shown = [
+        (f"{short(sample.image_id)}\n{short(str(row['category']), 18)}", None),
+        (f"{short(runs[0].label)}\nscore {row['score']:.2f}, IoU {100 * row['best']:.0f} %", found),
+    ]
+    data = (sample.image_id, None, row["category"], float(row["score"]), float(row["best"]), None)
+    return Pick(panels(sample, truth, shown, around=around), data)
+
+
+VIEW = View(
+    kinds=_KINDS,
+    usual=("worst", WRONG),
+    notes=_NOTES,
+    header=("image_id", "object_id", "category", "score", "iou", "iou_other"),
+    picks=_picks,
+    across=lambda kind: 3 if kind == DISAGREEMENT else 2,
+)
