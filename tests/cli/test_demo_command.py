@@ -14,10 +14,9 @@ from sambench.sources.datasets import find_targets
 from tests.helpers.inprocess import Cli
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    (target,), _, _ = find_targets(["demo"], subset="full", needs="masks")
-    return Demo(Path(str(target.spec.root)))
+    return Demo(tmp_path_factory.mktemp("demo"))
 
 
 def test_the_six_tasks_and_their_page(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
