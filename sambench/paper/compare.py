@@ -192,6 +192,7 @@ def _light(value: PublishedValue, measured: float, subset: Subset, same: bool) -
 def quantity(value: PublishedValue) -> str:
     """What is measured, in a few words: `mIoU at 1 click, center`, `AR@1000, small`."""
     names = {"miou": "mIoU", _DIFFERENCE: "mIoU difference", "ar": "AR", "ap": "AP", "noc": "NoC", "fps": "FPS"}
+    names |= {"cgf1": "cgF1", "pmf1": "pmF1", "il_mcc": "100 x IL_MCC"}
     text = names.get(value.metric, value.metric.upper() if value.task == "edge" else value.metric.replace("_", " "))
     if value.metric == "ar" and value.max_dets:
         text += f"@{value.max_dets}"

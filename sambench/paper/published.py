@@ -69,7 +69,10 @@ class PublishedValue(cards.Quantity):
     split: Split | None = None
 
     def fits(self, row: Mapping[str, Any]) -> bool:
-        """Whether a metric row measures this, of whatever model. A row of groups fits only a value of that group."""
+        """Whether a metric row measures this, of whatever model. A row of groups fits only a value of that group.
+
+        What is None here may be anything in the row; a variant of "" is that of rows without one.
+        """
         same: tuple[tuple[Any, Any], ...] = (
             (row["task"], self.task),
             (dataset_of(row), self.dataset),
@@ -80,7 +83,7 @@ class PublishedValue(cards.Quantity):
         if any(a != b for a, b in same):
             return False
         optional = ("variant", "prompt", "k", "max_dets", "threshold")
-        return all(getattr(self, c) is None or _plain(row[c]) == getattr(self, c) for c in optional)
+        return all(getattr(self, c) is None or _plain(row[c]) == _plain(getattr(self, c)) for c in optional)
 
 
 class _Selector(BaseModel):

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from sambench import cards
+from sambench import cards, fixtures
 from sambench.errors import CardError, UsageError
 from sambench.paper.compare import compare_values, paper_tables, quantity
 from sambench.paper.evidence import Evidence
 from sambench.paper.ledger import ledger, ledger_tables
 from sambench.paper.published import best_known, of, published, sources, splits, title
-from sambench.store.views import CellView
+from sambench.store.views import CellView, find_cells
 from sambench.tasks.summary import Bootstrap
 from tests.helpers import ROOT
 from tests.helpers.cells import flat, point_cell
@@ -40,7 +40,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> list[CellView]:
 
 
 def test_the_sources_are_files_found_by_their_place() -> None:
-    assert sources() == ("paper", "others", "sam2", "sam3", "models")
+    assert sources() == ("paper", "others", "saco", "sam2", "sam3", "models")
     assert "2408.00714" in title("sam2")
     with pytest.raises(UsageError, match="did you mean 'sam2'"):
         of("sam22")
@@ -57,14 +57,17 @@ def test_what_is_printed() -> None:
     sam3 = {(v.method, v.k): v.value for v in of("sam3") if v.k}
     assert sam3["SAM 3", 3] == pytest.approx(0.813)
     assert all(v.reason for v in of("sam3"))  # nobody can measure them here, and why
+    saco = {(v.method, v.dataset, v.metric): v.value for v in of("saco")}
+    assert saco["SAM 3", "saco_gold", "cgf1"] == pytest.approx(0.5406)
+    assert saco["SAM 3", "saco_silver_fathomnet", "il_mcc"] == 0.86
     others = {(v.method, v.dataset, v.task, v.variant): v.value for v in of("others")}
     assert others["EfficientViT-SAM-XL1", "coco_2017_val", "point", "top"] == pytest.approx(0.59757)
     assert others["HQ-SAM 2", "coco_2017_val", "instances", "multi"] == pytest.approx(0.504)
-    assert {v.kind for name in ("sam2", "sam3", "others") for v in of(name)} == {"published"}
+    assert {v.kind for name in ("saco", "sam2", "sam3", "others") for v in of(name)} == {"published"}
 
 
 def test_models_have_cards_and_cards_say_the_same() -> None:
-    values = [v for name in ("sam2", "sam3", "others") for v in of(name)]
+    values = [v for name in ("saco", "sam2", "sam3", "others") for v in of(name)]
     assert {v.model for v in values if v.model} <= set(cards.model_cards())
     known = {(v.model, v.k): v.value for v in values if v.model and v.dataset == "sa23" and v.split is None}
     on_cards = [v for v in of("models") if v.dataset == "sa23"]
@@ -85,6 +88,30 @@ def test_the_inferred_split_agrees_with_every_printed_mean() -> None:
     assert len(rows) == 20
     for key, r in rows.items():
         assert abs((13 * r["image"] + 10 * r["video"]) / 23 - r["all"]) <= 0.1 + 1e-9, key
+
+
+@pytest.mark.parametrize(("suite", "n_methods"), [("saco_gold", 8), ("saco_silver", 6)])
+def test_printed_means_of_phrases_are_those_of_the_suites_members(suite: str, n_methods: int) -> None:
+    """What stands under another dataset's name, or in another column, would not give the printed mean."""
+    members = cards.suite_card(suite).members  # type: ignore[union-attr]
+    values = {(v.method, v.metric, v.dataset): float(v.value or 0) for v in of("saco")}
+    means = [key for key in values if key[2] == suite]
+    assert len(means) == 3 * n_methods
+    for method, metric, _ in means:
+        mean = math.fsum(values[method, metric, d] for d in members) / len(members)
+        off = {"cgf1": 0.0001, "pmf1": 0.0006, "il_mcc": 0.0101}[metric]  # they are rounded, some of them to three digits
+        assert abs(mean - values[method, metric, suite]) <= off, (method, metric)
+
+
+def test_phrases_are_compared_with_their_published_numbers(tmp_path: Path, cli: Cli) -> None:
+    fixtures.write("saco_gold_attributes", tmp_path / "data")
+    more = ("--model", "colour_words", "--out", tmp_path / "runs", "--quiet")
+    ended = cli("run", "concepts", "--datasets", "saco_gold_attributes", "--root", tmp_path / "data", *more)
+    assert ended.code == 0, ended.err
+    (table,) = paper_tables(find_cells("colour_words", tmp_path / "runs"), "saco", bootstrap=QUICK)
+    assert {r.values["quantity"] for r in table.rows} == {"cgF1", "pmF1", "100 x IL_MCC"}
+    assert {r.values["method"] for r in table.rows} == {"SAM 3"}
+    assert [r.values["published"] for r in table.rows] == pytest.approx([0.5493, 0.72, 0.76])
 
 
 def test_means_over_the_suite_and_its_parts(whole: list[CellView]) -> None:
