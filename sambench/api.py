@@ -27,10 +27,14 @@ Data = str | Path | Opened | Sequence[str | Path | Opened]  # names of datasets,
 
 @dataclass(frozen=True, repr=False)
 class Results:
-    """Cells on disk: what `run`, `evaluate` and `load` return. notes: what must be said of the run."""
+    """Cells on disk: what `run`, `evaluate` and `load` return.
+
+    notes: what must be said of the run. suites: ids of those that the run was asked for; tables have their means.
+    """
 
     cells: tuple[CellView, ...]
     notes: tuple[str, ...] = ()
+    suites: tuple[str, ...] = ()
 
     def metrics(self) -> pd.DataFrame:
         """One row a metric (columns of `schema.METRIC_COLUMNS`)."""
@@ -45,14 +49,15 @@ class Results:
         frames = [cell.rows(columns) for cell in self.cells]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
-    def table(self) -> pd.DataFrame:
+    def table(self, suite: Names = ()) -> pd.DataFrame:
         """The table that the command line prints, as a frame of numbers in full precision (fractions, not percent).
 
-        Raises UsageError where the cells are of several protocols or settings: `tables` has one for each.
+        suite: ids of suites whose means are added, each with its interval; those that the run was asked for have theirs. Raises
+        UsageError for an unknown one, and where the cells are of several protocols or settings: `tables` has one for each.
         """
         from sambench.layout import to_frame
 
-        found = self._tables()
+        found = self._tables(suite)
         if len(found) != 1:
             raise UsageError(
                 "no single table for these results",
@@ -62,19 +67,20 @@ class Results:
             )
         return to_frame(found[0])
 
-    def tables(self) -> dict[str, pd.DataFrame]:
+    def tables(self, suite: Names = ()) -> dict[str, pd.DataFrame]:
         """The tables of all protocols and settings among the cells, each as `table` gives it, by their titles."""
         from sambench.layout import to_frame
 
-        found = self._tables()
+        found = self._tables(suite)
         titles = [t.title for t in found]
         names = [t.title if titles.count(t.title) == 1 else f"{t.title} ({i + 1})" for i, t in enumerate(found)]
         return {name: to_frame(table) for name, table in zip(names, found, strict=True)}
 
-    def _tables(self) -> list[Table]:
-        from sambench.results.tables import tables
+    def _tables(self, suite: Names = ()) -> list[Table]:
+        from sambench.results.tables import suites_named, tables
 
-        return tables(self.cells)
+        more = (suite,) if isinstance(suite, str) else tuple(suite)
+        return tables(self.cells, suites=list({card.id: card for card in suites_named((*self.suites, *more))}.values()))
 
     def __repr__(self) -> str:
         """The tables as text; the cells' directories where they cannot be read any more."""
@@ -253,4 +259,4 @@ def _results(outcome: Outcome) -> Results:
     cells = tuple(c for path in outcome.records for c in find_cells(str(path), out))
     if not cells:
         raise RunError("the run left no cells", where=out)
-    return Results(cells, outcome.plan.notes)
+    return Results(cells, outcome.plan.notes, outcome.plan.suites)

@@ -29,10 +29,8 @@ def table(
     folder: Runs = DEFAULT,
 ) -> None:
     """The table of one or several runs, in one of the forms of --format; pictures and pages as in `-f png > table.png`."""
-    from sambench import cards
-    from sambench.errors import unknown_name
     from sambench.layout.formats import form_of
-    from sambench.results.tables import metrics_frame, tables
+    from sambench.results.tables import metrics_frame, suites_named, tables
     from sambench.store.views import find_cells
     from sambench.text import csv_frame
 
@@ -42,13 +40,7 @@ def table(
         rows = metrics_frame(cells)
         echo(rows.to_json(orient="records", indent=2) + "\n" if form == "json" else csv_frame(rows), nl=False)
         return
-    suites = []
-    for name in suite:
-        card = cards.suite_card(name)
-        if card is None:
-            raise unknown_name("suite", name, cards.suite_cards(), where="--suite")
-        suites.append(card)
-    show_all([(t.title, t) for t in tables(cells, suites=suites)], form)
+    show_all([(t.title, t) for t in tables(cells, suites=suites_named(suite, "--suite"))], form)
 
 
 def rescore(

@@ -5,6 +5,8 @@ Sections ask for the runs of a task by its name: which task a table or figure of
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +17,8 @@ from sambench.cards import SuiteCard
 from sambench.errors import unknown_name
 from sambench.layout import Value, is_missing
 from sambench.paper.evidence import GENERATED, Entry, Evidence, System
+from sambench.report.document import mean_of
+from sambench.results.tables import suite_interval
 from sambench.store.views import CellView
 from sambench.tasks.summary import Bootstrap
 
@@ -115,6 +119,18 @@ def from_row(entry: Entry, row: Mapping[str, Any] | None) -> Value:
     partial = f"{entry.dataset}: {entry.partial}" if entry.partial else ""
     detail = f"{row['n_objects']:,} objects in {row['n_images']:,} images"
     return Value(float(row["value"]), overlap=entry.overlaps, partial=partial, low=low, high=high, detail=detail)
+
+
+def mean_of_entries(inputs: Inputs, entries: Sequence[Entry | None], metric: str, *, variant: str | None, k: int | None) -> Value:
+    """The unweighted mean of a metric over datasets, with its interval; a gap with its reason unless every entry is there, whole.
+
+    Intervals are of the IoU of the mask ranked first and of the best one.
+    """
+    mean = mean_of([value_of(e, metric, variant=variant, k=k) for e in entries], wanted=len(entries))
+    if mean.missing or metric != "miou":
+        return mean
+    low, high = suite_interval([e.cell for e in entries if e is not None], k, inputs.bootstrap, metric=f"iou_{variant}")
+    return mean if math.isnan(low) else dataclasses.replace(mean, low=low, high=high)
 
 
 def why_without(entry: Entry) -> str:

@@ -93,6 +93,17 @@ def comparable(cells: Sequence[CellView]) -> list[list[CellView]]:
     return list(groups.values())
 
 
+def suites_named(names: Iterable[str], where: str = "") -> list[SuiteCard]:
+    """Suites by ids or aliases. where: they were named, for the error. Raises UsageError for an unknown one."""
+    found = []
+    for name in names:
+        card = suite_card(name)
+        if card is None:
+            raise unknown_name("suite", name, suite_cards(), where=where)
+        found.append(card)
+    return found
+
+
 def result_table(
     cells: Sequence[CellView], *, suites: Sequence[str] = (), bootstrap: Bootstrap = DEFAULT_BOOTSTRAP
 ) -> Table:
@@ -100,13 +111,7 @@ def result_table(
 
     Raises UsageError for no cells, several protocols or settings (`tables` takes those), or an unknown suite.
     """
-    named = []
-    for name in suites:
-        card = suite_card(name)
-        if card is None:
-            raise unknown_name("suite", name, suite_cards())
-        named.append(card)
-    found = tables(cells, suites=named, bootstrap=bootstrap)
+    found = tables(cells, suites=suites_named(suites), bootstrap=bootstrap)
     if len(found) != 1:
         raise UsageError(
             "no single table for these results",

@@ -162,6 +162,19 @@ def test_the_suites_table_has_the_runs_numbers_and_means(duo: list[CellView]) ->
     assert _cell(miou, "mean of duo", "otsu:top").value == pytest.approx(0.6)
 
 
+def test_a_suites_mean_has_an_interval(tmp_path: Path) -> None:
+    cells = [point_cell(tmp_path, d, "otsu", lambda image, n, k: 0.4 + image / 10, n_images=5) for d in DUO.members]
+    _, miou = _tables(_made("table7", cells))
+    one, mean = _cell(miou, "PPDLS", "otsu:top"), _cell(miou, "mean of duo", "otsu:top")
+    for of in (one, mean):
+        assert of.low is not None
+        assert of.low < of.value < of.high
+    assert mean.high - mean.low < one.high - one.low  # of two sets that were drawn independently
+    single = [point_cell(tmp_path / "one", d, "otsu", flat(0.5, 0.05), n_images=1) for d in DUO.members]
+    _, miou = _tables(_made("table7", single))
+    assert _cell(miou, "mean of duo", "otsu:top").low is None  # nothing is known of how images vary
+
+
 def test_partial_cells_are_marked_and_in_no_mean(duo: list[CellView], tmp_path: Path) -> None:
     part = point_cell(tmp_path / "p", "gtea", "sam_vit_h", flat(0.6), limit=2)
     _, miou = _tables(_made("table7", [duo[0], part]))

@@ -9,6 +9,7 @@ import pytest
 
 import sambench
 from sambench import Prediction, Prompt
+from sambench.errors import UsageError
 from sambench.layout import is_missing
 from sambench.metrics.edges import counts_to_draw, edge_scores, scores_of_draws
 from sambench.metrics.instances import AREAS, AveragePrecision, Batch, Group, batch_of
@@ -172,6 +173,10 @@ def test_a_suites_mean_has_an_interval_for_every_task(cli: Cli, tmp_path: Path, 
         low, high = float(mean[f"{key}_low"]), float(mean[f"{key}_high"])
         assert 0 <= low <= float(mean[key.removesuffix("_ci")]) <= high < 1, task
         assert low < high, task
+    frame = sambench.load("box").table(suite="mine")
+    assert [frame["dataset"].iloc[-1], frame["miou_ci_low"].iloc[-1]] == ["mean of mine", low]
+    with pytest.raises(UsageError, match="did you mean 'mine'"):
+        sambench.load("box").tables(suite=["mien"])
 
 
 def test_a_score_of_sums_is_one_of_any_draw() -> None:

@@ -10,8 +10,17 @@ from sambench.paper.compare import members_of, split_notes
 from sambench.paper.evidence import GENERATED, Entry, System
 from sambench.paper.published import PublishedValue, of, splits
 from sambench.report.definitions import Definition
-from sambench.report.document import Section, mean_of
-from sambench.report.inputs import NOT_GIVEN, Inputs, few_cluster_notes, runs_of, shown_name, unknown_training, value_of
+from sambench.report.document import Section
+from sambench.report.inputs import (
+    NOT_GIVEN,
+    Inputs,
+    few_cluster_notes,
+    mean_of_entries,
+    runs_of,
+    shown_name,
+    unknown_training,
+    value_of,
+)
 
 Systems = Mapping[System, Mapping[str, Entry]]
 Prototypes = Mapping[str, PublishedValue]  # by column: a value that says what a measurement in it is
@@ -91,8 +100,7 @@ def _mean(inputs: Inputs, by: Mapping[str, Entry], value: PublishedValue) -> Val
     if members is None:
         return Value(reason=value.reason)
     named = [m + (GENERATED if inputs.suite.generated else "") for m in members]
-    found = [value_of(by.get(m), value.metric, variant=value.variant, k=value.k) for m in named]
-    return mean_of(found, wanted=len(named))
+    return mean_of_entries(inputs, [by.get(m) for m in named], value.metric, variant=value.variant, k=value.k)
 
 
 def _absent(model: str, method: str, prototypes: Prototypes) -> Row:

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from sambench import cards
 from sambench.layout import Column, Row, Table, Value
 from sambench.paper.evidence import GENERATED, Entry, System, subset_of
 from sambench.report.definitions import Definition
-from sambench.report.document import Section, mean_of
+from sambench.report.document import Section
 from sambench.report.inputs import (
     NOT_GIVEN,
     Inputs,
     few_cluster_notes,
+    mean_of_entries,
     runs_of,
     shown_name,
     unknown_training,
     value_of,
 )
-
-if TYPE_CHECKING:
-    pass
-
 
 Systems = Mapping[System, Mapping[str, Entry]]
 Cells = dict[str, Value | str | None]
@@ -99,7 +95,7 @@ def _results(definition: Definition, inputs: Inputs, systems: Systems, datasets:
     entries = [by[d] for d in datasets for by in systems.values() if d in by]
     notes = unknown_training(systems) + few_cluster_notes(entries) + _candidate_notes(systems)
     if suite:
-        rows += _means(rows, columns, f"mean of {inputs.suite.id}", datasets)
+        rows += _means(inputs, systems, rows, columns, datasets)
     name = f"mIoU at one centre click, {inputs.suite.id}" if suite else "mIoU at one centre click, other datasets"
     ident = f"{definition.id}_{'miou' if suite else 'others'}"
     return [Table(name, tuple(columns), tuple(rows), tuple(notes), id=ident, runs=runs_of(entries))]
@@ -116,17 +112,28 @@ def _of_dataset(systems: Systems, dataset: str, columns: Sequence[Column]) -> Ce
     return out
 
 
-def _means(rows: Sequence[Row], columns: Sequence[Column], label: str, datasets: Sequence[str]) -> list[Row]:
-    """The suite's mean; where a model was trained on some members, also the mean over those that none was trained on."""
+def _means(
+    inputs: Inputs, systems: Systems, rows: Sequence[Row], columns: Sequence[Column], datasets: Sequence[str]
+) -> list[Row]:
+    """The suite's mean; where a model was trained on some members, also the mean over those that none was trained on.
 
-    def means(held: Sequence[Row]) -> Cells:
-        return {c.key: mean_of([_value(r, c.key) for r in held], wanted=len(held)) for c in columns[1:]}
+    rows: of the datasets, in their order.
+    """
+    wanted = {c.key for c in columns}
 
-    out = [Row(means(rows) | {"dataset": label}, "summary")]
-    clean = [r for r in rows if not any(_value(r, c.key).overlap for c in columns[1:])]
+    def means(over: Sequence[str], label: str) -> Row:
+        out: Cells = {"dataset": label}
+        for system, by in systems.items():
+            for variant in ("top", "oracle"):
+                key = f"{system.label}:{variant}"
+                if key in wanted:
+                    out[key] = mean_of_entries(inputs, [by.get(d) for d in over], "miou", variant=variant, k=1)
+        return Row(out, "summary")
+
+    out = [means(datasets, f"mean of {inputs.suite.id}")]
+    clean = [d for d, r in zip(datasets, rows, strict=True) if not any(_value(r, c.key).overlap for c in columns[1:])]
     if len(clean) < len(rows):
-        named = f"mean of the {len(clean)} clean members"
-        out.append(Row(means(clean) | {"dataset": named}, "summary"))
+        out.append(means(clean, f"mean of the {len(clean)} clean members"))
     return out
 
 
