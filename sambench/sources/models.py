@@ -72,6 +72,8 @@ def _unknown(name: str) -> UsageError:
     error.expected = ", ".join([str(error.expected), "a card's path", *forms])
     prefix, colon, rest = name.partition(":")
     near = near_names(prefix, known, 1) if prefix and colon else []
+    if name.endswith(".py") and not colon:
+        error.remedy = f"a model of one's own is named with the function that returns it: python:{name}:make"
     if near:
         error.remedy = f"did you mean {f'{near[0]}:{rest}'!r}?"
     return error

@@ -123,7 +123,8 @@ def _factory(spec: Spec, module: ModuleType) -> Callable[..., Any]:
     factory = getattr(module, spec.factory, None)
     if callable(factory):
         return factory  # type: ignore[no-any-return]  # callable() narrows to Callable[..., object]
-    names = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+    own = {n: v for n, v in vars(module).items() if callable(v) and not n.startswith("_")}
+    names = [n for n, v in own.items() if getattr(v, "__module__", None) == module.__name__] or list(own)  # not what it imports
     near = near_names(spec.factory, names)
     choice = f"did you mean {' or '.join(map(repr, near))}?" if near else None
     raise ModelError(

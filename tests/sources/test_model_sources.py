@@ -85,6 +85,7 @@ def resolve(name: str, **options: Any) -> Any:
 def test_own_sources_are_found_by_their_place() -> None:
     found = models.sources()
     assert {name: s.form for name, s in found.items()} == {
+        "concepts": "concepts:FILE",
         "edges": "edges:FOLDER",
         "hf": "hf:ORGANISATION/NAME or hf:./FOLDER",
         "proposals": "proposals:FILE",
@@ -92,7 +93,7 @@ def test_own_sources_are_found_by_their_place() -> None:
     }
     assert all(isinstance(s, ModelSource) for s in found.values())
     assert [n for n, s in found.items() if isinstance(s, LateSource)] == ["python"]
-    assert [n for n, s in found.items() if s.stored] == ["edges", "proposals"]
+    assert [n for n, s in found.items() if s.stored] == ["concepts", "edges", "proposals"]
     for name, source in found.items():
         assert models.source_of(f"{name}:anything") is source
     assert models.source_of("sam_nano").gives("sam_nano") == "masks"
@@ -105,7 +106,8 @@ UNKNOWN = ("nothing", "square:3", "models:x", "base:x", "card:sam_nano", "Python
 def test_an_unknown_name_is_answered_with_every_form(name: str) -> None:
     with pytest.raises(UsageError, match="unknown model") as e:
         models.gives_of(name)
-    forms = "edges:FOLDER, hf:ORGANISATION/NAME or hf:./FOLDER, proposals:FILE, python:path/to/file.py:factory"
+    forms = "DETECTOR+SEGMENTER, concepts:FILE, edges:FOLDER, hf:ORGANISATION/NAME or hf:./FOLDER, "
+    forms += "proposals:FILE, python:path/to/file.py:factory"
     assert str(e.value.expected).endswith(f"known names, a card's path, {forms}")
 
 
@@ -113,6 +115,21 @@ def test_a_prefix_that_is_nearly_one_is_mended() -> None:
     with pytest.raises(UsageError, match="unknown model") as e:
         resolve("pyton:mine.py:make")
     assert e.value.remedy == "did you mean 'python:mine.py:make'?"
+
+
+@pytest.mark.parametrize("name", ["mine.py", "./folder/mine.py"])
+def test_a_file_without_its_prefix_is_named_with_it(name: str) -> None:
+    with pytest.raises(UsageError, match="unknown model") as e:
+        resolve(name)
+    assert str(e.value.remedy).endswith(f"python:{name}:make")
+
+
+def test_of_a_file_without_that_factory_its_own_functions_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "own_functions.py"
+    file.write_text("from collections.abc import Sequence\nfrom typing import Any\n\ndef make() -> Any:\n    return None\n")
+    with pytest.raises(ModelError, match="no factory 'nothing'") as e:
+        models.build(resolve(f"python:{file}:nothing").spec)
+    assert e.value.found == "functions: make"
 
 
 def test_an_object_has_no_name() -> None:
