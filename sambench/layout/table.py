@@ -7,6 +7,7 @@ values in full.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -44,6 +45,7 @@ PAIRS: dict[str, tuple[str, str]] = {
     "number_interval": ("_low", "_high"),
 }
 DASH, MINUS = "–", "−"
+_SIGN = re.compile(r"(?<![\w.])-(?=[\d.])")  # not the one of an exponent
 OVERLAP, PARTIAL = "†", "‡"
 OVERLAP_NOTE = "the model was trained on data that overlaps this dataset"
 
@@ -167,7 +169,7 @@ def text_of(value: Any, kind: Kind) -> str:
 def printed_of(value: Any, kind: Kind) -> str:
     """As `text_of`, with minus signs as they are printed."""
     text = text_of(value, kind)
-    return text.replace("-", MINUS) if kind.removesuffix("_interval") in ("points", "signed") else text
+    return text if kind == "text" else _SIGN.sub(MINUS, text)
 
 
 def _percent(value: float) -> str:

@@ -101,7 +101,8 @@ def _draw_reliability(found: Sequence[tuple[CellView, Reliability]], path: Path)
         above.plot([0, 1], [0, 1], color="#8c8c8c", lw=0.8, label="scores that are the share of masks that are right")
         for i, ((cell, r), images) in enumerate(zip(found, set_names([[c] for c, _ in found]), strict=True)):
             has = r.n > 0
-            label = f"{labelled(cell.label, images)}: " + ("no masks" if np.isnan(r.ece) else f"ECE {100 * r.ece:.1f}")
+            partial = ", PARTIAL" if cell.partial_reasons() else ""
+            label = f"{labelled(cell.label, images)}{partial}: " + ("no masks" if np.isnan(r.ece) else f"ECE {100 * r.ece:.1f}")
             above.plot(r.mean_score[has], r.share_right[has], "o-", color=style.colour(i), label=label)
             _counts(below, r, i, len(found))
         above.set(xlim=(0, 1), ylim=(0, 1), ylabel="share right (IoU .5)")

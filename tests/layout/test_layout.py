@@ -14,6 +14,7 @@ from sambench import layout
 from sambench.errors import UsageError
 from sambench.layout import Column, Row, Table, Value
 from sambench.layout.formats import ending, form_of, listed
+from sambench.layout.table import MINUS, printed_of
 
 NOTE = "bf16 on cuda, the others fp32 on cpu"
 TABLE = Table(
@@ -115,3 +116,11 @@ def test_every_form_has_one_name_and_one_list() -> None:
     assert "latex" in str(error.value.remedy)
     with pytest.raises(UsageError, match="unknown format 'md'"):
         form_of("md", ("csv",))
+
+
+def test_minus_signs_are_printed_as_such_for_every_kind_of_number() -> None:
+    printed = {kind: printed_of(value, kind) for kind, value in (("percent", -0.02), ("score", -0.5), ("points", -0.02))}
+    assert all(text.startswith(MINUS) for text in printed.values()), printed
+    assert printed_of((-0.5, -0.25), "interval") == f"[{MINUS}50.0, {MINUS}25.0]"
+    assert printed_of(4e-69, "small_p") == "4.0e-69"  # as programs write it
+    assert printed_of("run-1a2b", "text") == "run-1a2b"

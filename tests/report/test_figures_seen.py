@@ -23,7 +23,7 @@ from sambench.report.forms.latex import to_latex
 from sambench.report.forms.markdown import to_markdown
 from sambench.report.inputs import Inputs
 from sambench.report.make import make
-from sambench.report.sections import centers, mask_sheet, sizes
+from sambench.report.sections import centers, edge_sheet, mask_sheet, sizes
 from sambench.results.boundary import BoundaryCurve
 from sambench.store.views import CellView
 from sambench.tasks.summary import Bootstrap
@@ -45,6 +45,14 @@ def drawn(picture: Picture) -> Figure:
 
 def texts(figure: Figure) -> str:
     return "\n".join(found.get_text() for found in figure.findobj(Text))
+
+
+def outside(figure: Figure) -> list[str]:
+    """Texts of a drawn figure that reach beyond it."""
+    width, height = figure.bbox.max
+    shown = [t for t in figure.findobj(Text) if t.get_text() and t.get_visible()]
+    boxes = {t.get_text(): t.get_window_extent() for t in shown}
+    return [text for text, b in boxes.items() if b.x0 < 0 or b.y0 < 0 or b.x1 > width or b.y1 > height]
 
 
 @pytest.fixture
@@ -138,10 +146,13 @@ def test_distributions_of_masks_have_one_scale() -> None:
 def test_heat_maps_have_axes() -> None:
     masks = SimpleNamespace(relative_size=np.zeros(7))
     maps: Any = [(SimpleNamespace(dataset=d, masks=masks), np.eye(4)) for d in ("demo", "ppdls")]
-    figure = Figure()
-    centers._draw_maps(figure, maps, 2, 1)
+    with style.styled():
+        figure = Figure(figsize=centers._size_in(2, 1), layout="constrained")
+        centers._draw_maps(figure, maps, 2, 1)
+        style.saved(figure, "png", dpi=100)
     assert all(axes.axison for axes in figure.axes)
     assert all(said in texts(figure) for said in ("share of the width", "share of the height", "demo\n7 objects"))
+    assert not outside(figure)
 
 
 def test_every_row_of_a_mask_sheet_names_models_and_iou(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,6 +178,17 @@ def test_an_edge_sheet_has_headings_above_its_columns(monkeypatch: pytest.Monkey
     assert [text for text, _ in heads] == [*edges._HEADS] * 2
     at = [x for _, x in heads[:3]]
     assert at[1] - at[0] == at[2] - at[1] == edges.TILE_PX + 8
+
+
+def test_headings_of_tall_edge_maps_lie_within_the_figure() -> None:
+    tall, line = np.zeros((90, 30, 3), np.uint8), np.eye(90, 30)
+    sample: Any = SimpleNamespace(image_id="im", image=tall, boundaries=[line])
+    maps: Any = {System(name, name, name, name): {"im": line} for name in ("sobel", "canny (sigma = 1.5, low = 0.3)")}
+    with style.styled():
+        figure = Figure(figsize=(edge_sheet.PANEL_IN * 4, 0.4 + edge_sheet.PANEL_IN), layout="constrained")
+        edge_sheet._draw_edges(figure, [sample], maps)
+        style.saved(figure, "png", dpi=100)
+    assert not outside(figure)
 
 
 def test_a_report_opens_with_what_was_measured(duo: list[CellView]) -> None:

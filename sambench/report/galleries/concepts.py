@@ -101,20 +101,20 @@ def _panels(
     head = f"{overlays.short(concept.phrase, 26)}\n{overlays.short(str(row['image_id']))}"
     truth, found = concept.annotations[int(row["annotator"])].instances, _found(row, threshold)
     if kind == "false_positives":
-        return (_Panel(f"{head}: {len(found)}, {max(row['scores']):.2f}", (), found),)
+        return (_Panel(f"{head}\n{len(found)} found, score {max(row['scores']):.2f}", (), found),)
     if kind == "worst":
         return _Panel(head, truth, (), fill=True), _Panel(_said(row), truth, found)
     other = {c.removesuffix("_other"): v for c, v in row.items() if c.endswith("_other")}
     other |= {"height": row["height"], "width": row["width"]}
     theirs, drawn = _found(other, threshold), concept.annotations[int(other["annotator"])].instances
-    ours = _Panel(f"{head}\n{overlays.short(names[0], 12)}: {_said(row)}", truth, found)
-    return ours, _Panel(f"\n\n{overlays.short(names[1], 12)}: {_said(other)}", drawn, theirs)
+    ours = _Panel(f"{head}\n{overlays.short(names[0], 24)}\n{_said(row)}", truth, found)
+    return ours, _Panel(f"\n\n{overlays.short(names[1], 24)}\n{_said(other)}", drawn, theirs)
 
 
 def _said(row: Mapping[str, Any]) -> str:
-    """As "3 for 2, F1 55 %"; of an absent phrase "3 for 0"."""
+    """As "3 found for 2, F1 55 %"; of an absent phrase "3 found for 0"."""
     n, truth = int(row["n_found"]), int(row["n_truth"])
-    return f"{n} for {truth}" + (f", F1 {100 * row['f1']:.0f} %" if truth else "")
+    return f"{n} found for {truth}" + (f", F1 {100 * row['f1']:.0f} %" if truth else "")
 
 
 def _found(row: Mapping[str, Any], threshold: float) -> list[Region]:

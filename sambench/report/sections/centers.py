@@ -37,11 +37,15 @@ def centers(definition: Definition, inputs: Inputs) -> Section:
         lambda figure: _draw_maps(figure, maps, across, down),
         ("dataset", "row", "column", "share"),
         tuple(rows),
-        (2.1 * across + 0.5, 2.35 * down + 0.2),
+        _size_in(across, down),
         ("Darker: more centres; each map is scaled to its own largest share.", *notes_on(found)),
         raster=True,
     )
     return definition.filled(pictures=(picture,), absent=tuple(why))
+
+
+def _size_in(across: int, down: int) -> tuple[float, float]:
+    return 2.1 * across + 0.5, 2.6 * down + 0.2
 
 
 def _draw_maps(figure: Figure, maps: Sequence[tuple[Properties, Any]], across: int, down: int) -> None:
@@ -51,10 +55,12 @@ def _draw_maps(figure: Figure, maps: Sequence[tuple[Properties, Any]], across: i
             axes.set_visible(False)
             continue
         properties, shares = maps[at]
-        axes.imshow(shares, cmap="Blues", extent=(0, 1, 1, 0), interpolation="nearest", vmin=0)
+        # Aspect "auto": constrained layout clips titles above axes that shrink to an aspect. `_size_in` makes them nearly square.
+        axes.imshow(shares, cmap="Blues", extent=(0, 1, 1, 0), interpolation="nearest", vmin=0, aspect="auto")
         axes.set_title(f"{shown_name(properties.dataset)}\n{len(properties.masks.relative_size):,} objects", fontsize=8.5)
         axes.spines[:].set_visible(True)
         axes.set(xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+        axes.set_xticklabels(["0", "0.5", "1"])  # short: those of neighbours meet
         axes.tick_params(labelbottom=True)
     figure.supxlabel("share of the width", fontsize=9)
     figure.supylabel("share of the height", fontsize=9)

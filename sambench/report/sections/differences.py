@@ -162,8 +162,9 @@ def _draw_bars(figure: Figure, bars: Sequence[Bar], label: str, span: tuple[floa
         if bar.published is not None:
             axes.plot(bar.published, at, "D", ms=4, mfc="white", mec=style.INK, mew=0.9, zorder=5)
         far = max(_ends(bar)) if up else min(_ends(bar))
+        away = 8 if far == bar.published else 4  # a diamond reaches to both sides
         axes.annotate(
-            f"{bar.difference:+.1f}".replace("-", "−"), (far, at), (4 if up else -4, 0), textcoords="offset points",
+            f"{bar.difference:+.1f}".replace("-", "−"), (far, at), (away if up else -away, 0), textcoords="offset points",
             ha="left" if up else "right", va="center", fontsize=8,
         )  # fmt: skip
     marks = ["‡" * b.partial + "†" * b.overlap for b in bars]

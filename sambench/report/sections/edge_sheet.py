@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 PANEL_IN = 1.35
 MAX_SYSTEMS = 5
+HEAD_CHARACTERS = 19  # of a heading's line, that it fits above a panel
 _WIDE_PX = 300
 _SCALED = "Each map is scaled to its own strongest edges, for the eye alone."
 
@@ -65,7 +67,7 @@ def edge_sheet(definition: Definition, inputs: Inputs) -> Section:
         lambda figure: _draw_edges(figure, samples, shown),
         ("image_id", *(f"{s.label}: mean strength" for s in shown)),
         tuple((s.image_id, *(float(np.mean(m[s.image_id])) for m in shown.values())) for s in samples),
-        (PANEL_IN * (2 + len(shown)), 0.25 + PANEL_IN * 0.72 * len(samples)),
+        (PANEL_IN * (2 + len(shown)), 0.4 + PANEL_IN * 0.72 * len(samples)),
         (f"Images in keyed-hash order, not chosen by hand{f', after the first {skip}' if skip else ''}.", _SCALED, *notes),
         runs_of(found.values()),
         raster=True,
@@ -90,7 +92,7 @@ def _draw_edges(figure: Figure, samples: Sequence[Sample], maps: Mapping[System,
             axes.spines[:].set_visible(False)
             axes.set_anchor("N")
             if r == 0:
-                axes.set_title(heads[c], fontsize=8)
+                axes.set_title("\n".join(wrap(heads[c], HEAD_CHARACTERS)), fontsize=8, loc="center")  # a tall picture is narrower
 
 
 def _fitted(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
