@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -53,8 +55,13 @@ def demo(
     page = _report(to)
     echo(f"\nthe report: {page}")
     echo("next: sambench run point --datasets demo --model YOURS; `sambench new model NAME` writes one to begin with")
-    if show:
+    if show and _has_screen():
         typer.launch(str(page))
+
+
+def _has_screen() -> bool:
+    """Whether there is where to open a page: on a server, what opens files writes a list of what it lacks."""
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def _report(to: Path) -> Path:

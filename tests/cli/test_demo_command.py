@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
 from sambench.cli import demo as command
 from sambench.loaders.demo import Demo
@@ -26,7 +28,11 @@ def test_the_six_tasks_and_their_page(cli: Cli, tmp_path: Path, monkeypatch: pyt
     steps = [step._replace(models=(tiny[step.task],), limit=1) for step in command.STEPS]
     steps = [step._replace(settings={"grid": 4}) if step.task == "proposals" else step for step in steps]
     monkeypatch.setattr(command, "STEPS", steps)
-    ended = cli("demo", "--out", tmp_path, "--no-open", "--quiet")
+    for variable in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(typer, "launch", lambda page: pytest.fail("no screen to open a page on"))
+    ended = cli("demo", "--out", tmp_path, "--quiet")
     assert ended.code == 0, ended.err
     page = (tmp_path / "report" / "results.html").read_text()
     for protocol in ("point@1", "box@1", "edge@1", "proposals@1", "instances@2", "concepts@1"):
