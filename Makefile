@@ -10,7 +10,7 @@ demo: $(VENV)/.installed
 	$(BIN)/sambench run point --datasets demo --model sam_nano --model grabcut --model otsu
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 -m "not slow and not slurm and not ray"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not slurm and not ray"
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow

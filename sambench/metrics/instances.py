@@ -325,7 +325,8 @@ def mask_ious(found: Sequence[RLE], truth: Sequence[RLE], crowd: Sequence[bool])
 
 def mask_areas(rles: Sequence[RLE]) -> list[float]:
     """Pixels of compressed RLEs."""
-    return [float(a) for a in coco_mask.area(list(rles))] if rles else []
+    # One by one: pycocotools counts those of a list in eight bits, and fails at the 256th.
+    return [float(coco_mask.area(rle)) for rle in rles]
 
 
 def box_ious(found: Floats, truth: Floats, crowd: Sequence[bool]) -> Floats:

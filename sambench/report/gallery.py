@@ -31,8 +31,10 @@ def gallery(
     by: criteria, each one that a view of the cells' tasks has (`galleries.View.kinds`); the views' usual ones where empty, and
     disagreements where there is a second run, `others`. k: clicks (default: the first count; 0 by box). Cells without stored masks,
     or whose dataset is not here, have a section that says so. Raises UsageError where no cell is of a task with a gallery, a
-    criterion is unknown, or a disagreement is asked for with one run only.
+    criterion is unknown, or a disagreement is asked for with one run only; RunError for a damaged cell.
     """
+    for cell in (*cells, *others):
+        cell.check()
     views = [(cell, view) for cell in cells if (view := view_of(cell)) is not None]
     if not views:
         found = ", ".join(dict.fromkeys(f"{c.task.name} on {c.dataset}" for c in cells))

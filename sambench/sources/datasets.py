@@ -206,7 +206,7 @@ def resolve(name: str, *, root: str | None = None) -> ResolvedDataset:
 
     Raises UsageError, CardError, DataError, RunError.
     """
-    name, root = brought_name(name), brought_name(root) if root else root
+    name, root = brought_name(name), brought_name(str(root)) if root else root
     source = source_of(name)
     with _SOURCES.at_work(source, name, "find"):
         found = source.resolve(name, root=root)

@@ -124,6 +124,10 @@ class CellView:
             raise misfit_error(self.path, wrong)
         return store
 
+    def check(self) -> None:
+        """Raise RunError where the files are not those that the record was written of."""
+        _ = self.store
+
     @property
     def vouched(self) -> bool:
         """Whether the record says of which files it was written; records of an earlier version do not."""

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sambench.tasks.object_measures import ObjectMeasure, columns_as_measures
-from sambench.tasks.set_measures import SetMeasure
 from sambench.tasks.table_columns import Measure, measures_of_rows
 
 if TYPE_CHECKING:
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
 
     from sambench.store.views import CellView
     from sambench.tasks.prompted import Context
+    from sambench.tasks.set_measures import SetMeasure
     from sambench.tasks.summary import Bootstrap
     from sambench.types import Dataset, Sample
 

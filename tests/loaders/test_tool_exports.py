@@ -200,7 +200,7 @@ def test_detections_without_a_mask_have_no_mask_ap(folder: Path) -> None:
 
 def test_what_pandas_writes_for_absent_is_as_if_left_out() -> None:
     given = {"image_id": 1.0, "score": 0.5, "bbox": NAN, "segmentation": [NUMBERS], "category_id": NAN}
-    assert plain_entry(given, 0, Path("r.json"))[:] == ("1", 0.5, None, [NUMBERS], None)
+    assert plain_entry(given, 0, Path("r.json"))[:] == ("1", 0.5, None, [NUMBERS], None, None)
     with pytest.raises(DataError, match="detection"):
         plain_entry({**given, "segmentation": NAN}, 0, Path("r.json"))
 

@@ -153,7 +153,7 @@ def test_cards_say_what_is_needed_before_a_download(monkeypatch: pytest.MonkeyPa
 
 def test_cards_have_no_invented_checksum() -> None:
     """Of files whose authors publish none, and of which no independent places agree, the card has none."""
-    family = {k: c for k, c in cards.model_cards().items() if k.startswith(("sam2", "sam3", "edgetam"))}
+    family = {k: c for k, c in cards.model_cards().items() if k.startswith(("sam2", "sam3_tracker", "edgetam"))}
     assert len(family) == 10
     unknown = {k for k, c in family.items() if c.weights is None or c.weights.sha256 is None}
     assert unknown == {"edgetam", "sam3_tracker"}

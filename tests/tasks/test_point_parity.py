@@ -22,6 +22,7 @@ from sambench.tasks.prompted import Context
 from sambench.types import Instance, Prompt, Sample
 from tests.helpers.plain_clicks import plain_next_click
 
+pytestmark = pytest.mark.slow  # three minutes of ViT-B
 torch = pytest.importorskip("torch")
 
 N_CLICKS = 9
