@@ -61,8 +61,8 @@ def _of_sets(found: ComparisonTable) -> list[str]:
     corrected = "categories" if found.by_category else "datasets" if len({d.dataset for d in found.differences}) > 1 else ""
     holm = f"; Holm corrects it for the number of {corrected}" if corrected else ""
     return [
-        "A - B of scores of the images that both evaluated; intervals by a bootstrap over clusters of images, with the same draws "
-        f"for both; p of the difference over its standard error in the draws, two-sided{holm}."
+        "Scores in percent, of the images that both evaluated; intervals of A - B by a bootstrap over clusters, with the same "
+        f"draws for both; p of the difference over its standard error in the draws, two-sided{holm}."
     ]
 
 
