@@ -30,7 +30,7 @@ from sambench.loaders.coco_detection import annotated
 from sambench.loaders.coco_file import FEDERATED, CocoFile, category_name, naming, read_coco
 from sambench.loaders.coco_images import below, check_crowds, note_place, only_crowds, stated_frame, stated_size
 from sambench.loaders.coco_masks import has_pixels, region_of, why_empty
-from sambench.loaders.file_names import Place, locate
+from sambench.loaders.file_names import Place, annotation_file, locate, several
 from sambench.loaders.index_cache import cached_index
 from sambench.loaders.open import unknown_image
 from sambench.loaders.turned import Orientation, frame_of, read_turned
@@ -97,7 +97,7 @@ class CocoJson:
         root: Path, *, annotations: str | Sequence[str] = "annotations.json", base: str | Sequence[str] = "", **_: Any
     ) -> bool:
         """Whether one of the accepted annotation files is here."""
-        return any((root / b / a).is_file() for b in _listed(base) for a in _listed(annotations))
+        return any((root / b / a).is_file() for b in several(base) for a in several(annotations))
 
     def index(self) -> Sequence[ImageRecord]:
         """Images with at least one annotation that is not a crowd (all of them with `all_images`), in the file's order; with
@@ -270,22 +270,15 @@ class CocoJson:
 
     def _found(self) -> tuple[Path, Path]:
         """The folder that paths are relative to, and the annotation file."""
-        candidates = [(self.root / b, self.root / b / a) for b in _listed(self.base) for a in _listed(self.annotations)]
-        found = next((c for c in candidates if c[1].is_file()), None)
-        if found is None:
-            raise DataError(
-                f"the annotation file of {self.name} is missing",
-                where=self.root,
-                expected=" or ".join(str(p) for _, p in candidates),
-                found="no such file",
-                of_release="unpack the annotations again",
-            )
-        return found
+        candidates = [(self.root / b, self.root / b / a) for b in several(self.base) for a in several(self.annotations)]
+        files = [path for _, path in candidates]
+        found = annotation_file(files, self.root, dataset=self.name, of_release="unpack the annotations again")
+        return candidates[files.index(found)]
 
     def _place(self, image: dict[str, Any], found: tuple[Path, Path] | None = None) -> Place:
         """Where the picture of a record is, or should be. found: what `_found` gives, where it is known."""
         base, source = found or self._found()
-        names = [self._name_in(base, template, image) for template in _listed(self.images)]
+        names = [self._name_in(base, template, image) for template in several(self.images)]
         return locate(names, self.root, where=f"image {image['id']} of {source}", beside=source.parent)
 
     def _name_in(self, base: Path, template: str, image: dict[str, Any]) -> tuple[Path, str]:
@@ -309,6 +302,3 @@ def _attributes(record: dict[str, Any], keys: Iterable[str]) -> dict[str, str]:
     where = f"record {record.get('id')}"
     return {k: v if isinstance(v, str) else values.json_text(v, k, where) for k, v in found.items()}
 
-
-def _listed(value: str | Sequence[str]) -> Sequence[str]:
-    return [value] if isinstance(value, str) else value

@@ -28,6 +28,25 @@ ADDRESS = "file names are addresses: the files are found by the paths in them"
 CASE = "file names differ from the files in letter case"
 
 
+def several(value: str | Sequence[str]) -> Sequence[str]:
+    """What an option that takes one name or several names."""
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def annotation_file(candidates: Sequence[Path], root: Path, *, dataset: str, of_release: str) -> Path:
+    """The first of these files that is there. of_release: what to do where it is not. Raises DataError."""
+    found = next((p for p in candidates if p.is_file()), None)
+    if found is None:
+        raise DataError(
+            f"the annotation file of {dataset} is missing",
+            where=root,
+            expected=" or ".join(map(str, candidates)),
+            found="no such file",
+            of_release=of_release,
+        )
+    return found
+
+
 @dataclass(frozen=True)
 class Place:
     """path: where a named file is, or should be. note: how it was found, as SLASHES; "" where the name says it.

@@ -26,7 +26,7 @@ from sambench.loaders.clusters import Cluster, cluster_of
 from sambench.loaders.coco_file import json_object, naming, read_picture, wrong
 from sambench.loaders.coco_images import note_place
 from sambench.loaders.coco_masks import region_of
-from sambench.loaders.file_names import Place, locate
+from sambench.loaders.file_names import Place, locate, several
 from sambench.loaders.open import unknown_image
 from sambench.loaders.pieces import Pieces, read_pieces
 from sambench.types import EMPTY, GROUP, ImageRecord, Sample
@@ -59,7 +59,7 @@ class SacoPairs:
         root: Path, *, annotations: str | Sequence[str] = ("annotations.json",), base: str | Sequence[str] = "", **_: Any
     ) -> bool:
         """Whether the annotation files of all annotators are here."""
-        return any(all((root / b / a).is_file() for a in _listed(annotations)) for b in _listed(base))
+        return any(all((root / b / a).is_file() for a in several(annotations)) for b in several(base))
 
     def index(self) -> Sequence[ImageRecord]:
         """Every picture of the file, in its order, with the number of its phrases."""
@@ -125,13 +125,13 @@ class SacoPairs:
             return [read_pieces(p, split_pairs) for p in self._files()]
 
     def _files(self) -> list[Path]:
-        for base in _listed(self.base):
-            files = [self.root / base / a for a in _listed(self.annotations)]
+        for base in several(self.base):
+            files = [self.root / base / a for a in several(self.annotations)]
             if all(f.is_file() for f in files):
                 return files
-        names = ", ".join(_listed(self.annotations))
-        folders = " or ".join(str(self.root / b) for b in _listed(self.base))
-        lost = [a for a in _listed(self.annotations) if not any((self.root / b / a).is_file() for b in _listed(self.base))]
+        names = ", ".join(several(self.annotations))
+        folders = " or ".join(str(self.root / b) for b in several(self.base))
+        lost = [a for a in several(self.annotations) if not any((self.root / b / a).is_file() for b in several(self.base))]
         raise DataError(
             f"an annotation file of {self.name} is missing",
             where=self.root,
@@ -141,7 +141,7 @@ class SacoPairs:
         )
 
     def _place(self, file_name: str) -> Place:
-        names = [(self.root / folder, file_name) for folder in _listed(self.images)]
+        names = [(self.root / folder, file_name) for folder in several(self.images)]
         return locate(names, self.root, where=f"file_name {file_name} of {self.name}")
 
     def _cluster(self, file_name: str) -> str:
@@ -242,6 +242,3 @@ def _plain_annotation(a: Any, where: str) -> dict[str, Any]:
         "iscrowd": values.flag(crowd, "iscrowd", where),
     }
 
-
-def _listed(value: str | Sequence[str]) -> Sequence[str]:
-    return [value] if isinstance(value, str) else value

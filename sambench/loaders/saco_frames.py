@@ -25,7 +25,7 @@ from sambench.loaders import values
 from sambench.loaders.coco_file import json_object, naming, plain_categories, read_picture, wrong
 from sambench.loaders.coco_images import note_place
 from sambench.loaders.coco_masks import region_of
-from sambench.loaders.file_names import Place, locate
+from sambench.loaders.file_names import Place, annotation_file, locate, several
 from sambench.loaders.open import unknown_image
 from sambench.loaders.pieces import Pieces, read_pieces
 from sambench.loaders.ytvis import frame_id, plain_track, plain_video, video_of
@@ -59,7 +59,7 @@ class SacoFrames:
     @staticmethod
     def fits(root: Path, *, annotations: str | Sequence[str] = "annotations.json", **_: Any) -> bool:
         """Whether one of the accepted annotation files is here."""
-        return any((root / a).is_file() for a in _listed(annotations))
+        return any((root / a).is_file() for a in several(annotations))
 
     def index(self) -> Sequence[ImageRecord]:
         """The chosen frames, video by video in the file's order, each with the number of its phrases."""
@@ -109,20 +109,11 @@ class SacoFrames:
             return read_pieces(self._annotation_file(), split_frames)
 
     def _annotation_file(self) -> Path:
-        candidates = [self.root / a for a in _listed(self.annotations)]
-        found = next((p for p in candidates if p.is_file()), None)
-        if found is None:
-            raise DataError(
-                f"the annotation file of {self.name} is missing",
-                where=self.root,
-                expected=" or ".join(map(str, candidates)),
-                found="no such file",
-                of_release="fetch the annotations again",
-            )
-        return found
+        candidates = [self.root / a for a in several(self.annotations)]
+        return annotation_file(candidates, self.root, dataset=self.name, of_release="fetch the annotations again")
 
     def _place(self, name: str, content: Pieces) -> Place:
-        names = [(self.root / folder, name) for folder in _listed(self.frames)]
+        names = [(self.root / folder, name) for folder in several(self.frames)]
         return locate(names, self.root, where=f"frame {name} of {content.path}")
 
 
@@ -204,6 +195,3 @@ def _tracks(
         out[plain["video_id"]].append(plain)
     return out
 
-
-def _listed(value: str | Sequence[str]) -> Sequence[str]:
-    return [value] if isinstance(value, str) else value

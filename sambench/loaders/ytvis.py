@@ -19,7 +19,7 @@ from sambench.loaders import values
 from sambench.loaders.coco_file import category_name, json_object, naming, plain_categories, plain_kind, wrong
 from sambench.loaders.coco_images import check_crowds, note_place, only_crowds, stated_frame, stated_size
 from sambench.loaders.coco_masks import has_pixels, region_of, why_empty
-from sambench.loaders.file_names import Place, locate
+from sambench.loaders.file_names import Place, annotation_file, locate, several
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.open import unknown_image
 from sambench.loaders.pieces import Pieces, read_pieces
@@ -55,7 +55,7 @@ class YtVis:
     @staticmethod
     def fits(root: Path, *, annotations: str | Sequence[str] = "annotations.json", **_: Any) -> bool:
         """Whether one of the accepted annotation files is here."""
-        return any((root / a).is_file() for a in _listed(annotations))
+        return any((root / a).is_file() for a in several(annotations))
 
     def index(self) -> Sequence[ImageRecord]:
         """Frames with objects, video by video in the file's order; the file is read once, then the counts are remembered."""
@@ -142,20 +142,11 @@ class YtVis:
             return read_pieces(path, split_ytvis)
 
     def _annotation_file(self) -> Path:
-        candidates = [self.root / a for a in _listed(self.annotations)]
-        found = next((p for p in candidates if p.is_file()), None)
-        if found is None:
-            raise DataError(
-                f"the annotation file of {self.name} is missing",
-                where=self.root,
-                expected=" or ".join(map(str, candidates)),
-                found="no such file",
-                of_release="unpack the annotations again",
-            )
-        return found
+        candidates = [self.root / a for a in several(self.annotations)]
+        return annotation_file(candidates, self.root, dataset=self.name, of_release="unpack the annotations again")
 
     def _place(self, name: str, source: Path) -> Place:
-        names = [(self.root / folder, name) for folder in _listed(self.frames)]
+        names = [(self.root / folder, name) for folder in several(self.frames)]
         return locate(names, self.root, where=f"frame {name} of {source}", beside=source.parent)
 
 
@@ -249,6 +240,3 @@ def video_of(image_id: str) -> str:
     """The folder of a frame."""
     return image_id.rpartition("/")[0] or image_id
 
-
-def _listed(value: str | Sequence[str]) -> Sequence[str]:
-    return [value] if isinstance(value, str) else value
