@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from sambench.concepts import ConceptPrediction, ConceptTruth
-from sambench.errors import DataError, UsageError, near_names
+from sambench.errors import DataError, near_names
 from sambench.loaders.coco_results import Detections, read_results
 from sambench.loaders.results_check import check_ids
 from sambench.notes import note
 from sambench.pixels.region_masks import RegionMasks
-from sambench.sources.base import ModelSpec, Progress, ResolvedModel, slug
-from sambench.sources.inputs import place_of
+from sambench.sources.base import ModelSpec, Progress, ResolvedModel
+from sambench.sources.inputs import place_of, resolved_file
 from sambench.types import Dataset
 
 PREFIX = "concepts:"
@@ -132,15 +132,7 @@ class ConceptFiles:
     def resolve(
         self, name: str, options: Mapping[str, Any], *, device: str, precision: str, progress: Progress | None = None
     ) -> ResolvedModel:
-        for key in options:
-            raise UsageError("a file of answers has no options", where="-M", found=key, remedy="leave it out")
-        if precision != "fp32":
-            raise UsageError("answers from a file have no precision", where="--precision", found=precision, remedy="leave it out")
-        path = place_of(name, PREFIX)
-        label = f"concepts_{slug(path.stem)}"
-        identity = {"concepts": dict(ConceptFile(path).identity), "precision": "fp32", "device_kind": "cpu"}
-        spec = ModelSpec(f"{PREFIX}{path}", {}, "cpu", "fp32")
-        return ResolvedModel(spec, label, path.stem, identity, False, gives="concepts")
+        return resolved_file(name, PREFIX, "answers", lambda path: ConceptFile(path).identity, options=options, precision=precision)
 
     def build(self, spec: ModelSpec) -> ConceptFile:
         return ConceptFile(place_of(spec.name, PREFIX))

@@ -21,15 +21,15 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
-from sambench.errors import DataError, UsageError
+from sambench.errors import DataError
 from sambench.files import content
 from sambench.loaders import values
 from sambench.loaders.coco_masks import region_of
 from sambench.loaders.coco_results import read_results
 from sambench.loaders.results_check import check_ids
 from sambench.loaders.sa1b import MaskFile, mask_files, read_mask_file
-from sambench.sources.base import ModelSpec, Progress, ResolvedModel, slug
-from sambench.sources.inputs import place_of
+from sambench.sources.base import ModelSpec, Progress, ResolvedModel
+from sambench.sources.inputs import place_of, resolved_file
 from sambench.types import Dataset, ListsImages, Proposals, reader_of
 
 PREFIX = "proposals:"
@@ -194,15 +194,7 @@ class ProposalFiles:
     def resolve(
         self, name: str, options: Mapping[str, Any], *, device: str, precision: str, progress: Progress | None = None
     ) -> ResolvedModel:
-        for key in options:
-            raise UsageError("a file of proposals has no options", where="-M", found=key, remedy="leave it out")
-        if precision != "fp32":
-            raise UsageError("proposals from a file have no precision", where="--precision", found=precision, remedy="leave it out")
-        path = place_of(name, PREFIX)
-        label = f"proposals_{slug(path.stem)}"
-        identity = {"proposals": dict(_source(path).identity), "precision": "fp32", "device_kind": "cpu"}
-        spec = ModelSpec(f"{PREFIX}{path}", {}, "cpu", "fp32")
-        return ResolvedModel(spec, label, path.stem, identity, False, gives="proposals")
+        return resolved_file(name, PREFIX, "proposals", lambda path: _source(path).identity, options=options, precision=precision)
 
     def build(self, spec: ModelSpec) -> ProposalFile | ProposalFolder:
         return _source(place_of(spec.name, PREFIX))
