@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from sambench.concepts import ConceptPrediction, ConceptPrompt
 from sambench.device.masks import LogitBatch
-from sambench.errors import ModelError, unknown_name
+from sambench.errors import ModelError
+from sambench.models.hf.base import TransformersModel
 from sambench.models.hf.phrases import Remembered, on, tokens
 from sambench.models.hf.segmenter import squashed
 from sambench.models.hf.settings import Settings
@@ -41,12 +42,8 @@ class ConceptState:
     size: tuple[int, int]
 
 
-class Sam3Concepts:
-    """A :class:`~sambench.concepts.ConceptSegmenter` around a `Sam3Model` or `Sam3LiteTextModel`.
-
-    name: goes into the identity. device: 'cpu', 'cuda' or 'cuda:<n>'. precision: 'fp32', or 'bf16', in which the image encoder
-    runs.
-    """
+class Sam3Concepts(TransformersModel[ConceptSettings]):
+    """A :class:`~sambench.concepts.ConceptSegmenter` around a `Sam3Model` or `Sam3LiteTextModel`."""
 
     max_batch: int = 16
 
@@ -60,13 +57,9 @@ class Sam3Concepts:
         device: str = "cpu",
         precision: str = "fp32",
     ) -> None:
-        if precision not in ("fp32", "bf16"):
-            raise unknown_name("precision", precision, ("fp32", "bf16"), where=name)
-        self.device = torch.device(device)
-        whole: Any = model.to(self.device, torch.float32).eval().requires_grad_(False)
-        self.model = whole
-        self.tokenizer, self.settings, self.name, self.precision = tokenizer, settings, name, precision
-        self.side = int(whole.config.image_size)
+        super().__init__(model, settings, name=name, device=device, precision=precision)
+        self.tokenizer = tokenizer
+        self.side = int(self.model.config.image_size)
         self.step = 1 if self.device.type == "cpu" else self.max_batch
         self._pixels = Settings(settings.mean, settings.std, None)
         self._text = Remembered(self._features)
@@ -74,20 +67,16 @@ class Sam3Concepts:
         self._vision_output = importlib.import_module("transformers.models.sam3.modeling_sam3").Sam3VisionEncoderOutput
 
     @property
-    def device_kind(self) -> str:
-        return self.device.type
-
-    @property
     def identity(self) -> Mapping[str, Any]:
         """What can change a number beside the weights."""
-        return {"model": self.name, "image_size": self.side, **self.settings.identity()}
+        return {**super().identity, "image_size": self.side}
 
     @torch.inference_mode()
     def encode(self, image: UInt8Array) -> ConceptState:
         """image uint8 [H, W, 3] RGB -> state. Raises ModelError for anything else."""
         check_image(image, self.name)
         pixels = squashed(image, self.side, self._pixels, self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        with self.encoding():
             found = self.model.get_vision_features(pixels)
         maps, positions = (tuple(m.float() for m in t) for t in (found.fpn_hidden_states, found.fpn_position_encoding))
         return ConceptState(maps, positions, (image.shape[0], image.shape[1]))

@@ -6,7 +6,7 @@ is asked alone: Grounding DINO's answers depend on what else stands in its text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor, nn
 
-from sambench.errors import unknown_name
 from sambench.models.detector import Detected
+from sambench.models.hf.base import TransformersModel
 from sambench.models.hf.phrases import Remembered, on, tokens
 from sambench.models.hf.text_settings import DetectorSettings
 from sambench.models.prompt_groups import check_image
@@ -34,8 +34,8 @@ class DetectorState:
     size: tuple[int, int]
 
 
-class _Detector:
-    """What both share. name: goes into the identity; precision: 'fp32', or 'bf16', in which the image encoder runs."""
+class _Detector(TransformersModel[DetectorSettings]):
+    """What both share."""
 
     max_batch: int = 16
 
@@ -49,24 +49,8 @@ class _Detector:
         device: str = "cpu",
         precision: str = "fp32",
     ) -> None:
-        if precision not in ("fp32", "bf16"):
-            raise unknown_name("precision", precision, ("fp32", "bf16"), where=name)
-        self.device = torch.device(device)
-        whole: Any = model.to(self.device, torch.float32).eval().requires_grad_(False)
-        self.model = whole
-        self.tokenizer, self.settings, self.name, self.precision = tokenizer, settings, name, precision
-
-    @property
-    def device_kind(self) -> str:
-        return self.device.type
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """What can change a number beside the weights."""
-        return {"model": self.name, **self.settings.identity()}
-
-    def _encoding(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+        super().__init__(model, settings, name=name, device=device, precision=precision)
+        self.tokenizer = tokenizer
 
     def _normalised(self, pixels: Tensor) -> Tensor:
         mean, std = (torch.tensor(v, device=pixels.device)[:, None, None] for v in (self.settings.mean, self.settings.std))
@@ -96,7 +80,7 @@ class OwlDetector(_Detector):
         """image uint8 [H, W, 3] RGB -> state. Raises ModelError for anything else."""
         check_image(image, self.name)
         pixels = torch.as_tensor(padded_square(image, self.settings.size), device=self.device)
-        with self._encoding():
+        with self.encoding():
             grid = self.model.image_embedder(self._normalised(pixels)[None])[0].float()
         features = grid.reshape(1, -1, grid.shape[-1])
         return DetectorState((features, self.model.box_predictor(features, grid)[0]), (image.shape[0], image.shape[1]))
@@ -140,7 +124,7 @@ class DinoDetector(_Detector):
             pixels = F.interpolate(pixels, size, mode="bilinear", align_corners=False, antialias=True)
         pixels = self._normalised(pixels)
         mask = torch.ones((1, *size), dtype=torch.long, device=self.device)
-        with self._encoding():
+        with self.encoding():
             maps, positions = self._backbone(pixels, mask)
         kept = [(m.float(), known) for m, known in maps], [p.float() for p in positions]
         return DetectorState((pixels, mask, kept), (image.shape[0], image.shape[1]))
@@ -201,4 +185,3 @@ def fitted(size: tuple[int, int], shortest: int, longest: int) -> tuple[int, int
     if min(size) == side:
         return height, width
     return (int(exact * height / width), side) if width < height else (side, int(exact * width / height))
-

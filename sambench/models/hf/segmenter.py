@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from sambench.device.copies import to_device
 from sambench.device.masks import LogitBatch
-from sambench.errors import ModelError, unknown_name
+from sambench.errors import ModelError
 from sambench.models.embedding import ImageEmbedding
+from sambench.models.hf.base import TransformersModel
 from sambench.models.hf.settings import CLAMP, Settings
 from sambench.models.prompt_groups import check_image, groups
 from sambench.pixels.interpolation import Geometry
@@ -33,27 +34,17 @@ class Sam2State:
     size: tuple[int, int]
 
 
-class Sam2Segmenter:
+class Sam2Segmenter(TransformersModel[Settings]):
     """A :class:`~sambench.types.Segmenter` around a `Sam2Model`, `EdgeTamModel` or `Sam3TrackerModel`.
 
-    name: goes into the identity. device: 'cpu', 'cuda' or 'cuda:<n>'. precision: 'fp32', or 'bf16', in which the image encoder
-    runs; prompts and decoder stay in fp32, for positions of 1,000 pixels have no fractions in bf16. max_batch: prompts a decoder
+    In bf16 prompts and decoder stay in fp32, for positions of 1,000 pixels have no fractions in bf16. max_batch: prompts a decoder
     call.
     """
 
     max_batch: int = 64
 
-    def __init__(
-        self, model: nn.Module, settings: Settings, *, name: str, device: str = "cpu", precision: str = "fp32"
-    ) -> None:
-        if precision not in ("fp32", "bf16"):
-            raise unknown_name("precision", precision, ("fp32", "bf16"), where=name)
-        self.device = torch.device(device)
-        whole: Any = model.to(self.device, torch.float32).eval().requires_grad_(False)
-        self.model = whole
-        self.settings = settings
-        self.name = name
-        self.precision = precision
+    def __init__(self, model: nn.Module, settings: Settings, *, name: str, device: str = "cpu", precision: str = "fp32") -> None:
+        super().__init__(model, settings, name=name, device=device, precision=precision)
         self.side = _side(self.model.config.prompt_encoder_config.image_size, name)
         _set_dynamic(self.model.mask_decoder, settings)
         self._pixel_dtype = torch.float32
@@ -65,13 +56,9 @@ class Sam2Segmenter:
         self.step = 1 if self.device.type == "cpu" else self.max_batch
 
     @property
-    def device_kind(self) -> str:
-        return self.device.type
-
-    @property
     def identity(self) -> Mapping[str, Any]:
         """What can change a number beside the weights."""
-        return {"model": self.name, "image_size": self.side, **self.settings.identity()}
+        return {**super().identity, "image_size": self.side}
 
     @torch.inference_mode()
     def encode(self, image: UInt8Array) -> Sam2State:
