@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.gpu_measuring import Row, Setup, line, setup_of
-from benchmarks.gpu_models import decoder_rows, encoder_rows, precision_rows
+from benchmarks.gpu_measuring import Row, Setup, choose, forget, line, setup_of
+from benchmarks.gpu_models import compiled_rows, decoder_rows, encoder_rows, precision_rows
 from benchmarks.gpu_tasks import automatic_rows, point_rows
 from benchmarks.gpu_workers import worker_rows
 
@@ -27,6 +27,7 @@ PARTS: dict[str, Callable[[Setup], Iterator[Row]]] = {
     "point": point_rows,
     "automatic": automatic_rows,
     "workers": worker_rows,
+    "compiled": compiled_rows,  # last: compiling takes about a minute
 }
 
 
@@ -43,6 +44,7 @@ def main(argv: list[str]) -> int:
               "python -m benchmarks.gpu --devices cpu --quick", file=sys.stderr)  # fmt: skip
         return 2
     setup = setup_of(flags.devices, quick=flags.quick)
+    choose(setup)
     name = torch.cuda.get_device_name(flags.devices) if setup.kind == "cuda" else "the CPU"
     print(f"{name}, torch {torch.__version__}, {setup.arch}{', a toy: no figure of it means anything' if flags.quick else ''}\n")
     print(f"{'':<74}{'ours':>9} {'':<9}{'peer':>9}{'ratio':>9}  goal")
@@ -51,9 +53,7 @@ def main(argv: list[str]) -> int:
         for row in PARTS[part](setup):
             print(line(row), flush=True)
             rows.append({**vars(row), "ratio": row.ratio})
-        if setup.kind == "cuda":
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats(setup.device)
+        forget(setup)
     if flags.json is not None:
         flags.json.write_text(json.dumps({"device": name, "torch": torch.__version__, "rows": rows}, indent=1) + "\n")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 from collections.abc import Callable
@@ -30,7 +31,6 @@ class Setup:
     grid: int
     rounds: int
     workers: tuple[int, ...]
-    compiled: bool
 
     @property
     def kind(self) -> str:
@@ -49,8 +49,8 @@ class Setup:
 def setup_of(device: str, *, quick: bool) -> Setup:
     """For a GPU, or for trying out."""
     if quick:
-        return Setup(device, "tiny", "tiny", 2, 1, 1, 2, 2, 0, (1,), False)
-    return Setup(device, "vit_h", "vit_b", 35, 4, 4, 64, 32, 5, (1, 2, 4, 6, 8), device.startswith("cuda"))
+        return Setup(device, "tiny", "tiny", 2, 1, 1, 2, 2, 0, (1,))
+    return Setup(device, "vit_h", "vit_b", 35, 4, 4, 64, 32, 5, (1, 4, 8))
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,20 @@ def once_ms(setup: Setup, function: Callable[[], Any]) -> float:
     function()
     wait(setup)
     return (time.perf_counter() - start) * 1e3
+
+
+def choose(setup: Setup) -> None:
+    """Make the device the current one, on which streams and graphs are made."""
+    if setup.kind == "cuda":
+        torch.cuda.set_device(setup.device)
+
+
+def forget(setup: Setup) -> None:
+    """Give back what torch holds of the device and does not use; the peak is counted anew."""
+    if setup.kind == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(setup.device)
 
 
 def wait(setup: Setup) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from benchmarks.bench_clicks import peer_click
-from benchmarks.gpu_measuring import Row, Setup, once_ms, timed_ms, wait
+from benchmarks.gpu_measuring import Row, Setup, forget, once_ms, timed_ms, wait
 from benchmarks.gpu_world import Costly, Pictures, Replaying, big_sam, clicks_of_plain_loop, costly, official, recorded
 from sambench.automatic.generate import AutomaticSettings, generate
 from sambench.device.precision import computing
@@ -22,36 +22,38 @@ from sambench.types import Prompt
 from tests.helpers.launches import counting
 
 
-def images_per_s(setup: Setup, model: Any, precision: str, images: int, scoring: str) -> float:
-    """The point task as a worker runs it, reading ahead; after one image that does not count."""
-    pictures = Pictures(images + 1, setup.objects)
+def images_per_s(setup: Setup, model: Any, precision: str, pictures: Pictures, scoring: str) -> float:
+    """The point task as a worker runs it, reading ahead; of all pictures but the first, which does not count."""
     task, context = setup.task, Context(scoring=scoring, device=setup.device)  # type: ignore[arg-type]
     with computing(precision, setup.kind), closing(Ahead(pictures, model, 2 if setup.kind == "cuda" else 0)) as ahead:
         ahead.expect([r.image_id for r in pictures.index()])
         task.rows(ahead.load("0"), model, context)
         wait(setup)
         start = time.perf_counter()
-        for k in range(1, images + 1):
+        for k in range(1, pictures.n):
             task.rows(ahead.load(str(k)), model, context)
         wait(setup)
-        return images / (time.perf_counter() - start)
+        return (pictures.n - 1) / (time.perf_counter() - start)
 
 
 def point_rows(setup: Setup) -> Iterator[Row]:
     """The whole task in one process, by precision and place of scoring, against the plain loop."""
     goals = {"bf16": ">= 12", "tf32": ">= 8", "fp32": ">= 5"}
     plain = plain_loop(setup)
+    pictures = Pictures(setup.images + 1, setup.objects)
     for precision in setup.precisions:
+        model: Any = None  # the last one goes before there is another
+        forget(setup)
         model = costly(setup.arch, setup.device, "fp32" if precision == "tf32" else precision)
         for scoring in ("device", "host"):
-            speed = images_per_s(setup, model, precision, setup.images, scoring)
+            speed = images_per_s(setup, model, precision, pictures, scoring)
             name = f"point task, {setup.objects} objects, scored on the {scoring}, one process, {precision}"
             goal = goals[precision] if scoring == "device" else ""
             yield Row(name, speed, "images/s", plain if precision == "fp32" else None, goal)
-        if precision == setup.precisions[-1]:
-            yield from profile_rows(setup, model, precision)
         if setup.kind == "cuda":
             yield Row(f"peak memory of that process, {precision}", torch.cuda.max_memory_allocated(setup.device) / 2**30, "GiB")
+        if precision == setup.precisions[-1]:
+            yield from profile_rows(setup, model, precision)
 
 
 def plain_loop(setup: Setup) -> float | None:
@@ -138,7 +140,7 @@ def automatic_rows(setup: Setup) -> Iterator[Row]:
         model = Replaying(big, recorded(sam_nano(device=setup.device), image, setup.grid))
         found = generate(model, image, settings, device=setup.device)
         ours = timed_ms(setup, lambda: generate(model, image, settings, device=setup.device))
-        host = timed_ms(setup, lambda: generate(model, image, settings))
+        host = once_ms(setup, lambda: generate(model, image, settings))
         theirs = None
         if peer is not None:
             from segment_anything import SamAutomaticMaskGenerator

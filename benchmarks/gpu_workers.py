@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu_measuring import Row, Setup
+from benchmarks.gpu_measuring import Row, Setup, choose
 from benchmarks.gpu_tasks import images_per_s
-from benchmarks.gpu_world import costly
+from benchmarks.gpu_world import Pictures, costly
 
 
 def worker_rows(setup: Setup) -> Iterator[Row]:
@@ -39,16 +39,23 @@ def worker_rows(setup: Setup) -> Iterator[Row]:
         speed = sum(images for *_, images in spans) / seconds
         yield Row(f"point task, {precision}, {n} worker{many} on one device", speed, "images/s")
         if setup.kind == "cuda":
-            yield Row(f"their memory, {n} together", sum(peak for *_, peak, _ in spans) / 2**30, "GiB")
+            yield Row(f"memory taken of the device, {n} worker{many}", max(taken for *_, taken, _ in spans) / 2**30, "GiB")
 
 
 def _worker(setup: Setup, precision: str, begin: Any, results: Any) -> None:
     torch.set_num_threads(1)
+    choose(setup)
     model = costly(setup.arch, setup.device, precision)
     if setup.rounds:
-        images_per_s(setup, model, precision, 1, "device")
+        images_per_s(setup, model, precision, Pictures(2, setup.objects), "device")
+    pictures = Pictures(setup.images + 1, setup.objects)
     begin.wait(timeout=100)
     start = time.time()
-    images_per_s(setup, model, precision, setup.images, "device")
-    peak = torch.cuda.max_memory_allocated(setup.device) if setup.kind == "cuda" else 0
-    results.put((start, time.time(), peak, setup.images + 1))  # that which does not count there counts here
+    images_per_s(setup, model, precision, pictures, "device")
+    end, taken = time.time(), 0
+    if setup.kind == "cuda":
+        begin.wait(timeout=100)  # while all are there, with their contexts and all that torch holds
+        free, total = torch.cuda.mem_get_info(setup.device)
+        taken = total - free
+        begin.wait(timeout=100)
+    results.put((start, end, taken, setup.images + 1))  # that which does not count there counts here

@@ -117,8 +117,9 @@ def official(arch: str, device: str, weights: Any) -> Any | None:
         model = _build_sam(TINY.embed_dim, TINY.depth, TINY.num_heads, list(TINY.global_attn_indexes))
     else:
         assert arch in ARCHITECTURES
-        model = package.sam_model_registry[arch]()
-    model.load_state_dict({k: v.float().cpu() for k, v in weights.items()}, strict=True)
+        with torch.device(device):  # made there: on the CPU ViT-H takes half a minute
+            model = package.sam_model_registry[arch]()
+    model.load_state_dict({k: v.float() for k, v in weights.items()}, strict=True)
     return model.to(device).eval().requires_grad_(False)
 
 

@@ -53,14 +53,14 @@ class Candidates:
             for stack in stacks(windows_above(low, geometry, -offset), self.size, low.device):
                 values = logits_on(low, stack, geometry)
                 masks = values > 0
-                self._measure(stack, masks, [(values > edge).sum((1, 2)) for edge in (offset, -offset)])
+                self._measure(stack, masks, [(values > edge).sum((1, 2), dtype=torch.int32) for edge in (offset, -offset)])
                 self._held.append(_Held(stack, masks, {}))
 
     def _measure(self, stack: Stack, masks: Tensor, inner_outer: Sequence[Tensor]) -> None:
         rows, cols = masks.any(dim=2), masks.any(dim=1)
         first = [seen.byte().argmax(dim=1) for seen in (cols, rows)]  # the first of equals
         last = [seen.shape[1] - 1 - seen.flip(1).byte().argmax(dim=1) for seen in (cols, rows)]
-        numbers = torch.stack([masks.sum((1, 2)), *inner_outer, *first, *last], 1).tolist()
+        numbers = torch.stack([masks.sum((1, 2), dtype=torch.int32), *inner_outer, *first, *last], 1).tolist()
         for k, x0, y0, values in zip(stack.members.tolist(), stack.x0.tolist(), stack.y0.tolist(), numbers, strict=True):
             area, inner, outer, left, top, right, bottom = values
             box = (x0 + left, y0 + top, x0 + right, y0 + bottom) if area else (0, 0, 0, 0)

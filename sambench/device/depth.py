@@ -20,14 +20,26 @@ from sambench.device.copies import to_device
 from sambench.pixels.depth import Deepest
 
 _MOST_LOOKUPS = 1 << 25  # at once
+_MOST_PIXELS = 1 << 24  # at once, of more than one mask: some forty bytes each are held meanwhile
+
+Pixels = tuple[Sequence[int], Sequence[int], Sequence[int]]
 
 
-def deepest_of(masks: Tensor, excluded: tuple[Sequence[int], Sequence[int], Sequence[int]] = ((), (), ())) -> list[Deepest | None]:
+def deepest_of(masks: Tensor, excluded: Pixels = ((), (), ())) -> list[Deepest | None]:
     """For each mask of bool [n, h, w] the pixel farthest from all pixels outside it, the first in row-major order of equals.
 
     excluded: pixels (which mask, y, x) that can't be chosen; they remain part of their mask. Pixels beyond the array are outside,
     and given ones there are passed over. None for a mask of which no pixel is left.
     """
+    step = max(1, _MOST_PIXELS // max(1, masks[:1].numel()))
+    out: list[Deepest | None] = []
+    for start in range(0, len(masks), step):
+        here = [(k - start, y, x) for k, y, x in zip(*excluded, strict=True) if start <= k < start + step]
+        out += _deepest(masks[start : start + step], [list(v) for v in zip(*here, strict=True)] if here else ((), (), ()))
+    return out
+
+
+def _deepest(masks: Tensor, excluded: Sequence[Sequence[int]]) -> list[Deepest | None]:
     n, _height, width = masks.shape
     if not masks.numel():
         return [None] * n
@@ -59,7 +71,7 @@ def _along(outside: Tensor, dim: int) -> Tensor:
     return torch.minimum(since[:n], since[n:].flip(dim))
 
 
-def _close(bound: Tensor, excluded: tuple[Sequence[int], Sequence[int], Sequence[int]]) -> None:
+def _close(bound: Tensor, excluded: Sequence[Sequence[int]]) -> None:
     which, y, x = (np.asarray(v, np.int64) for v in excluded)
     inside = (y >= 0) & (y < bound.shape[1]) & (x >= 0) & (x < bound.shape[2])
     if inside.any():

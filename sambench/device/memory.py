@@ -10,11 +10,12 @@ from collections.abc import Mapping
 
 GIB = 1 << 30
 # Of one process, estimated and not yet measured: CUDA's context and libraries; and beside the weights what a model of SAM's size
-# takes at its peak: attention and its bias in the encoder (ViT-H: 3 GiB), 64 prompts in the decoder (3), and scoring (1).
+# takes at its peak: attention and its bias in the encoder (ViT-H: 3 GiB), 64 prompts in the decoder (3), and scoring (2).
 CONTEXT_BYTES = GIB
 WORK_BYTES = 6 * GIB
 SMALL_WEIGHTS, SMALL_WORK_BYTES = 64 << 20, GIB
 USED_SHARE = 0.9
+_SHORT = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED")
 MOST_WORKERS = 8  # of one GPU: what they hide from one another is hidden by then
 
 
@@ -34,9 +35,37 @@ def need_bytes(weights_bytes: int) -> int:
 
 
 def was_short(error: BaseException) -> bool:
-    """Whether a GPU's memory did not suffice: with several processes on it, at this moment."""
+    """Whether a GPU's memory did not suffice: with several processes on it, at this moment.
+
+    torch's own allocator has an exception of its own for it. What is allocated past it (contexts, pinned memory, cuBLAS, cuDNN)
+    ends in a RuntimeError that begins with the library's name.
+    """
     torch = sys.modules.get("torch")
-    return torch is not None and isinstance(error, torch.OutOfMemoryError)
+    if torch is None or not isinstance(error, RuntimeError):
+        return False
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    text = str(error)
+    return text.startswith(("CUDA error", "cuDNN error")) and any(word in text for word in _SHORT)
+
+
+def is_lost(device: str) -> bool:
+    """Whether this process can no longer use its GPU: after an illegal memory access every call fails until the process ends."""
+    torch = sys.modules.get("torch")
+    if torch is None or not device.startswith("cuda"):
+        return False
+    try:
+        torch.cuda.synchronize(device)
+    except RuntimeError:
+        return True
+    return False
+
+
+def done(device: str) -> None:
+    """Wait until a GPU has done what this process asked of it; on the CPU that is so."""
+    torch = sys.modules.get("torch")
+    if torch is not None and device.startswith("cuda"):
+        torch.cuda.synchronize(device)
 
 
 def give_back() -> None:

@@ -48,6 +48,7 @@ class Objects:
         # A pixel's code, one byte: bit 0, of the object; bit i + 1, of its boundary of width i. A ring of zeros is around a stack,
         # so that any pixel of the image is a place in it.
         self._bits = to_device(2 ** np.arange(1 + len(self.widths), dtype=np.uint8), self.device)[:, None, None, None]
+        self.device = self._bits.device  # with its number, which `cuda` alone does not say
         self._codes = torch.cat([self._coded(masks).flatten() for masks in self._masks])
         self._at = np.zeros((len(regions), 5), np.int64)  # of each object: its first code, its stack's corner and size
         first = 0
@@ -150,7 +151,8 @@ class Answers:
             both, either = ours & theirs, ours | theirs
             if counted is not None:
                 both, either = both & counted, either & counted
-            counts = torch.stack([both.sum((2, 3)), either.sum((2, 3))])
+            # Without a type the sum is made of copies in eight bytes a pixel.
+            counts = torch.stack([v.sum((2, 3), dtype=torch.int32) for v in (both, either)])
             out[held.stack.members] = counts.cpu().numpy().transpose(2, 1, 0)
         return out
 

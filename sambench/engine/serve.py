@@ -20,7 +20,7 @@ from typing import Any
 from sambench.device.precision import computing
 from sambench.engine import failures
 from sambench.engine.threads import single_threaded
-from sambench.engine.worker import Emit, Job, work
+from sambench.engine.worker import DeviceLost, Emit, Job, work
 from sambench.errors import SambenchError
 from sambench.sources.models import build
 from sambench.tasks.prompted import Interrupted
@@ -73,6 +73,10 @@ def main() -> int:
         _serve(jobs[0], next_job, emit, check_stop)
     except Interrupted:
         emit({"event": "stopped"})
+    except DeviceLost as e:  # as if it had died: another process takes its place, and the image is tried again
+        sys.stderr.write(failures.trace_of(e))
+        sys.stderr.flush()
+        os._exit(4)  # at once: what waits for the GPU when Python ends would wait for ever, or crash
     except BaseException as e:  # noqa: BLE001 - reported to the parent, which ends the run with it
         emit(_last_word(e))
         return 2

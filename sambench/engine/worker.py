@@ -204,6 +204,8 @@ class _Work:
         except (Interrupted, ModelError, RunError, KeyboardInterrupt):
             raise  # not this image's fault: the run ends
         except BaseException as e:
+            if memory.is_lost(self.job.model.device):  # so all images after this one would fail, too
+                raise DeviceLost("a process has lost its GPU", where=image_id, found=failures.describe_error(e)) from e
             self._check_folder(e)
             state, trace = self._failed(image_id, e, file)
             rows = [_failed_row(self.cell, self.dataset.name, image_id, state.error)]
@@ -309,6 +311,10 @@ class _Work:
                 "running": self.task.running(rows) if state.status == "ok" else {},
             }
         )
+
+
+class DeviceLost(RunError):
+    """This process's GPU fails in every call from now on; that of another process works."""
 
 
 class DiedBefore(Exception):

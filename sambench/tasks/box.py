@@ -56,7 +56,7 @@ class BoxTask(Task):
         """One row an object, in dataset order."""
         if not sample.instances:  # every mask was empty: nothing to ask for
             return []
-        image = encode(segmenter, sample)
+        image = encode(segmenter, sample, context.device)
         return rows_by_batch(len(sample.instances), image.max_batch, context, lambda batch: self._batch(batch, image, context))
 
     def _batch(self, batch: range, image: Encoded, context: Context) -> list[dict[str, Any]]:

@@ -108,7 +108,7 @@ class DeviceScoring:
                 asked.append(Asked(self._index[id(a.target)], a.prediction.masks, i))
         self._held = list(answers)
         device = asked[0].masks.batch.logits.device
-        if device.type != self._objects.device.type:  # a model that chose another than it was given
+        if device != self._objects.device:  # a model that chose another than it was given
             self._objects = self._packed(device)
         with torch.inference_mode():
             self._answers = Answers(self._objects, asked)

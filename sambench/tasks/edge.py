@@ -98,7 +98,7 @@ class EdgeTask(Task):
             start = time.perf_counter()
             found = model.edges(image)
             return EdgePrediction(_checked(found, size), 0.0, _ms_since(start))
-        encoded = encode(model, sample)
+        encoded = encode(model, sample, context.device)
         start = time.perf_counter()
         points = prompts.point_grid(self.settings.grid, *size)
         candidates = Candidates(device=context.device if context.scoring == "device" else None)

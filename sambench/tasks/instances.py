@@ -211,7 +211,7 @@ class InstanceTask(Task):
         answers: dict[int, Answer] = {}
         if not asked:
             return answers, 0.0
-        image = encode(model, sample)
+        image = encode(model, sample, context.device)
         for batch in batches(len(asked), image.max_batch):
             context.check_stop()
             which = [asked[i] for i in batch]

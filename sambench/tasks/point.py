@@ -100,7 +100,7 @@ class PointTask(Task):
             return []
         file = self.clicks_file()
         recorded = {} if file is None else file.of(sample.dataset, sample.image_id)
-        image = encode(segmenter, sample)
+        image = encode(segmenter, sample, context.device)
         count = len(sample.instances)
         return rows_by_batch(count, image.max_batch, context, lambda batch: self._batch(batch, image, context, recorded))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
+from sambench.device.memory import done
 from sambench.models.answers import as_predictions
 from sambench.models.contract import max_batch_of
 from sambench.pixels import region as masks
@@ -98,11 +99,15 @@ def pixels_for(model: object, sample: Sample) -> Any:
     return prepared.value if isinstance(prepared, Prepared) and prepared.model is model else image
 
 
-def encode(segmenter: Segmenter, sample: Sample) -> Encoded:
-    """Read the sample's pixels and encode them; the milliseconds count the encoder alone."""
+def encode(segmenter: Segmenter, sample: Sample, device: str = "cpu") -> Encoded:
+    """Read the sample's pixels and encode them; the milliseconds are the encoder's.
+
+    device: where the model computes. A GPU's work is waited for: else it would count as the decoder's, which comes next.
+    """
     image = pixels_for(segmenter, sample)
     start = time.perf_counter()
     state = segmenter.encode(image)
+    done(device)
     return Encoded(segmenter, sample, state, (time.perf_counter() - start) * 1e3)
 
 

@@ -125,7 +125,7 @@ class ProposalTask(Task):
 
         def look(_: Crop) -> Decode:
             nonlocal encode_ms
-            encoded = encode(model, sample)
+            encoded = encode(model, sample, context.device)
             encode_ms += encoded.encode_ms
 
             def decode(asked: list[Prompt]) -> list[Prediction]:

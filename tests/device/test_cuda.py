@@ -54,6 +54,15 @@ def test_sam_nano_there_is_sam_nano_on_the_cpu() -> None:
     assert [f.status for f in compare_devices(sam_nano(device=DEVICE), sam_nano(), precision="fp32")] == ["pass"] * 4
 
 
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are not two GPUs")
+def test_a_model_on_another_gpu_than_it_was_given_is_scored_there() -> None:
+    model, sample = sam_nano(device="cuda:1"), scenes.of_parts()
+    with computing("fp32", KIND):
+        contexts = [Context(scoring="device", device=device) for device in ("cuda:1", "cuda")]
+        told, untold = (without_times(PointTask().rows(sample, model, c)) for c in contexts)
+    assert told == untold
+
+
 def test_points_scored_there_have_the_clicks_of_the_host() -> None:
     model, sample = sam_nano(device=DEVICE), scenes.of_parts()
     with computing("fp32", KIND):

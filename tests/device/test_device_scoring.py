@@ -75,6 +75,13 @@ def test_lookups_in_parts_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None
     assert deepest_of(torch.from_numpy(masks)) == deepest_pixels(masks, [])
 
 
+def test_masks_in_parts_have_the_same_deepest_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    masks = np.random.default_rng(2).random((5, 40, 30)) < 0.99
+    top = [(i, d.y, d.x) for i, d in enumerate(deepest_of(torch.from_numpy(masks))) if d is not None]
+    monkeypatch.setattr("sambench.device.depth._MOST_PIXELS", 2 * 40 * 30)
+    assert deepest_of(torch.from_numpy(masks), tuple(zip(*top, strict=True))) == deepest_pixels(masks, top)  # type: ignore[arg-type]
+
+
 def test_deepest_of_nothing() -> None:
     assert deepest_of(torch.zeros(2, 3, 4, dtype=torch.bool)) == [None, None]
     assert deepest_of(torch.zeros(2, 0, 4, dtype=torch.bool)) == [None, None]

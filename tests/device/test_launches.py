@@ -106,3 +106,20 @@ def test_sams_decoder_answers_many_prompts_at_the_cost_of_one() -> None:
     assert sum(many.launches.values()) <= 170
     assert sum(many.reads.values()) == 1  # the scores
     assert not many.writes
+
+
+def test_an_encoders_time_is_not_the_decoders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU's work is asked for, and goes on: its end is waited for before the clock is read."""
+    order: list[str] = []
+
+    class Model(Blobs):
+        def encode(self, image: np.ndarray) -> Any:
+            order.append("encode")
+
+        def decode(self, state: Any, prompts: Sequence[Prompt]) -> list[Prediction]:
+            order.append("decode")
+            return super().decode(state, prompts)
+
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: order.append(f"wait for {device}"))
+    PointTask(PointSettings(clicks=(1,))).rows(discs(2), Model(), Context(device="cuda:1"))
+    assert order == ["encode", "wait for cuda:1", "decode"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
-from sambench.device.memory import GIB, free_bytes, workers_of
+from sambench.device.memory import GIB, free_bytes, is_lost, was_short, workers_of
 from sambench.engine.backends import local
 from sambench.sources.models import ModelSpec, ResolvedModel
 
@@ -68,3 +69,32 @@ def test_a_run_places_workers_by_what_each_gpu_holds(driver: Path, monkeypatch: 
     placed = local.BACKEND.places(model, ("cuda:0", "cuda:1"), None)
     assert [placed.count(d) for d in ("cuda:0", "cuda:1")] == [7, 2]
     assert local.BACKEND.places(model, ("cuda:1",), 3) == local.BACKEND.places(model, ("auto", "cuda:1"), 3) == ["cuda:1"] * 3
+
+
+@pytest.mark.parametrize(
+    ("error", "short"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB."), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+        (RuntimeError("the queue is out of memory"), False),
+        (MemoryError("CUDA error: out of memory"), False),
+    ],
+)
+def test_what_says_that_a_gpus_memory_was_short(error: BaseException, short: bool) -> None:
+    assert was_short(error) is short
+
+
+def test_a_gpu_that_fails_whatever_is_asked_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def fails(device: str) -> None:
+        asked.append(device)
+        if device == "cuda:1":
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(torch.cuda, "synchronize", fails)
+    assert [is_lost(device) for device in ("cpu", "cuda:0", "cuda:1")] == [False, False, True]
+    assert asked == ["cuda:0", "cuda:1"]

@@ -83,6 +83,13 @@ def command(world: Path, *more: str) -> subprocess.Popen[str]:
     )
 
 
+def test_a_process_that_has_lost_its_gpu_leaves_its_images_to_another(world: Path) -> None:
+    rec = run(world, how="lose its GPU", path=str(world / "seen"))
+    assert (rec["status"], rec["failures"]) == ("complete", [])
+    assert len(set((world / "seen.builds").read_text().split())) == 2
+    assert any("a process has lost its GPU" in log.read_text() for log in logs(world))
+
+
 @pytest.mark.parametrize(
     ("how", "cause"),
     [

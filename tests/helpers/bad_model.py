@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from sambench import Prediction
+from sambench.device import memory
 
 
 class Unprintable(Exception):
@@ -36,6 +37,11 @@ def fail(how: str, path: str) -> None:
         if not Path(path).exists():
             Path(path).touch()
             os.kill(os.getpid(), signal.SIGKILL)
+    elif how == "lose its GPU":  # the first process that comes here: every call of CUDA fails from now on
+        if not Path(path).exists():
+            Path(path).touch()
+            memory.is_lost = lambda device: True
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
     elif how == "leave":
         os._exit(0)
     elif how == "exit":

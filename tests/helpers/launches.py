@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 _NO_KERNEL = ("empty", "new_empty", "resolve_", "lift", "is_", "sym_", "_local_scalar_dense")
 _READS = ("cpu", "tolist", "item", "__int__", "__float__", "__bool__", "__index__", "__array__", "nonzero")
-_BLOCKING_WRITES = ("tensor", "as_tensor")  # of host values with a device: torch waits until the copy is done
+_BLOCKING_WRITES = ("tensor", "as_tensor")  # of host values with a device: torch waits until the copy is done; `new_tensor` always
 
 
 @dataclass
@@ -84,6 +84,8 @@ def _by_list(index: Any) -> bool:
 
 
 def _waits_to_write(name: str, args: Any, given: Any) -> bool:
+    if name == "new_tensor":
+        return True
     if name in _BLOCKING_WRITES:
         return given.get("device") is not None
     return name == "to" and not given.get("non_blocking") and _device_in(args[1:], given)

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from sambench.device.images import bilinear
 from sambench.pixels.region import Region, intersect
 from sambench.pixels.region_masks import RegionMasks
 from sambench.types import FloatArray, Window
@@ -22,7 +22,7 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     """[B, C, h, w] -> [B, C, *size], bilinear with corners aligned, as all click models resize. `x` itself if it has that size."""
     if tuple(x.shape[-2:]) == tuple(size):
         return x
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+    return bilinear(x, size, align_corners=True)
 
 
 @dataclass(frozen=True, eq=False)

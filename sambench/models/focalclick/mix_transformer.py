@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sambench.device.images import bilinear
 from sambench.models.focalclick.refiner import CoarseOutput
 
 SIDE_EPS, BLOCK_EPS = 1e-5, 1e-6
@@ -161,7 +162,7 @@ class MLPHead(nn.Module):
         parts = []
         for i in range(len(stages), 0, -1):
             x = getattr(self, f"linear_c{i}").proj(stages[i - 1].permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-            parts.append(x if i == 1 else F.interpolate(x, size=size, mode="bilinear", align_corners=False))
+            parts.append(x if i == 1 else bilinear(x, size, align_corners=False))
         fused = self.linear_fuse.conv(torch.cat(parts, dim=1))  # type: ignore[operator]
         features = self.linear_fuse.bn(fused).relu_()  # type: ignore[operator]
         return CoarseOutput(self.linear_pred(features), features)

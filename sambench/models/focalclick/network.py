@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from sambench.device.images import normalised
 from sambench.models.clicks.probs import resize
 from sambench.models.focalclick.mix_transformer import MiTConfig, SegFormer
 from sambench.models.focalclick.refiner import CoarseOutput, RefinedOutput, Refiner, roi_sample
 from sambench.models.ritm.hrnet import HRNet
-from sambench.models.ritm.network import IMAGENET_MEAN, IMAGENET_STD, AbsoluteScale, normalised, stem_branch
+from sambench.models.ritm.network import IMAGENET_MEAN, IMAGENET_STD, AbsoluteScale, stem_branch
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sambench.concepts import ConceptPrediction, ConceptPrompt
+from sambench.device.images import bilinear
 from sambench.device.masks import LogitBatch
 from sambench.errors import ModelError
 from sambench.models.hf.base import TransformersModel
@@ -148,7 +148,7 @@ class Sam3Concepts(TransformersModel[ConceptSettings]):
         """Of logits float32 [N, h, w]."""
         if self.settings.resize == "logits" or not len(low):
             return LogitBatch(low[None], Geometry(low=(low.shape[1], low.shape[2]), size=size)).masks(0)
-        full = F.interpolate(low.sigmoid()[None], size, mode="bilinear", align_corners=False)[0]
+        full = bilinear(low.sigmoid()[None], size, align_corners=False)[0]
         return DenseMasks((full > 0.5).cpu().numpy())
 
 

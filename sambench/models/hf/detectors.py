@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor, nn
 
+from sambench.device.images import normalised
 from sambench.models.detector import Detected
 from sambench.models.hf.base import TransformersModel
 from sambench.models.hf.phrases import Remembered, on, tokens
@@ -53,8 +54,7 @@ class _Detector(TransformersModel[DetectorSettings]):
         self.tokenizer = tokenizer
 
     def _normalised(self, pixels: Tensor) -> Tensor:
-        mean, std = (torch.tensor(v, device=pixels.device)[:, None, None] for v in (self.settings.mean, self.settings.std))
-        return (pixels - mean) / std
+        return normalised(pixels, self.settings.mean, self.settings.std)
 
     def _found(self, boxes_cxcywh: Tensor, scores: Tensor, scale_xy: tuple[float, float], size: tuple[int, int]) -> Detected:
         """Of boxes [Q, 4] as shares and scores [Q]: those above the threshold that have an area in the picture."""

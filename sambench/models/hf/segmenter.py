@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sambench.device.copies import to_device
+from sambench.device.images import normalised
 from sambench.device.masks import LogitBatch
 from sambench.errors import ModelError
 from sambench.models.embedding import ImageEmbedding
@@ -137,8 +138,7 @@ def squashed(image: UInt8Array, side: int, settings: Settings, device: torch.dev
     """
     pixels = to_device(image, device).permute(2, 0, 1)[None].float() / 255
     pixels = F.interpolate(pixels, (side, side), mode="bilinear", align_corners=False, antialias=True)
-    mean, std = (to_device(np.array(v, np.float32), device)[:, None, None] for v in (settings.mean, settings.std))
-    return (pixels - mean) / std
+    return normalised(pixels, settings.mean, settings.std)
 
 
 def _side(told: Any, name: str) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from sambench.device.images import normalised
 from sambench.models.clicks.probs import resize
 from sambench.models.ritm.hrnet import HRNet
 
@@ -75,8 +76,3 @@ def stem_branch(*, leaky: bool) -> nn.Sequential:
     """Previous mask and click disks [B, 3, h, w] -> what is added in HRNet's stem, [B, 64, h / 2, w / 2]."""
     activation = nn.LeakyReLU(0.2) if leaky else nn.ReLU()
     return nn.Sequential(nn.Conv2d(3, 16, 1), activation, nn.Conv2d(16, 64, 3, 2, 1), AbsoluteScale())
-
-
-def normalised(rgb: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """(rgb - mean) / std, channel by channel."""
-    return (rgb - rgb.new_tensor(mean)[:, None, None]) / rgb.new_tensor(std)[:, None, None]

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from sambench.device.compiling import compile_fixed, compiling
 from sambench.device.copies import to_device
+from sambench.device.images import bilinear
 from sambench.device.masks import LogitBatch
 from sambench.errors import ModelError, unknown_name
 from sambench.models.embedding import ImageEmbedding
@@ -229,7 +229,7 @@ def preprocess_squashed(image: UInt8Array, side: int) -> Tensor:
     As HQ-SAM's evaluation resizes (SysCV/sam-hq, train/): bilinear in floating point, not antialiased, fractions cut off.
     """
     pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float()
-    return _normalised(F.interpolate(pixels, (side, side), mode="bilinear", align_corners=False).trunc())
+    return _normalised(bilinear(pixels, (side, side), align_corners=False).trunc())
 
 
 def squashed_boxes(boxes_xyxy: npt.NDArray[np.float64], scale_xy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

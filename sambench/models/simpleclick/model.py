@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sambench.device.images import bilinear, normalised
 from sambench.models.simpleclick.vit import PatchEmbed, PlainViT
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of values 0..1
@@ -51,10 +52,10 @@ class SimpleClick(nn.Module):
 
         rgb [B, 3, h, w] in [0, 1]; previous [B, 1, h, w] probabilities; disks [B, 2, h, w], positive and negative.
         """
-        mean, std = (rgb.new_tensor(v)[:, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
-        tokens = self.backbone.patch_embed((rgb - mean) / std) + self.patch_embed_coords(torch.cat([previous, disks], dim=1))
+        image = normalised(rgb, IMAGENET_MEAN, IMAGENET_STD)
+        tokens = self.backbone.patch_embed(image) + self.patch_embed_coords(torch.cat([previous, disks], dim=1))
         low = self.head(self.neck(self.backbone(tokens).permute(0, 3, 1, 2)))
-        return F.interpolate(low, size=rgb.shape[2:], mode="bilinear", align_corners=True)
+        return bilinear(low, (rgb.shape[2], rgb.shape[3]), align_corners=True)
 
 
 class Pyramid(nn.Module):
@@ -118,7 +119,7 @@ class Head(nn.Module):
         for conv, level, weight in zip(self.convs[1:], levels[1:], weights[1:], strict=True):
             # A 1x1 convolution and a bilinear resizing commute: it runs on the small map, and no map of all channels exists.
             part = F.conv2d(conv(level), weight)
-            fused += F.interpolate(part, size=fused.shape[2:], mode="bilinear", align_corners=False)
+            fused += bilinear(part, (fused.shape[2], fused.shape[3]), align_corners=False)
         out: Tensor = self.conv_seg(F.relu_(fused))
         return out
 
