@@ -265,7 +265,6 @@ class Prompt:
     points_xy: FloatArray = field(default_factory=lambda: np.zeros((0, 2), np.float32))
     labels: npt.NDArray[np.int8] = field(default_factory=lambda: np.zeros(0, np.int8))
     box_xyxy: BoxXYXY | None = None
-    text: str | None = None
     multimask: bool = True
     carry: Any = None
 
