@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sambench import paths, tasks
 from sambench.errors import RunError, UsageError, near_names, system_error, unknown_name
@@ -83,6 +83,11 @@ class CellView:
         """The model's id, by which its card is found."""
         return self.record.model.id
 
+    @property
+    def proposals(self) -> dict[str, Any]:
+        """What identifies the model, where that is a file of proposals; else empty."""
+        return self.record.model.proposals
+
     @cached_property
     def label(self) -> str:
         """What the model is called: the user's name for it, or its id."""
@@ -144,6 +149,11 @@ class CellView:
                 raise unknown_name("column", name, self.store.columns, where=self.path)
         frame: pd.DataFrame = self.store.table(self.wanted, columns).to_pandas(maps_as_pydicts="lossy")
         return frame
+
+    def values(self, columns: Sequence[str], where: tuple[str, str] | None = None, /) -> dict[str, list[Any]]:
+        """Columns of the rows as plain values, for `tasks.task.Cell`. where: as `ShardStore.table` takes it."""
+        found: dict[str, list[Any]] = self.store.table(self.wanted, columns, where).to_pydict()
+        return found
 
     def scored(self, columns: Sequence[str] | None = None, where: tuple[str, str] | None = None) -> pd.DataFrame:
         """As `rows`, of the images that did not fail alone: every integer column is one. where: as `ShardStore.table` takes it."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from sambench.tasks.object_measures import ObjectMeasure, columns_as_measures
 from sambench.tasks.table_columns import Measure, measures_of_rows
@@ -11,7 +12,6 @@ from sambench.tasks.table_columns import Measure, measures_of_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sambench.store.views import CellView
     from sambench.tasks.prompted import Context
     from sambench.tasks.set_measures import SetMeasure
     from sambench.tasks.summary import Bootstrap
@@ -30,6 +30,34 @@ class StoredRows(Protocol):
         ...
 
 
+class Cell(Protocol):
+    """What notes on a table may need of a stored cell."""
+
+    @property
+    def dataset(self) -> str:
+        """Its id, with the variant unless that is the default."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """What the model is called in tables."""
+        ...
+
+    @property
+    def proposals(self) -> Mapping[str, Any]:
+        """What identifies the file of proposals that stands for a model; empty of a model that computes."""
+        ...
+
+    def values(self, columns: Sequence[str], where: tuple[str, str] | None = None, /) -> dict[str, list[Any]]:
+        """Columns of its rows, those of failed images too. where: (column, value) of the rows that are read; None: all."""
+        ...
+
+
 class Task(Protocol):
     """A task with its settings. Frozen and picklable; a task's class names this one as its base, for what has a body here."""
 
@@ -38,13 +66,13 @@ class Task(Protocol):
         """The dataclass that it was built from."""
         ...
 
-    @property
-    def name(self) -> str: ...
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
 
     @property
     def protocol(self) -> str:
         """Name and version, as in `point@1`."""
-        ...
+        return f"{self.name}@{self.version}"
 
     @property
     def takes(self) -> tuple[str, ...]:
@@ -104,8 +132,8 @@ class Task(Protocol):
         ...
 
     def identity(self) -> dict[str, Any]:
-        """Everything of the protocol that can change a number."""
-        ...
+        """Everything of the protocol that can change a number: here all settings."""
+        return {"protocol": self.protocol, **asdict(self.settings)}
 
     @property
     def wants_logits(self) -> bool:
@@ -164,7 +192,7 @@ class Task(Protocol):
         """The variant of metric rows that hold people's own numbers, for a row of the table; empty where there are none."""
         return ""
 
-    def table_notes(self, cells: Sequence[CellView], /) -> list[str]:
+    def table_notes(self, cells: Sequence[Cell], /) -> list[str]:
         """What its table must say beside the numbers. cells: of one protocol and settings."""
         return []
 
