@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sambench import cards, tasks
 from sambench.device.precision import check_precision, computing
 from sambench.engine import cells, fresh
-from sambench.engine.backends import OnEvent, backend, check, describe, device_at, run_workers
+from sambench.engine.backends import backend, check, describe, device_at, run_workers
+from sambench.engine.events import OnEvent, unheard
 from sambench.engine.plan import (
     CellSpec,
     check_model,
@@ -47,11 +48,8 @@ if TYPE_CHECKING:
 READ_AHEAD = 2  # images
 _Spec = TypeVar("_Spec", ModelSpec, DatasetSpec)
 
-def _ignore(event: dict[str, Any]) -> None:
-    return
 
-
-def plan(request: Request, on_event: OnEvent = _ignore) -> Plan:
+def plan(request: Request, on_event: OnEvent = unheard) -> Plan:
     """Resolve names, data, options and weights; raises before anything is computed or a result directory is made."""
     if request.limit is not None and request.limit < 1:
         raise UsageError("--limit does not fit", expected="a number of images from 1 on", found=request.limit)
@@ -168,7 +166,7 @@ def _resolve(name: str, options: Mapping[str, Any], request: Request, on_event: 
         cells.remove_empty(Path(request.out) / ".logs")
 
 
-def execute(planned: Plan, on_event: OnEvent = _ignore) -> Outcome:
+def execute(planned: Plan, on_event: OnEvent = unheard) -> Outcome:
     """Compute what is missing, model by model, and finish every cell. Ctrl-C keeps what is computed."""
     check(backend(planned.request.backend, planned.request.placement), planned.request.workers)
     prepare_out(Path(planned.request.out))
@@ -214,8 +212,6 @@ def _complete(
                 records[cell.cell_dir] = fresh.settle(at, cell, rec) if request.fresh else rec
             except RunError as e:  # the others take their places
                 refused.append(e)
-                continue
-            on_event({"event": "finished", "cell_id": cell.cell_id, "record": records[cell.cell_dir]})
     if refused:
         raise refused[0]
 
@@ -316,7 +312,7 @@ def run_cell(on_event: OnEvent, **request: Any) -> Path:
     return cell.cell_dir
 
 
-def execute_in_process(planned: Plan, segmenter: Any, on_event: OnEvent = _ignore) -> Outcome:
+def execute_in_process(planned: Plan, segmenter: Any, on_event: OnEvent = unheard) -> Outcome:
     """As `execute`, for a model that is already built, in this process (`sambench.evaluate`)."""
     prepare_out(Path(planned.request.out))
     records: dict[Path, CellRecord] = {}

@@ -17,6 +17,7 @@ from sambench import tasks
 from sambench.device import memory
 from sambench.engine import cells, failures
 from sambench.engine.ahead import Ahead
+from sambench.engine.events import OnEvent
 from sambench.engine.plan import SHARD_SIZE
 from sambench.errors import DataError, DataMissingError, ModelError, RunError, SambenchError
 from sambench.files import content, mirror
@@ -36,8 +37,6 @@ FLUSH_S = 5.0  # slow images: those of an unfinished shard are written at least 
 POLL_S = 0.5
 LOOK_S = 2.0  # in an object store, where a look is a request
 SHORT_OF_MEMORY_S = (0.5, 3.0)  # how long is waited where a GPU's memory was short, before it is tried again
-
-Emit = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ class _Work:
     store: ShardStore
     files: Mapping[str, str]
     segmenter: Any
-    emit: Emit
+    emit: OnEvent
     check_stop: Callable[[], None]
     watch: Watch
     ahead: Ahead
@@ -315,7 +314,7 @@ class DiedBefore(Exception):
     """A worker process died on this image before. Arguments: the error's line, and the end of that process's log."""
 
 
-def work(job: Job, segmenter: Any, emit: Emit, check_stop: Callable[[], None], *, since: float | None = None) -> None:
+def work(job: Job, segmenter: Any, emit: OnEvent, check_stop: Callable[[], None], *, since: float | None = None) -> None:
     """Compute the job's cells with a model that is already built. Raises Interrupted when told to stop.
 
     Where the rest of a cell is in other workers' hands the next cell is begun, and what they leave undone is seen to at the end.
@@ -334,7 +333,7 @@ def work(job: Job, segmenter: Any, emit: Emit, check_stop: Callable[[], None], *
 
 
 def _work_of(
-    job: Job, cell: CellJob, segmenter: Any, emit: Emit, check_stop: Callable[[], None], watch: Watch, laps: _Laps
+    job: Job, cell: CellJob, segmenter: Any, emit: OnEvent, check_stop: Callable[[], None], watch: Watch, laps: _Laps
 ) -> _Work:
     emit({"event": "cell", "cell_id": cell.cell_id})
     task = tasks.build(cell.task, cell.settings)

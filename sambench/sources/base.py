@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypedDict, runtime_checkable
 
 from sambench import cards
 from sambench.errors import UsageError
@@ -98,6 +98,19 @@ class ModelSource(Protocol):
     def check(self, spec: ModelSpec, dataset: Dataset, image_ids: Sequence[str]) -> list[str]:
         """What must be said of the model beside a dataset of which these images run. Raises DataError where they do not fit."""
         ...
+
+
+class Description(TypedDict):
+    """What `sources.describe.describe` finds of a built model. device: that it is on; logits: as in `ResolvedModel`."""
+
+    identity: dict[str, Any]
+    device: str
+    device_kind: str
+    precision: str
+    max_batch: int
+    gives: str
+    logits: bool | None
+    notes: list[str]
 
 
 @runtime_checkable

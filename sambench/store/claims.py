@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypedDict
 
 from sambench.files import mirror
 from sambench.files.objects import Changed, Version
@@ -100,6 +100,14 @@ class StoreClaim(Claim):
                 self.copy.remove(self.path)
 
 
+class Told(TypedDict):
+    """Who holds a claim. holder: as `Watch.holder`; pid: None on another host; how: the way to end it."""
+
+    holder: str | None
+    pid: int | None
+    how: str
+
+
 class Watch:
     """What one process has seen of claims: since when, by its own clock, each has not changed."""
 
@@ -123,8 +131,8 @@ class Watch:
         old = (time.time() if now is None else now) - stamp[-1] / 1e9 >= patience
         return None if old or self._unchanged_s(path, stamp) >= patience else _named(found)
 
-    def told(self, path: Path) -> dict[str, Any]:
-        """For the message to who waits: holder, pid (None on another host) and the way to end it."""
+    def told(self, path: Path) -> Told:
+        """For the message to who waits."""
         found, who = _read(path), self.holder(path)
         here = found is not None and _is_here(found) and found["start"] is not None
         if here and found is not None:

@@ -6,13 +6,14 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from sambench import tasks
+from sambench.engine.events import OnEvent
 from sambench.errors import RunError, UsageError, unknown_name
 from sambench.files.writing import storage_error
 from sambench.results.citations import cite
@@ -63,7 +64,6 @@ class Watch:
 
 
 Say = Callable[[str], None]
-OnEvent = Callable[[Mapping[str, Any]], None]
 
 
 def run(watch: Watch, *, say: Say, on_event: OnEvent) -> list[Entry]:

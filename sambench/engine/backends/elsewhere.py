@@ -16,10 +16,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from sambench.engine.backends import OnEvent
 from sambench.engine.backends.local import Local, LocalWorkers
+from sambench.engine.events import Event, OnEvent
 from sambench.engine.worker import Job
 from sambench.errors import SambenchError
 from sambench.files import mirror
@@ -47,7 +46,7 @@ class Place:
         job = Job.from_json(self.job)
         with (folder / f"{self.number}.jsonl").open("a", buffering=1) as events:
 
-            def on_event(event: dict[str, Any]) -> None:
+            def on_event(event: Event) -> None:
                 events.write(json.dumps(event) + "\n")
 
             workers = Local().start(job, [self.device], folder / "logs", on_event)
@@ -132,7 +131,7 @@ class Messages:
         release(self.job, self.holders[i])
         self.holders[i].clear()
 
-    def _pass_on(self, i: int, event: dict[str, Any]) -> None:
+    def _pass_on(self, i: int, event: Event) -> None:
         if event["event"] == "worker":
             self.holders[i].add((event["host"], event["pid"]))
             return

@@ -19,8 +19,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from sambench.engine.backends import OnEvent
 from sambench.engine.backends.elsewhere import Messages, Place
+from sambench.engine.events import OnEvent
 from sambench.engine.worker import Job
 from sambench.errors import RunError, SambenchError, UsageError, message_of, unknown_name
 from sambench.files.writing import storage_error

@@ -21,11 +21,11 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from sambench.engine.backends import OnEvent
 from sambench.engine.backends.elsewhere import Messages, Place
 from sambench.engine.backends.local import LocalWorkers
 from sambench.engine.backends.processes import STOP_GRACE_S
 from sambench.engine.backends.slurm_jobs import SlurmWorkers
+from sambench.engine.events import OnEvent
 from sambench.engine.worker import Job
 from sambench.errors import SambenchError, UsageError, unknown_name
 from sambench.files.writing import storage_error, write_json
