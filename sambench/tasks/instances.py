@@ -36,7 +36,7 @@ from sambench.tasks.settings.instances import InstanceSettings
 from sambench.tasks.summary import Bootstrap
 from sambench.tasks.table_columns import Measure
 from sambench.tasks.task import Cell, StoredRows, Task
-from sambench.types import Annotated, Dataset, ForDetection, Prediction, Prompt, Sample, Segmenter, reader_of
+from sambench.types import Annotated, Dataset, ForDetection, Gives, Prediction, Prompt, Sample, Segmenter, reader_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +103,7 @@ class InstanceTask(Task):
         identity["box_format"] = "xyxy" if self.settings.box_format == "xyxy" else "xywh"
         return identity
 
-    def check_gives(self, gives: str, /) -> None:
+    def check_gives(self, gives: Gives, /) -> None:
         """Raise UsageError where a file's own masks are to be scored, and it has none."""
         if gives == "detections" and not self.results().n_masks:
             raise UsageError(

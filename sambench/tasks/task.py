@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sambench.tasks.prompted import Context
     from sambench.tasks.set_measures import SetMeasure
     from sambench.tasks.summary import Bootstrap
-    from sambench.types import Dataset, Sample
+    from sambench.types import Dataset, Gives, Holds, Sample
 
 
 class StoredRows(Protocol):
@@ -75,13 +75,13 @@ class Task(Protocol):
         return f"{self.name}@{self.version}"
 
     @property
-    def takes(self) -> tuple[str, ...]:
-        """What a model must give (`cards.ModelCard.gives`): any one of these."""
+    def takes(self) -> tuple[Gives, ...]:
+        """What a model must give: any one of these."""
         return ("masks", "single_mask")
 
     @property
-    def needs(self) -> str:
-        """What a dataset must hold: `masks`, or `boundaries` (mask_kind `boundary`)."""
+    def needs(self) -> Holds:
+        """What a dataset must hold."""
         return "masks"
 
     @property
@@ -144,7 +144,7 @@ class Task(Protocol):
         """The task for a model whose masks have no logits, and what must be said of it. Raises UsageError where there is none."""
         return self, ""
 
-    def check_gives(self, gives: str, /) -> None:
+    def check_gives(self, gives: Gives, /) -> None:
         """Raise UsageError where the task as it is set has nothing for a model that gives that, one of `takes`."""
         return
 

@@ -21,7 +21,7 @@ from sambench.loaders.open import open_dataset
 from sambench.sources.data import sniff
 from sambench.sources.data.base import DatasetSpec, ResolvedDataset
 from sambench.sources.data.words import Word, parse
-from sambench.types import Dataset
+from sambench.types import Dataset, Holds
 
 _GENERIC = {
     "annotation", "annotations", "_annotations_coco", "coco", "data", "dataset", "default", "export", "gt", "ground_truth", "image",
@@ -59,7 +59,7 @@ class OwnSource:
     most = 1
     reader = ""
 
-    def gives(self, name: str) -> str | None:
+    def gives(self, name: str) -> Holds | None:
         return "masks"
 
     def describe(self, word: Word, root: Path | None) -> Own:

@@ -11,6 +11,7 @@ from sambench.cards.entries import anchored, file_of, load_entry
 from sambench.errors import DataError, UsageError, shown
 from sambench.sources.data.own import Own, OwnSource, there
 from sambench.sources.data.words import Word
+from sambench.types import Holds
 
 PREFIX = "python:"
 
@@ -21,7 +22,7 @@ class Python(OwnSource):
     form = f"{PREFIX}FILE.py:Reader,FOLDER"
     most = 2
 
-    def gives(self, name: str) -> str | None:
+    def gives(self, name: str) -> Holds | None:
         return None
 
     def describe(self, word: Word, root: Path | None) -> Own:

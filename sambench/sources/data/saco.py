@@ -9,6 +9,7 @@ from sambench.errors import DataError
 from sambench.sources.data import sniff
 from sambench.sources.data.own import Own, OwnSource, gathered, joined, pictures_of, placed, there
 from sambench.sources.data.words import Word
+from sambench.types import Holds
 
 PREFIX = "saco:"
 
@@ -20,7 +21,7 @@ class Saco(OwnSource):
     most = 17
     reader = "sambench.loaders.saco:SacoPairs"
 
-    def gives(self, name: str) -> str | None:
+    def gives(self, name: str) -> Holds | None:
         return "concepts"
 
     def describe(self, word: Word, root: Path | None) -> Own:
