@@ -180,7 +180,7 @@ def load(run: str | Path | Sequence[str | Path] = (), runs: str | Path = DEFAULT
     run: a directory, a name under `runs` (of a run, a model or a cell), or several; nothing stands for all of `runs`. Runs of
     several protocols have a table each (`Results.tables`). Raises UsageError with near names, RunError where there is nothing.
     """
-    from sambench.store.views import find_cells
+    from sambench.store.lookup import find_cells
 
     asked = [run] if isinstance(run, str | Path) else list(run) or [Path(runs)]
     found = [cell for one in asked for cell in find_cells(str(one), Path(runs))]
@@ -252,7 +252,7 @@ def _unknown(key: str, known: set[str], task: str) -> UsageError:
 
 
 def _results(outcome: Outcome) -> Results:
-    from sambench.store.views import find_cells
+    from sambench.store.lookup import find_cells
 
     if outcome.failure is not None:
         raise outcome.failure

@@ -251,9 +251,9 @@ def _begin(cell: CellSpec, request: Request, started: str, invocation: str, on_e
     fresh.recover(cell.cell_dir)
     store = cells.begin(cell)
     index = {r.image_id: r for r in cell.target.dataset.index()}
-    files = {i: r.file for i, r in index.items()}
+    pictures = {i: r.file for i, r in index.items()}
     n_shards = -(-len(cell.wanted) // store.size)
-    missing = [i for n in range(n_shards) for i in cells.missing_images(store, n, cell.limit, files, invocation)]
+    missing = [i for n in range(n_shards) for i in cells.missing_images(store, n, cell.limit, pictures, invocation)]
     if missing:
         cells.mark_running(cell, store, started=started, save_masks=request.save_masks)
     on_event(

@@ -1,4 +1,4 @@
-"""The one function that computes: claim a shard, work on its missing images, write it. Called in process or by a worker process."""
+"""The one function that computes: lease a shard, work on its missing images, write it. In this process or a worker's."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from sambench.notes import noting
 from sambench.sources.data.base import DatasetSpec
 from sambench.sources.models import ModelSpec
 from sambench.store import partial
-from sambench.store.claims import Watch, try_claim
+from sambench.store.leases import Watch, try_lease
 from sambench.store.record import read_image_ids
 from sambench.store.shards import ImageState, Shard, ShardStore
 from sambench.tasks.prompted import Context, Interrupted
@@ -134,17 +134,17 @@ class _Work:
                 self._look()
                 if not self._missing(n):
                     continue
-                claim = self._claim(n)
-                if claim is None:
+                lease = self._lease(n)
+                if lease is None:
                     blocked.append(n)
                     continue
-                with claim:
+                with lease:
                     self.store.look_at(n)
                     self._shard(n, self._missing(n))
             if len(blocked) == len(pending):
                 if not wait:
                     return False
-                told = self.watch.told(self.store.claim_path(blocked[0]))
+                told = self.watch.told(self.store.lease_path(blocked[0]))
                 self.emit({"event": "waiting", "cell_id": self.cell.cell_id, "dataset": self.dataset.name, **told})
                 time.sleep(POLL_S)
             pending = blocked
@@ -161,11 +161,11 @@ class _Work:
     def _missing(self, n: int) -> list[str]:
         return cells.missing_images(self.store, n, self.cell.limit, self.files, self.job.invocation)
 
-    def _claim(self, n: int) -> Any:
+    def _lease(self, n: int) -> Any:
         try:
-            return try_claim(self.store.claim_path(n), self.watch)
+            return try_lease(self.store.lease_path(n), self.watch)
         except OSError as e:
-            raise storage_error(e, self.store.claim_path(n)) from e
+            raise storage_error(e, self.store.lease_path(n)) from e
 
     def _shard(self, n: int, todo: list[str]) -> None:
         shard = Shard({}, {})

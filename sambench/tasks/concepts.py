@@ -73,7 +73,7 @@ class ConceptTask(Task):
         if isinstance(model, ConceptSource):
             found = model.answers(sample.image_id, (sample.height, sample.width), asked)
             return [self._row(sample, c, p, context) for c, p in zip(asked, found, strict=True)]
-        encoded = _Asked(model, sample)
+        encoded = _Encoded(model, sample)
 
         def rows_of(batch: range) -> list[dict[str, Any]]:
             concepts = [asked[i] for i in batch]
@@ -208,7 +208,7 @@ def _size(instance: ConceptInstance) -> float:
     return (x1 - x0 + 1) * (y1 - y0 + 1)
 
 
-class _Asked:
+class _Encoded:
     """An image in a model's hands, encoded when the first phrase is asked for."""
 
     def __init__(self, model: ConceptSegmenter, sample: Sample) -> None:

@@ -15,8 +15,8 @@ from sambench.cli.app import app
 from sambench.errors import RunError, UsageError
 from sambench.loaders.subsets import _listed
 from sambench.results.bundle import export, inspect
+from sambench.store.lookup import find_cells
 from sambench.store.record import write_record
-from sambench.store.views import find_cells
 from tests.helpers import store_world as world
 from tests.helpers.store_world import cell_of, go, values_of, view
 

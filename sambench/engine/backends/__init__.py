@@ -1,8 +1,8 @@
 """Where the workers of a run are started: on this machine (`local`), and wherever a module of this folder says.
 
 A backend is a module here that assigns BACKEND, and is found by its name; `engine.run` alone knows that there are any. It has
-little to do, since it hands out no work: every worker is given the whole `Job` and takes shards of its cells by claims in the run's
-folder (`sambench.store.claims`), beside whatever other workers are there. So a backend starts workers somewhere, passes on what
+little to do, since it hands out no work: every worker is given the whole `Job` and takes shards of its cells by leases in the run's
+folder (`sambench.store.leases`), beside whatever other workers are there. So a backend starts workers somewhere, passes on what
 they say, stops them when asked, and says how they failed. What is computed stands in the run's folder, and `engine.run` finishes
 the cells from there; a run whose workers are all gone goes on with the next command.
 

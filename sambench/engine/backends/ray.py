@@ -1,4 +1,4 @@
-"""Ray: an actor for each device of a cluster, with one worker that takes shards by claims in the run's folder.
+"""Ray: an actor for each device of a cluster, with one worker that takes shards by leases in the run's folder.
 
 The folder of runs must be one that all nodes see, as must the environment that sambench runs in; see `elsewhere` for what an actor
 does. All actors are asked for at once, with the GPUs and CPUs of each, so that a cluster that grows does; those that are not placed

@@ -1,4 +1,4 @@
-"""SLURM: an array of jobs, by submitit, each with one worker that takes shards by claims in the run's folder.
+"""SLURM: an array of jobs, by submitit, each with one worker that takes shards by leases in the run's folder.
 
 The folder of runs must be one that all nodes see, as must the environment that sambench runs in; see `elsewhere` for what a job
 does. A job that SLURM preempts, or that comes to its time limit, is put back into the queue, by SLURM or by submitit, and goes on

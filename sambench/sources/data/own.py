@@ -135,7 +135,7 @@ def placed(word: Word, root: Path | None) -> list[Path]:
     return out
 
 
-def there(path: Path, what: str, *, kind: str = "") -> Path:
+def existing_path(path: Path, what: str, *, kind: str = "") -> Path:
     """The path itself. kind: "file" or "folder", where it must be one. Raises DataError, with near names, where it is not there."""
     if kind == "file" and path.is_dir():
         raise DataError(f"{what} is a folder", where=path, expected="a file", found="a folder", remedy="name the file in it")
