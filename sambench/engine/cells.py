@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sambench import provenance, tasks
 from sambench.engine.plan import SHARD_SIZE, CellSpec
@@ -26,9 +26,6 @@ from sambench.store.shards import ImageState, ShardStore
 from sambench.store.tally import tally
 from sambench.store.vouching import misfits, shard_digests, vouch
 from sambench.text import csv_frame
-
-if TYPE_CHECKING:
-    pass
 
 MAX_LISTED_FAILURES = 200
 

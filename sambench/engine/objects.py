@@ -26,7 +26,7 @@ def evaluate_object(
     """
     request = replace(request, settings=tasks.completed(request.task, request.settings, request.datasets))
     found = describe_object(model, probe=tasks.build(request.task, request.settings).wants_logits)
-    planned = engine.plan_object(request, model, name, found)
+    planned = engine.plan_object(request, name, found)
     try:
         with evaluation_mode(found.walk.modules):
             return engine.execute_in_process(planned, model, on_event)

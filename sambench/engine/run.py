@@ -327,7 +327,7 @@ def execute_in_process(planned: Plan, segmenter: Any, on_event: OnEvent = unhear
     return Outcome(planned, records, False)
 
 
-def plan_object(request: Request, segmenter: Any, name: str, found: Described) -> Plan:
+def plan_object(request: Request, name: str, found: Described) -> Plan:
     """The plan for a model object. name: its label; what it is made of, and nothing else, identifies it."""
     from sambench.sources.object import resolved_object
 

@@ -30,7 +30,7 @@ from sambench.rating.items import Drawing
 from sambench.rating.jobs import HALVES, Study, make
 from sambench.rating.render import FORMS, encoded, view_names
 from sambench.rating.statistics import read_ratings
-from sambench.rating.views import ALL_VIEWS, GROUND_RGB, MASK_RGB, Scene, ShownPrompt, rating_views, zoom_window
+from sambench.rating.views import ALL_VIEWS, GROUND_RGB, MASK_RGB, Scene, ShownPrompt, zoom_window
 from sambench.types import Window
 from tests.helpers import TOY_MODEL, sambench, write_nuclei
 
@@ -42,6 +42,10 @@ def _ignore(*_: Any) -> None:
 
 
 RUN = partial(run_cell, _ignore)
+
+
+def rating_views(image: np.ndarray, mask: Region, prompt: ShownPrompt, side_px: int = 1024) -> dict[str, np.ndarray]:
+    return Scene.of(image, side_px).views(mask, prompt)
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
