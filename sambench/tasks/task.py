@@ -59,15 +59,18 @@ class Cell(Protocol):
 
 
 class Task(Protocol):
-    """A task with its settings. Frozen and picklable; a task's class names this one as its base, for what has a body here."""
+    """A task with its settings. Frozen and picklable; a task's class names this one as its base, for what has a body here.
+
+    name: as in `sambench run NAME`. version: of its protocol, raised when a change can move a number.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
 
     @property
     def settings(self) -> Any:
         """The dataclass that it was built from."""
         ...
-
-    name: ClassVar[str]
-    version: ClassVar[int] = 1
 
     @property
     def protocol(self) -> str:
