@@ -3,8 +3,8 @@
 python -m benchmarks.scale [--out docs/pictures/scale.svg]
 
 What is simulated is what `sambench.engine.worker` does: every worker goes through the shards of one dataset after the other, takes
-what nobody holds, and waits at the end for what others hold; a device that is lost leaves its claim until that is stale, and its
-images to the others; the command that began it finishes every cell by itself. The costs of a claim, a look and a finished cell are
+what nobody holds, and waits at the end for what others hold; a device that is lost leaves its lease until that is stale, and its
+images to the others; the command that began it finishes every cell by itself. The costs of a lease, a look and a finished cell are
 measured here, on this machine; an image's time is that of `sambench.device.forecast` (one H200, the lesser of its two figures:
 short images ask most of a scheduler). What is assumed is a field of `Costs` whose comment says so.
 """
@@ -25,7 +25,7 @@ import numpy as np
 from sambench import cards
 from sambench.device.forecast import MEASURED, WEIGHTS_BYTES
 from sambench.engine.plan import SHARD_SIZE
-from sambench.store.claims import STALE_S, try_claim
+from sambench.store.leases import STALE_S, try_lease
 from sambench.store.shards import ImageState, Shard, ShardStore
 
 DEVICES = (1, 8, 64, 512)
@@ -35,12 +35,12 @@ MODEL, PRECISION = "sam_vit_h", "bf16"
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds, of one worker. claim: taking and giving back; write: a shard; skip: a look at a shard that is done or held.
+    """Seconds, of one worker. lease: taking and giving back; write: a shard; skip: a look at a shard that is done or held.
 
     finish: a cell's metrics and digests, an image; start: until a process has built the model from a file that is on its node.
     """
 
-    claim: float
+    lease: float
     write: float
     skip: float
     finish: float
@@ -106,7 +106,7 @@ def simulate(cells: Sequence[Cell], devices: int, costs: Costs, seed: int = 0) -
     # An image's time is its own, whichever device takes it.
     work = [_shard_seconds(c, rng, sigma) for c in cells]
     slow = np.where(rng.random(devices) < costs.slow_share, costs.slow_times, 1.0)
-    free_at = [np.zeros(len(w)) for w in work]  # when a shard's claim is free again: inf once it is done
+    free_at = [np.zeros(len(w)) for w in work]  # when a shard's lease is free again: inf once it is done
     done_at = [np.zeros(len(w)) for w in work]
     begin = costs.fetch + costs.start  # every node fetches its own, at once
     dies = np.full(devices, np.inf)
@@ -136,7 +136,7 @@ def simulate(cells: Sequence[Cell], devices: int, costs: Costs, seed: int = 0) -
             continue
         n = shard + skipped
         takes = float(work[cell][n] * slow[device])
-        end = now + costs.claim + takes + costs.write
+        end = now + costs.lease + takes + costs.write
         if end > dies[device]:
             lost += dies[device] - now
             free_at[cell][n] = dies[device] + costs.stale
@@ -166,10 +166,10 @@ def measured(n: int = 40, objects: int = 35) -> Costs:
         ids = [f"im{i:06d}" for i in range(n * SHARD_SIZE)]
         store = ShardStore(Path(folder), ids, SHARD_SIZE, columns)
         store.folder.mkdir()
-        claims, writes, skips = [], [], []
+        leases, writes, skips = [], [], []
         for k in range(n):
             start = time.perf_counter()
-            held = try_claim(store.claim_path(k))
+            held = try_lease(store.lease_path(k))
             assert held is not None
             with held:
                 taken = time.perf_counter() - start
@@ -180,14 +180,14 @@ def measured(n: int = 40, objects: int = 35) -> Costs:
                 store.write(k, shard)
                 writes.append(time.perf_counter() - start)
                 start = time.perf_counter()
-                assert try_claim(store.claim_path(k)) is None
+                assert try_lease(store.lease_path(k)) is None
                 skips.append(time.perf_counter() - start)
                 start = time.perf_counter()
-            claims.append(taken + time.perf_counter() - start)
+            leases.append(taken + time.perf_counter() - start)
         start = time.perf_counter()
         store.table(columns=["value"])
         finish = (time.perf_counter() - start) / len(ids)
-    return Costs(*(statistics.median(x) for x in (claims, writes, skips)), finish)
+    return Costs(*(statistics.median(x) for x in (leases, writes, skips)), finish)
 
 
 def main() -> None:
@@ -198,7 +198,7 @@ def main() -> None:
     costs, cells = measured(), sa23()
     of = f"{len(cells)} datasets, {sum(c.images for c in cells):,} images, {sum(c.shards for c in cells):,} shards"
     print(f"{of}; {sum(c.images * c.image_s for c in cells) / 3600:.1f} hours of one device")
-    ms = {name: f"{1e3 * getattr(costs, name):.2f}" for name in ("claim", "write", "skip", "finish")}
+    ms = {name: f"{1e3 * getattr(costs, name):.2f}" for name in ("lease", "write", "skip", "finish")}
     print(f"measured here, in ms: {ms}")
     variants = {"a shared folder": costs, "an object store": store_costs(costs)}
     found = {name: [_middle(cells, d, c) for d in DEVICES] for name, c in variants.items()}
@@ -213,8 +213,8 @@ def main() -> None:
 
 
 def store_costs(costs: Costs) -> Costs:
-    """Assumed: 30 ms a request; there are four a shard: claim, look at it, write it, give the claim back."""
-    return replace(costs, claim=costs.claim + 2 * REQUEST_S, write=costs.write + 2 * REQUEST_S)
+    """Assumed: 30 ms a request; there are four a shard: lease, look at it, write it, give the lease back."""
+    return replace(costs, lease=costs.lease + 2 * REQUEST_S, write=costs.write + 2 * REQUEST_S)
 
 
 def _middle(cells: Sequence[Cell], devices: int, costs: Costs) -> Result:
@@ -243,7 +243,7 @@ def draw(cells: Sequence[Cell], variants: dict[str, Costs], path: Path) -> None:
     parts = {
         "images": ideal,
         "start, weights": [r.first for r in found],
-        "claims, waiting": [r.computed - r.first - i for r, i in zip(found, ideal, strict=True)],
+        "leases, waiting": [r.computed - r.first - i for r, i in zip(found, ideal, strict=True)],
         "metrics": [r.total - r.computed for r in found],
     }
     shares = np.array(list(parts.values())) / [r.total for r in found]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sambench.engine import run as engine
+from sambench.engine.events import OnEvent, unheard
 from sambench.engine.request import DEFAULT_DATASET, DEFAULT_MODEL, DEFAULT_OUT, Outcome, Request
 from sambench.errors import RunError, SambenchError, UsageError, unknown_name
 from sambench.sources.datasets import names_in, split_names
@@ -179,7 +180,7 @@ def load(run: str | Path | Sequence[str | Path] = (), runs: str | Path = DEFAULT
     run: a directory, a name under `runs` (of a run, a model or a cell), or several; nothing stands for all of `runs`. Runs of
     several protocols have a table each (`Results.tables`). Raises UsageError with near names, RunError where there is nothing.
     """
-    from sambench.store.views import find_cells
+    from sambench.store.lookup import find_cells
 
     asked = [run] if isinstance(run, str | Path) else list(run) or [Path(runs)]
     found = [cell for one in asked for cell in find_cells(str(one), Path(runs))]
@@ -215,10 +216,10 @@ def _names_of(model: Names | Path) -> list[str]:
     return [str(name) for name in names]
 
 
-def _watched(progress: bool) -> Callable[[dict[str, Any]], None]:
+def _watched(progress: bool) -> OnEvent:
     """What receives the events of a run."""
     if not progress:
-        return lambda event: None
+        return unheard
     from sambench.engine.progress import PythonProgress
 
     return PythonProgress().on_event
@@ -251,7 +252,7 @@ def _unknown(key: str, known: set[str], task: str) -> UsageError:
 
 
 def _results(outcome: Outcome) -> Results:
-    from sambench.store.views import find_cells
+    from sambench.store.lookup import find_cells
 
     if outcome.failure is not None:
         raise outcome.failure

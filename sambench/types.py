@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,12 @@ FloatArray: TypeAlias = npt.NDArray[np.float32]
 EdgeOutput: TypeAlias = npt.NDArray[np.float32] | npt.NDArray[np.float64] | npt.NDArray[np.bool_]
 BoxXYXY: TypeAlias = tuple[float, float, float, float]
 
+# What a model answers with, which decides the tasks that take it: a Segmenter with several scored candidates, or with one; an
+# EdgeDetector or EdgeMapSource; a ConceptSegmenter or ConceptSource; a ProposalSource; a PhraseDetector, one part of a composition;
+# nothing, for the instance task's results file has the masks.
+Gives: TypeAlias = Literal["masks", "single_mask", "edges", "concepts", "proposals", "boxes", "detections"]
+# The ground truth of a dataset, which decides the tasks that it is one for.
+Holds: TypeAlias = Literal["masks", "boundaries", "concepts"]
 
 # Why an annotation is no instance: the kinds of `Sample.left_out`.
 EMPTY = "empty mask"
@@ -228,10 +234,11 @@ class ForDetection(ListsImages, Protocol):
 
 
 @runtime_checkable
-class Holds(Protocol):
-    """A reader that says itself what ground truth it gives, whatever its card's `mask_kind`: masks, boundaries or concepts."""
+class SaysHolds(Protocol):
+    """A reader that says itself what ground truth it gives, whatever its card's `mask_kind`."""
 
-    holds: str
+    @property
+    def holds(self) -> Holds: ...
 
 
 @runtime_checkable
@@ -265,7 +272,6 @@ class Prompt:
     points_xy: FloatArray = field(default_factory=lambda: np.zeros((0, 2), np.float32))
     labels: npt.NDArray[np.int8] = field(default_factory=lambda: np.zeros(0, np.int8))
     box_xyxy: BoxXYXY | None = None
-    text: str | None = None
     multimask: bool = True
     carry: Any = None
 

@@ -14,7 +14,7 @@ import sambench
 from sambench import tasks
 from sambench.cards import dataset_cards
 from sambench.errors import CardError, UsageError
-from sambench.loaders.open import _check_options, load_entry
+from sambench.loaders.open import check_options, load_entry
 from sambench.sources.models import resolve
 from sambench.sources.options import parse_options
 from sambench.values import MAX_DEPTH, misfit, read_toml
@@ -133,7 +133,7 @@ def test_all_cards_fit_their_readers() -> None:
     for card in dataset_cards().values():
         reader = load_entry(card.reader, where=card.id)
         for variant in (None, *card.variants):
-            _check_options(card, reader, card.options_of(variant))
+            check_options(card, reader, card.options_of(variant))
 
 
 @pytest.mark.parametrize(

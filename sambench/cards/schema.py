@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from sambench.cards.citations import Citation
 from sambench.errors import unknown_name
+
+if TYPE_CHECKING:
+    from sambench.types import Holds
 
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]*$", max_length=100)]  # part of folder names
 EntryPoint = Annotated[str, Field(pattern=r"^\w+(\.\w+)*:\w+$", max_length=500)]
@@ -166,15 +169,15 @@ class DatasetCard(Named):
         return {**self.options, **self.variants[variant].options}
 
 
-    def variant_holding(self, needs: str) -> str | None:
-        """The one variant that holds what a task needs (masks, boundaries or concepts), where the card's own options do not."""
+    def variant_holding(self, needs: Holds) -> str | None:
+        """The one variant that holds what a task needs, where the card's own options do not."""
         fits = [v for v, variant in self.variants.items() if holding(variant.mask_kind or self.mask_kind) == needs]
         return fits[0] if holding(self.mask_kind) != needs and len(fits) == 1 else None
 
 
-def holding(kind: MaskKind) -> str:
-    """The ground truth that masks of a kind are: `masks`, `boundaries` or `concepts`."""
-    return {"boundary": "boundaries", "concept": "concepts"}.get(kind, "masks")
+def holding(kind: MaskKind) -> Holds:
+    """The ground truth that masks of a kind are."""
+    return "boundaries" if kind == "boundary" else "concepts" if kind == "concept" else "masks"
 
 
 class SuiteCard(_Frozen):

@@ -21,7 +21,7 @@ def export(
 ) -> None:
     """Write rows, metrics and records of finished cells into one file; prints its digest."""
     from sambench.results.bundle import export as write
-    from sambench.store.views import find_cells
+    from sambench.store.lookup import find_cells
     from sambench.text import human_bytes
 
     cells = {c.path.resolve(): c for run in runs for c in find_cells(run, folder)}

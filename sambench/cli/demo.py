@@ -70,7 +70,7 @@ def _report(to: Path) -> Path:
     from sambench.report.inputs import Inputs, suite_of
     from sambench.report.make import make
     from sambench.report.write import write
-    from sambench.store.views import find_cells
+    from sambench.store.lookup import find_cells
 
     evidence = Evidence(find_cells(str(to / "runs"), to))
     document = make(definition("results"), Inputs(evidence=evidence, suite=suite_of("", evidence)))

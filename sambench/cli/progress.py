@@ -6,14 +6,15 @@ import sys
 import time
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sambench.cli.console import err
-from sambench.engine.progress import LINES_EVERY_S, CellProgress
+from sambench.engine.progress import LINES_EVERY_S, CellProgress, Ignored
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from sambench.engine import events
     from sambench.engine.request import Plan
 
 
@@ -74,26 +75,41 @@ class Reporter:
         if not self.quiet:
             (self.bars.console if self.bars else self.console).print(text, soft_wrap=True)
 
-    def on_event(self, event: dict[str, Any]) -> None:
+    def on_event(self, event: events.Event) -> None:
         """Receive one event of the engine."""
-        handler = getattr(self, "_on_" + event["event"], None)
-        if handler:
-            handler(event)
+        if event["event"] == "begin":
+            self._on_begin(event)
+        elif event["event"] == "cell":
+            self._on_cell(event)
+        elif event["event"] == "image":
+            self._on_image(event)
+        elif event["event"] == "waiting":
+            self._on_waiting(event)
+        elif event["event"] == "note":
+            self.say(event["text"])
+        elif event["event"] == "interrupt":
+            self._on_interrupt(event)
+        elif event["event"] == "download":
+            self._on_download(event)
+        elif event["event"] == "index":
+            self._on_index(event)
+        else:
+            _: Ignored = event["event"]  # mypy knows that no other is left
 
-    def _on_begin(self, e: dict[str, Any]) -> None:
+    def _on_begin(self, e: events.Begin) -> None:
         cell = _Cell.begun(e)
         self.cells[e["cell_id"]] = cell
         more = f", {e['n_objects']} annotations" if cell.n_missing == cell.n_images and cell.n_missing else ""
         self.say(f"{cell.name}: {cell.beginning()}{more}")
 
-    def _on_cell(self, e: dict[str, Any]) -> None:
+    def _on_cell(self, e: events.Cell) -> None:
         cell = self.cells[e["cell_id"]]
         if not cell.done:
             cell.started = time.monotonic()
         if self.bars and cell.bar is None:
             cell.bar = self.bars.add_task("", total=cell.n_images, completed=cell.n_done, name=cell.name, text="starting")
 
-    def _on_image(self, e: dict[str, Any]) -> None:
+    def _on_image(self, e: events.Image) -> None:
         cell = self.cells[e["cell_id"]]
         if not cell.take(e):
             return
@@ -105,25 +121,22 @@ class Reporter:
             cell.said = time.monotonic()
             self.say(f"{cell.name}: {cell.text()}")
 
-    def _on_waiting(self, e: dict[str, Any]) -> None:
+    def _on_waiting(self, e: events.Waiting) -> None:
         if e["holder"] and e["holder"] != self.waiting:
             self.waiting = e["holder"]
             self.say(f"the rest of {e['dataset']} is being computed by {e['holder']}; waiting for it: {e['how']}")
 
-    def _on_note(self, e: dict[str, Any]) -> None:
-        self.say(e["text"])
-
-    def _on_interrupt(self, e: dict[str, Any]) -> None:
+    def _on_interrupt(self, e: events.Interrupt) -> None:
         if e["times"] == 1:
             self.say(f"stopping after the step at hand, in {e['grace_s']:.0f} s at the latest; Ctrl-C again to drop it")
 
-    def _on_download(self, e: dict[str, Any]) -> None:
+    def _on_download(self, e: events.Download) -> None:
         if time.monotonic() - self.download_said > 2.0 or e["done"] == e["total"]:
             self.download_said = time.monotonic()
             total = f" of {e['total'] / 1e6:.0f}" if e["total"] else ""
             self.say(f"downloading the weights of {e['model']}: {e['done'] / 1e6:.0f}{total} MB")
 
-    def _on_index(self, e: dict[str, Any]) -> None:
+    def _on_index(self, e: events.Index) -> None:
         now = time.monotonic()
         if now - self.index_said.setdefault(e["dataset"], now) > 2.0:  # short ones are not worth a line
             self.index_said[e["dataset"]] = now

@@ -114,6 +114,8 @@ def make(
     quiet: Quiet = False,
 ) -> None:
     """Draw objects, predict them with every model, and write shuffled, blinded jobs with five views each. Resumable."""
+    from functools import partial
+
     from sambench.cli.console import err
     from sambench.cli.progress import Reporter
     from sambench.engine.run import run_cell
@@ -164,7 +166,7 @@ def make(
     )
     try:
         with Reporter(quiet=quiet) as reporter:
-            made = make_study(study, run_cell, reporter.on_event, _Progress(reporter).step)
+            made = make_study(study, partial(run_cell, reporter.on_event), _Progress(reporter).step)
     except KeyboardInterrupt:
         err().print("interrupted: what is done is kept; issue the same command again to go on")
         raise typer.Exit(130) from None

@@ -33,11 +33,12 @@ def cells_of(runs: Sequence[str], named: Sequence[str], place: Path = DEFAULT) -
     Names are looked for in the folders of runs that `--runs` gives, which then do not count as a whole, or else in `place`.
     Raises UsageError and RunError as `find_cells` does.
     """
-    from sambench.store.views import find_cells, read_cell
+    from sambench.store.lookup import find_cells
+    from sambench.store.views import read_cell
 
     runs, named = [_here(run) for run in runs], [_here(name) for name in named]
     if not runs and not named:
-        from sambench.store.views import all_cell_paths
+        from sambench.store.lookup import all_cell_paths
 
         return [read_cell(path) for path in all_cell_paths(place)]
     names = [name for name in named if not Path(name).expanduser().exists()]
@@ -70,7 +71,7 @@ def _holds_runs(path: Path) -> bool:
 def _looked_for(name: str, folders: Sequence[Path]) -> list[CellView]:
     """The cells of a name in the first folder that has it; the last folder's error where none does."""
     from sambench.errors import UsageError
-    from sambench.store.views import find_cells
+    from sambench.store.lookup import find_cells
 
     for folder in folders[:-1]:
         try:

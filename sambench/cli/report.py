@@ -164,7 +164,7 @@ def gallery(
     from sambench.report.write import write
     from sambench.results.citations import cite
     from sambench.sources.datasets import split_names
-    from sambench.store.views import find_cells
+    from sambench.store.lookup import find_cells
 
     forms = split_names([form])
     for one in forms:

@@ -31,7 +31,7 @@ def table(
     """The table of one or several runs, in one of the forms of --format; pictures and pages as in `-f png > table.png`."""
     from sambench.layout.formats import form_of
     from sambench.results.tables import metrics_frame, suites_named, tables
-    from sambench.store.views import find_cells
+    from sambench.store.lookup import find_cells
     from sambench.text import csv_frame
 
     cells = [cell for run in runs for cell in find_cells(run, folder)]
@@ -63,7 +63,7 @@ def rescore(
     from sambench.results.rescore import check_masks as check
     from sambench.results.rescore import rescore as score
     from sambench.schema import METRIC_COLUMNS
-    from sambench.store.views import find_cells
+    from sambench.store.lookup import find_cells
     from sambench.tasks.summary import Bootstrap
     from sambench.text import csv_frame
 
@@ -110,7 +110,7 @@ def compare(
     from sambench.errors import unknown_name
     from sambench.paper.published import sources
     from sambench.results.compare import compare_cells
-    from sambench.store.views import find_cells
+    from sambench.store.lookup import find_cells
 
     if per not in ("object", "image"):
         raise unknown_name("kind of mean", per, ("object", "image"), where="--per")
@@ -156,7 +156,7 @@ def plot(
     masks that are right.
     """
     from sambench.errors import UsageError
-    from sambench.store.views import find_cells
+    from sambench.store.lookup import find_cells
 
     drawn = {
         "edges": _edge_pictures,
@@ -262,7 +262,7 @@ def show_run(
     """What the identity of a run's cells is made of: all that can change a number. With another run, where they differ."""
     from sambench.layout.formats import form_of
     from sambench.results import identity
-    from sambench.store.views import find_cells
+    from sambench.store.lookup import find_cells
 
     form = "json" if as_json else form_of(form, ("text", "json"))
     cells = find_cells(run, folder)

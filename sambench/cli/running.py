@@ -348,7 +348,7 @@ def _print_outcome(outcome: Outcome) -> None:
     from sambench.cli.console import err, out, quoted
     from sambench.layout import render_rich
     from sambench.results.tables import result_table
-    from sambench.store.views import find_cells
+    from sambench.store.lookup import find_cells
 
     cells = [c for path in outcome.records for c in find_cells(str(path), Path(outcome.plan.request.out))]
     console = out()

@@ -76,7 +76,7 @@ def remove_runs(
 
 @app.command("gc")
 def collect(dry_run: DryRun = False, out: Out = Path("runs"), as_json: Json = False) -> None:
-    """Remove what killed commands left: files written aside, claims of dead processes, cells without an image. No result goes."""
+    """Remove what killed commands left: files written aside, leases of dead processes, cells without an image. No result goes."""
     from sambench.results.runs import leftovers, none_there
 
     here = _folder(out)

@@ -17,7 +17,7 @@ from sambench.cli.running import FromFile
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from sambench.results.progress import CellProgress, Price
+    from sambench.results.progress import CellState, Price
 
 _SHOWN_FAILURES = 20
 _PRICE = "Of an hour of a GPU (on a CPU: of a core), as '2.5' or '2.5 EUR': the cost in money, too."
@@ -48,18 +48,18 @@ def status(
         raise typer.Exit(1)
 
 
-def _look(run: str, out: Path) -> list[CellProgress]:
+def _look(run: str, out: Path) -> list[CellState]:
     from sambench.results.progress import progress_of
-    from sambench.store.views import all_cell_paths, find_cell_paths
+    from sambench.store.lookup import all_cell_paths, find_cell_paths
 
     return [progress_of(path) for path in (find_cell_paths(run, out) if run else all_cell_paths(out))]
 
 
-def _document(cells: Sequence[CellProgress], price: Price | None) -> dict[str, object]:
+def _document(cells: Sequence[CellState], price: Price | None) -> dict[str, object]:
     return {"cells": [c.to_json(price) for c in cells]}
 
 
-def _print(cells: Sequence[CellProgress], out: Path, price: Price | None) -> None:
+def _print(cells: Sequence[CellState], out: Path, price: Price | None) -> None:
     from sambench.cli.console import err
     from sambench.cli.console import out as console
     from sambench.results.progress import cost, summary
@@ -81,7 +81,7 @@ def _print(cells: Sequence[CellProgress], out: Path, price: Price | None) -> Non
             err().print(cell.error, soft_wrap=True)
 
 
-def _table(cells: Sequence[CellProgress]) -> Table:
+def _table(cells: Sequence[CellState]) -> Table:
     from rich.table import Table
 
     right = ("images", "failed", "objects", "images/s", "left")
@@ -101,7 +101,7 @@ def _table(cells: Sequence[CellProgress]) -> Table:
     return table
 
 
-def _left(cell: CellProgress) -> str:
+def _left(cell: CellState) -> str:
     from sambench.engine.progress import clock
 
     missing = cell.n_wanted - cell.n_done - cell.n_failed
@@ -109,8 +109,8 @@ def _left(cell: CellProgress) -> str:
 
 
 def _follow(
-    run: str, out: Path, every: float, cells: list[CellProgress], as_json: bool, price: Price | None
-) -> list[CellProgress]:
+    run: str, out: Path, every: float, cells: list[CellState], as_json: bool, price: Price | None
+) -> list[CellState]:
     """Look until nothing is computed; on a terminal in one place, else a table a look, and with --json a line a look."""
     import sys
 

@@ -100,7 +100,7 @@ def watch(
     )
     console = err()
     with Reporter(quiet=quiet) as reporter:
-        entries = go(asked, say=lambda text: console.print(text, soft_wrap=True), on_event=lambda e: reporter.on_event(dict(e)))
+        entries = go(asked, say=lambda text: console.print(text, soft_wrap=True), on_event=reporter.on_event)
     _print(entries, asked, as_json)
     if any(e.worse for e in entries):
         raise typer.Exit(WORSE)

@@ -19,7 +19,7 @@ from sambench.loaders.subsets import choose_subset, without_masks
 from sambench.loaders.survey import survey, told, unlisted
 from sambench.notes import noting
 from sambench.sources.datasets import build, notes_on, resolve
-from sambench.types import NEVER_OBJECTS, Holds, ImageRecord, Sample, reader_of
+from sambench.types import NEVER_OBJECTS, ImageRecord, Sample, SaysHolds, reader_of
 
 CLOSE = 0.01  # counts within this fraction of the expected ones are "close"
 
@@ -136,7 +136,7 @@ def verify(
         broken=tuple(broken),
         sizes=tuple(sizes.most_common()),
         checks=tuple(_checks(card, n_images, n_masks)),
-        counted="phrases" if isinstance(reader := reader_of(dataset), Holds) and reader.holds == "concepts" else "masks",
+        counted="phrases" if isinstance(reader := reader_of(dataset), SaysHolds) and reader.holds == "concepts" else "masks",
         advice="; ".join(remedies(said.left_out)) or "look at the annotations, and at the options of the card that select them",
     )
 

@@ -8,28 +8,24 @@ from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sambench import provenance, tasks
 from sambench.engine.plan import SHARD_SIZE, CellSpec
 from sambench.errors import DataError, RunError, SambenchError, UsageError
-from sambench.files import content as files
-from sambench.files import mirror
+from sambench.files import content, mirror
 from sambench.files.places import place_of
 from sambench.files.writing import storage_error, write_bytes, write_json, write_text
 from sambench.schema import METRIC_COLUMNS
 from sambench.sources.data.base import DatasetSpec
-from sambench.store.claims import holder
 from sambench.store.labels import RUN_FILE, label_of_run
+from sambench.store.leases import holder
 from sambench.store.metric_rows import cell_columns, stored_metric_rows
 from sambench.store.record import FINISHED, IMAGES, METRIC_FILES, RECORD, SCHEMA_VERSION, CellRecord, read_record, write_record
 from sambench.store.shards import ImageState, ShardStore
 from sambench.store.tally import tally
 from sambench.store.vouching import misfits, shard_digests, vouch
 from sambench.text import csv_frame
-
-if TYPE_CHECKING:
-    pass
 
 MAX_LISTED_FAILURES = 200
 
@@ -67,16 +63,16 @@ def open_cell(cell: CellSpec) -> ShardStore:
     return store
 
 
-def missing_images(store: ShardStore, n: int, limit: int | None, files: Mapping[str, str], invocation: str | None) -> list[str]:
+def missing_images(store: ShardStore, n: int, limit: int | None, pictures: Mapping[str, str], invocation: str | None) -> list[str]:
     """Images of shard n that are wanted and not there: never computed, failed in an earlier command, or changed on disk since.
 
-    files: by image id where its picture is, or ''.
+    pictures: by image id the file, or ''.
     """
     states = store.states(n)
     todo = []
     for image_id in store.members(n, limit):
         state = states.get(image_id)
-        changed = state is not None and _changed(state.picture, files.get(image_id, ""))
+        changed = state is not None and _changed(state.picture, pictures.get(image_id, ""))
         tried = state is not None and state.invocation == invocation
         if state is None or ((changed or state.status == "failed") and not tried):
             todo.append(image_id)
@@ -86,12 +82,12 @@ def missing_images(store: ShardStore, n: int, limit: int | None, files: Mapping[
 def _changed(picture: str, file: str) -> bool:
     """Whether a file is there that is not the one that was evaluated. What is gone since is no other input."""
     try:
-        return bool(picture and file) and files.file_sha256(Path(file)) != picture
+        return bool(picture and file) and content.file_sha256(Path(file)) != picture
     except OSError:
         return False
 
 
-def content(
+def record_content(
     cell: CellSpec, states: Mapping[str, ImageState], status: str, *, started: str, save_masks: str, wall_s: float
 ) -> dict[str, Any]:
     """The content of cell.json."""
@@ -185,7 +181,7 @@ def finish(cell: CellSpec, *, started: str, save_masks: str, wall_s: float, inte
         status = "incomplete"
     else:
         status = "complete" if whole else "partial"
-    rec = content(cell, here, status, started=started, save_masks=save_masks, wall_s=wall_s)
+    rec = record_content(cell, here, status, started=started, save_masks=save_masks, wall_s=wall_s)
     if whole:
         rec["limit"] = None
     if len(here) == len(wanted):
@@ -226,12 +222,12 @@ def finish_after_error(cell: CellSpec, *, started: str, save_masks: str, wall_s:
 
 
 def _discard(cell: CellSpec) -> bool:
-    """Remove the directory of a cell that holds no shard and nobody's claim, and its run's if that was all; whether it went."""
+    """Remove the directory of a cell that holds no shard and nobody's lease, and its run's if that was all; whether it went."""
     shards = cell.cell_dir / "shards"
     try:
-        for claim in shards.glob("*.claim"):
-            if holder(claim) is None:  # its process was killed
-                place_of(claim).remove(claim)
+        for lease in shards.glob("*.claim"):
+            if holder(lease) is None:  # its process was killed
+                place_of(lease).remove(lease)
         shards.rmdir()
     except FileNotFoundError:
         pass
@@ -274,7 +270,7 @@ def mark_running(cell: CellSpec, store: ShardStore, *, started: str, save_masks:
     """Before the first new row: the record says `running` and vouches for nothing, whatever it said; a killed run leaves that."""
     states = store.all_states()
     here = {i: states[i] for i in cell.wanted if i in states}
-    write_record(cell.cell_dir, content(cell, here, "running", started=started, save_masks=save_masks, wall_s=0.0))
+    write_record(cell.cell_dir, record_content(cell, here, "running", started=started, save_masks=save_masks, wall_s=0.0))
     _remove_metrics(cell.cell_dir)
 
 

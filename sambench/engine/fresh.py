@@ -18,7 +18,7 @@ from typing import Any
 from sambench.engine.plan import CellSpec
 from sambench.errors import RunError, SambenchError, UsageError
 from sambench.files.writing import storage_error
-from sambench.store.claims import holder, try_claim
+from sambench.store.leases import holder, try_lease
 from sambench.store.record import CellRecord, read_record
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
@@ -57,12 +57,12 @@ def staged(group: Sequence[CellSpec]) -> Iterator[list[CellSpec]]:
 def _alone(cell: CellSpec) -> Any:
     path = cell.run_dir.with_name(f".{cell.run_dir.name}.{cell.cell_dir.name}.fresh")
     try:
-        claim = try_claim(path)
+        lease = try_lease(path)
     except OSError as e:
         raise storage_error(e, path) from e
-    if claim is None:
+    if lease is None:
         raise UsageError("another command computes that cell anew", where=cell.cell_dir, found=holder(path), remedy="wait for it")
-    return claim
+    return lease
 
 
 def settle(at: CellSpec, cell: CellSpec, rec: CellRecord) -> CellRecord:

@@ -19,7 +19,7 @@ from sambench.files.writing import storage_error
 from sambench.sources.datasets import Target, gives_of
 from sambench.sources.models import ResolvedModel, build
 from sambench.store.labels import RUN_FILE
-from sambench.types import Holds, reader_of
+from sambench.types import Gives, Holds, SaysHolds, reader_of
 
 SHARD_SIZE = 4  # images; fixed, so that shards are the same whatever the number of workers
 MIN_FREE_BYTES = 64 << 20
@@ -44,7 +44,7 @@ class CellSpec:
         return self.target.subset.image_ids[: self.limit]
 
 
-def check_model(task: tasks.Task, name: str, gives: str | None) -> None:
+def check_model(task: tasks.Task, name: str, gives: Gives | None) -> None:
     """Raises UsageError where a model of that name gives what the task cannot take (None: not known yet)."""
     if gives is None:
         return
@@ -65,11 +65,11 @@ def check_model(task: tasks.Task, name: str, gives: str | None) -> None:
 def check_target(task: tasks.Task, target: Target) -> None:
     """Raises UsageError where a dataset does not hold the ground truth that the task compares with.
 
-    The reader says what it gives, by an attribute `holds` ("masks", "boundaries" or "concepts"); where it has none, the dataset's
+    The reader says what it gives, by an attribute `holds` (one of `types.Holds`); where it has none, the dataset's
     source does.
     """
     reader = reader_of(target.dataset)
-    said = reader.holds if isinstance(reader, Holds) else None
+    said = reader.holds if isinstance(reader, SaysHolds) else None
     holds = said or gives_of(target.spec.name) or "masks"
     if holds != task.needs:
         fitting = [c.id for c in cards.dataset_cards().values() if _may_hold(c, task.needs)]
@@ -86,7 +86,7 @@ def check_target(task: tasks.Task, target: Target) -> None:
         )
 
 
-def _may_hold(card: cards.DatasetCard, needs: str) -> bool:
+def _may_hold(card: cards.DatasetCard, needs: Holds) -> bool:
     return cards.holding(card.mask_kind) == needs or card.variant_holding(needs) is not None
 
 

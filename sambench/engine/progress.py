@@ -6,8 +6,13 @@ import html
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
+if TYPE_CHECKING:
+    from sambench.engine.events import Begin, Event, Image
+
+# Not shown. That an image was begun is for who starts workers; the rest ends there.
+Ignored = Literal["started", "ready", "described", "done", "stopped", "fatal", "worker"]
 LINES_EVERY_S = 10.0
 NOTEBOOK_EVERY_S = 0.5
 
@@ -31,7 +36,7 @@ class CellProgress:
     seen: set[str] = field(default_factory=set)
 
     @classmethod
-    def begun(cls, event: dict[str, Any]) -> Self:
+    def begun(cls, event: Begin) -> Self:
         """Of the engine's event `begin`."""
         return cls(f"{event['model']} on {event['dataset']}", event["n_images"], frozenset(event["missing"]))
 
@@ -40,7 +45,7 @@ class CellProgress:
         """Images that were to be computed when it began."""
         return len(self.missing)
 
-    def take(self, event: dict[str, Any]) -> bool:
+    def take(self, event: Image) -> bool:
         """Count one event `image`; False where it does not count."""
         image_id = event["image_id"]
         if image_id not in self.missing or image_id in self.seen:
@@ -103,28 +108,29 @@ class PythonProgress:
         self.display: Any = None
         self.in_notebook = _in_notebook()
 
-    def on_event(self, event: dict[str, Any]) -> None:
+    def on_event(self, event: Event) -> None:
         """Receive one event of the engine."""
-        kind = event["event"]
-        if kind == "begin":
+        if event["event"] == "begin":
             cell = self.cells[event["cell_id"]] = CellProgress.begun(event)
             self._show(cell, cell.beginning(), at_once=True)
-        elif kind == "cell":
+        elif event["event"] == "cell":
             cell = self.cells[event["cell_id"]]
             if not cell.done:
                 cell.started = time.monotonic()
-        elif kind == "image":
+        elif event["event"] == "image":
             cell = self.cells[event["cell_id"]]
             if not cell.take(event):
                 return
             if event["status"] == "failed":
                 self._note(f"{cell.name}: image {event['image_id']} failed: {event['error']}")
             self._show(cell, cell.text(), at_once=cell.done == cell.n_missing)
-        elif kind == "note":
+        elif event["event"] == "note":
             self._note(event["text"])
-        elif kind == "download":
+        elif event["event"] == "download":
             total = f" of {event['total'] / 1e6:.0f}" if event["total"] else ""
             self._line(f"downloading the weights of {event['model']}: {event['done'] / 1e6:.0f}{total} MB")
+        else:
+            _: Ignored | Literal["waiting", "interrupt", "index"] = event["event"]  # mypy knows that no other is left
 
     def _note(self, text: str) -> None:
         self.notes.append(text)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sambench import cards, tasks
 from sambench.device.precision import check_precision, computing
 from sambench.engine import cells, fresh
-from sambench.engine.backends import OnEvent, backend, check, describe, device_at, run_workers
+from sambench.engine.backends import backend, check, describe, device_at, run_workers
+from sambench.engine.events import OnEvent, unheard
 from sambench.engine.plan import (
     CellSpec,
     check_model,
@@ -47,11 +48,8 @@ if TYPE_CHECKING:
 READ_AHEAD = 2  # images
 _Spec = TypeVar("_Spec", ModelSpec, DatasetSpec)
 
-def _ignore(event: dict[str, Any]) -> None:
-    return
 
-
-def plan(request: Request, on_event: OnEvent = _ignore) -> Plan:
+def plan(request: Request, on_event: OnEvent = unheard) -> Plan:
     """Resolve names, data, options and weights; raises before anything is computed or a result directory is made."""
     if request.limit is not None and request.limit < 1:
         raise UsageError("--limit does not fit", expected="a number of images from 1 on", found=request.limit)
@@ -168,7 +166,7 @@ def _resolve(name: str, options: Mapping[str, Any], request: Request, on_event: 
         cells.remove_empty(Path(request.out) / ".logs")
 
 
-def execute(planned: Plan, on_event: OnEvent = _ignore) -> Outcome:
+def execute(planned: Plan, on_event: OnEvent = unheard) -> Outcome:
     """Compute what is missing, model by model, and finish every cell. Ctrl-C keeps what is computed."""
     check(backend(planned.request.backend, planned.request.placement), planned.request.workers)
     prepare_out(Path(planned.request.out))
@@ -214,8 +212,6 @@ def _complete(
                 records[cell.cell_dir] = fresh.settle(at, cell, rec) if request.fresh else rec
             except RunError as e:  # the others take their places
                 refused.append(e)
-                continue
-            on_event({"event": "finished", "cell_id": cell.cell_id, "record": records[cell.cell_dir]})
     if refused:
         raise refused[0]
 
@@ -255,9 +251,9 @@ def _begin(cell: CellSpec, request: Request, started: str, invocation: str, on_e
     fresh.recover(cell.cell_dir)
     store = cells.begin(cell)
     index = {r.image_id: r for r in cell.target.dataset.index()}
-    files = {i: r.file for i, r in index.items()}
+    pictures = {i: r.file for i, r in index.items()}
     n_shards = -(-len(cell.wanted) // store.size)
-    missing = [i for n in range(n_shards) for i in cells.missing_images(store, n, cell.limit, files, invocation)]
+    missing = [i for n in range(n_shards) for i in cells.missing_images(store, n, cell.limit, pictures, invocation)]
     if missing:
         cells.mark_running(cell, store, started=started, save_masks=request.save_masks)
     on_event(
@@ -316,7 +312,7 @@ def run_cell(on_event: OnEvent, **request: Any) -> Path:
     return cell.cell_dir
 
 
-def execute_in_process(planned: Plan, segmenter: Any, on_event: OnEvent = _ignore) -> Outcome:
+def execute_in_process(planned: Plan, segmenter: Any, on_event: OnEvent = unheard) -> Outcome:
     """As `execute`, for a model that is already built, in this process (`sambench.evaluate`)."""
     prepare_out(Path(planned.request.out))
     records: dict[Path, CellRecord] = {}
@@ -331,7 +327,7 @@ def execute_in_process(planned: Plan, segmenter: Any, on_event: OnEvent = _ignor
     return Outcome(planned, records, False)
 
 
-def plan_object(request: Request, segmenter: Any, name: str, found: Described) -> Plan:
+def plan_object(request: Request, name: str, found: Described) -> Plan:
     """The plan for a model object. name: its label; what it is made of, and nothing else, identifies it."""
     from sambench.sources.object import resolved_object
 

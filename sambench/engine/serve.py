@@ -15,12 +15,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 from sambench.device.precision import computing
 from sambench.engine import failures
+from sambench.engine.events import Event, Fatal, OnEvent
 from sambench.engine.threads import single_threaded
-from sambench.engine.worker import DeviceLost, Emit, Job, work
+from sambench.engine.worker import DeviceLost, Job, work
 from sambench.errors import SambenchError
 from sambench.sources.models import build
 from sambench.tasks.prompted import Interrupted
@@ -41,7 +41,7 @@ def main() -> int:
     lock = threading.Lock()
     stop, another = threading.Event(), threading.Event()
 
-    def emit(message: dict[str, Any]) -> None:
+    def emit(message: Event) -> None:
         with lock:
             try:
                 pipe.write(json.dumps(message) + "\n")
@@ -83,10 +83,10 @@ def main() -> int:
     return 0
 
 
-def _last_word(e: BaseException) -> dict[str, Any]:
+def _last_word(e: BaseException) -> Fatal:
     """The message with which a run ends: an error that explains itself, or what was raised and where."""
     trace = failures.trace_of(e)
-    event = {"event": "fatal", "kind": type(e).__name__, "traceback": trace}
+    event: Fatal = {"event": "fatal", "kind": type(e).__name__, "traceback": trace, "parts": {}, "logged": False}
     if isinstance(e, SambenchError):
         foreign = not failures.says_all(e)
         if foreign:  # a model's or a reader's own: the log has all of it
@@ -104,7 +104,7 @@ def _last_word(e: BaseException) -> dict[str, Any]:
     return {**event, "kind": "bug", "parts": {"message": failures.describe_error(e)}}
 
 
-def _serve(job: Job, next_job: Callable[[], Job], emit: Emit, check_stop: Callable[[], None]) -> None:
+def _serve(job: Job, next_job: Callable[[], Job], emit: OnEvent, check_stop: Callable[[], None]) -> None:
     """next_job: waits for what comes after a job without cells, whose model is described."""
     since = time.monotonic()
     segmenter = build(job.model)

@@ -1,4 +1,4 @@
-"""The one function that computes: claim a shard, work on its missing images, write it. Called in process or by a worker process."""
+"""The one function that computes: lease a shard, work on its missing images, write it. In this process or a worker's."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from sambench import tasks
 from sambench.device import memory
 from sambench.engine import cells, failures
 from sambench.engine.ahead import Ahead
+from sambench.engine.events import OnEvent
 from sambench.engine.plan import SHARD_SIZE
 from sambench.errors import DataError, DataMissingError, ModelError, RunError, SambenchError
 from sambench.files import content, mirror
@@ -26,7 +27,7 @@ from sambench.notes import noting
 from sambench.sources.data.base import DatasetSpec
 from sambench.sources.models import ModelSpec
 from sambench.store import partial
-from sambench.store.claims import Watch, try_claim
+from sambench.store.leases import Watch, try_lease
 from sambench.store.record import read_image_ids
 from sambench.store.shards import ImageState, Shard, ShardStore
 from sambench.tasks.prompted import Context, Interrupted
@@ -36,8 +37,6 @@ FLUSH_S = 5.0  # slow images: those of an unfinished shard are written at least 
 POLL_S = 0.5
 LOOK_S = 2.0  # in an object store, where a look is a request
 SHORT_OF_MEMORY_S = (0.5, 3.0)  # how long is waited where a GPU's memory was short, before it is tried again
-
-Emit = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ class _Work:
     store: ShardStore
     files: Mapping[str, str]
     segmenter: Any
-    emit: Emit
+    emit: OnEvent
     check_stop: Callable[[], None]
     watch: Watch
     ahead: Ahead
@@ -135,17 +134,17 @@ class _Work:
                 self._look()
                 if not self._missing(n):
                     continue
-                claim = self._claim(n)
-                if claim is None:
+                lease = self._lease(n)
+                if lease is None:
                     blocked.append(n)
                     continue
-                with claim:
+                with lease:
                     self.store.look_at(n)
                     self._shard(n, self._missing(n))
             if len(blocked) == len(pending):
                 if not wait:
                     return False
-                told = self.watch.told(self.store.claim_path(blocked[0]))
+                told = self.watch.told(self.store.lease_path(blocked[0]))
                 self.emit({"event": "waiting", "cell_id": self.cell.cell_id, "dataset": self.dataset.name, **told})
                 time.sleep(POLL_S)
             pending = blocked
@@ -162,11 +161,11 @@ class _Work:
     def _missing(self, n: int) -> list[str]:
         return cells.missing_images(self.store, n, self.cell.limit, self.files, self.job.invocation)
 
-    def _claim(self, n: int) -> Any:
+    def _lease(self, n: int) -> Any:
         try:
-            return try_claim(self.store.claim_path(n), self.watch)
+            return try_lease(self.store.lease_path(n), self.watch)
         except OSError as e:
-            raise storage_error(e, self.store.claim_path(n)) from e
+            raise storage_error(e, self.store.lease_path(n)) from e
 
     def _shard(self, n: int, todo: list[str]) -> None:
         shard = Shard({}, {})
@@ -321,7 +320,7 @@ class DiedBefore(Exception):
     """A worker process died on this image before. Arguments: the error's line, and the end of that process's log."""
 
 
-def work(job: Job, segmenter: Any, emit: Emit, check_stop: Callable[[], None], *, since: float | None = None) -> None:
+def work(job: Job, segmenter: Any, emit: OnEvent, check_stop: Callable[[], None], *, since: float | None = None) -> None:
     """Compute the job's cells with a model that is already built. Raises Interrupted when told to stop.
 
     Where the rest of a cell is in other workers' hands the next cell is begun, and what they leave undone is seen to at the end.
@@ -340,7 +339,7 @@ def work(job: Job, segmenter: Any, emit: Emit, check_stop: Callable[[], None], *
 
 
 def _work_of(
-    job: Job, cell: CellJob, segmenter: Any, emit: Emit, check_stop: Callable[[], None], watch: Watch, laps: _Laps
+    job: Job, cell: CellJob, segmenter: Any, emit: OnEvent, check_stop: Callable[[], None], watch: Watch, laps: _Laps
 ) -> _Work:
     emit({"event": "cell", "cell_id": cell.cell_id})
     task = tasks.build(cell.task, cell.settings)

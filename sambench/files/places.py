@@ -60,7 +60,7 @@ class FileSystem:
         """See `Place`."""
 
     def publish(self, aside: Path, path: Path, instead: Version | None = ANY) -> None:
-        """See `Place`. Who may write is decided by claims alone."""
+        """See `Place`. Who may write is decided by leases alone."""
         os.replace(aside, path)
 
     def remove(self, path: Path) -> None:

@@ -1,7 +1,7 @@
 """Files that are written aside and renamed, so that a reader sees the old one or the new one, and the error where that fails.
 
 Every file that somebody reads later is written through `replacing`; folders that are filled aside and moved into place, and the
-claims of the store, have rules of their own and say them.
+leases of the store, have rules of their own and say them.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from typing import Any
 
 from sambench.api import evaluate
 from sambench.errors import UsageError
-from sambench.store.views import CellView, find_cells
+from sambench.store.lookup import find_cells
+from sambench.store.views import CellView
 from sambench.watch.checkpoints import Checkpoint
 from sambench.watch.evaluate import Reference, Rule, judged
 from sambench.watch.ledger import Entry

@@ -27,7 +27,7 @@ from sambench.files.arrays import read_mat
 from sambench.files.opening import check_file
 from sambench.loaders import images
 from sambench.loaders.open import unknown_image
-from sambench.types import BoolArray, ImageRecord, Sample
+from sambench.types import BoolArray, Holds, ImageRecord, Sample
 
 _TREES = (".", "data", "BSDS500/data", "BSR/BSDS500/data")
 _IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg")
@@ -43,7 +43,7 @@ class BSDS500:
     holds: which ground truth samples have, whatever a card says of it.
     """
 
-    holds: ClassVar[str] = "boundaries"
+    holds: ClassVar[Holds] = "boundaries"
 
     root: Path
     name: str

@@ -35,7 +35,7 @@ from sambench.loaders.index_cache import cached_index
 from sambench.loaders.open import unknown_image
 from sambench.loaders.turned import Orientation, frame_of, read_turned
 from sambench.pixels.region import Region, union
-from sambench.types import CROWD, GROUP, Annotated, ImageRecord, Instance, Sample
+from sambench.types import CROWD, GROUP, Annotated, Holds, ImageRecord, Instance, Sample
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class CocoJson:
         check_rule(self.concepts, self.name)
 
     @property
-    def holds(self) -> str:
+    def holds(self) -> Holds:
         """`masks`, or `concepts`."""
         return "concepts" if self.concepts else "masks"
 

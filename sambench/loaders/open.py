@@ -109,7 +109,7 @@ def open_dataset(
     """
     reader = load_entry(card.reader, where=f"the card of dataset {card.id!r}")
     options, depth = _split(card, reader, card.options_of(variant))
-    _check_options(card, reader, options)
+    check_options(card, reader, options)
     found = Path(root).expanduser() if root is not None else find_root(card)
     if found is None or not (found.is_dir() or card.access.state == "embedded"):
         raise missing(card, root)
@@ -146,7 +146,8 @@ def _split(card: DatasetCard, reader: Any, options: dict[str, Any]) -> tuple[dic
     return {k: v for k, v in options.items() if k != "depth"}, depth
 
 
-def _check_options(card: DatasetCard, reader: Any, options: dict[str, Any]) -> None:
+def check_options(card: DatasetCard, reader: Any, options: dict[str, Any]) -> None:
+    """Raise CardError where a reader does not take these options of a card, or not values of their types."""
     try:
         signature = inspect.signature(reader)
     except ValueError:  # a built-in: nothing to compare with

@@ -60,7 +60,7 @@ def choose_subset(dataset: Dataset, card: DatasetCard, subset: str, *, every_ima
         name = subset
     else:
         path = Path(subset).expanduser()
-        wanted = _listed(path, {r.image_id for r in records}, card.id)
+        wanted = listed_ids(path, {r.image_id for r in records}, card.id)
         left_out = len(wanted - usable.keys())
         chosen, notes, name = [i for i in order if i in wanted], [], f"file:{path.stem}"
         if not chosen:
@@ -138,7 +138,8 @@ def _is_paper_size(paper: PaperFacts | None, chosen: Sequence[str], n_masks: int
     return n_masks >= paper.masks
 
 
-def _listed(path: Path, known: set[str], dataset: str) -> set[str]:
+def listed_ids(path: Path, known: set[str], dataset: str) -> set[str]:
+    """The image ids in a subset's file, one a line. Raises UsageError for a file that is none, or has an id that is not known."""
     try:
         if path.stat().st_size > MOST_BYTES:
             raise UsageError("a subset file is too large", where=path, expected=f"up to {MOST_BYTES:,} bytes of image ids")

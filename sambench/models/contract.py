@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from sambench.errors import ModelError, SambenchError, message_of, shown
+from sambench.types import Gives
 
 DEFAULT_MAX_BATCH = 64
 MAX_IDENTITY_CHARS = 1 << 20
@@ -30,14 +31,14 @@ _METHODS = "encode(image) and decode(state, prompts), edges(image), or encode(im
 class Attributes:
     """What the suite reads of a model. max_batch: prompts a call, from 1 on. identity: plain values, as JSON gives them back.
 
-    gives: `masks`, `edges` or `concepts`.
+    gives: `masks`, `edges` or `concepts`; its methods do not tell the others.
     """
 
     max_batch: int
     device_kind: str
     precision: str
     identity: dict[str, Any]
-    gives: str
+    gives: Gives
 
 
 def construct(factory: Callable[..., object], arguments: Mapping[str, Any], *, where: str, file: Path | None = None) -> Any:
@@ -99,7 +100,7 @@ def examine(model: object, where: object = None) -> Attributes:
     )
 
 
-def check_methods(model: object, where: object) -> str:
+def check_methods(model: object, where: object) -> Gives:
     """`masks` for an object with encode(image) and decode(state, prompts), `edges` for one with edges(image), `concepts` for one
     with encode(image) and concepts(state, prompts) (`sambench.concepts.ConceptSegmenter`). One that has `decode` too gives masks.
 
@@ -120,9 +121,8 @@ def check_methods(model: object, where: object) -> str:
             found=model.__name__,
             remedy=f"return {model.__name__}(...)",
         )
-    gives = "masks"
-    if _attribute(model, "decode", None, where) is None:
-        gives = next((name for name in ("edges", "concepts") if callable(_attribute(model, name, None, where))), gives)
+    others: tuple[Gives, ...] = () if _attribute(model, "decode", None, where) is not None else ("edges", "concepts")
+    gives: Gives = next((name for name in others if callable(_attribute(model, name, None, where))), "masks")
     answer = {"masks": "decode", "edges": "edges", "concepts": "concepts"}[gives]
     for name, arguments in (("edges", "image"),) if gives == "edges" else (("encode", "image"), (answer, "state, prompts")):
         _check_method(model, name, arguments, where)

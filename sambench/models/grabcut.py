@@ -71,8 +71,7 @@ class GrabCut:
         return image
 
     def decode(self, state: UInt8Array, prompts: list[Prompt]) -> list[Prediction]:
-        """One candidate a prompt; empty where there is neither a positive click nor a box. Raises ModelError on text.
-        """
+        """One candidate a prompt; empty where there is neither a positive click nor a box."""
         height, width = state.shape[:2]
         out = []
         for prompt in prompts:
@@ -82,8 +81,6 @@ class GrabCut:
 
     def _segment(self, image: UInt8Array, prompt: Prompt) -> Region:
         height, width = image.shape[:2]
-        if prompt.text is not None:
-            raise ModelError("grabcut takes clicks and boxes, not text", found=repr(prompt.text))
         points = np.rint(prompt.points_xy).astype(np.int64).clip(0, [width - 1, height - 1])
         positive = prompt.labels == 1
         if prompt.box_xyxy is None and not positive.any():

@@ -68,8 +68,7 @@ class Otsu:
         return State(gray, _two_levels(gray))
 
     def decode(self, state: State, prompts: list[Prompt]) -> list[Prediction]:
-        """One candidate a prompt; empty where there is neither a positive click nor a box. Raises ModelError on text.
-        """
+        """One candidate a prompt; empty where there is neither a positive click nor a box."""
         height, width = state.gray.shape
         ones = np.ones(1, np.float32)
         return [Prediction(RegionMasks([_segment(state, p)], height, width), ones.copy()) for p in prompts]
@@ -90,8 +89,6 @@ def _two_levels(gray: UInt8Array) -> Levels:
 
 def _segment(state: State, prompt: Prompt) -> Region:
     height, width = state.gray.shape
-    if prompt.text is not None:
-        raise ModelError("otsu takes clicks and boxes, not text", found=repr(prompt.text))
     points = np.rint(prompt.points_xy).astype(np.int64).clip(0, [width - 1, height - 1])
     positive = prompt.labels == 1
     if prompt.box_xyxy is None:

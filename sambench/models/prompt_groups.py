@@ -20,15 +20,13 @@ def check_image(image: UInt8Array, name: str) -> None:
         )
 
 
-def groups(prompts: Sequence[Prompt], max_batch: int, name: str) -> Iterator[list[int]]:
+def groups(prompts: Sequence[Prompt], max_batch: int) -> Iterator[list[int]]:
     """Indices of prompts of one shape, in order, at most max_batch each. Padding would change the answers.
 
-    The shape: number of points, box or not, carry or not, multimask. Raises ModelError for a text. name: the model's.
+    The shape: number of points, box or not, carry or not, multimask.
     """
     by_shape: dict[tuple[int, bool, bool, bool], list[int]] = {}
     for i, p in enumerate(prompts):
-        if p.text is not None:
-            raise ModelError(f"{name} takes no text prompts", expected="points, a box or a carry", found=repr(p.text))
         shape = (len(p.labels), p.box_xyxy is not None, p.carry is not None, p.multimask)
         by_shape.setdefault(shape, []).append(i)
     for indices in by_shape.values():

@@ -53,10 +53,6 @@ class Folder:
     key: Path | None
     records: Sequence[Record]
 
-    @property
-    def has_controls(self) -> bool:
-        return any(_is_control(r) for r in self.records)
-
 
 def find_study(place: Path, key: Path | None = None) -> Folder:
     """The study at `place`: the folder of `sambench rate make`, or its part for the raters. Raises DataError, UsageError.

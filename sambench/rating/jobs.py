@@ -29,7 +29,7 @@ from sambench.files.writing import write_aside, write_csv
 from sambench.pixels.region import RLE, Region
 from sambench.prompts import box_prompt, center_click
 from sambench.rating.items import Drawing, Drawn, Progress, draw
-from sambench.rating.masks import MasksOf, OnEvent, Run, given_masks, objects_of, place, predict
+from sambench.rating.masks import MasksOf, Run, given_masks, objects_of, place, predict
 from sambench.rating.render import Picture, render, view_names
 from sambench.rating.scale import AMBIGUITY, BANDS, QUESTIONS
 from sambench.rating.statistics import CONTROL, GROUND_TRUTH
@@ -127,10 +127,10 @@ class Job:
     is_control: bool
 
 
-def make(study: Study, run: Run, on_event: OnEvent, on_progress: Progress) -> Made:
+def make(study: Study, run: Run, on_progress: Progress) -> Made:
     """Do what is missing of a study. Re-issued, it goes on; Ctrl-C and errors keep what is done.
 
-    run: evaluates a model (`sambench.engine.run.run_cell`). on_event, on_progress: hear of it, and of the drawing.
+    run: evaluates a model (`sambench.engine.run.run_cell` with its `on_event`). on_progress: hears of the drawing.
 
     Raises UsageError (another study is in `out`, nothing to rate, masks that do not fit), DataError, ModelError, RunError.
     """
@@ -140,7 +140,7 @@ def make(study: Study, run: Run, on_event: OnEvent, on_progress: Progress) -> Ma
     notes = tuple(d.note for d in drawn if d.note)
     if study.prompts_only:
         return Made(None, None, prompts, 0, {}, 0, missing, notes)
-    predicted = _masks(study, [d for d in drawn if d.dataset not in study.truth_only], out / "work" / "runs", run, on_event)
+    predicted = _masks(study, [d for d in drawn if d.dataset not in study.truth_only], out / "work" / "runs", run)
     jobs = _shuffled([job for d in drawn for job in _jobs(d, study, predicted)], study.drawing.seed)
     _refuse_another(out, jobs)
     views = out / "for_raters" / "views"
@@ -183,9 +183,9 @@ def _drawn(study: Study, folder: Path, on_progress: Progress) -> tuple[list[Draw
 # --- jobs
 
 
-def _masks(study: Study, drawn: Sequence[Drawn], runs: Path, run: Run, on_event: OnEvent) -> dict[tuple[str, str], MasksOf]:
+def _masks(study: Study, drawn: Sequence[Drawn], runs: Path, run: Run) -> dict[tuple[str, str], MasksOf]:
     placing = {"devices": study.devices, "workers": study.workers, "precision": study.precision}
-    found = predict(study.prompt, study.models, drawn, runs, run, on_event, **placing)
+    found = predict(study.prompt, study.models, drawn, runs, run, **placing)
     for name, file in study.masks.items():
         found |= {(d.dataset, name): masks for d, masks in given_masks(name, file, drawn)}
     return found

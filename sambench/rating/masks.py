@@ -18,8 +18,7 @@ from sambench.rating.items import Drawn
 from sambench.store.views import CellView, read_cell
 from sambench.types import Instance, Sample
 
-OnEvent = Callable[[dict[str, Any]], None]
-Run = Callable[..., Path]  # as `sambench.engine.run.run_cell`: the directory of the one cell that was asked for
+Run = Callable[..., Path]  # as `sambench.engine.run.run_cell` with its `on_event`: the directory of the one cell that was asked for
 Models = Sequence[tuple[str, Mapping[str, Any]]]
 MasksOf = dict[str, RLE]  # by `place`
 
@@ -39,7 +38,6 @@ def predict(
     drawn: Sequence[Drawn],
     out: Path,
     run: Run,
-    on_event: OnEvent,
     **placing: Any,
 ) -> dict[tuple[str, str], MasksOf]:
     """{(dataset, model): masks} of models that run here; rows are kept in `out`, and what is there is not computed again.
@@ -52,7 +50,6 @@ def predict(
     for d in drawn:
         for model in models:
             folder = run(
-                on_event,
                 task=task,
                 datasets=(d.card,),
                 models=(model,),

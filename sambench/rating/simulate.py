@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-import numpy.typing as npt
 
 from sambench.errors import DataError, UsageError, unknown_name
 from sambench.rating.database import Database, first, set_meta
@@ -74,15 +73,6 @@ class Person:
 def quality_of(iou: float) -> float:
     """A mask's quality on the scale by its IoU with the annotation: 1 at none, 9.5 at a perfect one."""
     return 1.0 + 8.5 * float(min(1.0, max(0.0, iou)) ** 1.5)
-
-
-def expected_score(mean: npt.ArrayLike, sd: float) -> npt.NDArray[np.float64]:
-    """The mean of whole scores from 1 to 10, of felt quality normal with these means and this deviation: the truth of a study."""
-    from scipy import stats
-
-    cuts = np.arange(LOWEST, HIGHEST) + 0.5
-    above = stats.norm.sf((cuts - np.asarray(mean, np.float64)[..., None]) / sd)
-    return np.asarray(LOWEST + above.sum(-1), np.float64)
 
 
 def simulate(database: Database, raters: Raters, *, most: int | None = None) -> int:

@@ -41,14 +41,6 @@ class ShownPrompt:
     box_xyxy: BoxXYXY | None = None
 
 
-def rating_views(image: UInt8Array, mask: Region, prompt: ShownPrompt, *, side_px: int = 1024) -> dict[str, UInt8Array]:
-    """ALL_VIEWS by name, uint8 [h, w, 3] RGB, of one size, the longer side `side_px` (small images are enlarged 10 times at most).
-
-    image uint8 [H, W, 3]; mask of that size, may be empty. Raises ValueError on another size.
-    """
-    return Scene.of(image, side_px).views(mask, prompt)
-
-
 @dataclass(frozen=True)
 class Scene:
     """An image on which any number of masks are shown; what they share is drawn once."""
@@ -58,14 +50,17 @@ class Scene:
 
     @classmethod
     def of(cls, image: UInt8Array, side_px: int) -> Scene:
-        """image uint8 [H, W, 3]; side_px: of the views."""
+        """image uint8 [H, W, 3]; side_px: the longer side of the views (small images are enlarged 10 times at most)."""
         height, width = image.shape[:2]
         enlarged = min(MAX_ENLARGED, side_px / max(height, width))
         size = (max(1, round(width * enlarged)), max(1, round(height * enlarged)))
         return cls(image, _Canvas.of(image, Window(0, 0, height, width), size))
 
     def views(self, mask: Region, prompt: ShownPrompt) -> dict[str, UInt8Array]:
-        """As `rating_views`."""
+        """ALL_VIEWS by name, uint8 [h, w, 3] RGB, of one size.
+
+        mask: of the image's size, may be empty. Raises ValueError on another size.
+        """
         if self.image.shape[:2] != (mask.height, mask.width):
             raise ValueError(f"a mask of {mask.height} x {mask.width} for an image of {self.image.shape[:2]}")
         frame, size = self.frame, self.frame.pixels.shape[1::-1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,10 +15,6 @@ from sambench.report.inputs import (
 from sambench.results.image_sets import labelled, set_names
 from sambench.results.over_datasets import coverage, interval_over_datasets, mean_over_datasets
 from sambench.tasks.summary import Bootstrap
-
-if TYPE_CHECKING:
-    pass
-
 
 Systems = Mapping[System, Mapping[str, Entry]]
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from sambench.errors import SambenchError, UsageError
-from sambench.store.claims import Held, held_by
+from sambench.store.leases import Held, held_by
 from sambench.store.views import CellView, read_cell
 
 STRAGGLER_TIMES = 3.0  # a shard that takes so many times what the others took
@@ -29,7 +29,7 @@ STRAGGLER_S = 30.0  # and at least so long
 
 @dataclass(frozen=True)
 class Worker:
-    """One process at work on one shard. seconds: for how long, None where its claim does not say.
+    """One process at work on one shard. seconds: for how long, None where its lease does not say.
 
     straggler: it takes STRAGGLER_TIMES as long as the cell's shards took so far (their median), and STRAGGLER_S.
     """
@@ -73,7 +73,7 @@ class Failed:
 
 
 @dataclass(frozen=True)
-class CellProgress:
+class CellState:
     """One cell. status: of `LiveState`, or damaged or unreadable, where `error` says why and nothing else is known.
 
     label: what the model is called. device_kind: cpu, cuda. device_hours: what the images that are there took of devices (GPUs, or
@@ -121,17 +121,17 @@ class CellProgress:
         return {**told, "path": str(self.path), "hosts": list(self.hosts), "cost": cost, "expected_cost": expected}
 
 
-def progress_of(path: Path, now: float | None = None) -> CellProgress:
+def progress_of(path: Path, now: float | None = None) -> CellState:
     """The state of the cell in a directory; one that is damaged is told as such. now: seconds since 1970, for tests."""
     try:
         cell = read_cell(path)
         return _progress(cell, time.time() if now is None else now)
     except SambenchError as e:  # its neighbours are not hidden by it
         state = "unreadable" if isinstance(e.__cause__, OSError) else "damaged"
-        return CellProgress(path, path.resolve().parent.name, path.name, state, error=str(e))
+        return CellState(path, path.resolve().parent.name, path.name, state, error=str(e))
 
 
-def _progress(cell: CellView, now: float) -> CellProgress:
+def _progress(cell: CellView, now: float) -> CellState:
     live, states = cell.live, cell.states()
     failures = tuple(Failed(i, s.error) for i, s in states.items() if s.status == "failed")
     workers = _workers(cell, now) if live.holders else ()
@@ -142,7 +142,7 @@ def _progress(cell: CellView, now: float) -> CellProgress:
     end = None
     if speed:
         end = (datetime.fromtimestamp(now, UTC) + timedelta(seconds=missing / speed)).isoformat(timespec="seconds")
-    return CellProgress(
+    return CellState(
         path=cell.path,
         run=cell.run_name,
         dataset=cell.dataset,
@@ -170,7 +170,7 @@ def _progress(cell: CellView, now: float) -> CellProgress:
 def _workers(cell: CellView, now: float) -> tuple[Worker, ...]:
     found: list[tuple[int, Held]] = []
     for n in range(len(cell.store)):
-        held = held_by(cell.store.claim_path(n))
+        held = held_by(cell.store.lease_path(n))
         if held is not None:
             found.append((n, held))
     usual = _shard_seconds(cell)
@@ -203,7 +203,7 @@ def _images_per_s(cell: CellView, now: float) -> float | None:
     return n / (now - since) if n and now > since else None
 
 
-def summary(cells: Sequence[CellProgress]) -> str:
+def summary(cells: Sequence[CellState]) -> str:
     """One line of all that are computed at this moment; empty where none is."""
     running = [c for c in cells if c.workers]
     if not running:
@@ -221,13 +221,13 @@ def summary(cells: Sequence[CellProgress]) -> str:
     return ", ".join(parts)
 
 
-def cost(cells: Sequence[CellProgress], price: Price | None = None) -> str:
+def cost(cells: Sequence[CellState], price: Price | None = None) -> str:
     """One line of what the cells took so far, and will in all while some are computed; empty where nothing was computed."""
     kinds = dict.fromkeys(c.device_kind for c in cells if c.device_hours)
     return "; ".join(_cost([c for c in cells if c.device_kind == kind], kind, price) for kind in kinds)
 
 
-def _cost(cells: Sequence[CellProgress], kind: str, price: Price | None) -> str:
+def _cost(cells: Sequence[CellState], kind: str, price: Price | None) -> str:
     unit = "core-hours" if kind == "cpu" else "GPU-hours" if kind == "cuda" else f"{kind} device-hours"
 
     def said(hours: float) -> str:

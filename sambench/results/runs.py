@@ -16,9 +16,9 @@ from sambench.errors import RunError, SambenchError, UsageError
 from sambench.files import mirror
 from sambench.files.writing import storage_error
 from sambench.results.citations import cited, notes
-from sambench.store.claims import holder
+from sambench.store.leases import holder
+from sambench.store.lookup import all_cell_paths, find_cell_paths
 from sambench.store.record import METRIC_FILES, RECORD, read_record
-from sambench.store.views import all_cell_paths, find_cell_paths
 
 REMOVED = ".removed-"
 QUIET_S = 3600.0  # a file written aside that is older than this is nobody's
@@ -105,8 +105,8 @@ def _stored_run(path: Path, cells: Sequence[StoredCell], known: Mapping[str, tup
 
 
 def _holders(cell: Path) -> Iterator[str]:
-    for claim in paths.listed(cell / "shards", ".claim"):
-        if who := holder(claim):
+    for lease in paths.listed(cell / "shards", ".claim"):
+        if who := holder(lease):
             yield who
 
 
@@ -115,7 +115,7 @@ def _sizes(folder: Path) -> tuple[dict[str, int], float]:
     sizes, newest = dict.fromkeys(KINDS, 0), 0.0
     for at, _, names in paths.walk(folder):
         for name in names:
-            with suppress(FileNotFoundError):  # a claim that has just been given back
+            with suppress(FileNotFoundError):  # a lease that has just been given back
                 found = (Path(at) / name).lstat()
                 sizes[_kind(Path(at).relative_to(folder).parts, name)] += found.st_size
                 newest = max(newest, found.st_mtime)
@@ -178,7 +178,7 @@ def _named(out: Path, name: str) -> tuple[Path, list[StoredCell]]:
 
 
 def leftovers(out: Path, now: float | None = None) -> list[Removal]:
-    """What killed commands left in a folder of runs and nobody will use: files and folders written aside, claims of dead processes,
+    """What killed commands left in a folder of runs and nobody will use: files and folders written aside, leases of dead processes,
     cells without an image, runs without a cell, notes of documents that are gone. now: seconds since 1970, for tests."""
     now = time.time() if now is None else now
     found = [(p, why) for p, why in _aside(out, now)]
@@ -203,9 +203,9 @@ def _of_cell(cell: Path, now: float) -> Iterator[tuple[Path, str]]:
     yield from _aside(cell / "shards", now)
     for path in paths.listed(cell / "shards"):
         if path.suffix == ".claim" and holder(path) is None:
-            yield path, "a claim of a process that is gone"
+            yield path, "a lease of a process that is gone"
         elif path.suffix.startswith((".new-", ".stale-")) and _idle(path, now):
-            yield path, "a claim that was being written"
+            yield path, "a lease that was being written"
 
 
 def _aside(folder: Path, now: float) -> Iterator[tuple[Path, str]]:
@@ -219,12 +219,12 @@ def _aside(folder: Path, now: float) -> Iterator[tuple[Path, str]]:
         elif path.is_dir() and name.endswith(".old") and path.with_name(name[1:-4]).exists():
             yield path, "was replaced"
         elif path.is_dir() and name.endswith(".fresh"):
-            claim = folder.parent / f".{folder.name}.{name[1:-6]}.fresh"
-            if holder(claim) is None and _idle(path, now):
+            lease = folder.parent / f".{folder.name}.{name[1:-6]}.fresh"
+            if holder(lease) is None and _idle(path, now):
                 yield path, "computed anew by a command that is gone"
         elif path.is_file() and name.endswith(".fresh"):
             if holder(path) is None and _idle(path, now):
-                yield path, "a claim of a process that is gone"
+                yield path, "a lease of a process that is gone"
         elif path.is_file() and _idle(path, now):
             yield path, "was being written"
 

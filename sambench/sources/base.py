@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypedDict, runtime_checkable
 
 from sambench import cards
 from sambench.errors import UsageError
-from sambench.types import Dataset
+from sambench.types import Dataset, Gives
 
 Progress = Callable[[int, int | None], None]
 
@@ -21,7 +21,8 @@ Progress = Callable[[int, int | None], None]
 class ModelSpec:
     """What a worker needs to build a model; plain values, so that it travels as JSON.
 
-    name: card id, path of a card, `python:path.py:factory`, `edges:folder`, or `proposals:file`.
+    name: as on the command line: a card's id or path, a name of a source (`python:path.py:factory`, `hf:ID`, `edges:FOLDER`,
+    `proposals:FILE`, `concepts:FILE`), or two of them, `DETECTOR+SEGMENTER`.
     weights: the checkpoint file, as the command sees it. pinned: ORGANISATION/NAME@COMMIT of a model of the hub, whose folder
     is named. A node that does not see them fetches its own, once for all its workers. contents: what its files held when the
     command began, by what names them (`build` compares). probe: when it is described, look whether its masks have logits.
@@ -41,9 +42,8 @@ class ModelSpec:
 class ResolvedModel:
     """A model before it is built. id: short name for directories and tables; identity: all of it that can change a number.
 
-    gives: `masks`, `edges` or `concepts`, as in its card, `proposals`; known of a `python:` model once it is described.
-    logits: whether its masks have logits, where that is known. notes: what must be said of it. label: what the user calls it, ""
-    where that is its id.
+    gives: of a `python:` model known once it is described. logits: whether its masks have logits, where that is known. notes: what
+    must be said of it. label: what the user calls it, "" where that is its id.
     """
 
     spec: ModelSpec
@@ -53,7 +53,7 @@ class ResolvedModel:
     uses_torch: bool = True
     weights_bytes: int = 0
     card: cards.ModelCard | None = field(default=None, compare=False)
-    gives: str = "masks"
+    gives: Gives = "masks"
     logits: bool | None = None
     notes: tuple[str, ...] = ()
     label: str = field(default="", compare=False)
@@ -75,8 +75,8 @@ class ModelSource(Protocol):
     form: str
     stored: bool
 
-    def gives(self, name: str) -> str | None:
-        """What the model of that whole name gives (`ResolvedModel.gives`); None where only the built model knows."""
+    def gives(self, name: str) -> Gives | None:
+        """What the model of that whole name gives; None where only the built model knows."""
         ...
 
     def resolve(
@@ -98,6 +98,19 @@ class ModelSource(Protocol):
     def check(self, spec: ModelSpec, dataset: Dataset, image_ids: Sequence[str]) -> list[str]:
         """What must be said of the model beside a dataset of which these images run. Raises DataError where they do not fit."""
         ...
+
+
+class Description(TypedDict):
+    """What `sources.describe.describe` finds of a built model. device: that it is on; logits: as in `ResolvedModel`."""
+
+    identity: dict[str, Any]
+    device: str
+    device_kind: str
+    precision: str
+    max_batch: int
+    gives: Gives
+    logits: bool | None
+    notes: list[str]
 
 
 @runtime_checkable

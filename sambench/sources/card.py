@@ -20,7 +20,7 @@ from sambench.models.hf.installed import INSTALL
 from sambench.sources import hf
 from sambench.sources.base import ModelSpec, Progress, ResolvedModel, pick_device, slug
 from sambench.sources.inputs import by_content, check_contents, contents_of, weights_file
-from sambench.types import Dataset
+from sambench.types import Dataset, Gives
 
 BASE = "card"  # `-M base=card`: a partial checkpoint is laid over the card's own weights
 
@@ -31,7 +31,7 @@ class CardSource:
     form = ""
     stored = False
 
-    def gives(self, name: str) -> str | None:
+    def gives(self, name: str) -> Gives | None:
         return cards.model_card(name).gives
 
     def resolve(

@@ -17,7 +17,7 @@ from sambench.errors import UsageError, shown
 from sambench.models.composed import WORKING_POINT, Composed
 from sambench.sources import hf
 from sambench.sources.base import ModelSpec, Progress, ResolvedModel, label_of
-from sambench.types import Dataset
+from sambench.types import Dataset, Gives
 
 SIGN: Final = "+"
 MAX_BATCH: Final = 16  # phrases a call
@@ -57,7 +57,7 @@ class ComposedSource:
     form = f"DETECTOR{SIGN}SEGMENTER"
     stored = False
 
-    def gives(self, name: str) -> str | None:
+    def gives(self, name: str) -> Gives | None:
         return "concepts"
 
     def resolve(

@@ -22,7 +22,7 @@ from sambench.notes import note
 from sambench.pixels.region_masks import RegionMasks
 from sambench.sources.base import ModelSpec, Progress, ResolvedModel
 from sambench.sources.inputs import place_of, resolved_file
-from sambench.types import Dataset
+from sambench.types import Dataset, Gives
 
 PREFIX = "concepts:"
 LOOKED_AT = 20  # images whose phrases are compared before a run; each is when it is its turn
@@ -126,13 +126,15 @@ class ConceptFiles:
     form = f"{PREFIX}FILE"
     stored = True
 
-    def gives(self, name: str) -> str | None:
+    def gives(self, name: str) -> Gives | None:
         return "concepts"
 
     def resolve(
         self, name: str, options: Mapping[str, Any], *, device: str, precision: str, progress: Progress | None = None
     ) -> ResolvedModel:
-        return resolved_file(name, PREFIX, "answers", lambda path: ConceptFile(path).identity, options=options, precision=precision)
+        return resolved_file(
+            name, "concepts", "answers", lambda path: ConceptFile(path).identity, options=options, precision=precision
+        )
 
     def build(self, spec: ModelSpec) -> ConceptFile:
         return ConceptFile(place_of(spec.name, PREFIX))

@@ -25,7 +25,7 @@ from sambench.sources.data import suite as suite_source
 from sambench.sources.data import words
 from sambench.sources.data.base import DatasetSource, DatasetSpec, Recogniser, ResolvedDataset, SuiteSource
 from sambench.sources.found import Sources, is_own
-from sambench.types import Dataset
+from sambench.types import Dataset, Holds
 
 GROUP = "sambench.dataset_sources"
 _SOURCES = Sources[DatasetSource](
@@ -228,8 +228,8 @@ def build(resolved: ResolvedDataset) -> Dataset:
         return source.build(resolved)
 
 
-def gives_of(name: str) -> str | None:
-    """What the dataset of that name holds, `masks` or `boundaries`, as far as is known before it is opened."""
+def gives_of(name: str) -> Holds | None:
+    """What the dataset of that name holds, as far as is known before it is opened."""
     source = source_of(name)
     with _SOURCES.at_work(source, name, "describe"):
         return source.gives(name)
@@ -256,7 +256,7 @@ def open_recorded(recorded: Mapping[str, Any], root: Path | None = None) -> Data
 
 
 def find_targets(
-    names: Sequence[str], *, subset: str, root: str | None = None, every_image: bool = False, needs: str = ""
+    names: Sequence[str], *, subset: str, root: str | None = None, every_image: bool = False, needs: Holds | None = None
 ) -> tuple[list[Target], list[Missing], list[cards.SuiteCard]]:
     """Open every dataset named. A suite's absent members are listed, not raised.
 
@@ -292,7 +292,7 @@ def find_targets(
     return list(unique.values()), missing, suites
 
 
-def _holding(needs: str, resolved: ResolvedDataset) -> ResolvedDataset:
+def _holding(needs: Holds | None, resolved: ResolvedDataset) -> ResolvedDataset:
     variant = resolved.card.variant_holding(needs) if needs and resolved.spec.variant == "default" else None
     return replace(resolved, spec=replace(resolved.spec, variant=variant)) if variant else resolved
 

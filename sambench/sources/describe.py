@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from sambench.errors import ModelError
 from sambench.models.answers import as_predictions
 from sambench.models.contract import Attributes, examine
-from sambench.sources.base import ModelSpec
+from sambench.sources.base import Description, ModelSpec
 from sambench.sources.evaluation_mode import evaluation_mode
 from sambench.sources.fingerprint import Walk, differing
 from sambench.sources.models import build, code_of
@@ -36,8 +36,8 @@ class Described:
     logits: bool | None = None
 
 
-def describe(segmenter: Any, spec: ModelSpec) -> dict[str, Any]:
-    """Of a model of a `LateSource`: identity, device, device_kind, precision, max_batch, what it gives and notes, as plain values.
+def describe(segmenter: Any, spec: ModelSpec) -> Description:
+    """Of a model of a `LateSource`, as plain values.
 
     A small model is built once more: what then differs (a time, the name of a temporary folder) is no part of what it is.
     """
@@ -48,7 +48,9 @@ def describe(segmenter: Any, spec: ModelSpec) -> dict[str, Any]:
         "identity": {**found.identity, **code_of(spec)},
         "device": spec.device if spec.device != "auto" else found.device_kind,
         "device_kind": found.device_kind,
-        **{name: asdict(found.attributes)[name] for name in ("precision", "max_batch", "gives")},
+        "precision": found.attributes.precision,
+        "max_batch": found.attributes.max_batch,
+        "gives": found.attributes.gives,
         "logits": found.logits,
         "notes": [*found.notes, *_in_training(found.walk)],
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sambench.errors import UsageError, unknown_name
 from sambench.sources.base import ModelSpec, Progress, ResolvedModel, slug
 from sambench.sources.inputs import place_of
-from sambench.types import Dataset
+from sambench.types import Dataset, Gives
 
 if TYPE_CHECKING:
     from sambench.models.edges.folder import EdgeFolder
@@ -22,7 +22,7 @@ class EdgeFolders:
     form = f"{PREFIX}FOLDER"
     stored = True
 
-    def gives(self, name: str) -> str | None:
+    def gives(self, name: str) -> Gives | None:
         return "edges"
 
     def resolve(

@@ -19,7 +19,7 @@ from sambench.models.hf.settings import Settings, check_options, settings_of
 from sambench.models.hf.text_settings import ConceptSettings, DetectorSettings, concept_settings, dino_settings, owl_settings
 from sambench.sources.base import ModelSpec, Progress, ResolvedModel, label_of, pick_device
 from sambench.sources.inputs import check_contents, contents_of, place_of
-from sambench.types import Dataset
+from sambench.types import Dataset, Gives
 
 PREFIX: Final = "hf:"
 REVISION: Final = 1  # of what is done with a folder; raised when a change can change a number
@@ -44,7 +44,7 @@ class HuggingFace:
     form = "hf:ORGANISATION/NAME or hf:./FOLDER"
     stored = False
 
-    def gives(self, name: str) -> str | None:
+    def gives(self, name: str) -> Gives | None:
         """Of a folder that holds a model of clicks and one of phrases the options tell which is meant."""
         folder = read_folder(place_of(name, PREFIX)) if is_folder(name) else None
         return folder.family.gives if folder is not None and not holds_both(folder.config) else None

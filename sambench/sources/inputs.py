@@ -10,6 +10,7 @@ from sambench import provenance
 from sambench.errors import ModelError, UsageError, message_of, shown
 from sambench.files import content
 from sambench.sources.base import ModelSpec, ResolvedModel, slug
+from sambench.types import Gives
 
 
 def weights_file(given: Any) -> Path | None:
@@ -78,18 +79,18 @@ def place_of(name: str, prefix: str) -> Path:
 
 
 def resolved_file(
-    name: str, prefix: str, what: str, identity: Callable[[Path], Mapping[str, Any]], *, options: Mapping[str, Any], precision: str
+    name: str, gives: Gives, what: str, identity: Callable[[Path], Mapping[str, Any]], *, options: Mapping[str, Any], precision: str
 ) -> ResolvedModel:
     """A file of somebody's results as a model, which takes no options and has no precision.
 
-    prefix: of its name, `proposals:`; what it holds is what the model gives. what: the same in words. identity: of the path.
+    gives: what it holds, and the prefix of its name (`proposals`). what: the same in words. identity: of the path.
     Raises UsageError, and what `place_of` and `identity` raise.
     """
     for key in options:
         raise UsageError(f"a file of {what} has no options", where="-M", found=key, remedy="leave it out")
     if precision != "fp32":
         raise UsageError(f"{what} from a file have no precision", where="--precision", found=precision, remedy="leave it out")
-    path, gives = place_of(name, prefix), prefix.rstrip(":")
+    path = place_of(name, f"{gives}:")
     known = {gives: dict(identity(path)), "precision": "fp32", "device_kind": "cpu"}
-    spec = ModelSpec(f"{prefix}{path}", {}, "cpu", "fp32")
+    spec = ModelSpec(f"{gives}:{path}", {}, "cpu", "fp32")
     return ResolvedModel(spec, f"{gives}_{slug(path.stem)}", path.stem, known, False, gives=gives)

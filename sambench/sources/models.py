@@ -19,7 +19,7 @@ from sambench.models.contract import identity_of
 from sambench.sources import card, composed
 from sambench.sources.base import LateSource, ModelSource, ModelSpec, Progress, ResolvedModel, label_of
 from sambench.sources.found import Sources, is_own
-from sambench.types import Dataset
+from sambench.types import Dataset, Gives
 from sambench.values import FITTING, misfit, short
 
 __all__ = [
@@ -79,7 +79,7 @@ def _unknown(name: str) -> UsageError:
     return error
 
 
-def gives_of(name: str) -> str | None:
+def gives_of(name: str) -> Gives | None:
     """What the model of that name gives, as far as is known before it is built."""
     name = brought_name(name)
     source = source_of(name)

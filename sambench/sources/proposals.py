@@ -30,7 +30,7 @@ from sambench.loaders.results_check import check_ids
 from sambench.loaders.sa1b import MaskFile, mask_files, read_mask_file
 from sambench.sources.base import ModelSpec, Progress, ResolvedModel
 from sambench.sources.inputs import place_of, resolved_file
-from sambench.types import Dataset, ListsImages, Proposals, reader_of
+from sambench.types import Dataset, Gives, ListsImages, Proposals, reader_of
 
 PREFIX = "proposals:"
 LOOKED_AT = 20  # images whose masks are looked at before a run; each is when it is its turn
@@ -188,13 +188,15 @@ class ProposalFiles:
     form = f"{PREFIX}FILE"
     stored = True
 
-    def gives(self, name: str) -> str | None:
+    def gives(self, name: str) -> Gives | None:
         return "proposals"
 
     def resolve(
         self, name: str, options: Mapping[str, Any], *, device: str, precision: str, progress: Progress | None = None
     ) -> ResolvedModel:
-        return resolved_file(name, PREFIX, "proposals", lambda path: _source(path).identity, options=options, precision=precision)
+        return resolved_file(
+            name, "proposals", "proposals", lambda path: _source(path).identity, options=options, precision=precision
+        )
 
     def build(self, spec: ModelSpec) -> ProposalFile | ProposalFolder:
         return _source(place_of(spec.name, PREFIX))

@@ -30,7 +30,7 @@ from sambench.files import content
 from sambench.models.contract import construct, examine, went_wrong
 from sambench.sources.base import ModelSpec, Progress, ResolvedModel, pick_device, slug
 from sambench.sources.inputs import by_content, check_contents, contents_of
-from sambench.types import Dataset
+from sambench.types import Dataset, Gives
 
 PREFIX = "python:"
 _FORM = "python:path/to/file.py:factory or python:package.module:factory"
@@ -209,7 +209,7 @@ class PythonSource:
     form = "python:path/to/file.py:factory"
     stored = False
 
-    def gives(self, name: str) -> str | None:
+    def gives(self, name: str) -> Gives | None:
         return None
 
     def resolve(
@@ -243,7 +243,7 @@ class PythonSource:
         notes = tuple(f"{model.id}: {note}" for note in found.get("notes", ()))
         if model.spec.device.startswith("cuda") and kind == "cpu":
             notes += (f"{model.id} runs on the CPU, not on {model.spec.device}: it says device_kind = 'cpu'",)
-        return replace(model, spec=spec, identity=identity, gives=str(found["gives"]), logits=found.get("logits"), notes=notes)
+        return replace(model, spec=spec, identity=identity, gives=found["gives"], logits=found.get("logits"), notes=notes)
 
 
 SOURCE = PythonSource()

@@ -34,7 +34,7 @@ def metric_rows(
 ) -> list[dict[str, Any]]:
     """Metric rows of a frame of rows (failed ones are dropped here), each completed with the cell's own columns.
 
-    None where images failed and the task scores whole sets only.
+    Empty where images failed and the task scores whole sets only.
     """
     if task.whole_sets_only and cell_columns["n_failed"]:
         return []

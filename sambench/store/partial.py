@@ -1,4 +1,4 @@
-"""Rows of an image that is not whole yet, in a folder beside its shard's claim: of an image that takes minutes little is lost.
+"""Rows of an image that is not whole yet, in a folder beside its shard's lease: of an image that takes minutes little is lost.
 
 A shard holds whole images. Where one takes longer than FLUSH_S the batches that are done are written here, and whoever takes the
 image up again (after a kill, a Ctrl-C, a process that died) begins after them. They are of one picture, known by its bytes, and are

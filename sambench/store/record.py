@@ -270,21 +270,13 @@ def _check_seal(record: dict[str, Any], file: Path) -> None:
 
 
 def _check_settings(task: TaskRecord, file: Path) -> None:
-    """That this version knows the task and the types of its settings."""
+    """That this version knows the task, and that its settings are of their types."""
     try:
-        built = tasks.build(task.name, task.settings, protocol=task.protocol)
+        tasks.build(task.name, task.settings, protocol=task.protocol)
     except SambenchError:
         raise
     except Exception as e:  # whatever a task's own checks raise on a value of another type
         raise damaged("a cell's settings do not fit its task", file, f"{type(e).__name__}: {e}") from e
-    from pydantic import TypeAdapter
-
-    try:
-        TypeAdapter(type(built.settings)).validate_json(json.dumps(task.settings), strict=True)
-    except ValidationError as e:
-        first = e.errors(include_url=False, include_input=False)[0]
-        found = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise damaged("a cell's settings do not fit its task", file, found) from e
 
 
 def read_image_ids(folder: Path) -> tuple[str, ...]:

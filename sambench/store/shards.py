@@ -80,7 +80,7 @@ class ShardStore:
     def path(self, n: int) -> Path:
         return self.folder / f"{n:06d}.parquet"
 
-    def claim_path(self, n: int) -> Path:
+    def lease_path(self, n: int) -> Path:
         return self.folder / f"{n:06d}.claim"
 
     def states(self, n: int) -> dict[str, ImageState]:
@@ -165,7 +165,7 @@ class ShardStore:
         return shard_file.encode(rows, arrow_schema(self.columns), {"images": {i: asdict(shard.images[i]) for i in order}})
 
     def look(self) -> None:
-        """See what others have written: all shards and claims. Raises RunError."""
+        """See what others have written: all shards and leases. Raises RunError."""
         try:
             place_of(self.folder).refresh_below(self.folder)
         except OSError as e:

@@ -5,26 +5,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sambench import paths, tasks
-from sambench.errors import RunError, UsageError, near_names, system_error, unknown_name
-from sambench.files import places
+from sambench import tasks
+from sambench.errors import unknown_name
 from sambench.files.content import regular_bytes
-from sambench.files.objects import address
 from sambench.files.writing import unreadable
 from sambench.notes import by_dataset
 from sambench.schema import METRIC_COLUMNS
-from sambench.store.claims import holder
 from sambench.store.labels import label_of_run
-from sambench.store.record import FINISHED, IMAGES, RECORD, CellRecord, damaged, read_image_ids, read_record
+from sambench.store.leases import holder
+from sambench.store.record import FINISHED, IMAGES, CellRecord, damaged, read_image_ids, read_record
 from sambench.store.shards import ImageState, ShardStore
 from sambench.store.tally import tally
 from sambench.store.vouching import file_misfits, misfit_error, shard_misfits
@@ -34,7 +30,8 @@ if TYPE_CHECKING:
 
 # Resampling and cluster-robust errors understate the spread of few clusters (Cameron and Miller 2015, section VI).
 FEW_CLUSTERS = 20
-_HASH = re.compile(r"-[0-9a-f]{8}$")
+
+
 class LiveState(NamedTuple):
     """How far a cell is, counted from its shards at this moment.
 
@@ -82,6 +79,11 @@ class CellView:
     def model(self) -> str:
         """The model's id, by which its card is found."""
         return self.record.model.id
+
+    @property
+    def proposals(self) -> dict[str, Any]:
+        """What identifies the model, where that is a file of proposals; else empty."""
+        return self.record.model.proposals
 
     @cached_property
     def label(self) -> str:
@@ -145,6 +147,11 @@ class CellView:
         frame: pd.DataFrame = self.store.table(self.wanted, columns).to_pandas(maps_as_pydicts="lossy")
         return frame
 
+    def values(self, columns: Sequence[str], where: tuple[str, str] | None = None, /) -> dict[str, list[Any]]:
+        """Columns of the rows as plain values, for `tasks.task.Cell`. where: as `ShardStore.table` takes it."""
+        found: dict[str, list[Any]] = self.store.table(self.wanted, columns, where).to_pydict()
+        return found
+
     def scored(self, columns: Sequence[str] | None = None, where: tuple[str, str] | None = None) -> pd.DataFrame:
         """As `rows`, of the images that did not fail alone: every integer column is one. where: as `ShardStore.table` takes it."""
         import pyarrow.compute as pc
@@ -189,8 +196,8 @@ class CellView:
         here = [states[i] for i in self.wanted if i in states]
         ok = [s for s in here if s.status == "ok"]
         n_failed, said = len(here) - len(ok), tally(ok)
-        claims = [self.store.claim_path(n) for n in range(len(self.store))]
-        holders = tuple(sorted({who for who in (holder(c) for c in claims if c.exists()) if who}))
+        leases = [self.store.lease_path(n) for n in range(len(self.store))]
+        holders = tuple(sorted({who for who in (holder(p) for p in leases if p.exists()) if who}))
         if len(here) < len(self.wanted):
             status = "running" if holders else "interrupted"
         elif n_failed and self.record.status in FINISHED:
@@ -233,139 +240,6 @@ class CellView:
 def read_cell(path: Path) -> CellView:
     """The cell in a directory. Raises RunError where its record is absent, damaged, or of another version."""
     return CellView(path, read_record(path))
-
-
-def find_cells(run: str, out: Path = Path("runs")) -> list[CellView]:
-    """The cells that RUN stands for, sorted by directory.
-
-    RUN is a path (of a cell, a run, or a folder of runs), or `NAME` or `NAME/DATASET` under `out`: each a directory's
-    name, with or without its hash, the id of the model of just one run or what its user called it, or the beginning of just one
-    name. Raises UsageError
-    where nothing or more than one fits (with the names that do, or nearly do, and the directory looked in), RunError where a
-    directory holds no cell or a damaged one.
-    """
-    return [read_cell(p) for p in find_cell_paths(run, out)]
-
-
-def find_cell_paths(run: str, out: Path = Path("runs")) -> list[Path]:
-    """As `find_cells`, the directories alone: the cells may be damaged."""
-    try:
-        here = places.brought(out, records_alone=True)
-        if address(run) is not None:
-            run = str(places.brought(Path(run), records_alone=True))
-        return _brought(_found(run, Path(run).expanduser(), here))
-    except OSError as e:  # a name that no file system takes, or a folder that may not be read
-        raise system_error(e) from e
-
-
-def _brought(cells: list[Path]) -> list[Path]:
-    """The same, each with all that is stored of it now."""
-    for path in cells:
-        places.place_of(path).refresh_below(path)
-    return cells
-
-
-def _found(run: str, path: Path, out: Path) -> list[Path]:
-    if not path.exists() and (path.is_absolute() or run.startswith(".")):  # no name can look like that
-        expected = "a run's directory, or its name under --runs"
-        raise UsageError("there is no such run", where=path, expected=expected, found="no such directory")
-    if not path.exists():
-        path = _named(run, out)
-    if path.is_file():
-        raise UsageError("not a run", found=f"the file {path}", expected="a directory, or the name of a run")
-    found = _cell_folders(path)
-    if not found and not run.startswith((".", "/", "~")):  # the folder of a model, say, which is named as its runs are
-        with contextlib.suppress(UsageError):
-            found = _cell_folders(_named(run, out))
-    if not found:
-        raise RunError(
-            "there are no results here",
-            where=path,
-            expected="directories with a cell.json",
-            found=", ".join(_names(path)[:8]) or "nothing",
-            remedy="`sambench run point` makes some; --runs says in which directory they are looked for",
-        )
-    return found
-
-
-def _named(run: str, out: Path) -> Path:
-    """The directory under `out` that a name stands for. Raises UsageError for none or several."""
-    path = out
-    for depth, part in enumerate(p for p in run.split("/") if p):
-        path = _choose(part, path, "run" if depth == 0 else "cell of that run", run)
-    return path
-
-
-def all_cell_paths(out: Path = Path("runs")) -> list[Path]:
-    """The directories of all cells in a folder of runs, none without one. Raises RunError where it cannot be read."""
-    try:
-        return _brought(_cell_folders(places.brought(out, records_alone=True)))
-    except OSError as e:
-        raise system_error(e) from e
-
-
-def _cell_folders(path: Path, depth: int = 2) -> list[Path]:
-    """Those with a record, at most so deep below; hidden ones are being written or replaced.
-
-    Folders that may not be looked into are among them: whoever reads them says so, and none is left out in silence.
-    """
-    if (path / RECORD).exists():
-        return [path]
-    out = []
-    for below in paths.listed(path) if depth else ():
-        if below.name.startswith("."):
-            continue
-        try:
-            out += _cell_folders(below, depth - 1) if below.is_dir() else []
-        except OSError:
-            out.append(below)
-    return out
-
-
-def _choose(part: str, folder: Path, kind: str, run: str) -> Path:
-    """The directory of `folder` that `part` names: exactly, but for its hash, or as the beginning of one alone."""
-    names = _names(folder)
-    if part in names:
-        return folder / part
-    fits = [n for n in names if _HASH.sub("", n) == part] or (_of_model(part, names, folder) if kind == "run" else [])
-    fits = fits or [n for n in names if n.startswith(part)]
-    if len(fits) == 1:
-        return folder / fits[0]
-    if fits:
-        raise UsageError(
-            f"{part!r} could be several of the directories",
-            where=folder,
-            expected=f"the name of one {kind}",
-            found=", ".join(fits),
-            remedy="give more of the name, or the path",
-        )
-    bare: dict[str, str] = {}
-    for n in names:
-        bare.setdefault(_HASH.sub("", n), n)
-    near = [bare[n] for n in near_names(part, bare)] or near_names(part, names)
-    known = f"there are: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else None
-    raise UsageError(
-        f"no {kind} {part!r}",
-        where=folder if folder.is_dir() else f"{folder} (no such directory)",
-        expected="a path, the name (or its unambiguous beginning) of a directory there, or the id of a run's model",
-        found=repr(run),
-        remedy=f"did you mean {' or '.join(map(repr, near))}?" if near else known or _WHERE,
-    )
-
-
-_WHERE = "give the run's path, or say where results are: --runs DIR"
-
-
-def _of_model(model: str, names: Sequence[str], folder: Path) -> list[str]:
-    """The runs, `<task>-<model>-<hash>`, of the model with that id, or that a user calls so."""
-    return [n for n in names if _HASH.sub("", n).partition("-")[2] == model or label_of_run(folder / n) == model]
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return [p.name for p in paths.listed(folder) if p.is_dir() and not p.name.startswith(".")]
-    except OSError as e:
-        raise system_error(e) from e
 
 
 def partial_notes(cells: Iterable[CellView]) -> list[str]:

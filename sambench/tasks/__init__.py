@@ -20,12 +20,15 @@ from importlib import metadata
 from inspect import cleandoc
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
 
 from sambench.errors import TaskError, UsageError, message_of, unknown_name
 from sambench.tasks.command import Command, setting
 from sambench.tasks.task import Task
 from sambench.values import FITTING, misfit, short
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 __all__ = ["GROUP", "Command", "Task", "build", "command_of", "module_of", "names", "setting", "settings_of"]
 
@@ -140,12 +143,11 @@ def build(name: str, settings: Mapping[str, Any] | None = None, *, protocol: str
 
 def _check_types(name: str, settings: type, given: Mapping[str, Any]) -> None:
     """Raise UsageError where a setting is not of the type that the dataclass says; a whole number is a number too."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
-    hints = get_type_hints(settings)
     for key, value in given.items():
         try:
-            TypeAdapter(hints[key]).validate_json(json.dumps(value), strict=True)
+            _adapter(settings, key).validate_json(json.dumps(value), strict=True)
         except ValidationError as e:
             expected = " or ".join(dict.fromkeys(w["msg"] for w in e.errors()[:3]))
             default = getattr(settings, key)
@@ -156,6 +158,13 @@ def _check_types(name: str, settings: type, given: Mapping[str, Any]) -> None:
                 found=short(value),
                 remedy=None if default is None else f"give a value like the default, {default!r}",
             ) from e
+
+
+@lru_cache(maxsize=256)  # making one takes longer than all checks of a record
+def _adapter(settings: type, field: str) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(get_type_hints(settings)[field])
 
 
 def settings_of(task: Task) -> dict[str, Any]:

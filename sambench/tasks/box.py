@@ -7,7 +7,7 @@ single output, as HQ-SAM's authors ran SAM; `multimask` asks for all candidates,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sambench import prompts
@@ -32,25 +32,12 @@ class BoxTask(Task):
     """See the module. Rows: `schema.PROMPTED_COLUMNS` with prompt `box`, k = 0 and no clicks."""
 
     settings: BoxSettings = BoxSettings()  # noqa: RUF009 - frozen
-    name: str = "box"
-    version: int = 1
 
+    name = "box"
+    columns = PROMPTED_COLUMNS
     plots = "boundary"
     gallery = "objects"
-
     in_percent = "IoUs in percent"
-
-    @property
-    def protocol(self) -> str:
-        return f"{self.name}@{self.version}"
-
-    @property
-    def columns(self) -> dict[str, str]:
-        return PROMPTED_COLUMNS
-
-    def identity(self) -> dict[str, Any]:
-        """Everything of the protocol that can change a number."""
-        return {"protocol": self.protocol, **asdict(self.settings)}
 
     def rows(self, sample: Sample, segmenter: Segmenter, context: Context) -> list[dict[str, Any]]:
         """One row an object, in dataset order."""

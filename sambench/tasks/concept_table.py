@@ -15,8 +15,8 @@ from sambench.tasks.table_columns import Measure
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sambench.store.views import CellView
     from sambench.tasks.settings.concepts import ConceptSettings
+    from sambench.tasks.task import Cell
 
 IOU_BEST = "iou_best"
 
@@ -37,13 +37,13 @@ def concept_measures() -> list[Measure]:
     ]
 
 
-def concept_notes(settings: ConceptSettings, cells: Sequence[CellView]) -> list[str]:
+def concept_notes(settings: ConceptSettings, cells: Sequence[Cell]) -> list[str]:
     """What the numbers are, and which phrases count for some of them only."""
     pairs = []
     one_sided = several = False
     for cell in cells:
-        table = cell.store.table(cell.wanted, ["exhaustive", "n_truth", "n_annotators"])
-        flags, truth, annotators = (table[c].to_pylist() for c in ("exhaustive", "n_truth", "n_annotators"))
+        found = cell.values(["exhaustive", "n_truth", "n_annotators"])
+        flags, truth, annotators = found["exhaustive"], found["n_truth"], found["n_annotators"]
         known = [(e, t) for e, t in zip(flags, truth, strict=True) if e is not None]
         several |= any((n or 0) > 1 for n in annotators)
         loose = sum(not e for e, _ in known)

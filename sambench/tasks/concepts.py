@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,13 +39,11 @@ from sambench.tasks.set_measures import SetMeasure
 from sambench.tasks.settings.concepts import ConceptSettings
 from sambench.tasks.summary import Bootstrap
 from sambench.tasks.table_columns import Measure
-from sambench.tasks.task import Task
+from sambench.tasks.task import Cell, Task
 from sambench.types import Sample
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from sambench.store.views import CellView
 
 Floats = metric.Floats
 
@@ -55,9 +53,9 @@ class ConceptTask(Task):
     """See the module. Rows: `schema.CONCEPT_COLUMNS`."""
 
     settings: ConceptSettings = ConceptSettings()  # noqa: RUF009 - frozen
-    name: str = "concepts"
-    version: int = 1
 
+    name = "concepts"
+    columns = CONCEPT_COLUMNS
     takes = ("concepts",)
     needs = "concepts"
     every_image = True
@@ -67,18 +65,6 @@ class ConceptTask(Task):
     objects = "phrases"
     people = PEOPLE
 
-    @property
-    def protocol(self) -> str:
-        return f"{self.name}@{self.version}"
-
-    @property
-    def columns(self) -> dict[str, str]:
-        return CONCEPT_COLUMNS
-
-    def identity(self) -> dict[str, Any]:
-        """Everything of the protocol that can change a number."""
-        return {"protocol": self.protocol, **asdict(self.settings)}
-
     def rows(self, sample: Sample, model: ConceptSegmenter | ConceptSource, context: Context, /) -> list[dict[str, Any]]:
         """One row a phrase, in the dataset's order. Raises DataError, ModelError."""
         asked = [c for c in sample.concepts if self.settings.prompt != "exemplar" or c.annotations[0].instances]
@@ -87,7 +73,7 @@ class ConceptTask(Task):
         if isinstance(model, ConceptSource):
             found = model.answers(sample.image_id, (sample.height, sample.width), asked)
             return [self._row(sample, c, p, context) for c, p in zip(asked, found, strict=True)]
-        encoded = _Asked(model, sample)
+        encoded = _Encoded(model, sample)
 
         def rows_of(batch: range) -> list[dict[str, Any]]:
             concepts = [asked[i] for i in batch]
@@ -197,7 +183,7 @@ class ConceptTask(Task):
         """The columns of its table."""
         return concept_measures()
 
-    def table_notes(self, cells: Sequence[CellView], /) -> list[str]:
+    def table_notes(self, cells: Sequence[Cell], /) -> list[str]:
         """What the numbers are, and what of the phrases does not count."""
         return concept_notes(self.settings, cells)
 
@@ -222,7 +208,7 @@ def _size(instance: ConceptInstance) -> float:
     return (x1 - x0 + 1) * (y1 - y0 + 1)
 
 
-class _Asked:
+class _Encoded:
     """An image in a model's hands, encoded when the first phrase is asked for."""
 
     def __init__(self, model: ConceptSegmenter, sample: Sample) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,26 +51,14 @@ class EdgeTask(Task):
     """See the module. Rows: `schema.EDGE_COLUMNS`, one a threshold."""
 
     settings: EdgeSettings = EdgeSettings()  # noqa: RUF009 - frozen
-    name: str = "edge"
-    version: int = 1
 
+    name = "edge"
+    columns = EDGE_COLUMNS
     takes = ("masks", "edges")
     needs = "boundaries"
     whole_sets_only = True
     plots = "edges"
     gallery = "edges"
-
-    @property
-    def protocol(self) -> str:
-        return f"{self.name}@{self.version}"
-
-    @property
-    def columns(self) -> dict[str, str]:
-        return EDGE_COLUMNS
-
-    def identity(self) -> dict[str, Any]:
-        """Everything of the protocol that can change a number."""
-        return {"protocol": self.protocol, **asdict(self.settings)}
 
     def rows(
         self, sample: Sample, model: Segmenter | EdgeDetector | EdgeMapSource | EdgeAnnotators, context: Context, /

@@ -11,8 +11,8 @@ from sambench.tasks.proposal_table import REFERENCE_SETS
 from sambench.tasks.table_columns import Measure
 
 if TYPE_CHECKING:
-    from sambench.store.views import CellView
     from sambench.tasks.settings.instances import InstanceSettings
+    from sambench.tasks.task import Cell
 
 COUNTS = {
     "n_cut": "beyond the number that counts were left out, those of lowest score",
@@ -41,11 +41,11 @@ def instance_measures() -> list[Measure]:
     ]
 
 
-def instance_settings(settings: InstanceSettings, cells: Sequence[CellView]) -> list[str]:
+def instance_settings(settings: InstanceSettings, cells: Sequence[Cell]) -> list[str]:
     """The settings that move the numbers, as sentences. cells: of these settings."""
     limit = settings.max_dets if settings.max_dets is not None else "100 (300 where annotation is federated)"
     name = PurePath(settings.boxes).name
-    prompted = [c for c in cells if c.record.model.id != _OWN]
+    prompted = [c for c in cells if c.model != _OWN]
     how = f"; {_VARIANTS[settings.variant]}; class and score are the detection's" if prompted else ""
     areas = "the mask's area, of boxes by the box's" if settings.areas == "own" else "the area that COCO's evaluator gives it"
     return [
@@ -55,14 +55,14 @@ def instance_settings(settings: InstanceSettings, cells: Sequence[CellView]) -> 
     ]
 
 
-def count_notes(cells: Sequence[CellView]) -> list[str]:
+def count_notes(cells: Sequence[Cell]) -> list[str]:
     """What was counted of detections that are not as they should be, by dataset (and model, where that decides)."""
     pairs = []
     for cell in cells:
-        table = cell.store.table(cell.wanted, ["n_detections", *COUNTS], ("kind", "image"))
-        n = sum(v or 0 for v in table["n_detections"].to_pylist())
+        found = cell.values(["n_detections", *COUNTS], ("kind", "image"))
+        n = sum(v or 0 for v in found["n_detections"])
         for counted, text in COUNTS.items():
-            count = sum(v or 0 for v in table[counted].to_pylist())
+            count = sum(v or 0 for v in found[counted])
             if count:
                 name = f"{cell.dataset} ({cell.label})" if counted == "n_empty" else cell.dataset
                 pairs.append((name, f"{count:,} of {n:,} detections {text}"))

@@ -8,7 +8,7 @@ The rows hold every detection with its IoUs, so that AP is computed anew without
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,13 +35,11 @@ from sambench.tasks.set_measures import SetMeasure
 from sambench.tasks.settings.instances import InstanceSettings
 from sambench.tasks.summary import Bootstrap
 from sambench.tasks.table_columns import Measure
-from sambench.tasks.task import StoredRows, Task
-from sambench.types import Annotated, Dataset, ForDetection, Prediction, Prompt, Sample, Segmenter, reader_of
+from sambench.tasks.task import Cell, StoredRows, Task
+from sambench.types import Annotated, Dataset, ForDetection, Gives, Prediction, Prompt, Sample, Segmenter, reader_of
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from sambench.store.views import CellView
 
 SIZED_BY = ("mask_sized_by", "box_sized_by")  # columns of instances@2
 OLDER = {"instances@1": {"areas": "own"}}  # settings that cells of that protocol do not write out
@@ -67,11 +65,10 @@ class InstanceTask(Task):
     """See the module. Rows: `schema.INSTANCE_COLUMNS`; the image's first."""
 
     settings: InstanceSettings = InstanceSettings()  # noqa: RUF009 - frozen
-    name: str = "instances"
-    version: int = 2
 
+    name = "instances"
+    version = 2
     in_percent = ""
-
     takes = ("masks", "single_mask", "detections")
     untitled = ("boxes", "boxes_sha256", "areas", "extra")  # settings that no title names
     scores_annotated = True  # every annotation of the file as its evaluator counts it, not `Sample.instances`
@@ -91,7 +88,7 @@ class InstanceTask(Task):
 
     @property
     def protocol(self) -> str:
-        return f"{self.name}@{1 if self.settings.areas == 'own' else self.version}"
+        return f"{self.name}@1" if self.settings.areas == "own" else super().protocol
 
     @property
     def columns(self) -> dict[str, str]:
@@ -100,13 +97,13 @@ class InstanceTask(Task):
 
     def identity(self) -> dict[str, Any]:
         """Everything of the protocol that can change a number."""
-        settings = asdict(self.settings)
-        box_format = "xyxy" if settings.pop("box_format") == "xyxy" else "xywh"
+        identity = super().identity()
         for name in ("boxes", "areas", "extra"):
-            del settings[name]
-        return {"protocol": self.protocol, **settings, "box_format": box_format}
+            del identity[name]
+        identity["box_format"] = "xyxy" if self.settings.box_format == "xyxy" else "xywh"
+        return identity
 
-    def check_gives(self, gives: str, /) -> None:
+    def check_gives(self, gives: Gives, /) -> None:
         """Raise UsageError where a file's own masks are to be scored, and it has none."""
         if gives == "detections" and not self.results().n_masks:
             raise UsageError(
@@ -255,7 +252,7 @@ class InstanceTask(Task):
         """The columns of its table."""
         return instance_measures()
 
-    def table_notes(self, cells: Sequence[CellView], /) -> list[str]:
+    def table_notes(self, cells: Sequence[Cell], /) -> list[str]:
         """What was counted of the detections, and the settings that move the numbers."""
         return [*count_notes(cells), *instance_settings(self.settings, cells)]
 

@@ -9,7 +9,7 @@ ground truth. From the second click on it answers with its single output, and is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,13 +28,11 @@ from sambench.tasks.prompted_table import point_measures
 from sambench.tasks.scoring import Answer, Scoring, scored_columns, scoring_of
 from sambench.tasks.settings.point import FILE, PAPER_CLICKS, RECORDED, PointSettings
 from sambench.tasks.table_columns import Measure
-from sambench.tasks.task import Task
+from sambench.tasks.task import Cell, Task
 from sambench.types import Dataset, Prediction, Prompt, Sample, Segmenter
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from sambench.store.views import CellView
 
 
 @dataclass(frozen=True)
@@ -42,9 +40,9 @@ class PointTask(Task):
     """See the module. Rows: `schema.PROMPTED_COLUMNS`."""
 
     settings: PointSettings = PointSettings()  # noqa: RUF009 - frozen
-    name: str = "point"
-    version: int = 1
 
+    name = "point"
+    columns = PROMPTED_COLUMNS
     in_percent = "IoUs in percent"
     plots = "boundary"
     gallery = "objects"
@@ -63,24 +61,16 @@ class PointTask(Task):
         """Settings that no title names: `table_notes` tells of recorded clicks."""
         return () if self.settings.recorded is None else ("prompt", "prompt_sha256", "beyond")
 
-    @property
-    def protocol(self) -> str:
-        return f"{self.name}@{self.version}"
-
-    @property
-    def columns(self) -> dict[str, str]:
-        return PROMPTED_COLUMNS
-
     def identity(self) -> dict[str, Any]:
         """Everything of the protocol that can change a number, and nothing that cannot."""
-        settings = asdict(self.settings)
+        identity = super().identity()
         if self.settings.prompt != "random":
-            settings.pop("seed")
+            del identity["seed"]
         if self.settings.recorded is None:
-            del settings["prompt_sha256"], settings["beyond"]
+            del identity["prompt_sha256"], identity["beyond"]
         else:
-            settings["prompt"] = RECORDED
-        return {"protocol": self.protocol, **settings}
+            identity["prompt"] = RECORDED
+        return identity
 
     def clicks_file(self) -> ClicksFile | None:
         """The recorded clicks of the settings, if there are. Raises DataError where they are others than when the run began."""
@@ -192,7 +182,7 @@ class PointTask(Task):
         """The columns of its table."""
         return point_measures(rows, PAPER_CLICKS)
 
-    def table_notes(self, cells: Sequence[CellView], /) -> list[str]:
+    def table_notes(self, cells: Sequence[Cell], /) -> list[str]:
         """Whose clicks they are, where people made them."""
         path = self.settings.recorded
         if path is None:

@@ -130,7 +130,7 @@ class Target:
         return {column: masks.boundary(self.region, width) for column, width in widths.items()}
 
     def row(self, *, prompt: str, k: int, encode_ms: float) -> dict[str, Any]:
-        """The columns that describe the object and its place; prediction columns come from `scored`."""
+        """The columns that describe the object and its place; the answer's come from `scoring.scored_columns`."""
         sample, instance = self.sample, self.instance
         return {
             "dataset": sample.dataset,

@@ -14,7 +14,6 @@ from sambench.tasks.table_columns import Measure
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sambench.store.record import ModelRecord
     from sambench.tasks.settings.proposals import ProposalSettings
 
 
@@ -51,9 +50,12 @@ def _recall_at(n: int) -> ObjectMeasure:
     return ObjectMeasure(("ranks_all",), values, only=("kind", "object"))
 
 
-def settings_note(settings: ProposalSettings, models: Sequence[ModelRecord]) -> str:
-    """All that moves the numbers of the cells of these models, in words; of files of proposals only the number of them does."""
-    files = [str(next(iter(m.proposals.values())))[:8] for m in models if m.proposals]
+def settings_note(settings: ProposalSettings, models: Sequence[Mapping[str, Any]]) -> str:
+    """All that moves the numbers of cells, in words; of files of proposals only the number of them does.
+
+    models: of each cell `Cell.proposals`.
+    """
+    files = [str(next(iter(m.values())))[:8] for m in models if m]
     most = f"At most {max(settings.max_dets)} proposals an image"
     of_files = f"; those of files by score (sha256 {', '.join(dict.fromkeys(files))})" if files else ""
     return f"{most}{of_files}" + (f"; {_of_segmenters(settings)}." if len(files) < len(models) else ".")

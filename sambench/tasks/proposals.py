@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,13 +28,11 @@ from sambench.tasks.proposal_table import proposal_measures, recall_measures, se
 from sambench.tasks.settings.proposals import ProposalSettings
 from sambench.tasks.summary import Bootstrap
 from sambench.tasks.table_columns import Measure
-from sambench.tasks.task import StoredRows, Task
+from sambench.tasks.task import Cell, StoredRows, Task
 from sambench.types import Prediction, Prompt, ProposalSource, Sample, Segmenter
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from sambench.store.views import CellView
 
 PROPOSAL, OBJECT = "proposal", "object"
 
@@ -54,33 +52,24 @@ class ProposalTask(Task):
     """See the module. Rows: `schema.PROPOSAL_COLUMNS`."""
 
     settings: ProposalSettings = ProposalSettings()  # noqa: RUF009 - frozen
-    name: str = "proposals"
-    version: int = 1
 
+    name = "proposals"
+    columns = PROPOSAL_COLUMNS
     in_percent = "Recall in percent, over IoU thresholds .50 to .95"
-
     takes = ("masks", "single_mask", "proposals")
     # LVIS has 18 million proposals: metrics are made of the objects' rows, and the others are never read for them.
     reduces = ("kind", OBJECT)
     plots = "recall"
     gallery = "proposals"
 
-    @property
-    def protocol(self) -> str:
-        return f"{self.name}@{self.version}"
-
-    @property
-    def columns(self) -> dict[str, str]:
-        return PROPOSAL_COLUMNS
-
     def identity(self) -> dict[str, Any]:
         """Everything of the protocol that can change a number, and nothing that cannot."""
-        settings = asdict(self.settings)
+        identity = super().identity()
         if self.settings.rank != "random":
-            settings.pop("seed")
+            del identity["seed"]
         if self.settings.rank != "mean" and not self.settings.stability:
-            settings.pop("stability_offset")
-        return {"protocol": self.protocol, **settings}
+            del identity["stability_offset"]
+        return identity
 
     @property
     def wants_logits(self) -> bool:
@@ -221,9 +210,9 @@ class ProposalTask(Task):
         """The columns of its table."""
         return proposal_measures(rows)
 
-    def table_notes(self, cells: Sequence[CellView], /) -> list[str]:
+    def table_notes(self, cells: Sequence[Cell], /) -> list[str]:
         """All that moves the numbers."""
-        return [settings_note(self.settings, [c.record.model for c in cells])]
+        return [settings_note(self.settings, [c.proposals for c in cells])]
 
     def method(self) -> str:
         """For a methods section."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from sambench.tasks.object_measures import ObjectMeasure, columns_as_measures
 from sambench.tasks.table_columns import Measure, measures_of_rows
@@ -11,11 +12,10 @@ from sambench.tasks.table_columns import Measure, measures_of_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sambench.store.views import CellView
     from sambench.tasks.prompted import Context
     from sambench.tasks.set_measures import SetMeasure
     from sambench.tasks.summary import Bootstrap
-    from sambench.types import Dataset, Sample
+    from sambench.types import Dataset, Gives, Holds, Sample
 
 
 class StoredRows(Protocol):
@@ -30,8 +30,42 @@ class StoredRows(Protocol):
         ...
 
 
+class Cell(Protocol):
+    """What notes on a table may need of a stored cell."""
+
+    @property
+    def dataset(self) -> str:
+        """Its id, with the variant unless that is the default."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """What the model is called in tables."""
+        ...
+
+    @property
+    def proposals(self) -> Mapping[str, Any]:
+        """What identifies the file of proposals that stands for a model; empty of a model that computes."""
+        ...
+
+    def values(self, columns: Sequence[str], where: tuple[str, str] | None = None, /) -> dict[str, list[Any]]:
+        """Columns of its rows, those of failed images too. where: (column, value) of the rows that are read; None: all."""
+        ...
+
+
 class Task(Protocol):
-    """A task with its settings. Frozen and picklable; a task's class names this one as its base, for what has a body here."""
+    """A task with its settings. Frozen and picklable; a task's class names this one as its base, for what has a body here.
+
+    name: as in `sambench run NAME`. version: of its protocol, raised when a change can move a number.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
 
     @property
     def settings(self) -> Any:
@@ -39,21 +73,18 @@ class Task(Protocol):
         ...
 
     @property
-    def name(self) -> str: ...
-
-    @property
     def protocol(self) -> str:
         """Name and version, as in `point@1`."""
-        ...
+        return f"{self.name}@{self.version}"
 
     @property
-    def takes(self) -> tuple[str, ...]:
-        """What a model must give (`cards.ModelCard.gives`): any one of these."""
+    def takes(self) -> tuple[Gives, ...]:
+        """What a model must give: any one of these."""
         return ("masks", "single_mask")
 
     @property
-    def needs(self) -> str:
-        """What a dataset must hold: `masks`, or `boundaries` (mask_kind `boundary`)."""
+    def needs(self) -> Holds:
+        """What a dataset must hold."""
         return "masks"
 
     @property
@@ -104,8 +135,8 @@ class Task(Protocol):
         ...
 
     def identity(self) -> dict[str, Any]:
-        """Everything of the protocol that can change a number."""
-        ...
+        """Everything of the protocol that can change a number: here all settings."""
+        return {"protocol": self.protocol, **asdict(self.settings)}
 
     @property
     def wants_logits(self) -> bool:
@@ -116,7 +147,7 @@ class Task(Protocol):
         """The task for a model whose masks have no logits, and what must be said of it. Raises UsageError where there is none."""
         return self, ""
 
-    def check_gives(self, gives: str, /) -> None:
+    def check_gives(self, gives: Gives, /) -> None:
         """Raise UsageError where the task as it is set has nothing for a model that gives that, one of `takes`."""
         return
 
@@ -164,7 +195,7 @@ class Task(Protocol):
         """The variant of metric rows that hold people's own numbers, for a row of the table; empty where there are none."""
         return ""
 
-    def table_notes(self, cells: Sequence[CellView], /) -> list[str]:
+    def table_notes(self, cells: Sequence[Cell], /) -> list[str]:
         """What its table must say beside the numbers. cells: of one protocol and settings."""
         return []
 

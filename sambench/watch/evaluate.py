@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sambench.engine.events import OnEvent
 from sambench.engine.request import Outcome, Request
 from sambench.engine.run import execute, plan
 from sambench.errors import CheckpointError, ModelError, RunError
@@ -61,7 +62,7 @@ class Reference:
 
 
 def evaluate(
-    work: Work, one: Checkpoint, reference: Reference | None, on_event: Callable[[Mapping[str, Any]], None]
+    work: Work, one: Checkpoint, reference: Reference | None, on_event: OnEvent
 ) -> Entry:
     """The entry of a checkpoint. What is wrong with the checkpoint itself is in it; raises any other SambenchError, and
     KeyboardInterrupt where it was interrupted (what is computed is kept)."""

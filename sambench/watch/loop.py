@@ -6,19 +6,21 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from sambench import tasks
+from sambench.engine.events import OnEvent
 from sambench.errors import RunError, UsageError, unknown_name
 from sambench.files.writing import storage_error
 from sambench.results.citations import cite
 from sambench.results.measures import measures_of_task
-from sambench.store.claims import holder, try_claim
-from sambench.store.views import CellView, find_cells, read_cell
+from sambench.store.leases import holder, try_lease
+from sambench.store.lookup import find_cells
+from sambench.store.views import CellView, read_cell
 from sambench.watch import picture
 from sambench.watch.checkpoints import PATTERNS, Checkpoint, Completeness, checkpoints_in, chosen
 from sambench.watch.evaluate import Reference, Work, evaluate, fewest_clicks, score_of
@@ -63,7 +65,6 @@ class Watch:
 
 
 Say = Callable[[str], None]
-OnEvent = Callable[[Mapping[str, Any]], None]
 
 
 def run(watch: Watch, *, say: Say, on_event: OnEvent) -> list[Entry]:
@@ -248,11 +249,11 @@ def _alone(folder: Path) -> Iterator[None]:
     path = folder / ".watch.claim"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        claim = try_claim(path)
+        lease = try_lease(path)
     except OSError as e:
         raise storage_error(e, folder) from e
-    if claim is None:
+    if lease is None:
         remedy = "choose another with --ledger"
         raise UsageError("another watch writes into that folder", where=folder, found=holder(path), remedy=remedy)
-    with claim:
+    with lease:
         yield

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.scale import Cell, Costs, simulate
 
-FREE = Costs(claim=0.0, write=0.0, skip=0.0, finish=0.0, start=0.0, fetch=0.0, spread=0.0, slow_share=0.0)
+FREE = Costs(lease=0.0, write=0.0, skip=0.0, finish=0.0, start=0.0, fetch=0.0, spread=0.0, slow_share=0.0)
 CELLS = [Cell("a", 64, 0.5), Cell("b", 30, 1.0)]  # 16 shards of 2 s, 7 of 4 s and one of 2 s
 
 
@@ -17,7 +17,7 @@ def test_alone_it_takes_all_the_time() -> None:
     found = simulate(CELLS, 1, FREE)
     assert found.total == pytest.approx(62.0)
     assert found.efficiency == pytest.approx(1.0)
-    costly = simulate(CELLS, 1, dataclasses.replace(FREE, claim=0.1, write=0.2, finish=0.01, start=5.0))
+    costly = simulate(CELLS, 1, dataclasses.replace(FREE, lease=0.1, write=0.2, finish=0.01, start=5.0))
     assert costly.total == pytest.approx(62.0 + 24 * 0.3 + 94 * 0.01 + 5.0)
 
 
@@ -26,7 +26,7 @@ def test_many_share_it_and_end_with_the_last_shard() -> None:
     assert simulate(CELLS, 1000, FREE).total == pytest.approx(4.0)
 
 
-def test_images_of_a_lost_device_are_taken_by_others_once_its_claim_is_stale() -> None:
+def test_images_of_a_lost_device_are_taken_by_others_once_its_lease_is_stale() -> None:
     lost = dataclasses.replace(FREE, lost=1, stale=100.0)
     found = simulate(CELLS, 2, lost)
     assert found.failed == 1

@@ -9,7 +9,7 @@ import pytest
 
 from sambench.errors import UsageError
 from sambench.store.labels import LONGEST, check_label, label_of_run
-from sambench.store.views import find_cells
+from sambench.store.lookup import find_cells
 from tests.helpers.inprocess import Cli
 
 NAME = "my SAM, epoch 3"

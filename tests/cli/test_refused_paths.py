@@ -11,7 +11,7 @@ import pytest
 from sambench import cards, paths
 from sambench.errors import CardError, RunError, system_error
 from sambench.report.definitions import definitions
-from sambench.store.views import all_cell_paths, find_cells
+from sambench.store.lookup import all_cell_paths, find_cells
 from tests.helpers.inprocess import Cli
 
 LONG, DEEP = "n" * 300, "/".join(["d" * 200] * 30)

@@ -24,7 +24,7 @@ from sambench.engine.worker import CellJob, Job
 from sambench.errors import RunError, SambenchError, UsageError
 from sambench.sources.data.base import DatasetSpec
 from sambench.sources.models import ModelSpec
-from sambench.store.claims import try_claim
+from sambench.store.leases import try_lease
 
 JOB = Job(ModelSpec("otsu", {}, "cpu", "fp32"), (), "i")
 
@@ -105,12 +105,12 @@ def test_a_job_that_ended_without_a_result_is_lost_and_without_the_controller_no
     assert "1 of 2 SLURM jobs was lost" in str(workers.failure)
 
 
-def test_a_job_put_back_is_said_and_its_claims_are_free(queue: FakeSlurm, said: list[str], tmp_path: Path) -> None:
+def test_a_job_put_back_is_said_and_its_leases_are_free(queue: FakeSlurm, said: list[str], tmp_path: Path) -> None:
     shards = tmp_path / "cell" / "shards"
     shards.mkdir(parents=True)
     held = {}
     for n, (host, pid) in enumerate((("node1", 11), ("node2", 12))):
-        assert try_claim(shards / f"{n}.claim") is not None
+        assert try_lease(shards / f"{n}.claim") is not None
         held[n] = json.loads((shards / f"{n}.claim").read_text()) | {"host": host, "pid": pid}
         (shards / f"{n}.claim").write_text(json.dumps(held[n]))
     cell = CellJob(str(shards.parent), "c", "box", {}, DatasetSpec("demo", "paper", None), None)

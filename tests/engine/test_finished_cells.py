@@ -17,7 +17,8 @@ import pytest
 from sambench.errors import RunError, SambenchError, UsageError
 from sambench.results.bundle import export, import_bundle
 from sambench.results.rescore import rescore
-from sambench.store.views import find_cell_paths, find_cells, read_cell
+from sambench.store.lookup import find_cell_paths, find_cells
+from sambench.store.views import read_cell
 from tests.helpers import store_world as world
 from tests.helpers.store_world import cell_of, go, killed_at, metrics_of, picture, replace_picture, steps, values_of, view
 
@@ -318,13 +319,13 @@ def test_fresh_where_folders_cannot_be_exchanged(data: Path, tmp_path: Path, mon
 
 
 def test_two_commands_do_not_compute_anew_at_once(data: Path, tmp_path: Path) -> None:
-    from sambench.store.claims import try_claim
+    from sambench.store.leases import try_lease
 
     go(tmp_path / "out")
     cell = cell_of(tmp_path / "out")
-    claim = try_claim(tmp_path / "out" / f".{cell.parent.name}.{cell.name}.fresh")
-    assert claim is not None
-    with claim, pytest.raises(UsageError, match="another command computes that cell anew"):
+    lease = try_lease(tmp_path / "out" / f".{cell.parent.name}.{cell.name}.fresh")
+    assert lease is not None
+    with lease, pytest.raises(UsageError, match="another command computes that cell anew"):
         go(tmp_path / "out", fresh=True)
     go(tmp_path / "out", fresh=True)
 

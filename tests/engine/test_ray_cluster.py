@@ -76,7 +76,7 @@ def test_two_nodes_one_of_which_is_killed_in_the_middle(cluster: ray_cluster.Ray
     assert in_the_middle(tmp_path)
     cluster.kill("node2")
     try:
-        said, _ = command.communicate(timeout=900)  # before the claims of node2 would be given up as dead
+        said, _ = command.communicate(timeout=900)  # before the leases of node2 would be given up as dead
     finally:
         cluster.add("node2")
     assert command.returncode == 0, said

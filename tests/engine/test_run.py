@@ -143,16 +143,16 @@ def test_two_commands_share_one_cell(world: Path) -> None:
 
 
 def test_a_worker_begins_the_next_dataset_while_another_holds_the_last_images(world: Path) -> None:
-    from sambench.store.claims import try_claim
+    from sambench.store.leases import try_lease
 
     args = ["run", "point", "-d", "bbbc038v1,demo", "-m", TOY_MODEL, "-o", str(world / "out"), "--limit", "2", "--workers", "1"]
     assert sambench(*args).returncode == 0
     held, free = cell_of(world / "out"), next((world / "out").glob("point-*/demo-*"))
     for cell in (held, free):
         (cell / "shards" / "000000.parquet").unlink()
-    claim = try_claim(held / "shards" / "000000.claim")
-    assert claim is not None
-    with claim:
+    lease = try_lease(held / "shards" / "000000.claim")
+    assert lease is not None
+    with lease:
         process = subprocess.Popen([sys.executable, "-m", "sambench", *args], cwd=ROOT, stderr=subprocess.PIPE)
         end = time.monotonic() + 120
         while not (free / "shards" / "000000.parquet").exists():

@@ -4,7 +4,7 @@ TOY = '''"""Toy: the share of an object that its middle box covers."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Literal
 
 from sambench.metrics.bootstrap import mean_intervals
@@ -35,16 +35,12 @@ class ToyCommand(Command):
 @dataclass(frozen=True)
 class ToyTask(Task):
     settings: ToySettings = ToySettings()
-    name: str = "toy"
-    protocol: str = "toy@1"
+    name = "toy"
 
     @property
     def columns(self):
         texts = ("cell_id", "dataset", "image_id", "cluster_id", "object_id", "status", "error")
         return {**dict.fromkeys(texts, "string"), "covered": "double", "shard": "int32"}
-
-    def identity(self):
-        return {"protocol": self.protocol, **asdict(self.settings)}
 
     def rows(self, sample, model, context, /):
         shared = {"dataset": sample.dataset, "image_id": sample.image_id, "cluster_id": sample.cluster_id, "status": "ok"}

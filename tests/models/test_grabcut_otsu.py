@@ -101,12 +101,6 @@ def test_no_object_prompted_gives_an_empty_mask(model: Segmenter) -> None:
     assert answer(model, image, clicks()).area == 0
 
 
-def test_text_is_refused(model: Segmenter) -> None:
-    image, _ = picture()
-    with pytest.raises(ModelError, match="not text"):
-        answer(model, image, Prompt(text="a disc"))
-
-
 @pytest.mark.parametrize("factory", [grabcut, otsu])
 @pytest.mark.parametrize("flags", [{"device": "cuda:0"}, {"precision": "bf16"}, {"weights": "w.pth"}])
 def test_flags_they_have_no_use_for_are_refused(factory: Any, flags: dict[str, str]) -> None:

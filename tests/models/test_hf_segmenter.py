@@ -236,8 +236,6 @@ def test_what_it_can_not_read(segmenter: Sam2Segmenter) -> None:
     for carry in (np.zeros((32, 32), np.float32), torch.zeros(5, 5)):
         with pytest.raises(ModelError, match="carry"):
             segmenter.decode(state, [Prompt(carry=carry)])
-    with pytest.raises(ModelError, match="text"):
-        segmenter.decode(state, [Prompt(text="a cat")])
     assert segmenter.decode(state, []) == []
     with pytest.raises(UsageError, match="precision"):
         Sam2Segmenter(segmenter.model, segmenter.settings, name="x", precision="fp8")

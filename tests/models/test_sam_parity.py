@@ -198,6 +198,4 @@ def test_what_it_can_not_read(pair: tuple[SamSegmenter, Any]) -> None:
         ours.decode(state, [Prompt(carry=np.zeros((56, 56)))])
     with pytest.raises(ModelError, match="carry"):
         ours.decode(state, [Prompt(carry=torch.zeros(3, 56, 56))])
-    with pytest.raises(ModelError, match="text"):
-        ours.decode(state, [Prompt(text="a cat")])
     assert ours.decode(state, []) == []

@@ -24,7 +24,7 @@ from sambench.models.clicks.weights import LOSS_OBJECTS, read
 from sambench.models.clicks.zoom import ZoomIn
 from sambench.models.simpleclick.build import ARCHITECTURES, build_simpleclick
 from sambench.models.simpleclick.model import Head, Pyramid, SimpleClick, SimpleClickConfig
-from sambench.models.simpleclick.vit import Attention, PlainViT, _into_windows, _out_of_windows
+from sambench.models.simpleclick.vit import Attention, PlainViT, into_windows, out_of_windows
 from sambench.models.weight_files import Inert, read_content
 from sambench.types import Prompt
 from tests.helpers.click_models import CLICK_ARRAYS, batch_of, click_through, difference, first_clicks
@@ -142,10 +142,10 @@ def test_manifests(arch: str) -> None:
 
 def test_windows_are_undone() -> None:
     x = torch.arange(2 * 4 * 6 * 3).float().view(2, 4, 6, 3)
-    windows = _into_windows(x, 2)
+    windows = into_windows(x, 2)
     assert windows.shape == (12, 2, 2, 3)
     assert torch.equal(windows[1], x[0, :2, 2:4])
-    assert torch.equal(_out_of_windows(windows, 4, 6), x)
+    assert torch.equal(out_of_windows(windows, 4, 6), x)
 
 
 def test_attention_is_softmax_attention() -> None:

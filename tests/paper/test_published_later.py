@@ -13,7 +13,8 @@ from sambench.paper.compare import compare_values, paper_tables, quantity
 from sambench.paper.evidence import Evidence
 from sambench.paper.ledger import ledger, ledger_tables
 from sambench.paper.published import best_known, of, published, sources, splits, title
-from sambench.store.views import CellView, find_cells
+from sambench.store.lookup import find_cells
+from sambench.store.views import CellView
 from sambench.tasks.summary import Bootstrap
 from tests.helpers import ROOT
 from tests.helpers.cells import flat, point_cell

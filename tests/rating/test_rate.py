@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from sambench.rating.items import Drawing
 from sambench.rating.jobs import HALVES, Study, make
 from sambench.rating.render import FORMS, encoded, view_names
 from sambench.rating.statistics import read_ratings
-from sambench.rating.views import ALL_VIEWS, GROUND_RGB, MASK_RGB, Scene, ShownPrompt, rating_views, zoom_window
+from sambench.rating.views import ALL_VIEWS, GROUND_RGB, MASK_RGB, Scene, ShownPrompt, zoom_window
 from sambench.types import Window
 from tests.helpers import TOY_MODEL, sambench, write_nuclei
 
@@ -39,6 +40,12 @@ AREA = 150  # the toy discs have 113 to 530 pixels
 def _ignore(*_: Any) -> None:
     return
 
+
+RUN = partial(run_cell, _ignore)
+
+
+def rating_views(image: np.ndarray, mask: Region, prompt: ShownPrompt, side_px: int = 1024) -> dict[str, np.ndarray]:
+    return Scene.of(image, side_px).views(mask, prompt)
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -67,7 +74,7 @@ def made(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         m.setenv("SAMBENCH_DATA", str(data))
         m.setenv("SAMBENCH_HOME", str(tmp_path_factory.mktemp("home")))
         out = tmp_path_factory.mktemp("study") / "s"
-        found = make(_study(out, controls=2), run_cell, _ignore, _ignore)
+        found = make(_study(out, controls=2), RUN, _ignore)
     assert found.n_jobs == 22
     return out
 
@@ -124,7 +131,7 @@ def test_ratings_of_the_jobs_are_read_with_the_key(made: Path, tmp_path: Path) -
 
 def test_the_same_objects_are_drawn_whatever_the_models_and_a_prefix_for_fewer(made: Path, tmp_path: Path) -> None:
     def objects(study: Study) -> set[tuple[str, str]]:
-        return {(p["image_id"], p["object_id"]) for p in _rows(make(study, run_cell, _ignore, _ignore).prompts)}
+        return {(p["image_id"], p["object_id"]) for p in _rows(make(study, RUN, _ignore).prompts)}
 
     ten = objects(_study(tmp_path / "a", models=(), prompts_only=True))
     assert ten == {(k["image_id"], k["object_id"]) for k in _rows(made / "key.csv")}
@@ -146,15 +153,15 @@ def test_prompts_are_the_ground_truths_center(made: Path) -> None:
 
 
 def test_too_few_objects_are_all_taken_and_said(tmp_path: Path) -> None:
-    found = make(_study(tmp_path / "s", prompts_only=True, drawing=Drawing(n=1000, min_area_px=1)), run_cell, _ignore, _ignore)
+    found = make(_study(tmp_path / "s", prompts_only=True, drawing=Drawing(n=1000, min_area_px=1)), RUN, _ignore)
     assert "bbbc038v1: only 32 of 32 objects can be rated; all are taken" in found.notes[0]
     with pytest.raises(DataError, match=r"(?s)no object that can be rated.*32 masks, all smaller"):
-        make(_study(tmp_path / "t", prompts_only=True, drawing=Drawing(min_area_px=10_000)), run_cell, _ignore, _ignore)
+        make(_study(tmp_path / "t", prompts_only=True, drawing=Drawing(min_area_px=10_000)), RUN, _ignore)
 
 
 def test_box_half_prompts_with_boxes_and_another_sets_ground_truth_alone(data: Path, tmp_path: Path) -> None:
     study = _study(tmp_path / "s", prompt="box", truth_only={"demo": 5}, view_px=200)
-    found = make(study, run_cell, _ignore, _ignore)
+    found = make(study, RUN, _ignore)
     assert found.n_by_dataset == {"bbbc038v1": 20, "demo": 5}
     key = _rows(tmp_path / "s" / "key.csv")
     assert {k["model"] for k in key if k["dataset"] == "demo"} == {"ground_truth"}
@@ -167,7 +174,7 @@ def test_box_half_prompts_with_boxes_and_another_sets_ground_truth_alone(data: P
 
 
 def test_images_are_rescaled_before_prediction(tmp_path: Path) -> None:
-    found = make(_study(tmp_path / "s", drawing=Drawing(n=3, min_area_px=AREA, max_side_px=64)), run_cell, _ignore, _ignore)
+    found = make(_study(tmp_path / "s", drawing=Drawing(n=3, min_area_px=AREA, max_side_px=64)), RUN, _ignore)
     prompts = _rows(found.prompts)
     assert {(p["height"], p["width"]) for p in prompts} == {("48", "64")}
     assert all(float(p["x"]) < 64 and float(p["y"]) < 48 for p in prompts)
@@ -200,7 +207,7 @@ def test_a_second_call_computes_and_renders_nothing(made: Path, monkeypatch: pyt
     before = {p: p.stat().st_mtime_ns for p in made.rglob("*.jpg")}
     monkeypatch.setattr(rating_render, "_render_image", lambda *a: pytest.fail("rendered again"))
     events: list[dict[str, Any]] = []
-    make(_study(made, controls=2), run_cell, events.append, _ignore)
+    make(_study(made, controls=2), partial(run_cell, events.append), _ignore)
     assert before == {p: p.stat().st_mtime_ns for p in made.rglob("*.jpg")}
     assert all(not e["missing"] for e in events if e["event"] == "begin")
 
@@ -218,7 +225,7 @@ def test_an_interrupted_study_has_no_jobs_file_and_goes_on(data: Path, tmp_path:
 
     monkeypatch.setattr(Scene, "views", dies)
     with pytest.raises(KeyboardInterrupt):
-        make(_study(out), run_cell, _ignore, _ignore)
+        make(_study(out), RUN, _ignore)
     assert not (out / "key.csv").exists()
     assert not (out / "for_raters" / "jobs.csv").exists()
     folders = list((out / "for_raters" / "views").iterdir())
@@ -227,7 +234,7 @@ def test_an_interrupted_study_has_no_jobs_file_and_goes_on(data: Path, tmp_path:
     first = {p: p.stat().st_mtime_ns for p in out.rglob("*.jpg")}
     (out / "for_raters" / "views" / ".killed.123").mkdir()
     monkeypatch.setattr(Scene, "views", whole)
-    assert make(_study(out), run_cell, _ignore, _ignore).n_jobs == 20
+    assert make(_study(out), RUN, _ignore).n_jobs == 20
     assert first.items() <= {p: p.stat().st_mtime_ns for p in out.rglob("*.jpg")}.items()
     assert len(list((out / "for_raters" / "views").iterdir())) == 20
 
@@ -237,14 +244,14 @@ def test_another_model_is_added_and_another_study_refused(made: Path, tmp_path: 
     shutil.copytree(made, out)
     two = ((TOY_MODEL, {"level": 100}), (TOY_MODEL, {"level": 200}))
     before = [k["job_id"] for k in _rows(out / "key.csv")]
-    assert make(_study(out, controls=2, models=two), run_cell, _ignore, _ignore).n_jobs == 32
+    assert make(_study(out, controls=2, models=two), RUN, _ignore).n_jobs == 32
     after = _rows(out / "key.csv")
     assert len({k["model"] for k in after}) == 4  # one model with two options has two names
     scored = {k["job_id"] for k in after if k["model"] in ("ground_truth", "control")}
     assert scored <= set(before)
     kept = (out / "key.csv").read_bytes()
     with pytest.raises(UsageError, match=r"(?s)another rating study.*of its 32 jobs.*--out"):
-        make(_study(out, controls=2, drawing=Drawing(n=5, min_area_px=AREA)), run_cell, _ignore, _ignore)
+        make(_study(out, controls=2, drawing=Drawing(n=5, min_area_px=AREA)), RUN, _ignore)
     assert (out / "key.csv").read_bytes() == kept
 
 
@@ -255,7 +262,7 @@ def test_processes_render_the_same_pictures(made: Path, tmp_path: Path, monkeypa
     shutil.rmtree(out / "for_raters")
     os.unlink(out / "key.csv")
     # The cards' folders have moved: their objects are the same.
-    make(_study(out, controls=2, workers=2), run_cell, _ignore, _ignore)
+    make(_study(out, controls=2, workers=2), RUN, _ignore)
     for path in (made / "for_raters").rglob("*"):
         if path.is_file():
             assert path.read_bytes() == (out / path.relative_to(made)).read_bytes()
@@ -280,7 +287,7 @@ def _given(made: Path, **change: Any) -> list[dict[str, Any]]:
 def test_masks_of_another_program_are_rated_too(made: Path, tmp_path: Path) -> None:
     file = tmp_path / "m.json"
     file.write_text(json.dumps(_given(made)))
-    found = make(_study(tmp_path / "s", masks={"boxes": file}), run_cell, _ignore, _ignore)
+    found = make(_study(tmp_path / "s", masks={"boxes": file}), RUN, _ignore)
     assert found.n_jobs == 30
     boxes = [k for k in _rows(tmp_path / "s" / "key.csv") if k["model"] == "boxes"]
     assert all(0.6 < float(k["iou"]) < 0.95 for k in boxes)
@@ -298,13 +305,13 @@ def test_masks_that_do_not_fit_are_refused(made: Path, tmp_path: Path, change: d
     file = tmp_path / "m.json"
     file.write_text(json.dumps(_given(made, **change)))
     with pytest.raises(DataError, match=said):
-        make(_study(tmp_path / "s", models=(), masks={"boxes": file}), run_cell, _ignore, _ignore)
+        make(_study(tmp_path / "s", models=(), masks={"boxes": file}), RUN, _ignore)
     file.write_text('[{"image_id": 1}]')
     with pytest.raises(DataError, match=r"(?s)lacks keys.*entry 0.*segmentation"):
-        make(_study(tmp_path / "s", models=(), masks={"boxes": file}), run_cell, _ignore, _ignore)
+        make(_study(tmp_path / "s", models=(), masks={"boxes": file}), RUN, _ignore)
     file.write_text("{")
     with pytest.raises(DataError, match="cannot be read"):
-        make(_study(tmp_path / "s", models=(), masks={"boxes": file}), run_cell, _ignore, _ignore)
+        make(_study(tmp_path / "s", models=(), masks={"boxes": file}), RUN, _ignore)
 
 
 # --- views
@@ -418,6 +425,6 @@ def test_rate_make_from_the_command_line_and_wrong_flags(data: Path, tmp_path: P
 
 def test_a_dataset_that_is_not_here_is_an_error_unless_the_half_named_it(tmp_path: Path) -> None:
     with pytest.raises(DataMissingError, match="lvis_v05"):
-        make(replace(_study(tmp_path / "s"), datasets=("lvis_v05",)), run_cell, _ignore, _ignore)
+        make(replace(_study(tmp_path / "s"), datasets=("lvis_v05",)), RUN, _ignore)
     study = replace(_study(tmp_path / "t", prompts_only=True), datasets=("lvis_v05", "bbbc038v1"), absent_ok=True)
-    assert [m.name for m in rating_jobs.make(study, run_cell, _ignore, _ignore).missing] == ["lvis_v05"]
+    assert [m.name for m in rating_jobs.make(study, RUN, _ignore).missing] == ["lvis_v05"]

@@ -15,7 +15,7 @@ from sambench.rating.database import Database
 from sambench.rating.drawing import Answer
 from sambench.rating.intake import Planned, bring_in, find_study
 from sambench.rating.queue import Queue
-from sambench.rating.simulate import Person, Raters, expected_score, quality_of, simulate
+from sambench.rating.simulate import HIGHEST, LOWEST, Person, Raters, quality_of, simulate
 from sambench.rating.statistics import ratings_from, read_ratings
 from sambench.rating.stored import ratings_of
 from tests.helpers.inprocess import Cli
@@ -97,6 +97,13 @@ def test_fatigue_and_bias_are_what_is_asked_for() -> None:
     biases = [Person(Raters(1000, bias_sd=0.7), n).bias for n in range(1000)]
     assert np.std(biases) == pytest.approx(0.7, abs=0.06)
     assert [quality_of(i) for i in (0.0, 1.0)] == [1.0, 9.5]
+
+
+def expected_score(mean: float | np.ndarray, sd: float) -> np.ndarray:
+    """The mean of whole scores from 1 to 10, of felt quality normal with these means and this deviation: the truth of a study."""
+    cuts = np.arange(LOWEST, HIGHEST) + 0.5
+    above = stats.norm.sf((cuts - np.asarray(mean, np.float64)[..., None]) / sd)
+    return np.asarray(LOWEST + above.sum(-1), np.float64)
 
 
 def test_expected_score_by_simulation() -> None:

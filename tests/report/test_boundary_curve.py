@@ -20,7 +20,8 @@ from sambench.metrics.boundary import boundary_ious
 from sambench.pixels import region as masks
 from sambench.pixels.region import Region
 from sambench.results.boundary import RATIOS, boundary_curve
-from sambench.store.views import CellView, find_cells
+from sambench.store.lookup import find_cells
+from sambench.store.views import CellView
 
 SHAPES = (40, 57)
 

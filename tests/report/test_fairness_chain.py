@@ -14,7 +14,7 @@ from sambench.fixtures.miap import _BOXES, _MASKS
 from sambench.paper.claims import claims, judge
 from sambench.paper.evidence import Evidence
 from sambench.results.group_differences import group_difference
-from sambench.store.views import find_cells
+from sambench.store.lookup import find_cells
 from sambench.tasks.summary import Bootstrap
 from tests.helpers.inprocess import Cli
 

@@ -547,7 +547,7 @@ def demo_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_the_gallery_shows_the_worst_first(demo_runs: Path, tmp_path: Path) -> None:
-    from sambench.store.views import find_cells
+    from sambench.store.lookup import find_cells
 
     otsu, nano = (find_cells(f"point-{m}", demo_runs) for m in ("otsu", "sam_nano"))
     made = gallery.gallery(nano, otsu, by=("worst", "oracle_gap", "disagreement"), n=4)

@@ -12,7 +12,8 @@ from sambench.errors import RunError, SambenchError, UsageError
 from sambench.results.bundle import export, import_bundle, inspect
 from sambench.results.bundle_file import MANIFEST
 from sambench.results.tables import metric_rows_of
-from sambench.store.views import CellView, find_cells, read_cell
+from sambench.store.lookup import find_cells
+from sambench.store.views import CellView, read_cell
 from tests.helpers.cells import flat, point_cell
 from tests.helpers.store_world import rewritten
 

@@ -252,7 +252,7 @@ def test_other_encodings_of_records_are_read_or_refused(path: Path, tmp_path: Pa
 
 def test_an_interrupted_import_goes_on(path: Path, tmp_path: Path) -> None:
     """What is left aside by a killed one is never taken for results."""
-    from sambench.store.views import find_cells
+    from sambench.store.lookup import find_cells
 
     out = tmp_path / "theirs"
     aside = out / ".import-1-x" / "point-a-01234567" / "b-01234567"

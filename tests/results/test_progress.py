@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from sambench.results.progress import CellProgress, Price, cost, progress_of, summary
-from sambench.store import claims
+from sambench.results.progress import CellState, Price, cost, progress_of, summary
+from sambench.store import leases
 from sambench.store.views import CellView
 from tests.helpers.cells import Maker
 from tests.helpers.inprocess import Cli
@@ -36,9 +36,9 @@ def running(out: Path, *, taken_s: float = 10.0) -> CellView:
     return cell
 
 
-def claim(cell: CellView, shard: int, since: float, monkeypatch: pytest.MonkeyPatch) -> claims.Claim:
-    monkeypatch.setattr(claims.time, "time", lambda: since)
-    held = claims.try_claim(cell.store.claim_path(shard))
+def lease(cell: CellView, shard: int, since: float, monkeypatch: pytest.MonkeyPatch) -> leases.Lease:
+    monkeypatch.setattr(leases.time, "time", lambda: since)
+    held = leases.try_lease(cell.store.lease_path(shard))
     monkeypatch.undo()
     assert held is not None
     return held
@@ -46,7 +46,7 @@ def claim(cell: CellView, shard: int, since: float, monkeypatch: pytest.MonkeyPa
 
 def test_speed_and_end_of_a_running_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cell = running(tmp_path)
-    claim(cell, 1, START + 60, monkeypatch)
+    lease(cell, 1, START + 60, monkeypatch)
     found = progress_of(cell.path, now=START + 80)
     assert (found.status, found.n_done, found.n_wanted) == ("running", 8, 20)
     assert found.images_per_s == pytest.approx(8 / 80)
@@ -61,7 +61,7 @@ def test_speed_and_end_of_a_running_cell(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_straggler_is_one_that_takes_three_times_as_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cell = running(tmp_path)  # 80 s a shard
-    claim(cell, 1, START + 60, monkeypatch)
+    lease(cell, 1, START + 60, monkeypatch)
     assert not progress_of(cell.path, now=START + 60 + 239).stragglers
     late = progress_of(cell.path, now=START + 60 + 241)
     assert [w.shard for w in late.stragglers] == [1]
@@ -86,21 +86,21 @@ def test_cost_is_the_time_of_devices_and_money_where_an_hour_has_a_price(tmp_pat
     for wrong in ("much", "-1", "nan", "inf EUR"):
         ended = cli("status", "--price", wrong, "--runs", tmp_path / "runs")
         assert (ended.code, "a price cannot be read" in ended.err) == (2, True)
-    assert cost([CellProgress(cell.path, "r", "d", "damaged")]) == ""
+    assert cost([CellState(cell.path, "r", "d", "damaged")]) == ""
 
 
 def test_what_was_stored_before_is_no_speed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cell = running(tmp_path)
     os.utime(cell.store.path(0), (START - 1, START - 1))
-    claim(cell, 1, START + 1, monkeypatch)
+    lease(cell, 1, START + 1, monkeypatch)
     found = progress_of(cell.path, now=START + 80)
     assert (found.images_per_s, found.expected_end) == (None, None)
 
 
-def test_a_claim_of_an_earlier_version_says_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lease_of_an_earlier_version_says_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cell = running(tmp_path)
-    claim(cell, 1, START, monkeypatch)
-    path = cell.store.claim_path(1)
+    lease(cell, 1, START, monkeypatch)
+    path = cell.store.lease_path(1)
     path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "since"}))
     (worker,) = progress_of(cell.path, now=START + 9999).workers
     assert (worker.seconds, worker.straggler) == (None, False)
@@ -110,7 +110,7 @@ def test_status_as_json(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     cell = running(tmp_path / "runs")
     broken = Maker(tmp_path / "runs").cell("other")
     (broken.path / "cell.json").write_text("{")
-    claim(cell, 1, START, monkeypatch)
+    lease(cell, 1, START, monkeypatch)
     ended = cli("status", "--json", "--runs", tmp_path / "runs")
     assert ended.code == 1
     one, two = json.loads(ended.out)["cells"]
@@ -123,7 +123,7 @@ def test_status_as_json(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_watching_ends_when_nobody_computes(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cell = running(tmp_path / "runs")
-    held = claim(cell, 1, START, monkeypatch)
+    held = lease(cell, 1, START, monkeypatch)
 
     def let_go() -> None:
         time.sleep(0.5)

@@ -22,8 +22,9 @@ from sambench.results.compare import compare_cells
 from sambench.results.rescore import check_masks, rescore
 from sambench.results.tables import metrics_frame, result_table, suite_interval, table_of, tables
 from sambench.schema import METRIC_COLUMNS
-from sambench.store.claims import try_claim
-from sambench.store.views import CellView, find_cells, read_cell
+from sambench.store.leases import try_lease
+from sambench.store.lookup import find_cells
+from sambench.store.views import CellView, read_cell
 from sambench.tasks.summary import Bootstrap
 from tests.helpers.cells import RUN, Maker
 
@@ -155,9 +156,9 @@ def test_live_state_counts_shards_and_sees_who_works(make: Maker) -> None:
     killed = make.cell("d", absent=range(8, 20))
     assert (killed.live.status, killed.live.n_done) == ("interrupted", 8)
     assert killed.partial_reasons() == ["12 of 20 images not computed (interrupted)"]
-    claim = try_claim(killed.store.claim_path(1))
-    assert claim is not None
-    with claim:
+    lease = try_lease(killed.store.lease_path(1))
+    assert lease is not None
+    with lease:
         running = read_cell(killed.path)
         assert running.live.status == "running"
         assert "still running, pid" in running.partial_reasons()[0]

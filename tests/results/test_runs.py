@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sambench.results import runs as stored
-from sambench.store.claims import try_claim
+from sambench.store.leases import try_lease
 from tests.helpers.cells import flat, point_cell
 from tests.helpers.inprocess import Cli
 
@@ -78,9 +78,9 @@ def test_a_report_that_was_moved_still_cites(cli: Cli, runs: Path, tmp_path: Pat
 
 def test_what_is_computed_stays_with_force_too(cli: Cli, runs: Path) -> None:
     (shards,) = runs.glob("point-grabcut-*/*/shards")
-    claim = try_claim(shards / "000000.claim")
-    assert claim is not None
-    with claim:
+    lease = try_lease(shards / "000000.claim")
+    assert lease is not None
+    with lease:
         ended = cli("runs", "rm", "grabcut", "--force")
         assert (ended.code, f"pid {os.getpid()}" in ended.err) == (2, True)
     assert cli("runs", "rm", "grabcut", "--json").code == 0
@@ -128,7 +128,7 @@ def test_gc_takes_what_killed_commands_left_and_no_result(cli: Cli, runs: Path, 
     assert all(p.exists() for p in left)
     did = json.loads(cli("runs", "gc", "--json").out)["removed"]
     assert did == would
-    assert {"a cell without an image", "was replaced", "a claim of a process that is gone"} <= {r["why"] for r in did}
+    assert {"a cell without an image", "was replaced", "a lease of a process that is gone"} <= {r["why"] for r in did}
     assert any("which is gone" in r["why"] for r in did)
     assert not any(p.exists() for p in left)
     assert young.exists()

@@ -178,7 +178,7 @@ def _mutated(record: dict[str, Any], rng: random.Random) -> dict[str, Any]:
 
 def _spoil(folder: Path, rng: random.Random) -> None:
     record = json.loads((folder / "cell.json").read_text())
-    kind = rng.choice(["sealed", "sealed", "unsealed", "unsealed", "changed", "images", "claim", "metrics", "model", "text"])
+    kind = rng.choice(["sealed", "sealed", "unsealed", "unsealed", "changed", "images", "lease", "metrics", "model", "text"])
     if kind in ("unsealed", "metrics", "images"):
         for key in ("digest", "results", "identity"):
             record.pop(key, None)
@@ -188,9 +188,9 @@ def _spoil(folder: Path, rng: random.Random) -> None:
     elif kind == "sealed":
         with suppress(ValueError):  # what no JSON can be written of
             write_json(folder / "cell.json", seal(_mutated(record, rng)))
-    elif kind == "claim":
-        claim = dict.fromkeys(("pid", "host", "start"), rng.choice([v for v in _VALUES if v != "\ud800"]))  # no terminal has it
-        (folder / "shards" / "000000.claim").write_text(json.dumps(claim))
+    elif kind == "lease":
+        lease = dict.fromkeys(("pid", "host", "start"), rng.choice([v for v in _VALUES if v != "\ud800"]))  # no terminal has it
+        (folder / "shards" / "000000.claim").write_text(json.dumps(lease))
     elif kind == "model":
         (folder.parent / "model.json").write_text(json.dumps(rng.choice(_VALUES)))
     elif kind == "text":

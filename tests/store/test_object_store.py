@@ -1,4 +1,4 @@
-"""Results in an object store: claims, shards that two machines complete, a whole run, readers on another machine, refusals."""
+"""Results in an object store: leases, shards that two machines complete, a whole run, readers on another machine, refusals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sambench.errors import DownloadError, RunError, UsageError
 from sambench.files import mirror, places
 from sambench.files.objects import Changed, Objects, address
 from sambench.getting.weights import download
-from sambench.store.claims import HEARTBEAT_S, SKEW_S, StoreClaim, release, try_claim
+from sambench.store.leases import HEARTBEAT_S, SKEW_S, StoreLease, release, try_lease
 from sambench.store.shards import ImageState, Shard, ShardStore
 from tests.helpers import store_world
 from tests.helpers.inprocess import Cli
@@ -62,70 +62,70 @@ def test_addresses() -> None:
         address("s3://lab/a/../b")
 
 
-def test_of_two_machines_one_claims(server: ObjectServer, machine: Machine) -> None:
+def test_of_two_machines_one_gets_the_lease(server: ObjectServer, machine: Machine) -> None:
     path = Path("shards/000000.claim")
-    first = try_claim(mirror.here(CELL) / path)
+    first = try_lease(mirror.here(CELL) / path)
     assert first is not None
     machine("b")
-    assert try_claim(mirror.here(CELL) / path) is None
+    assert try_lease(mirror.here(CELL) / path) is None
     machine("a")
     with first:
         pass
     assert server.keys() == []
     machine("b")
     _store().look()
-    assert try_claim(mirror.here(CELL) / path) is not None
+    assert try_lease(mirror.here(CELL) / path) is not None
 
 
-def test_a_claim_of_a_dead_process_is_taken_over_by_one(server: ObjectServer, machine: Machine) -> None:
+def test_a_lease_of_a_dead_process_is_taken_over_by_one(server: ObjectServer, machine: Machine) -> None:
     path = mirror.here(CELL) / "shards/000000.claim"
-    dead = try_claim(path)
-    assert isinstance(dead, StoreClaim)
+    dead = try_lease(path)
+    assert isinstance(dead, StoreLease)
     said = {**dead.said, "pid": 4194000, "start": "1"}  # a process of this machine that is not there
     dead.version = dead.copy.write(path, json.dumps(said).encode(), instead=dead.version)
     machine("b")
-    taken = try_claim(mirror.here(CELL) / "shards/000000.claim")
-    assert isinstance(taken, StoreClaim)
+    taken = try_lease(mirror.here(CELL) / "shards/000000.claim")
+    assert isinstance(taken, StoreLease)
     machine("c")
-    assert try_claim(mirror.here(CELL) / "shards/000000.claim") is None
+    assert try_lease(mirror.here(CELL) / "shards/000000.claim") is None
     assert not dead._beat_once()  # the one that was thought dead hears of it
     machine("b")
     assert taken._beat_once()
 
 
-def test_claims_of_processes_that_are_known_to_have_ended_are_given_back(server: ObjectServer, machine: Machine) -> None:
-    held = [try_claim(mirror.here(CELL) / f"shards/{n:06d}.claim") for n in range(2)]
-    assert all(isinstance(claim, StoreClaim) for claim in held)
+def test_leases_of_processes_that_are_known_to_have_ended_are_given_back(server: ObjectServer, machine: Machine) -> None:
+    held = [try_lease(mirror.here(CELL) / f"shards/{n:06d}.claim") for n in range(2)]
+    assert all(isinstance(lease, StoreLease) for lease in held)
     first = held[0]
-    assert isinstance(first, StoreClaim)
+    assert isinstance(first, StoreLease)
     first.copy.write(first.path, json.dumps({**first.said, "host": "elsewhere", "pid": 77}).encode())
     machine("b")  # which has seen none of them
     release(mirror.here(CELL) / "shards", {("elsewhere", 77)})
     assert [Path(key).name for key in server.keys("/lab")] == ["000001.claim"]
 
 
-def test_another_machines_claim_is_old_only_when_no_clock_can_explain_it(
+def test_another_machines_lease_is_old_only_when_no_clock_can_explain_it(
     server: ObjectServer, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = mirror.here(CELL) / "shards/000000.claim"
-    held = try_claim(path)
-    assert isinstance(held, StoreClaim)
+    held = try_lease(path)
+    assert isinstance(held, StoreLease)
     # A container of that name on another machine.
     held.version = held.copy.write(path, json.dumps({**held.said, "pid": 4194000, "boot": "other"}).encode(), instead=held.version)
     key = next(iter(server.objects))
     for age, free in ((SKEW_S, False), (SKEW_S + 600, True)):
         server.objects[key] = (server.objects[key][0], time.time() - age)
         machine(f"at-{age:.0f}")
-        assert (try_claim(mirror.here(CELL) / "shards/000000.claim") is not None) is free
+        assert (try_lease(mirror.here(CELL) / "shards/000000.claim") is not None) is free
 
 
 def test_every_beat_is_another_version(server: ObjectServer, machine: Machine) -> None:
-    claim = try_claim(mirror.here(CELL) / "shards/000000.claim")
-    assert isinstance(claim, StoreClaim)
-    versions = {claim.version}
+    lease = try_lease(mirror.here(CELL) / "shards/000000.claim")
+    assert isinstance(lease, StoreLease)
+    versions = {lease.version}
     for _ in range(3):
-        assert claim._beat_once()
-        versions.add(claim.version)
+        assert lease._beat_once()
+        versions.add(lease.version)
     assert len(versions) == 4
     assert HEARTBEAT_S * 3 < SKEW_S
 
@@ -197,10 +197,10 @@ def test_a_run_in_a_store_has_the_bytes_of_a_local_one(
     n = len(server.log)
     cli("table", "s3://lab/runs")
     assert not [path for method, path in server.log[n:] if path.endswith((".parquet", ".json"))]  # listed, not fetched again
-    dead = try_claim(cell.path / "shards/000001.claim")
-    assert isinstance(dead, StoreClaim)
+    dead = try_lease(cell.path / "shards/000001.claim")
+    assert isinstance(dead, StoreLease)
     dead.copy.write(dead.path, json.dumps({**dead.said, "pid": 4194000, "start": "1"}).encode())
-    assert "claim of a process that is gone" in cli("runs", "gc", "--runs", "s3://lab/runs").out
+    assert "lease of a process that is gone" in cli("runs", "gc", "--runs", "s3://lab/runs").out
     assert not [key for key in server.keys("/lab") if key.endswith(".claim")]
     assert "no runs in s3://lab/none" in cli("status", "--runs", "s3://lab/none").out
     ended = cli("runs", "rm", "bright", "--runs", "s3://lab/runs")

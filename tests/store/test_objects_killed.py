@@ -113,7 +113,7 @@ def _shards_now(machine: str, scratch: Path) -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize("store", [_own, *([_moto] if MOTO else [])])
 def test_a_hundred_kills(store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setenv("SAMBENCH_DATA", str(store_world.write_world(tmp_path / "data", n_images=48)))
-    monkeypatch.setattr("sambench.store.claims.HEARTBEAT_S", 0.05)
+    monkeypatch.setattr("sambench.store.leases.HEARTBEAT_S", 0.05)
     assert os.waitpid(_command(str(tmp_path / "local"), str(tmp_path / "runs")), 0)[1] == 0
     chance, killed, seen = random.Random(7), 0, {}
     with store() as variables:

@@ -1,4 +1,4 @@
-"""An image that takes long is gone on with where it was left: its finished batches are kept beside the claim."""
+"""An image that takes long is gone on with where it was left: its finished batches are kept beside the lease."""
 
 from __future__ import annotations
 

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from sambench.cli.app import app
 from sambench.errors import RunError, UsageError
-from sambench.loaders.subsets import _listed
+from sambench.loaders.subsets import listed_ids
 from sambench.results.bundle import export, inspect
+from sambench.store.lookup import find_cells
 from sambench.store.record import write_record
-from sambench.store.views import find_cells
 from tests.helpers import store_world as world
 from tests.helpers.store_world import cell_of, go, values_of, view
 
@@ -57,7 +57,7 @@ def test_pipes_elsewhere(out: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="sambench results export"):
         inspect(tmp_path / "pipe")
     with pytest.raises(UsageError, match="subset file cannot be read"):
-        _listed(tmp_path / "pipe", {"a"}, "x")
+        listed_ids(tmp_path / "pipe", {"a"}, "x")
     (cell_of(out).parent / "model.json").unlink()
     os.mkfifo(cell_of(out).parent / "model.json")
     with pytest.raises(RunError, match="not a regular file"):
@@ -67,7 +67,7 @@ def test_pipes_elsewhere(out: Path, tmp_path: Path) -> None:
 def test_ids_of_a_subset_may_have_marks_in_them(tmp_path: Path) -> None:
     known = {"photo #1", "#2", "a", "b\x85c"}
     (tmp_path / "ids").write_bytes("photo #1\r\n#2\na # the first\n# a remark\nb\x85c\n".encode())
-    assert _listed(tmp_path / "ids", known, "x") == known
+    assert listed_ids(tmp_path / "ids", known, "x") == known
 
 
 def test_complete_cells_are_of_all_images(out: Path) -> None:

@@ -21,7 +21,7 @@ from sambench.pixels.candidates import DenseMasks
 from sambench.pixels.region import Region
 from sambench.results.compare import compare_cells
 from sambench.sources.concepts import ConceptFile
-from sambench.store.views import find_cells
+from sambench.store.lookup import find_cells
 from sambench.tasks.concepts import ConceptTask
 from sambench.tasks.prompted import Context
 from sambench.tasks.settings.concepts import ConceptSettings

@@ -25,7 +25,7 @@ from sambench.models.edges.folder import EdgeFolder
 from sambench.models.edges.gradients import canny, gradient, sobel, surviving_threshold
 from sambench.pixels.edge_maps import canny_nms, seg2bdry
 from sambench.results.rescore import rescore
-from sambench.store.views import find_cells
+from sambench.store.lookup import find_cells
 from sambench.tasks.edge import EdgeSettings, EdgeTask, map_of
 from sambench.tasks.prompted import Context
 from sambench.tasks.summary import Bootstrap

@@ -28,7 +28,8 @@ from sambench.results.compare import compare_cells
 from sambench.results.instance_evaluators import rows_by
 from sambench.results.rescore import rescore
 from sambench.results.tables import result_table
-from sambench.store.views import CellView, find_cells
+from sambench.store.lookup import find_cells
+from sambench.store.views import CellView
 from sambench.tasks.instances import InstanceSettings, InstanceTask
 from sambench.tasks.prompted import Context
 from sambench.tasks.summary import Bootstrap

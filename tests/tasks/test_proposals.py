@@ -29,8 +29,8 @@ from sambench.results.measures import object_values
 from sambench.results.rescore import rescore
 from sambench.results.tables import result_table
 from sambench.sources.proposals import ProposalFile
+from sambench.store.lookup import find_cells
 from sambench.store.metric_rows import scalar_columns
-from sambench.store.views import find_cells
 from sambench.tasks.prompted import Context
 from sambench.tasks.proposals import ProposalTask
 from sambench.tasks.settings.proposals import PRESETS, ProposalSettings, preset

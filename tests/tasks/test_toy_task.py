@@ -58,6 +58,27 @@ def test_its_command_is_made_of_its_settings(cli: Cli, plug: Plug, monkeypatch: 
     assert "note:" not in plan.err
 
 
+SPELT_OUT = TOY.replace(
+    '    name = "toy"\n',
+    '    name: str = "toy"\n    protocol: str = "toy@1"\n\n'
+    '    def identity(self):\n        return {"protocol": self.protocol, **vars(self.settings)}\n',
+)
+
+
+@pytest.mark.parametrize("text", [TOY, SPELT_OUT])
+def test_its_protocol_and_identity(plug: Plug, text: str) -> None:
+    plug("toy", text)
+    task = tasks.build("toy", {"share": 0.25, "steps": [3]})
+    own = {"share": 0.25, "steps": (3,), "way": "up", "limit_px": None, "exact": False, "hidden": None}
+    assert (task.name, task.protocol, task.identity()) == ("toy", "toy@1", {"protocol": "toy@1", **own})
+
+
+def test_a_tasks_name_is_no_argument_of_it() -> None:
+    for name in ("box", "concepts", "edge", "point", "proposals", "instances"):
+        with pytest.raises(TypeError, match="unexpected keyword"):
+            type(tasks.build(name))(name="x")  # type: ignore[call-arg]
+
+
 @pytest.mark.parametrize(("flag", "value"), [("--way", "sideways"), ("--steps", "one"), ("--steps", "1,"), ("--share", "half")])
 def test_a_value_that_does_not_fit_is_named(cli: Cli, plug: Plug, flag: str, value: str) -> None:
     plug("toy", TOY)

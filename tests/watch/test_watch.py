@@ -17,7 +17,7 @@ import pytest
 
 from sambench.engine import run as engine
 from sambench.errors import UsageError
-from sambench.store.claims import try_claim
+from sambench.store.leases import try_lease
 from sambench.watch import loop
 from sambench.watch.checkpoints import checkpoints_in, chosen, step_of
 from sambench.watch.ledger import Entry, Ledger
@@ -156,9 +156,9 @@ def test_the_webhook_is_told_once_also_after_a_kill(tmp_path: Path, webhook: tup
 def test_one_watch_a_folder(tmp_path: Path) -> None:
     save(tmp_path / "train", 1, 0.1)
     (tmp_path / "watch").mkdir()
-    claim = try_claim(tmp_path / "watch" / ".watch.claim")
-    assert claim is not None
-    with claim, pytest.raises(UsageError, match="another watch"):
+    lease = try_lease(tmp_path / "watch" / ".watch.claim")
+    assert lease is not None
+    with lease, pytest.raises(UsageError, match="another watch"):
         go(watch_of(tmp_path))
 
 

@@ -1,8 +1,8 @@
 """Where the workers of a run are started: on this machine (`local`), and wherever a module of this folder says.
 
 A backend is a module here that assigns BACKEND, and is found by its name; `engine.run` alone knows that there are any. It has
-little to do, since it hands out no work: every worker is given the whole `Job` and takes shards of its cells by claims in the run's
-folder (`sambench.store.claims`), beside whatever other workers are there. So a backend starts workers somewhere, passes on what
+little to do, since it hands out no work: every worker is given the whole `Job` and takes shards of its cells by leases in the run's
+folder (`sambench.store.leases`), beside whatever other workers are there. So a backend starts workers somewhere, passes on what
 they say, stops them when asked, and says how they failed. What is computed stands in the run's folder, and `engine.run` finishes
 the cells from there; a run whose workers are all gone goes on with the next command.
 
@@ -22,11 +22,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from sambench.engine.events import Described, Event, OnEvent
 from sambench.engine.worker import Job
 from sambench.errors import SambenchError, UsageError, unknown_name
 from sambench.sources.models import ResolvedModel, described
-
-OnEvent = Callable[[dict[str, Any]], None]
 
 
 class Workers(Protocol):
@@ -49,7 +48,7 @@ class Workers(Protocol):
         ...
 
     def wait(self) -> None:
-        """Wait for a moment, and pass what the workers said meanwhile (the events of `engine.worker`, and notes) to `on_event`."""
+        """Wait for a moment, and pass what the workers said meanwhile (`engine.events`) to `on_event`."""
         ...
 
     def stop(self, *, now: bool) -> None:
@@ -132,17 +131,17 @@ def run_workers(at: Backend, job: Job, places: Sequence[str], log_dir: Path, on_
 
 def describe(at: Backend, model: ResolvedModel, log_dir: Path, on_event: OnEvent) -> ResolvedModel:
     """Complete the identity of a model of a `LateSource`: a worker builds it. on_event: gets notes. Raises KeyboardInterrupt."""
-    found: dict[str, Any] = {}
+    found: list[Described] = []
 
-    def on_any(event: dict[str, Any]) -> None:
+    def on_any(event: Event) -> None:
         if event["event"] == "described":
-            found.update(event)
+            found.append(event)
         elif event["event"] == "note":
             on_event(event)
 
     if not run_workers(at, Job(model.spec, (), ""), [model.spec.device], log_dir, on_any):
         raise KeyboardInterrupt
-    return described(model, found)
+    return described(model, found[-1])
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Workers on other machines: what is done at one place there, and how its messages come back, by files in the run's folder.
 
 `slurm` and `ray` start places; it is no backend itself. A place does what the local backend does with one device, so that a process
-that dies on an image is started again there. The folder of runs is one that all machines see: workers take shards of it by claims
+that dies on an image is started again there. The folder of runs is one that all machines see: workers take shards of it by leases
 and store them in it, and beside them lie, of every command, the events of each place (`<number>.jsonl`) and, once it is to stop,
 `stop`.
 """
@@ -16,14 +16,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from sambench.engine.backends import OnEvent
 from sambench.engine.backends.local import Local, LocalWorkers
+from sambench.engine.events import Event, OnEvent
 from sambench.engine.worker import Job
 from sambench.errors import SambenchError
 from sambench.files import mirror
-from sambench.store import claims
+from sambench.store import leases
 
 STOP = "stop"
 LOOK_EVERY_S = 1.0  # at a network's disk
@@ -47,7 +46,7 @@ class Place:
         job = Job.from_json(self.job)
         with (folder / f"{self.number}.jsonl").open("a", buffering=1) as events:
 
-            def on_event(event: dict[str, Any]) -> None:
+            def on_event(event: Event) -> None:
                 events.write(json.dumps(event) + "\n")
 
             workers = Local().start(job, [self.device], folder / "logs", on_event)
@@ -79,10 +78,10 @@ class Place:
 
 
 def release(job: Job, holders: set[tuple[str, int]]) -> None:
-    """Give back the claims of processes, (host, pid), that have ended: others need not wait for their last sign of life."""
+    """Give back the leases of processes, (host, pid), that have ended: others need not wait for their last sign of life."""
     for cell in job.cells:
         with suppress(OSError):  # of an object store that is not reached: then they do wait
-            claims.release(mirror.here(cell.cell_dir) / "shards", holders)
+            leases.release(mirror.here(cell.cell_dir) / "shards", holders)
 
 
 class Messages:
@@ -127,12 +126,12 @@ class Messages:
                     self._pass_on(i, json.loads(line))
 
     def lost(self, i: int) -> None:
-        """The place is gone, with its processes: their claims are given back."""
+        """The place is gone, with its processes: their leases are given back."""
         self.listen()
         release(self.job, self.holders[i])
         self.holders[i].clear()
 
-    def _pass_on(self, i: int, event: dict[str, Any]) -> None:
+    def _pass_on(self, i: int, event: Event) -> None:
         if event["event"] == "worker":
             self.holders[i].add((event["host"], event["pid"]))
             return

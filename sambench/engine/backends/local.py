@@ -16,8 +16,9 @@ from typing import Any
 from sambench import errors
 from sambench.device import memory
 from sambench.engine import failures
-from sambench.engine.backends import OnEvent, kept, processes
-from sambench.engine.backends.processes import LAST_WORDS, Inbox, Message, WorkerProcess, close, start
+from sambench.engine.backends import kept, processes
+from sambench.engine.backends.processes import LAST_WORDS, Inbox, WorkerProcess, close, start
+from sambench.engine.events import Event, Fatal, Image, OnEvent
 from sambench.engine.worker import Job
 from sambench.errors import RunError, SambenchError
 from sambench.sources.models import ResolvedModel
@@ -143,32 +144,32 @@ class LocalWorkers:
             if w.silent() and self.inbox.empty():
                 self._ended(w)
 
-    def _handle(self, w: WorkerProcess, message: Message | None) -> None:
+    def _handle(self, w: WorkerProcess, message: Event | None) -> None:
         if message is None:
             if not w.ended:
                 self._ended(w)
             return
-        event = message["event"]
-        if event in LAST_WORDS:
+        if message["event"] in LAST_WORDS:
             w.last_word = time.monotonic()
-        if trace := message.pop("traceback", ""):
-            failures.show(trace)
-        if event == "fatal":
+        if message["event"] == "fatal":
+            failures.show(message["traceback"])
             self._fail(_rebuild(message, w))
-        elif event == "ready":
+        elif message["event"] == "ready":
             w.ready = True
-        elif event == "described":
+        elif message["event"] == "described":
             self.on_event(message)
             w.ended = True  # and waits for the run
-            self.described[w] = str(message["device"])
-        elif event == "started":
+            self.described[w] = message["device"]
+        elif message["event"] == "started":
             w.at = (message["cell_id"], message["image_id"])
-        elif event == "image":
+        elif message["event"] == "image":
+            if trace := message.pop("traceback", ""):
+                failures.show(trace)
             self._image(w, message)
-        elif event != "waiting" or message["pid"] not in [o.process.pid for o in self.workers if not o.ended]:
+        elif message["event"] != "waiting" or message["pid"] not in [o.process.pid for o in self.workers if not o.ended]:
             self.on_event(message)  # that one of ours has the last shard is nothing to tell
 
-    def _image(self, w: WorkerProcess, message: Message) -> None:
+    def _image(self, w: WorkerProcess, message: Image) -> None:
         key = (message["cell_id"], message["image_id"])
         w.at, w.last_image, w.finished = None, message["image_id"], w.finished + 1
         if key in self.passed_on:  # computed again: the process that had told of it died before it was stored
@@ -226,7 +227,7 @@ def _deadly(w: WorkerProcess) -> str:
     return f"two worker processes died on this image, the last by {cause}; what to do: see the log {w.log.name}{common}"
 
 
-def _rebuild(message: dict[str, Any], worker: WorkerProcess) -> SambenchError:
+def _rebuild(message: Fatal, worker: WorkerProcess) -> SambenchError:
     parts = message["parts"]
     if message["kind"] == "bug":
         return RunError(
@@ -235,12 +236,10 @@ def _rebuild(message: dict[str, Any], worker: WorkerProcess) -> SambenchError:
             where=worker.log,
             remedy="what is finished is kept; the traceback is in that log, please report it",
         )
-    if message.get("logged"):
+    if message["logged"]:
         parts["remedy"] = f"{parts['remedy'] or 'mend it'} (traceback: {worker.log})"
-    kind = getattr(errors, message["kind"], SambenchError)
-    error: SambenchError = kind(
-        parts["message"], expected=parts["expected"], found=parts["found"], where=parts["where"], remedy=parts["remedy"]
-    )
+    kind: Any = getattr(errors, message["kind"], SambenchError)
+    error: SambenchError = kind(**parts)
     return error
 
 

@@ -12,13 +12,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO, cast
 
 from sambench.device.precision import CUBLAS_WORKSPACE
+from sambench.engine.events import Event
 from sambench.engine.threads import KEEP_MEMORY, THREAD_VARIABLES
 from sambench.engine.worker import Job
 from sambench.errors import RunError
@@ -34,8 +35,7 @@ CLOSE_GRACE_S = 5.0
 STOP_GRACE_S = 30.0
 PIPE_GRACE_S = 1.0  # a dead process's messages, where a child of the model's keeps the pipe open
 
-Message = dict[str, Any]
-Inbox = queue.Queue[tuple["WorkerProcess", Message | None]]
+Inbox = queue.Queue[tuple["WorkerProcess", Event | None]]
 _numbers = itertools.count()
 
 
@@ -184,8 +184,8 @@ def _listen(worker: WorkerProcess) -> None:
         for line in worker.process.stdout:
             with suppress(ValueError):
                 message = json.loads(line)
-                if isinstance(message, Mapping) and "event" in message:
-                    worker.inbox.put((worker, dict(message)))
+                if isinstance(message, dict) and "event" in message:
+                    worker.inbox.put((worker, cast("Event", message)))
     worker.process.wait()
     worker.inbox.put((worker, None))
 

@@ -1,4 +1,4 @@
-"""Ray: an actor for each device of a cluster, with one worker that takes shards by claims in the run's folder.
+"""Ray: an actor for each device of a cluster, with one worker that takes shards by leases in the run's folder.
 
 The folder of runs must be one that all nodes see, as must the environment that sambench runs in; see `elsewhere` for what an actor
 does. All actors are asked for at once, with the GPUs and CPUs of each, so that a cluster that grows does; those that are not placed
@@ -19,8 +19,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from sambench.engine.backends import OnEvent
 from sambench.engine.backends.elsewhere import Messages, Place
+from sambench.engine.events import OnEvent
 from sambench.engine.worker import Job
 from sambench.errors import RunError, SambenchError, UsageError, message_of, unknown_name
 from sambench.files.writing import storage_error

@@ -1,4 +1,4 @@
-"""SLURM: an array of jobs, by submitit, each with one worker that takes shards by claims in the run's folder.
+"""SLURM: an array of jobs, by submitit, each with one worker that takes shards by leases in the run's folder.
 
 The folder of runs must be one that all nodes see, as must the environment that sambench runs in; see `elsewhere` for what a job
 does. A job that SLURM preempts, or that comes to its time limit, is put back into the queue, by SLURM or by submitit, and goes on
@@ -21,11 +21,11 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from sambench.engine.backends import OnEvent
 from sambench.engine.backends.elsewhere import Messages, Place
 from sambench.engine.backends.local import LocalWorkers
 from sambench.engine.backends.processes import STOP_GRACE_S
 from sambench.engine.backends.slurm_jobs import SlurmWorkers
+from sambench.engine.events import OnEvent
 from sambench.engine.worker import Job
 from sambench.errors import SambenchError, UsageError, unknown_name
 from sambench.files.writing import storage_error, write_json

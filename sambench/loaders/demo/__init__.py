@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from dataclasses import replace as changed
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 from sambench import provenance
 from sambench.cards import dataset_card
@@ -34,12 +34,12 @@ from sambench.loaders.demo.phrases import concepts_of, phrases_of, striped_of
 from sambench.loaders.open import find_root
 from sambench.pixels.region import Region
 from sambench.provenance import canonical_json
-from sambench.types import Annotated, ImageRecord, Sample
+from sambench.types import Annotated, Holds, ImageRecord, Sample
 
 # sha256 over all pixels and masks (`generate`). FROZEN with the scenes: bars and published demo numbers refer to them.
 DIGEST = "371a469c2cbf09dcfc211935a75f108d2101b1015e9af73aa8c802acb26069a5"
 
-HOLDS = ("masks", "boundaries", "concepts")
+HOLDS = get_args(Holds)
 _MARK = "complete.json"
 
 
@@ -57,7 +57,7 @@ class Demo:
     root: Path
     name: str = "demo"
     variant: str = "default"
-    holds: Literal["masks", "boundaries", "concepts"] = "masks"
+    holds: Holds = "masks"
 
     def __post_init__(self) -> None:
         if self.holds not in HOLDS:

@@ -19,7 +19,7 @@ cost:
     hash = (x ^ (x >> 31)) & 15
 
 Method. Integer duals u (rows) and v (columns) certify the optimum: u, v <= 0; u + v <= cost - gain on every edge,
-with equality on matched ones; 0 on unmatched nodes (:meth:`IncrementalMatcher.violations` checks them all). A pixel
+with equality on matched ones; 0 on unmatched nodes (`tests/helpers/edge_certificate.py` checks them). A pixel
 that appears gets the largest feasible dual and one shortest-path search; it ends at an unmatched column, or at a row
 that gives up its match (possibly the new one at once). A pixel that disappears leaves a column, for which the same
 search runs with the sides exchanged. Searches are bounded by the source's own dual, and stay local.
@@ -80,7 +80,7 @@ class IncrementalMatcher:
         self.row_of = _match.number_rows(
             np.ascontiguousarray(candidates), self.column_pixel, self.column_annotator, self.offsets_yx, len(columns)
         )
-        self.row_annotator, self.row_pixel = np.nonzero(self.row_of >= 0)
+        self.row_pixel = np.nonzero(self.row_of >= 0)[1]
         edges = _match.build_edges(
             self.row_of,
             len(self.row_pixel),
@@ -117,45 +117,3 @@ class IncrementalMatcher:
     def matched_pixels(self) -> int:
         """Predicted pixels that at least one annotator matches."""
         return int(np.count_nonzero(self.n_matched))
-
-    def matched_by_annotator(self) -> tuple[Int64Array, Int64Array]:
-        """Matches of each annotator, int64 [A], and their total weight in 1/100 px (before scaling and tie-break),
-        int64 [A]."""
-        columns = np.flatnonzero(self.columns.mate >= 0)
-        width = self.shape[1]
-        row, column = self.row_pixel[self.columns.mate[columns]], self.column_pixel[columns]
-        dy, dx = row // width - column // width, row % width - column % width
-        weight = np.rint(COST_PER_PX * np.sqrt(dy * dy + dx * dx)).astype(np.int64)
-        annotator, n = self.column_annotator[columns], self.row_of.shape[0]
-        total = np.zeros(n, np.int64)
-        np.add.at(total, annotator, weight)
-        return np.bincount(annotator, minlength=n), total
-
-    def violations(self, predicted: BoolArray) -> list[str]:
-        """What contradicts that the matching with `predicted` bool [H, W] is optimal: the certificate, empty if it
-        holds.
-
-        Checks that both sides agree on the mates, that only predicted pixels are matched, dual feasibility, and
-        complementary slackness. By linear programming duality an empty list *proves* the optimum.
-        """
-        u, v = self.rows.dual, self.columns.dual
-        present = predicted.reshape(-1)[self.row_pixel]
-        row = np.repeat(np.arange(len(u)), np.diff(self.rows.start))
-        reduced = self.rows.cost - u[row] - v[self.rows.adjacent]
-        on_match = self.rows.mate[row] == self.rows.adjacent
-        row_free, column_free = self.rows.mate < 0, self.columns.mate < 0
-        mates = np.flatnonzero(~row_free)
-        n_matched = np.bincount(self.row_pixel[mates], minlength=len(self.n_matched))
-        tests = {
-            "mates of rows and columns differ": (self.columns.mate[self.rows.mate[mates]] != mates).any()
-            or len(mates) != np.count_nonzero(~column_free),
-            "matched pairs without an edge": np.count_nonzero(on_match) != len(mates),
-            "matched rows that are not predicted": (~present & ~row_free).any(),
-            "positive duals": (u > 0).any() or (v > 0).any(),
-            "infeasible edges": (reduced[present[row]] < 0).any(),
-            "matched edges that are not tight": (reduced[on_match] != 0).any(),
-            "unmatched rows with a dual": (u[present & row_free] != 0).any(),
-            "unmatched columns with a dual": (v[column_free] != 0).any(),
-            "wrong counts by pixel": (n_matched != self.n_matched).any(),
-        }
-        return [name for name, broken in tests.items() if broken]

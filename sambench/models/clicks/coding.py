@@ -25,9 +25,9 @@ class Clicks:
 
     @classmethod
     def of(cls, prompt: Prompt, *, model: str) -> Clicks:
-        """The prompt's points. Raises ModelError for a text, a box, or no point at all."""
-        if prompt.text is not None or prompt.box_xyxy is not None or not len(prompt.labels):
-            found = "a text" if prompt.text is not None else "a box" if prompt.box_xyxy is not None else "no point"
+        """The prompt's points. Raises ModelError for a box, or no point at all."""
+        if prompt.box_xyxy is not None or not len(prompt.labels):
+            found = "no point" if prompt.box_xyxy is None else "a box"
             raise ModelError(
                 f"{model} takes clicks alone",
                 expected="one point or more",

@@ -17,6 +17,7 @@ from sambench import provenance
 from sambench.errors import CheckpointError, ModelError, shown
 from sambench.files import content
 from sambench.files.content import regular
+from sambench.types import Gives
 
 CONFIG: Final = "config.json"
 PROCESSORS: Final = ("preprocessor_config.json", "processor_config.json")
@@ -27,13 +28,13 @@ WEIGHTS: Final = ("model.safetensors", "model.safetensors.index.json", "pytorch_
 
 @dataclass(frozen=True)
 class Family:
-    """One class of transformers. gives: as in a model's card, or `boxes`, of a detector that finds phrases. own: it runs in
-    sambench's implementation, and needs no transformers. text: it reads phrases, with the folder's tokenizer.
+    """One class of transformers. own: it runs in sambench's implementation, and needs no transformers. text: it reads phrases, with
+    the folder's tokenizer.
 
     mean, std: of RGB values from 0 to 1, where the folder does not say.
     """
 
-    gives: str
+    gives: Gives
     own: bool
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)

@@ -84,7 +84,7 @@ class Sam2Segmenter(TransformersModel[Settings]):
         decoder together. carry: a candidate's low-resolution logits within +-32, a float32 tensor [h, w] on the model's device.
         """
         out: dict[int, Prediction] = {}
-        for indices in groups(prompts, self.max_batch, self.name):
+        for indices in groups(prompts, self.max_batch):
             for start in range(0, len(indices), self.step):
                 part = indices[start : start + self.step]
                 low, iou = self._forward(state, [prompts[i] for i in part])

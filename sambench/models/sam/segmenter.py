@@ -142,7 +142,7 @@ class SamSegmenter:
         out: dict[int, Prediction] = {}
         if self.single_output:
             prompts = [replace(p, multimask=False) for p in prompts]
-        for indices in groups(prompts, self.max_batch, "SAM"):
+        for indices in groups(prompts, self.max_batch):
             group = [prompts[i] for i in indices]
             low, iou = self._decode_group(state, group)
             if self.single_output:

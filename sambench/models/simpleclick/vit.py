@@ -43,10 +43,10 @@ class PlainViT(nn.Module):
         for i, block in enumerate(self.blocks, 1):
             wanted = i % self.group != 0
             if wanted != windowed:
-                x = _into_windows(x, self.window) if wanted else _out_of_windows(x, h, w)
+                x = into_windows(x, self.window) if wanted else out_of_windows(x, h, w)
                 windowed = wanted
             x = block(x.flatten(1, 2)).view(x.shape)
-        return _out_of_windows(x, h, w) if windowed else x
+        return out_of_windows(x, h, w) if windowed else x
 
     def positions(self, h: int, w: int) -> Tensor:
         """[1, h, w, D]: the stored embedding, bicubically resized where the grid is another."""
@@ -118,15 +118,15 @@ class Mlp(nn.Module):
         return out
 
 
-def _into_windows(x: Tensor, side: int) -> Tensor:
+def into_windows(x: Tensor, side: int) -> Tensor:
     """[B, h, w, D] -> [B * windows, side, side, D], windows in row-major order."""
     b, h, w, dim = x.shape
     x = x.view(b, h // side, side, w // side, side, dim)
     return x.transpose(2, 3).reshape(-1, side, side, dim)
 
 
-def _out_of_windows(x: Tensor, h: int, w: int) -> Tensor:
-    """The inverse of `_into_windows` for a grid of h x w tokens."""
+def out_of_windows(x: Tensor, h: int, w: int) -> Tensor:
+    """The inverse of `into_windows` for a grid of h x w tokens."""
     side, dim = x.shape[1], x.shape[3]
     if (side, x.shape[2]) == (h, w):
         return x

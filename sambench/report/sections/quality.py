@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,7 +49,7 @@ def quality(definition: Definition, inputs: Inputs) -> Section:
         *(f"{note}." for note in pairs.notes),
     )
     table = Table(definition.title, tuple(columns), tuple(rows), notes, id=definition.id)
-    return definition.filled(tables=(table,), pictures=(_picture(definition, pairs, found, names),))
+    return definition.filled(tables=(table,), pictures=(_picture(definition, pairs, names),))
 
 
 def _row(one: MaskQuality, names: str) -> Row:
@@ -62,7 +61,7 @@ def _row(one: MaskQuality, names: str) -> Row:
     return Row(row)
 
 
-def _picture(definition: Definition, pairs: MaskPairs, found: Sequence[MaskQuality], names: str) -> Picture:
+def _picture(definition: Definition, pairs: MaskPairs, names: str) -> Picture:
     shares, edges = np.histogram(pairs.ious, np.linspace(0, 1, BINS + 1))
     rows = tuple((float(a), float(b), int(n), n / len(pairs.ious)) for a, b, n in zip(edges[:-1], edges[1:], shares, strict=True))
     return Picture(

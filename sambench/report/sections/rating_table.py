@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sambench.errors import UsageError
 from sambench.layout import Column, Row, Table, Value
@@ -15,10 +15,6 @@ from sambench.report.inputs import (
     shown_name,
 )
 from sambench.report.rated import NO_RATINGS, notes_on, ratings_of
-
-if TYPE_CHECKING:
-    pass
-
 
 NOT_RATED = "not among the ratings given"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from sambench.layout import Column, Row, Table, Value
 from sambench.paper.evidence import Entry, System
@@ -19,10 +18,6 @@ from sambench.report.inputs import (
     shown_name,
     unknown_training,
 )
-
-if TYPE_CHECKING:
-    pass
-
 
 Systems = Mapping[System, Mapping[str, Entry]]
 

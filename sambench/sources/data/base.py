@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from sambench.cards import DatasetCard, SuiteCard, entry_identity
 from sambench.files import content
-from sambench.types import Dataset
+from sambench.types import Dataset, Holds
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class DatasetSource(Protocol):
     form: str
     needs: int
 
-    def gives(self, name: str) -> str | None:
-        """What the dataset of that name holds, `masks` or `boundaries`, as far as is known before it is opened."""
+    def gives(self, name: str) -> Holds | None:
+        """What the dataset of that name holds, as far as is known before it is opened."""
         ...
 
     def resolve(self, name: str, *, root: str | None = None) -> ResolvedDataset:

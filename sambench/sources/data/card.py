@@ -7,7 +7,7 @@ from pathlib import Path
 from sambench import cards
 from sambench.loaders.open import open_dataset
 from sambench.sources.data.base import DatasetSpec, ResolvedDataset
-from sambench.types import Dataset
+from sambench.types import Dataset, Holds
 
 
 class CardSource:
@@ -16,7 +16,7 @@ class CardSource:
     form = ""
     needs = 1
 
-    def gives(self, name: str) -> str | None:
+    def gives(self, name: str) -> Holds | None:
         source, _ = cards.split_variant(name)
         return cards.holding(cards.dataset_card(source).mask_kind)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sambench.sources.data import sniff
-from sambench.sources.data.own import Own, OwnSource, check_format, gathered, joined, pictures_of, placed, there
+from sambench.sources.data.own import Own, OwnSource, check_format, existing_path, gathered, joined, pictures_of, placed
 from sambench.sources.data.words import Word
 
 PREFIX = "coco:"
@@ -21,14 +21,14 @@ class Coco(OwnSource):
 
     def describe(self, word: Word, root: Path | None) -> Own:
         paths = placed(word, root)
-        source = there(paths[0], "an annotation file", kind="file")
+        source = existing_path(paths[0], "an annotation file", kind="file")
         check_format(source, PREFIX)
         notes: tuple[str, ...] = ()
         template = len(paths) > 1 and "{" in paths[1].name  # a template of the file names
         if len(paths) == 1:
             paths.append(pictures_of(source, sniff.file_names(source), f"{PREFIX}{source},FOLDER"))
         elif not template:
-            there(paths[1], "the folder of the pictures", kind="folder")
+            existing_path(paths[1], "the folder of the pictures", kind="folder")
             paths[1], notes = _holding(paths[1], sniff.file_names(source))
         folders = [source, paths[1].parent if template else paths[1]]
         word, base, (annotations, images) = gathered(Word(PREFIX[:-1], word.places, word.options, word.written), folders, root)

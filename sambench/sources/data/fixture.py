@@ -7,6 +7,7 @@ from dataclasses import replace
 from sambench import fixtures
 from sambench.sources.data import card
 from sambench.sources.data.base import ResolvedDataset
+from sambench.types import Holds
 
 PREFIX = "fixture:"
 
@@ -16,7 +17,7 @@ class Fixtures(card.CardSource):
 
     form = f"{PREFIX}ID"
 
-    def gives(self, name: str) -> str | None:
+    def gives(self, name: str) -> Holds | None:
         return super().gives(name.removeprefix(PREFIX))
 
     def resolve(self, name: str, *, root: str | None = None) -> ResolvedDataset:

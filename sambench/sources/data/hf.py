@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sambench.errors import UsageError, shown
-from sambench.sources.data.own import Own, OwnSource, placed, there
+from sambench.sources.data.own import Own, OwnSource, existing_path, placed
 from sambench.sources.data.words import Word
 
 PREFIX = "hf:"
@@ -22,7 +22,7 @@ class HuggingFaceSource(OwnSource):
         (path,) = placed(word, root)
         stem = str(word.options.get("split", ""))
         if place.startswith((".", "/", "~")) or path.is_dir():
-            there(path, "the folder of a dataset", kind="folder")
+            existing_path(path, "the folder of a dataset", kind="folder")
             here = Word("hf", (".",), word.options, word.written)
             return Own(here, path, {"dataset": ".", **word.options}, f"{path.name}, read by Hugging Face's library", (), stem)
         if place.count("/") > 1 or place != place.strip("/"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sambench.errors import DataError
 from sambench.sources.data import sniff
-from sambench.sources.data.own import Own, OwnSource, gathered, joined, placed, there
+from sambench.sources.data.own import Own, OwnSource, existing_path, gathered, joined, placed
 from sambench.sources.data.pairing import files_of
 from sambench.sources.data.words import Word
 
@@ -23,7 +23,7 @@ class Labelme(OwnSource):
     reader = "sambench.loaders.labelme:LabelmeJson"
 
     def describe(self, word: Word, root: Path | None) -> Own:
-        folders = [there(p, "the folder of a dataset", kind="folder") for p in placed(word, root)]
+        folders = [existing_path(p, "the folder of a dataset", kind="folder") for p in placed(word, root)]
         found = files_of(folders[0], (".json",))
         if not any(sniff.is_labelme(folders[0] / f"{s}{found.stems[s][0]}") for s in list(found.stems)[:_LOOKED]):
             there_are = ", ".join(f"{s}.json" for s in list(found.stems)[:4]) or "no JSON files"

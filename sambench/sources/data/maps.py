@@ -10,7 +10,7 @@ import numpy as np
 from sambench.errors import DataError, SambenchError
 from sambench.loaders import images
 from sambench.sources.data import sniff
-from sambench.sources.data.own import Own, OwnSource, gathered, placed, there
+from sambench.sources.data.own import Own, OwnSource, existing_path, gathered, placed
 from sambench.sources.data.pairing import Files, files_of, paired, pattern_in
 from sambench.sources.data.words import Word
 
@@ -32,12 +32,12 @@ class MapSource(OwnSource):
         for path, place, kind in zip(placed(word, root), word.places, kinds, strict=True):
             pattern = pattern_in(place)
             if pattern is None:
-                folders.append(there(path, kind, kind="folder"))
+                folders.append(existing_path(path, kind, kind="folder"))
                 names.append("")
                 continue
             start = pattern[: pattern.index("{")].rpartition("/")[0]
             (folder,) = placed(Word(word.prefix, (start or ".",), {}), root)
-            folders.append(there(folder, kind, kind="folder"))
+            folders.append(existing_path(folder, kind, kind="folder"))
             names.append(pattern.removeprefix(start).lstrip("/"))
         _, base, relative = gathered(word, folders, root)
         places = ["/".join(p for p in (r if r != "." or not n else "", n) if p) for r, n in zip(relative, names, strict=True)]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sambench.errors import DataError
 from sambench.loaders.object_files import ObjectFiles
 from sambench.sources.data import sniff
-from sambench.sources.data.own import Own, OwnSource, gathered, inside, placed, there
+from sambench.sources.data.own import Own, OwnSource, existing_path, gathered, inside, placed
 from sambench.sources.data.pairing import files_of
 from sambench.sources.data.words import Word
 from sambench.types import ImageRecord
@@ -35,7 +35,7 @@ class Objects(OwnSource):
 
     def describe(self, word: Word, root: Path | None) -> Own:
         (folder,) = placed(word, root)
-        there(folder, "the folder of a dataset", kind="folder")
+        existing_path(folder, "the folder of a dataset", kind="folder")
         images, masks = (str(word.options[k]) if k in word.options else "" for k in ("images", "masks"))
         usual = [_Layout("", "")] if images and masks else _layouts(folder)
         found = [f for f in (_Layout(images or u.images, masks or u.masks) for u in usual) if _fits(folder, f)]

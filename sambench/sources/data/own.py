@@ -21,7 +21,7 @@ from sambench.loaders.open import open_dataset
 from sambench.sources.data import sniff
 from sambench.sources.data.base import DatasetSpec, ResolvedDataset
 from sambench.sources.data.words import Word, parse
-from sambench.types import Dataset
+from sambench.types import Dataset, Holds
 
 _GENERIC = {
     "annotation", "annotations", "_annotations_coco", "coco", "data", "dataset", "default", "export", "gt", "ground_truth", "image",
@@ -59,7 +59,7 @@ class OwnSource:
     most = 1
     reader = ""
 
-    def gives(self, name: str) -> str | None:
+    def gives(self, name: str) -> Holds | None:
         return "masks"
 
     def describe(self, word: Word, root: Path | None) -> Own:
@@ -135,7 +135,7 @@ def placed(word: Word, root: Path | None) -> list[Path]:
     return out
 
 
-def there(path: Path, what: str, *, kind: str = "") -> Path:
+def existing_path(path: Path, what: str, *, kind: str = "") -> Path:
     """The path itself. kind: "file" or "folder", where it must be one. Raises DataError, with near names, where it is not there."""
     if kind == "file" and path.is_dir():
         raise DataError(f"{what} is a folder", where=path, expected="a file", found="a folder", remedy="name the file in it")

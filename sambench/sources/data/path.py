@@ -10,7 +10,7 @@ from pathlib import Path
 from sambench.errors import DataError
 from sambench.sources.data import words
 from sambench.sources.data.base import Recogniser, ResolvedDataset
-from sambench.sources.data.own import OwnSource, inside, there
+from sambench.sources.data.own import OwnSource, existing_path, inside
 from sambench.types import Dataset
 
 
@@ -33,7 +33,7 @@ class Paths(OwnSource):
 
         given = words.split(name)
         path = Path(words.unquoted(given[0])).expanduser()
-        path = there(path if path.is_absolute() else Path(root or Path.cwd()) / path, "a dataset's file or folder")
+        path = existing_path(path if path.is_absolute() else Path(root or Path.cwd()) / path, "a dataset's file or folder")
         word = recognised(path.resolve())
         found = resolve(",".join([word, *given[1:]]), root=root)
         return replace(found, notes=(f"{given[0]} is read as {word}", *found.notes))

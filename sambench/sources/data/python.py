@@ -9,8 +9,9 @@ from pathlib import Path
 
 from sambench.cards.entries import anchored, file_of, load_entry
 from sambench.errors import DataError, UsageError, shown
-from sambench.sources.data.own import Own, OwnSource, there
+from sambench.sources.data.own import Own, OwnSource, existing_path
 from sambench.sources.data.words import Word
+from sambench.types import Holds
 
 PREFIX = "python:"
 
@@ -21,7 +22,7 @@ class Python(OwnSource):
     form = f"{PREFIX}FILE.py:Reader,FOLDER"
     most = 2
 
-    def gives(self, name: str) -> str | None:
+    def gives(self, name: str) -> Holds | None:
         return None
 
     def describe(self, word: Word, root: Path | None) -> Own:
@@ -30,9 +31,9 @@ class Python(OwnSource):
         if not name.isidentifier() or code.count(":") < 2:
             raise UsageError("a reader's place is not readable", where=shown(word.text()), expected=self.form, found=word.places[0])
         if file is not None:
-            there(file, "the file of a reader", kind="file")
+            existing_path(file, "the file of a reader", kind="file")
         given = Path(word.places[1]).expanduser() if len(word.places) > 1 else file.parent if file is not None else Path.cwd()
-        folder = there((root or Path.cwd()) / given, "the folder of a dataset", kind="folder").resolve()
+        folder = existing_path((root or Path.cwd()) / given, "the folder of a dataset", kind="folder").resolve()
         fits = getattr(load_entry(code, where=word.text()), "fits", None)
         if fits is not None and not fits(folder, **word.options):
             message = "a folder is laid out in another way than its reader knows"

@@ -8,7 +8,7 @@ from pathlib import Path
 from sambench.errors import DataError
 from sambench.loaders.sa1b import FORM, mask_files, read_mask_file
 from sambench.sources.data import sniff
-from sambench.sources.data.own import Own, OwnSource, gathered, joined, pictures_of, placed, there
+from sambench.sources.data.own import Own, OwnSource, existing_path, gathered, joined, pictures_of, placed
 from sambench.sources.data.words import Word
 
 PREFIX = "sa1b:"
@@ -23,7 +23,7 @@ class Sa1bFolders(OwnSource):
     reader = "sambench.loaders.sa1b:Sa1b"
 
     def describe(self, word: Word, root: Path | None) -> Own:
-        folders = [there(p, "the folder of a dataset", kind="folder") for p in placed(word, root)]
+        folders = [existing_path(p, "the folder of a dataset", kind="folder") for p in placed(word, root)]
         files = list(mask_files(folders[0]).values())
         if not files or not any(sniff.is_sa1b(p) for p in files[:_LOOKED]):
             found = ", ".join(p.name for p in files[:4]) or "no JSON files"

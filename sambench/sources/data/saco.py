@@ -7,8 +7,9 @@ from pathlib import Path
 
 from sambench.errors import DataError
 from sambench.sources.data import sniff
-from sambench.sources.data.own import Own, OwnSource, gathered, joined, pictures_of, placed, there
+from sambench.sources.data.own import Own, OwnSource, existing_path, gathered, joined, pictures_of, placed
 from sambench.sources.data.words import Word
+from sambench.types import Holds
 
 PREFIX = "saco:"
 
@@ -20,21 +21,21 @@ class Saco(OwnSource):
     most = 17
     reader = "sambench.loaders.saco:SacoPairs"
 
-    def gives(self, name: str) -> str | None:
+    def gives(self, name: str) -> Holds | None:
         return "concepts"
 
     def describe(self, word: Word, root: Path | None) -> Own:
         paths = placed(word, root)
         sources = [p for i, p in enumerate(paths) if i == 0 or p.suffix.lower() == ".json"]
         for source in sources:
-            _check(there(source, "an annotation file", kind="file"))
+            _check(existing_path(source, "an annotation file", kind="file"))
         others = [p for p in paths if p not in sources]
         if not others:
             others = [pictures_of(sources[0], sniff.file_names(sources[0]), f"{PREFIX}{sources[0]},FOLDER")]
         if len(others) > 1:
             expected, found = "one folder, after the files", " and ".join(map(str, others))
             raise DataError("the pictures are not in one folder", where=word.text(), expected=expected, found=found)
-        there(others[0], "the folder of the pictures", kind="folder")
+        existing_path(others[0], "the folder of the pictures", kind="folder")
         plain, base, (*files, images) = gathered(word, [*sources, others[0]], root)
         below = "" if images == "." else images
         layout = (*(f"<root>/{f}" for f in files), joined(f"<root>/{below}" if below else "<root>", "<file_name>"))

@@ -7,7 +7,7 @@ from typing import NoReturn
 from sambench import cards
 from sambench.errors import UsageError, unknown_name
 from sambench.sources.data.base import ResolvedDataset, Suite
-from sambench.types import Dataset
+from sambench.types import Dataset, Holds
 
 
 class Suites:
@@ -22,7 +22,7 @@ class Suites:
             raise unknown_name("suite", name, cards.suite_cards())
         return Suite(card, tuple(f"fixture:{m}" if card.generated else m for m in card.members))
 
-    def gives(self, name: str) -> str | None:
+    def gives(self, name: str) -> Holds | None:
         return None
 
     def resolve(self, name: str, *, root: str | None = None) -> NoReturn:

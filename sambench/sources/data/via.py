@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sambench.sources.data import sniff
-from sambench.sources.data.own import Own, OwnSource, check_format, gathered, pictures_of, placed, there
+from sambench.sources.data.own import Own, OwnSource, check_format, existing_path, gathered, pictures_of, placed
 from sambench.sources.data.words import Word
 
 PREFIX = "via:"
@@ -21,11 +21,11 @@ class Via(OwnSource):
 
     def describe(self, word: Word, root: Path | None) -> Own:
         paths = placed(word, root)
-        source = there(paths[0], "an annotation file", kind="file")
+        source = existing_path(paths[0], "an annotation file", kind="file")
         check_format(source, PREFIX)
         if len(paths) == 1:
             paths.append(pictures_of(source, sniff.file_names(source, "filename"), f"{PREFIX}{source},FOLDER"))
-        there(paths[1], "the folder of the pictures", kind="folder")
+        existing_path(paths[1], "the folder of the pictures", kind="folder")
         word, base, (file, images) = gathered(word, paths, root)
         layout = (f"<root>/{file}", f"<root>/{images}/<filename>")
         return Own(word, base, {"sets": {images: file}, **word.options}, f"{source.name}, of VIA", layout, source.stem)

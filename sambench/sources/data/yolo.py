@@ -12,7 +12,7 @@ from sambench.errors import DataError, shown, unknown_name
 from sambench.files.content import regular_bytes
 from sambench.loaders.yolo import label_folder
 from sambench.sources.data import sniff
-from sambench.sources.data.own import Own, OwnSource, gathered, inside, placed, there
+from sambench.sources.data.own import Own, OwnSource, existing_path, gathered, inside, placed
 from sambench.sources.data.pairing import files_of
 from sambench.sources.data.words import Word
 
@@ -29,13 +29,13 @@ class Yolo(OwnSource):
 
     def describe(self, word: Word, root: Path | None) -> Own:
         (path,) = placed(word, root)
-        there(path, "the file or folder of a dataset")
+        existing_path(path, "the file or folder of a dataset")
         split = word.options.pop("split", None)
         file = path if path.is_file() else _file_in(path)
         folders, names, used = _of_file(file, split) if file is not None else _of_folder(path, split)
         for folder in folders:
             labels = Path(label_folder(folder.as_posix()))
-            there(labels, "the folder of the label files", kind="folder")
+            existing_path(labels, "the folder of the label files", kind="folder")
             if not files_of(labels, (".txt",)).n:
                 raise DataError("a folder of label files has none", where=labels, expected="<picture>.txt", found="no such file")
         _, base, relative = gathered(word, [path, *folders], root)

@@ -1,12 +1,12 @@
-"""Claims: who computes a shard at the moment. They spare double work; that results are right never depends on them.
+"""Leases: who computes a shard at the moment. They spare double work; that results are right never depends on them.
 
-A claim is a file created exclusively, with host, process id and start time inside; a thread touches it while its holder lives.
-It is stale if its process is gone (same host), or if it was not touched for STALE_S (another host). Clocks of hosts differ, so
-that a date that is not long past proves nothing: who waits looks whether the claim changes, by his own clock (`Watch`). The same
-goes for a claim that cannot be read; it has STRANGE_S, unless it is touched.
+A lease is a file (`*.claim`) created exclusively, with host, process id and start time inside; a thread touches it while its
+holder lives. It is stale if its process is gone (same host), or if it was not touched for STALE_S (another host). Clocks of
+hosts differ, so that a date that is not long past proves nothing: who waits looks whether the lease changes, by his own clock
+(`Watch`). The same goes for a lease that cannot be read; it has STRANGE_S, unless it is touched.
 
-In an object store a claim is an object that is written only where there is none, its beat one that takes the place of the version
-before, and so is the claim of who takes over a stale one: of several that try, one wins. A store takes no request of a clock that
+In an object store a lease is an object that is written only where there is none, its beat one that takes the place of the version
+before, and so is the lease of who takes over a stale one: of several that try, one wins. A store takes no request of a clock that
 is more than SKEW_S off, so that a date which is older than that proves what it does on a file system. Process ids are compared
 within one boot of one machine, for containers of many machines may have one name.
 """
@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypedDict
 
 from sambench.files import mirror
 from sambench.files.objects import Changed, Version
@@ -37,18 +37,18 @@ HEARTBEAT_S = 10.0
 STALE_S = 180.0
 STRANGE_S = 2 * HEARTBEAT_S
 SKEW_S = 900.0
-MOST_BYTES = 4096  # of a claim's file
+MOST_BYTES = 4096  # of a lease's file
 
 
-class Claim:
-    """A held claim; use as a context manager. token: stands in it."""
+class Lease:
+    """A held lease; use as a context manager. token: stands in it."""
 
     def __init__(self, path: Path, token: str) -> None:
         self.path, self.token = path, token
         self._stop = threading.Event()
         self._beat = threading.Thread(target=self._touch, daemon=True)
 
-    def __enter__(self) -> Claim:
+    def __enter__(self) -> Lease:
         self._beat.start()
         return self
 
@@ -74,8 +74,8 @@ class Claim:
             self.path.unlink(missing_ok=True)
 
 
-class StoreClaim(Claim):
-    """As `Claim`, of an object. version: that of the object as this process wrote it."""
+class StoreLease(Lease):
+    """As `Lease`, of an object. version: that of the object as this process wrote it."""
 
     def __init__(self, copy: mirror.Mirror, path: Path, token: str, said: dict[str, Any], version: Version) -> None:
         super().__init__(path, token)
@@ -100,14 +100,22 @@ class StoreClaim(Claim):
                 self.copy.remove(self.path)
 
 
+class Told(TypedDict):
+    """Who holds a lease. holder: as `Watch.holder`; pid: None on another host; how: the way to end it."""
+
+    holder: str | None
+    pid: int | None
+    how: str
+
+
 class Watch:
-    """What one process has seen of claims: since when, by its own clock, each has not changed."""
+    """What one process has seen of leases: since when, by its own clock, each has not changed."""
 
     def __init__(self) -> None:
         self._seen: dict[Path, tuple[tuple[int, ...], float]] = {}
 
     def holder(self, path: Path, now: float | None = None) -> str | None:
-        """'pid N on HOST' of the process that holds the claim and is not known to be dead, or None if nobody does.
+        """'pid N on HOST' of the process that holds the lease and is not known to be dead, or None if nobody does.
 
         now: the time of day by the file system's clock, if known.
         """
@@ -123,8 +131,8 @@ class Watch:
         old = (time.time() if now is None else now) - stamp[-1] / 1e9 >= patience
         return None if old or self._unchanged_s(path, stamp) >= patience else _named(found)
 
-    def told(self, path: Path) -> dict[str, Any]:
-        """For the message to who waits: holder, pid (None on another host) and the way to end it."""
+    def told(self, path: Path) -> Told:
+        """For the message to who waits."""
         found, who = _read(path), self.holder(path)
         here = found is not None and _is_here(found) and found["start"] is not None
         if here and found is not None:
@@ -144,24 +152,24 @@ class Watch:
         return now - since
 
 
-def try_claim(path: Path, watch: Watch | None = None) -> Claim | None:
-    """Claim `path`, taking over a stale claim; None if a process holds it that may live. watch: what is known of claims so far.
+def try_lease(path: Path, watch: Watch | None = None) -> Lease | None:
+    """The lease `path`, taken, or taken over where it is stale; None if a process holds it that may live.
 
-    Raises OSError if the folder is not writable.
+    watch: what is known of leases so far. Raises OSError if the folder is not writable.
     """
     watch, copy = watch or Watch(), mirror.at(path)
     if copy is not None:
         return _try_in_store(copy, path, watch)
-    claim = Claim(path, uuid.uuid4().hex)
-    text = json.dumps(_content(claim.token))
+    lease = Lease(path, uuid.uuid4().hex)
+    text = json.dumps(_content(lease.token))
     for _ in range(3):
         now = _create(path, text)
         if now is None:
-            return claim
+            return lease
         if watch.holder(path, now) is not None:
             return None
-        # Stale: move it aside. Of several processes that try, one wins; the others find the new claim or nothing.
-        aside = path.with_suffix(f".stale-{claim.token}")
+        # Stale: move it aside. Of several processes that try, one wins; the others find the new lease or nothing.
+        aside = path.with_suffix(f".stale-{lease.token}")
         try:
             os.rename(path, aside)
             _remove(aside)
@@ -170,7 +178,7 @@ def try_claim(path: Path, watch: Watch | None = None) -> Claim | None:
     return None
 
 
-def _try_in_store(copy: mirror.Mirror, path: Path, watch: Watch) -> StoreClaim | None:
+def _try_in_store(copy: mirror.Mirror, path: Path, watch: Watch) -> StoreLease | None:
     token, long_ago = uuid.uuid4().hex, time.time() - SKEW_S
     if watch.holder(path, long_ago) is not None:  # as the copy has it: no request for what is surely held
         return None
@@ -178,12 +186,12 @@ def _try_in_store(copy: mirror.Mirror, path: Path, watch: Watch) -> StoreClaim |
     for go in range(3):
         version = copy.refresh(path) if go or path.exists() else None  # of what nobody has seen there is likely none
         if version is not None and (_read(path) or {}).get("token") == token:  # a write whose answer was lost
-            return StoreClaim(copy, path, token, said, version)
+            return StoreLease(copy, path, token, said, version)
         if version is not None and watch.holder(path, long_ago) is not None:
             return None
         with suppress(Changed):
             version = copy.write(path, json.dumps(said).encode(), create=version is None, instead=version)
-            return StoreClaim(copy, path, token, said, version)
+            return StoreLease(copy, path, token, said, version)
     return None
 
 
@@ -193,7 +201,7 @@ def holder(path: Path) -> str | None:
 
 
 def release(folder: Path, holders: Collection[tuple[str, int]]) -> None:
-    """Remove the claims in a folder that processes held, (host, pid), which are known to have ended."""
+    """Remove the leases in a folder that processes held, (host, pid), which are known to have ended."""
     place = place_of(folder)
     if holders:
         place.refresh_below(folder)
@@ -204,7 +212,7 @@ def release(folder: Path, holders: Collection[tuple[str, int]]) -> None:
 
 
 def _lives_here(found: dict[str, Any]) -> bool:
-    """Whether a later process of this machine, which has got the same id, holds the claim."""
+    """Whether a later process of this machine, which has got the same id, holds the lease."""
     if found["host"] != socket.gethostname():
         return False
     start = _start_time(found["pid"])
@@ -213,7 +221,7 @@ def _lives_here(found: dict[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class Held:
-    """Who holds a claim. pid, since (seconds since 1970, by the holder's clock): None where the claim does not say."""
+    """Who holds a lease. pid, since (seconds since 1970, by the holder's clock): None where the lease does not say."""
 
     host: str
     pid: int | None
@@ -221,7 +229,7 @@ class Held:
 
 
 def held_by(path: Path) -> Held | None:
-    """As `holder`, with what else the claim says; a claim that cannot be read is held by '?'."""
+    """As `holder`, with what else the lease says; a lease that cannot be read is held by '?'."""
     if holder(path) is None:
         return None
     found = _read(path)
@@ -233,7 +241,7 @@ def _named(found: dict[str, Any] | None) -> str:
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:
-    """Changes whenever the claim is touched or replaced; the last of it is the time of its change. None: there is none."""
+    """Changes whenever the lease is touched or replaced; the last of it is the time of its change. None: there is none."""
     try:
         s = path.lstat()
     except OSError:
@@ -250,8 +258,8 @@ def _remove(aside: Path) -> None:
 
 
 def _create(path: Path, text: str) -> float | None:
-    """None if the claim is ours now; else the time of day by the clock that dates the files there."""
-    # Written aside and linked: the claim appears with its content or not at all.
+    """None if the lease is ours now; else the time of day by the clock that dates the files there."""
+    # Written aside and linked: the lease appears with its content or not at all.
     aside = path.with_suffix(f".new-{uuid.uuid4().hex}")
     aside.write_text(text)
     try:
@@ -272,7 +280,7 @@ def _create(path: Path, text: str) -> float | None:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """host, pid, start (None: not known), since (None: earlier versions do not say it) and token of a claim; None where there is
+    """host, pid, start (None: not known), since (None: earlier versions do not say it) and token of a lease; None where there is
     none, or none that can be read."""
     try:
         if not stat.S_ISREG(path.lstat().st_mode):  # reading a pipe would wait for ever
@@ -297,12 +305,12 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _content(token: str) -> dict[str, Any]:
-    """What stands in a claim of this process."""
+    """What stands in a lease of this process."""
     return {"token": token, **_me(), "since": round(time.time(), 3)}
 
 
 def _is_here(found: Mapping[str, Any]) -> bool:
-    """Whether a claim's process is, or was, one of this machine."""
+    """Whether a lease's process is, or was, one of this machine."""
     return found["host"] == socket.gethostname() and found["boot"] in (None, _boot())
 
 

@@ -1,4 +1,4 @@
-"""Shard files are whole or absent, and are mended image by image; claims are exclusive and outlive no process."""
+"""Shard files are whole or absent, and are mended image by image; leases are exclusive and outlive no process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from sambench.errors import RunError
-from sambench.store import claims
+from sambench.store import leases
 from sambench.store.shards import ImageState, Shard
 from tests.helpers.shards import ok, row, store
 
@@ -92,48 +92,48 @@ def test_a_parquet_file_of_others_is_named(tmp_path: Path) -> None:
         s.states(0)
 
 
-def test_a_claim_is_exclusive_and_given_back(tmp_path: Path) -> None:
+def test_a_lease_is_exclusive_and_given_back(tmp_path: Path) -> None:
     path = tmp_path / "000000.claim"
-    first = claims.try_claim(path)
+    first = leases.try_lease(path)
     assert first is not None
     with first:
-        assert claims.try_claim(path) is None
-        assert claims.holder(path) == f"pid {os.getpid()} on {socket.gethostname()}"
+        assert leases.try_lease(path) is None
+        assert leases.holder(path) == f"pid {os.getpid()} on {socket.gethostname()}"
     assert not path.exists()
-    assert claims.try_claim(path) is not None
+    assert leases.try_lease(path) is not None
 
 
-def test_a_dead_holders_claim_is_taken_over(tmp_path: Path) -> None:
+def test_a_dead_holders_lease_is_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "000000.claim"
-    code = f"from sambench.store.claims import try_claim; from pathlib import Path; assert try_claim(Path({str(path)!r}))"
+    code = f"from sambench.store.leases import try_lease; from pathlib import Path; assert try_lease(Path({str(path)!r}))"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert path.exists()
-    assert claims.holder(path) is None
-    assert claims.try_claim(path) is not None
+    assert leases.holder(path) is None
+    assert leases.try_lease(path) is not None
     assert [p.name for p in tmp_path.iterdir()] == ["000000.claim"]
 
 
 def test_a_reused_process_id_is_not_the_holder(tmp_path: Path) -> None:
     path = tmp_path / "000000.claim"
     path.write_text(json.dumps({"token": "x", "host": socket.gethostname(), "pid": os.getpid(), "start": "1"}))
-    assert claims.holder(path) is None
+    assert leases.holder(path) is None
 
 
-def test_another_hosts_claim_lives_by_its_heartbeat(tmp_path: Path) -> None:
+def test_another_hosts_lease_lives_by_its_heartbeat(tmp_path: Path) -> None:
     path = tmp_path / "000000.claim"
     path.write_text(json.dumps({"token": "x", "host": "elsewhere", "pid": 1, "start": "1"}))
-    assert claims.holder(path) == "pid 1 on elsewhere"
-    assert claims.try_claim(path) is None
-    old = time.time() - claims.STALE_S - 1
+    assert leases.holder(path) == "pid 1 on elsewhere"
+    assert leases.try_lease(path) is None
+    old = time.time() - leases.STALE_S - 1
     os.utime(path, (old, old))
-    assert claims.try_claim(path) is not None
+    assert leases.try_lease(path) is not None
 
 
 def _race(path: str, barrier: Any, won: Any) -> None:
     barrier.wait()
-    claim = claims.try_claim(Path(path))
-    if claim is not None:
-        won.append(claim.token)
+    lease = leases.try_lease(Path(path))
+    if lease is not None:
+        won.append(lease.token)
         time.sleep(0.5)  # hold it until the others have tried
 
 
@@ -151,7 +151,7 @@ def test_one_of_many_wins(tmp_path: Path, stale: bool) -> None:
         for p in racers:
             p.join()
         assert len(won) >= 1
-        # Taking over a stale claim may, in a window of microseconds, let two in (see the module); a fresh one never.
+        # Taking over a stale lease may, in a window of microseconds, let two in (see the module); a fresh one never.
         assert len(won) == 1 or stale
 
 
@@ -164,23 +164,23 @@ def foreign(path: Path, **more: Any) -> Path:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Our own clock, in seconds, as a list of one."""
     now = [1000.0]
-    monkeypatch.setattr(claims.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(leases.time, "monotonic", lambda: now[0])
     return now
 
 
-def test_a_claim_dated_ahead_lapses_when_it_does_not_change(tmp_path: Path, clock: list[float]) -> None:
-    path, watch = foreign(tmp_path / "000000.claim"), claims.Watch()
+def test_a_lease_dated_ahead_lapses_when_it_does_not_change(tmp_path: Path, clock: list[float]) -> None:
+    path, watch = foreign(tmp_path / "000000.claim"), leases.Watch()
     ahead = time.time() + 86400
     os.utime(path, (ahead, ahead))
-    assert claims.try_claim(path, watch) is None
-    clock[0] += claims.STALE_S - 1
+    assert leases.try_lease(path, watch) is None
+    clock[0] += leases.STALE_S - 1
     assert watch.holder(path) == "pid 1 on elsewhere"
     os.utime(path, (ahead + 10, ahead + 10))  # its holder lives
     clock[0] += 2
-    assert claims.try_claim(path, watch) is None
-    clock[0] += claims.STALE_S + 1
+    assert leases.try_lease(path, watch) is None
+    clock[0] += leases.STALE_S + 1
     assert watch.holder(path) is None
-    assert claims.try_claim(path, watch) is not None
+    assert leases.try_lease(path, watch) is not None
     assert [p.name for p in tmp_path.iterdir()] == ["000000.claim"]
 
 
@@ -188,46 +188,46 @@ def test_a_claim_dated_ahead_lapses_when_it_does_not_change(tmp_path: Path, cloc
     "text",
     [b"", b"{", b"\xff\xfe", b"[]", b'{"pid": "1", "host": "elsewhere"}', b'{"pid": [], "host": 3}', b"[" * 100_000, b"1" * 10_000],
 )
-def test_a_claim_that_cannot_be_read_lapses(tmp_path: Path, clock: list[float], text: bytes) -> None:
-    path, watch = tmp_path / "000000.claim", claims.Watch()
+def test_a_lease_that_cannot_be_read_lapses(tmp_path: Path, clock: list[float], text: bytes) -> None:
+    path, watch = tmp_path / "000000.claim", leases.Watch()
     path.write_bytes(text)
     ahead = time.time() + 86400
     os.utime(path, (ahead, ahead))
-    assert claims.try_claim(path, watch) is None
+    assert leases.try_lease(path, watch) is None
     assert watch.told(path)["holder"] == "another process"
-    clock[0] += claims.STRANGE_S
-    assert claims.try_claim(path, watch) is not None
+    clock[0] += leases.STRANGE_S
+    assert leases.try_lease(path, watch) is not None
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
-def test_a_claim_that_is_no_file_lapses(tmp_path: Path, clock: list[float], make: Any) -> None:
-    path, watch = tmp_path / "000000.claim", claims.Watch()
+def test_a_lease_that_is_no_file_lapses(tmp_path: Path, clock: list[float], make: Any) -> None:
+    path, watch = tmp_path / "000000.claim", leases.Watch()
     make(path)
-    assert claims.try_claim(path, watch) is None
-    clock[0] += claims.STRANGE_S
-    assert claims.try_claim(path, watch) is not None
+    assert leases.try_lease(path, watch) is None
+    clock[0] += leases.STRANGE_S
+    assert leases.try_lease(path, watch) is not None
 
 
-def test_a_claim_without_a_start_lapses(tmp_path: Path, clock: list[float]) -> None:
-    path, watch = tmp_path / "000000.claim", claims.Watch()
+def test_a_lease_without_a_start_lapses(tmp_path: Path, clock: list[float]) -> None:
+    path, watch = tmp_path / "000000.claim", leases.Watch()
     path.write_text(json.dumps({"token": "x", "host": socket.gethostname(), "pid": 2**22 + 1, "start": None}))
     assert watch.holder(path) is None  # there is no such process
     path.write_text(json.dumps({"token": "x", "host": socket.gethostname(), "pid": os.getpid(), "start": None}))
-    assert claims.try_claim(path, watch) is None
+    assert leases.try_lease(path, watch) is None
     assert str(path) in watch.told(path)["how"]
-    clock[0] += claims.STALE_S
-    assert claims.try_claim(path, watch) is not None
+    clock[0] += leases.STALE_S
+    assert leases.try_lease(path, watch) is not None
 
 
 def test_who_waits_is_told_for_whom_and_how_to_end_it(tmp_path: Path) -> None:
     path = tmp_path / "000000.claim"
-    claim = claims.try_claim(path)
-    assert claim is not None
-    with claim:
-        told = claims.Watch().told(path)
+    lease = leases.try_lease(path)
+    assert lease is not None
+    with lease:
+        told = leases.Watch().told(path)
         assert told["pid"] == os.getpid()
         assert f"kill {os.getpid()}" in told["how"]
-    told = claims.Watch().told(foreign(path))
+    told = leases.Watch().told(foreign(path))
     assert told["holder"] == "pid 1 on elsewhere"
     assert told["pid"] is None
     assert str(path) in told["how"]
