@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sambench.cli.console import echo
+from sambench.cli.options import Devices, Options
 from sambench.cli.reading import DEFAULT, Place, cells_of
-from sambench.cli.running import Devices, Options
 
 if TYPE_CHECKING:
     from sambench.layout import Table
@@ -41,7 +41,7 @@ def bench(
 ) -> None:
     """Parameters, milliseconds to encode and to answer clicks, peak memory; each model alone in a fresh process."""
     from sambench.cli.console import err
-    from sambench.cli.running import options_for
+    from sambench.cli.requests import options_for
     from sambench.conformance.efficiency import Workload, measure
     from sambench.device.precision import check_precision
     from sambench.errors import UsageError

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sambench.cli.console import echo
-from sambench.cli.running import Devices, Options, Precision
+from sambench.cli.options import Devices, Options, Precision
 
 app = typer.Typer(help="Check that models keep the suite's contract.", no_args_is_help=True, rich_markup_mode=None)
 

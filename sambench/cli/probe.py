@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sambench.cli.console import echo
-from sambench.cli.running import Devices, Options, Precision, Quiet
+from sambench.cli.options import Devices, Options, Precision, Quiet
 from sambench.layout.formats import PAGES, form_of, listed
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from sambench.cli.console import echo, quoted
+from sambench.cli.options import Datasets, Devices, Models, Options, Precision, Quiet, Root, SubsetOpt, Workers
+from sambench.cli.requests import asked_for
 from sambench.cli.results import MAX_RESAMPLES
-from sambench.cli.running import Datasets, Devices, Models, Options, Precision, Quiet, Root, SubsetOpt, Workers, options_for
 from sambench.cli.tables import FORMS, TEXT, Format, show_all
 
 if TYPE_CHECKING:
@@ -122,7 +123,6 @@ def make(
     from sambench.rating.jobs import HALVES, Study
     from sambench.rating.jobs import make as make_study
     from sambench.rating.render import FORMS
-    from sambench.sources.datasets import names_in, split_names
 
     for flag, value, known in (
         ("--half", half, (None, *HALVES)),
@@ -137,28 +137,31 @@ def make(
         )
     if not half and not datasets:
         raise UsageError("no dataset is named", expected="--datasets NAMES, or --half points or boxes")
-    names = split_names(model)
-    if not names and not masks and not prompts_only:
+    asked = asked_for(
+        datasets=HALVES[half]["datasets"] if half else datasets,
+        model=model,
+        option=option,
+        subset=subset,
+        root=root,
+        out=str(out),
+        devices=devices,
+        workers=workers,
+        precision=precision,
+    )
+    if not asked["models"] and not masks and not prompts_only:
         raise UsageError(
             "no model is named", expected="--model NAME or --masks NAME=FILE", remedy="ground truth is always rated with them"
         )
     truth = {n: _count(n, v) for n, v in _pairs(truth_only, "--truth-only", "NAME=N").items()}
     study = Study(
-        datasets=HALVES[half]["datasets"] if half else tuple(names_in(datasets)),
+        **asked,
         prompt=HALVES[half]["prompt"] if half else "box" if prompt == "box" else "point",
-        models=tuple((m, options_for(m, names, option)) for m in names),
         masks={n: Path(f).expanduser() for n, f in _pairs(masks, "--masks", "NAME=FILE").items()},
         truth_only={**(HALVES[half]["truth_only"] if half else {}), **truth},
         drawing=Drawing(n=per_dataset, min_area_px=min_area, max_side_px=max_side, seed=seed),
         controls=controls,
         view_px=view_px,
         view_format=cast("Any", image_format),
-        subset=subset,
-        root=root,
-        out=str(out),
-        devices=tuple(split_names([devices])) or ("auto",),
-        workers=workers,
-        precision=precision,
         prompts_only=prompts_only,
         absent_ok=half is not None,
     )

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sambench.cli.console import echo, echo_json
-from sambench.cli.options import Json
+from sambench.cli.options import FromFile, Json
 from sambench.cli.reading import DEFAULT, Runs
-from sambench.cli.running import FromFile
 
 if TYPE_CHECKING:
     from rich.table import Table
