@@ -33,7 +33,7 @@ def bench(
     ] = [],  # noqa: B006
     runs: Annotated[
         list[str],
-        typer.Option("--runs", "-r", metavar="RUN...", help="Point runs of these models, or folders of runs: for the plot."),
+        typer.Option("--runs", "-r", metavar="DIR", help="The folder of these models' point runs, for the plot. May be repeated."),
     ] = [],  # noqa: B006
     plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Accuracy against speed: .png, .pdf or .svg.")] = None,
     clicks: Annotated[int, typer.Option("--clicks", metavar="K", help="mIoU of the plot: after K clicks.")] = 1,

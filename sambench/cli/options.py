@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,12 +12,24 @@ import typer
 from sambench.cli.config_file import read_config
 from sambench.cli.variables import named_for
 
-Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output (keys: docs/running-at-scale.md).")]
+Json = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
+First = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="The first N images in keyed-hash order.")]
 
 
 def typed(ctx: typer.Context, name: str) -> bool:
     """Whether a flag stands on the command line itself, rather than in a variable or a file: those may be for another day."""
     return getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"
+
+
+def refuse(ctx: typer.Context, names: Sequence[str], why: str, *, remedy: str = "") -> None:
+    """Raise UsageError where flags were typed that would be ignored. names: of the parameters; why: they say nothing here."""
+    wrong = [p.opts[0] for p in ctx.command.params if p.name in names and typed(ctx, p.name)]
+    if wrong:
+        from sambench.errors import UsageError
+
+        leave = f"leave {' and '.join(wrong)} out"
+        remedy = f"{leave}, or {remedy}" if remedy else leave
+        raise UsageError(f"a flag would be ignored: {why}", where=", ".join(wrong), remedy=remedy)
 
 
 def _option(*flags: str, help: str, **more: Any) -> Any:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from sambench.cli.console import echo, quoted
-from sambench.cli.options import Datasets, Devices, Models, Options, Precision, Quiet, Root, SubsetOpt, Workers
+from sambench.cli.options import Datasets, Devices, Json, Models, Options, Precision, Quiet, Root, SubsetOpt, Workers, refuse
 from sambench.cli.requests import asked_for
-from sambench.cli.results import MAX_RESAMPLES
-from sambench.cli.tables import FORMS, TEXT, Format, show_all
+from sambench.cli.rescore import MAX_RESAMPLES
+from sambench.cli.tables import TEXT, Format, chosen, show_all
 
 if TYPE_CHECKING:
     from sambench.cli.progress import Reporter
@@ -42,15 +42,15 @@ def stats(
     resamples: Annotated[int, typer.Option("--resamples", min=100, max=MAX_RESAMPLES, help="Of the bootstrap.")] = 10_000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap.")] = 0,
     form: Format = TEXT,
+    as_json: Json = False,
 ) -> None:
     """Means with 95 % intervals, A - B with t-test, 99 % bootstrap interval and mixed model, histograms, agreement, raters."""
     from sambench.errors import UsageError, unknown_name
-    from sambench.layout.formats import form_of
     from sambench.rating import tables as rating_tables
     from sambench.rating.statistics import read_ratings
     from sambench.sources.datasets import split_names
 
-    form = form_of(form, FORMS)
+    form = chosen(form, as_json)
     names = split_names(table)
     for name in names:
         if name not in (*rating_tables.TABLES, "differences"):
@@ -87,6 +87,7 @@ def _print(tables: dict[str, Table], form: str) -> None:
 
 @app.command()
 def make(
+    ctx: typer.Context,
     half: Annotated[str | None, typer.Option("--half", metavar="NAME", help="The paper's: points (seven sets) or boxes.")] = None,
     datasets: Datasets = [],  # noqa: B006 - typer copies it
     model: Models = [],  # noqa: B006
@@ -135,6 +136,8 @@ def make(
         raise UsageError(
             "--half names the datasets itself", where="--datasets", found=", ".join(datasets), remedy="give one of the two"
         )
+    if half:
+        refuse(ctx, ["prompt"], "--half names the prompt itself", remedy="name the datasets in place of the half")
     if not half and not datasets:
         raise UsageError("no dataset is named", expected="--datasets NAMES, or --half points or boxes")
     asked = asked_for(

@@ -91,16 +91,12 @@ def run(
 
 
 def _print_plan(planned: Plan) -> None:
-    from rich.table import Table
-
-    from sambench.cli.console import out
+    from sambench.cli.console import columns, out
     from sambench.engine.cells import finished_record
     from sambench.provenance import canonical_json
 
     console = out()
-    table = Table(title=f"would run {planned.cells[0].task.protocol}", title_justify="left", box=None)
-    for name in ("model", "device", "dataset", "subset", "images", "masks", "cell", "state"):
-        table.add_column(name, justify="right" if name in ("images", "masks") else "left")
+    rows = []
     for cell in planned.cells:
         subset = cell.target.subset
         counts = {r.image_id: r.n_masks for r in cell.target.dataset.index()}
@@ -108,10 +104,11 @@ def _print_plan(planned: Plan) -> None:
         if planned.request.fresh and state != "new":
             state = "would be replaced"
         masks = sum(counts[i] for i in cell.wanted)
-        images = str(len(cell.wanted))
         where = (cell.model.spec.device, cell.target.card.id, subset.name)
-        table.add_row(cell.model.called, *where, images, str(masks), str(cell.cell_dir), state)
-    console.print(table)
+        rows.append((cell.model.called, *where, str(len(cell.wanted)), str(masks), str(cell.cell_dir), state))
+    names = ("model", "device", "dataset", "subset", "images", "masks", "cell", "state")
+    title = f"would run {planned.cells[0].task.protocol}"
+    console.print(columns(names, rows, title=title, right=("images", "masks")))
     console.print(f"settings: {canonical_json(planned.cells[0].task.identity())}", soft_wrap=True)
     for line in (*planned.notes, *_left_out(planned), *_missing(planned)):
         console.print(line, soft_wrap=True)

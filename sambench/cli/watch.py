@@ -9,6 +9,7 @@ import typer
 
 from sambench.cli.console import echo, echo_json, quoted
 from sambench.cli.options import Datasets, Devices, Json, Limit, Options, Out, Precision, Quiet, Root, SubsetOpt, Workers
+from sambench.cli.tables import TEXT, DataFormat, is_json
 
 WORSE = 3  # the exit code
 
@@ -55,6 +56,7 @@ def watch(
     precision: Precision = "fp32",
     root: Root = None,
     quiet: Quiet = False,
+    form: DataFormat = TEXT,
     as_json: Json = False,
 ) -> None:
     """Evaluate a training's checkpoints as they appear, each once; the same command again goes on. Exit code 3: one is worse."""
@@ -69,6 +71,7 @@ def watch(
     from sambench.watch.loop import Watch
     from sambench.watch.loop import run as go
 
+    as_json = is_json(form, as_json)
     settings = parse_options(setting, what="a setting", where="--setting")
     asked = asked_for(
         datasets=datasets or [DEFAULT_DATASET],
