@@ -22,7 +22,7 @@ show_app = typer.Typer(help="Everything known of one dataset, model or run.", no
 @list_app.command("datasets")
 def list_datasets(
     ctx: typer.Context,
-    form: Annotated[str, typer.Option("--format", "-f", help=f"{listed(LISTS)}; but for text, the members of --suite.")] = TEXT,
+    form: Annotated[str, typer.Option("--format", "-f", help=f"{listed(LISTS)}; markdown: the members of --suite.")] = TEXT,
     suite_name: Annotated[str, typer.Option("--suite", help="The suite of the Markdown table.")] = "sa23",
     as_json: Json = False,
 ) -> None:
