@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from sambench.errors import UsageError, unknown_name
 from sambench.values import MAX_GRID
 
 CLEANUPS = ("paper", "code")
+_CLEANUP = "paper: small masks go, small holes are filled; code: holes, then islands but the largest, then suppression again."
+
+
+def _field(default: Any, help: str, metavar: str = "") -> Any:
+    """A setting with its flag, as `sambench.tasks.command.setting` says; what is not given is the preset's."""
+    return field(default=default, metadata={"help": help, "metavar": metavar, "left_open": True})
 
 
 @dataclass(frozen=True)
@@ -26,19 +32,19 @@ class AutomaticSettings:
     again.
     """
 
-    grid: int = 32
-    multimask: bool = True
-    pred_iou: float = 0.88
-    stability: float = 0.95
-    stability_offset: float = 1.0
-    max_image_share: float | None = None
-    nms_iou: float = 0.7
-    crop_layers: int = 0
-    crop_nms_iou: float = 0.7
-    crop_overlap: float = 512 / 1500
-    crop_grid_divisor: int = 1
-    min_area_px: int = 0
-    cleanup: Literal["paper", "code"] = "code"
+    grid: int = _field(32, "Points a side on the whole image (32).")
+    multimask: bool = _field(True, "All candidates of a point, or the single output.")
+    pred_iou: float = _field(0.88, "Least predicted IoU (.88; 0: any).")
+    stability: float = _field(0.95, "Least stability (.95; 0: any).")
+    stability_offset: float = _field(1.0, "Logits compared for stability (1).")
+    max_image_share: float | None = _field(None, "Masks that cover as much of the image go.")
+    nms_iou: float = _field(0.7, "Box suppression in a crop (.7).", "IOU")
+    crop_layers: int = _field(0, "Layer i adds (2^i)^2 crops.")
+    crop_nms_iou: float = _field(0.7, "The same across crops (.7).", "IOU")
+    crop_overlap: float = _field(512 / 1500, "Of crops, of the short side.")
+    crop_grid_divisor: int = _field(1, "Fewer points a side by layer.")
+    min_area_px: int = _field(0, "Islands and holes to clean up.")
+    cleanup: Literal["paper", "code"] = _field("code", _CLEANUP)
 
     def __post_init__(self) -> None:
         if self.cleanup not in CLEANUPS:

@@ -14,6 +14,7 @@ from sambench.cli import (
     check,
     data,
     demo,
+    doctor,
     examples,
     ledger,
     masks,
@@ -23,6 +24,7 @@ from sambench.cli import (
     rate,
     rate_serve,
     report,
+    rescore,
     results,
     runs,
     show,
@@ -63,7 +65,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo", short_help="The six tasks in a minute, and a report.")(demo.demo)
+app.command("demo", short_help="The six tasks in two minutes, and a report.")(demo.demo)
 app.add_typer(task_commands.app, name="run")
 app.add_typer(show.list_app, name="list")
 app.add_typer(show.show_app, name="show")
@@ -76,12 +78,12 @@ rate.app.command("report")(rate_serve.report)
 app.add_typer(check.app, name="check")
 app.command("plan", short_help="How long a run takes on GPUs.")(plan.plan)
 app.command("bench", short_help="What models cost: time, memory, parameters.")(bench.bench)
-app.command("doctor", short_help="Check this machine.")(show.doctor)
+app.command("doctor", short_help="Check this machine.")(doctor.doctor)
 app.command("status", short_help="How far runs are.")(status.status)
 app.command("watch", short_help="A training's checkpoints, as they appear.")(watch.watch)
 app.command("table", short_help="The table of one or several runs.")(results.table)
 app.command("plot", short_help="Curves and pictures of a task's runs.")(results.plot)
-app.command("rescore", short_help="Metrics anew from stored rows.")(results.rescore)
+app.command("rescore", short_help="Metrics anew from stored rows.")(rescore.rescore)
 app.command("compare", short_help="Two runs, paired by object.")(results.compare)
 app.command("masks", short_help="Automatic masks of pictures.")(masks.masks)
 app.command("probe", short_help="Masks alike to a model's encoder.")(probe.probe)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sambench.cli.console import echo
+from sambench.cli.options import Devices, Options
 from sambench.cli.reading import DEFAULT, Place, cells_of
-from sambench.cli.running import Devices, Options
 
 if TYPE_CHECKING:
     from sambench.layout import Table
@@ -33,7 +33,7 @@ def bench(
     ] = [],  # noqa: B006
     runs: Annotated[
         list[str],
-        typer.Option("--runs", "-r", metavar="RUN...", help="Point runs of these models, or folders of runs: for the plot."),
+        typer.Option("--runs", "-r", metavar="DIR", help="The folder of these models' point runs, for the plot. May be repeated."),
     ] = [],  # noqa: B006
     plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Accuracy against speed: .png, .pdf or .svg.")] = None,
     clicks: Annotated[int, typer.Option("--clicks", metavar="K", help="mIoU of the plot: after K clicks.")] = 1,
@@ -41,7 +41,7 @@ def bench(
 ) -> None:
     """Parameters, milliseconds to encode and to answer clicks, peak memory; each model alone in a fresh process."""
     from sambench.cli.console import err
-    from sambench.cli.running import options_for
+    from sambench.cli.requests import options_for
     from sambench.conformance.efficiency import Workload, measure
     from sambench.device.precision import check_precision
     from sambench.errors import UsageError

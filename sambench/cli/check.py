@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from sambench.cli.console import echo
-from sambench.cli.running import Devices, Options, Precision
+from sambench.cli.options import Devices, Options, Precision
+from sambench.cli.requests import options_for
 
 app = typer.Typer(help="Check that models keep the suite's contract.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -33,11 +34,10 @@ def model(
     from sambench.conformance import check_model, compare_devices, summary
     from sambench.errors import UsageError
     from sambench.sources.models import build, resolve, source_of
-    from sambench.sources.options import parse_options
 
     if source_of(name).stored:
         raise UsageError("a folder or file of results is no model to be tried", where=name, remedy="name a model")
-    resolved = resolve(name, parse_options(option), device=devices, precision=precision)
+    resolved = resolve(name, options_for(name, [name], option), device=devices, precision=precision)
     if resolved.gives == "boxes":
         raise UsageError("a detector of boxes is one part of a model", where=name, remedy=f"try it with the other: {name}+sam_nano")
     echo(f"{resolved.title} ({resolved.id}), {resolved.spec.device}, {precision}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from sambench.errors import SambenchError, UsageError
@@ -14,6 +14,7 @@ from sambench.text import printable
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
+    from rich.table import Table
 
 
 UNBOUNDED = 100_000  # columns: what is no terminal has no width
@@ -69,6 +70,18 @@ def echo_json(value: object, *, lines: bool = False) -> None:
     import json
 
     echo(json.dumps(value, indent=None if lines else 2, ensure_ascii=False, allow_nan=False))
+
+
+def columns(names: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", right: Sequence[str] = ()) -> Table:
+    """A list with a header, for reading. right: columns of numbers; a row may lack its last cells."""
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    for name in names:
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def write_bytes(content: bytes) -> None:

@@ -21,7 +21,7 @@ class Step(NamedTuple):
     settings: dict[str, Any]
 
 
-# A minute on two cores: few scenes, a coarse grid where a whole one takes minutes. All of it says PARTIAL.
+# 160 s of a core: few scenes, a coarse grid where a whole one takes minutes. All of it says PARTIAL.
 STEPS = (
     Step("point", ("sam_nano", "otsu"), 4, {}),
     Step("box", ("sam_nano", "otsu"), 4, {}),
@@ -37,7 +37,7 @@ def demo(
     show: Annotated[bool, typer.Option("--open/--no-open", help="Open the report in a browser.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
-    """The six tasks in about a minute, on scenes that come with sambench, and a report of them as one HTML file."""
+    """The six tasks in about two minutes on two cores, on scenes that come with sambench, and a report of them as one HTML file."""
     from sambench.cli.running import run
     from sambench.engine.request import Request
 

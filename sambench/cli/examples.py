@@ -53,12 +53,12 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "sambench masks photos/ --preset paper --out found",
     ),
     "probe": (
-        "sambench probe demo --model sam_nano --images 1 --most 4 --format png",
-        "sambench probe my_leaves/ --model sam_nano --images 1 --across --out alike",
+        "sambench probe demo --model sam_nano --limit 1 --most 4 --format png",
+        "sambench probe my_leaves/ --model sam_nano --limit 1 --across --out alike",
     ),
     "text": (
-        "sambench text demo:concepts --images 1 -n 2 --format png",
-        "sambench text demo:concepts --model colour_words --segmenter grabcut --images 1 -n 1 --out phrases",
+        "sambench text demo:concepts --limit 1 -n 2 --format png",
+        "sambench text demo:concepts --model colour_words --segmenter grabcut --limit 1 -n 1 --out phrases",
     ),
     "list datasets": ("sambench list datasets", "sambench list datasets --suite sa23 --format markdown"),
     "list models": ("sambench list models", "sambench list models | grep sam2"),

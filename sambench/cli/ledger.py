@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from sambench.cli.reading import DEFAULT, Place, Several, cells_of
-from sambench.cli.tables import TEXT, Format, show_all
+from sambench.cli.options import Json
+from sambench.cli.reading import DEFAULT, AnyRuns, Folders, Place, cells_of
+from sambench.cli.tables import TEXT, Format, chosen, show_all
 
 _RATED = "What the ratings call SAM and the baseline."
 _STATE = "Only these states: reproduced, differs, not measured, unavailable; comma-separated."
@@ -18,9 +19,10 @@ def reproduce(
     what: Annotated[
         str, typer.Argument(metavar="WHAT", help="paper, sam2, sam3, others; or models: the numbers on model cards.")
     ] = "paper",
-    more: Annotated[list[str], typer.Argument(metavar="[RUN...]", help="Further runs.", show_default=False)] = [],  # noqa: B006
-    runs: Several = [],  # noqa: B006 - typer copies it
+    named: AnyRuns = [],  # noqa: B006 - typer copies it
+    runs: Folders = [],  # noqa: B006 - typer copies it
     form: Format = TEXT,
+    as_json: Json = False,
     state: Annotated[str, typer.Option("--state", help=_STATE)] = "",
     ratings: Annotated[list[str], typer.Option("--ratings", metavar="FILE|DATABASE", help="Ratings of the human study.")] = [],  # noqa: B006
     key: Annotated[
@@ -29,19 +31,22 @@ def reproduce(
     rated: Annotated[str, typer.Option("--rated", metavar="MODEL,...", help=_RATED)] = "sam_vit_h,ritm_hrnet32",
     place: Place = DEFAULT,
 ) -> None:
-    """Every published number and claim with its state; without --runs, all runs in `runs` count, if there are any."""
-    from sambench.errors import unknown_name
+    """Every published number and claim with its state; without a RUN, all that are in --runs count, if there are any."""
+    from sambench.errors import UsageError, unknown_name
     from sambench.paper.evidence import Evidence
     from sambench.paper.ledger import STATES, ledger, ledger_tables
     from sambench.report.rated import rated_differences
     from sambench.sources.datasets import split_names
 
+    form = chosen(form, as_json)
     wanted = split_names([state])
     for name in wanted:
         if name not in STATES:
             raise unknown_name("state", name, STATES, where="--state")
+    if key is not None and not ratings:
+        raise UsageError("a key without ratings", where="--key", expected="--ratings FILE with it")
     people = rated_differences(ratings, key, _pair(rated)) if ratings else None
-    entries = ledger(Evidence(cells_of(runs, more, place), rated=people), what)
+    entries = ledger(Evidence(cells_of(runs, named, place), rated=people), what)
     show_all([(t.title, t) for t in ledger_tables(entries, what, only=tuple(wanted))], form)
 
 

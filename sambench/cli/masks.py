@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sambench.automatic.settings import AutomaticSettings
 from sambench.cli.console import echo
-from sambench.cli.running import Devices, Options, Precision, Quiet
+from sambench.cli.options import Devices, Options, Precision, Quiet
+from sambench.cli.requests import options_for
+from sambench.cli.setting_flags import declare, flags_of, own_flags, read
 
 if TYPE_CHECKING:
-    from sambench.automatic.settings import AutomaticSettings
     from sambench.sources.models import ResolvedModel
 
 _PRESET = "code: the released generator's defaults; paper: appendix B (crops, full-image filter, clean-up)."
-_CLEANUP = "paper: small masks go, small holes are filled; code: holes, then islands but the largest, then suppression again."
-_SETTINGS = (
-    "grid", "pred_iou", "stability", "stability_offset", "max_image_share", "nms_iou", "crop_layers", "crop_nms_iou",
-    "crop_overlap", "crop_grid_divisor", "min_area_px", "cleanup",
-)  # fmt: skip
+_SETTINGS = flags_of("masks", AutomaticSettings)
 
 
 def masks(
@@ -34,27 +32,10 @@ def masks(
     ] = "",
     option: Options = [],  # noqa: B006 - typer copies it
     preset: Annotated[str, typer.Option("--preset", metavar="NAME", help=_PRESET)] = "code",
-    grid: Annotated[int | None, typer.Option("--grid", metavar="N", help="Points a side on the whole image (32).")] = None,
-    pred_iou: Annotated[float | None, typer.Option("--pred-iou", metavar="X", help="Least predicted IoU (.88; 0: any).")] = None,
-    stability: Annotated[float | None, typer.Option("--stability", metavar="X", help="Least stability (.95; 0: any).")] = None,
-    stability_offset: Annotated[
-        float | None, typer.Option("--stability-offset", metavar="X", help="Logits compared for stability (1).")
-    ] = None,
-    max_image_share: Annotated[
-        float | None, typer.Option("--max-image-share", metavar="X", help="Masks that cover as much of the image go.")
-    ] = None,
-    nms_iou: Annotated[float | None, typer.Option("--nms-iou", metavar="IOU", help="Box suppression in a crop (.7).")] = None,
-    crop_layers: Annotated[int | None, typer.Option("--crop-layers", metavar="N", help="Layer i adds (2^i)^2 crops.")] = None,
-    crop_nms_iou: Annotated[float | None, typer.Option("--crop-nms-iou", metavar="IOU", help="The same across crops (.7).")] = None,
-    crop_overlap: Annotated[float | None, typer.Option("--crop-overlap", metavar="X", help="Of crops, of the short side.")] = None,
-    crop_grid_divisor: Annotated[
-        int | None, typer.Option("--crop-grid-divisor", metavar="N", help="Fewer points a side by layer.")
-    ] = None,
-    min_area_px: Annotated[int | None, typer.Option("--min-area-px", metavar="N", help="Islands and holes to clean up.")] = None,
-    cleanup: Annotated[str | None, typer.Option("--cleanup", metavar="NAME", help=_CLEANUP)] = None,
     devices: Devices = "auto",
     precision: Precision = "fp32",
     quiet: Quiet = False,
+    **given: Any,
 ) -> None:
     """Masks of everything in a picture: a JSON in SA-1B's form, and a coloured overlay as PNG, for each image.
 
@@ -64,8 +45,7 @@ def masks(
     from sambench.automatic.settings import preset as preset_of
     from sambench.engine.plan import prepare_out
 
-    flags = locals()
-    settings = preset_of(preset, **{k: flags[k] for k in _SETTINGS if flags[k] is not None})
+    settings = preset_of(preset, **read(_SETTINGS, given))
     images = _pictures(images)
     outputs = _checked(images, out)
     resolved = _resolve(model, option, devices, precision, quiet)
@@ -74,6 +54,17 @@ def masks(
     if failed:
         echo(f"{failed} of {len(images)} pictures failed", err=True)
         raise typer.Exit(1)
+
+
+def _in_order() -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """The command's flags, with those of the settings after the preset that they change."""
+    for name, kind in own_flags(masks).items():
+        yield name, kind
+        if name == "preset":
+            yield from ((setting, flag.declared()) for setting, flag in _SETTINGS.items())
+
+
+declare(masks, dict(_in_order()))
 
 
 def _pictures(given: Sequence[Path]) -> list[Path]:
@@ -126,7 +117,6 @@ def _resolve(model: str, option: Sequence[str], devices: str, precision: str, qu
     from sambench.engine.request import DEFAULT_MODEL
     from sambench.errors import UsageError
     from sambench.sources.models import gives_of, resolve
-    from sambench.sources.options import parse_options
 
     check_precision(precision)
     name = model or DEFAULT_MODEL
@@ -138,7 +128,7 @@ def _resolve(model: str, option: Sequence[str], devices: str, precision: str, qu
         )
     if not model and not quiet:
         echo(f"model: {name} (the default; --model chooses another)", err=True)
-    return resolve(name, parse_options([p.removeprefix(f"{name}.") for p in option]), device=devices, precision=precision)
+    return resolve(name, options_for(name, [name], option), device=devices, precision=precision)
 
 
 def _run(

@@ -25,10 +25,6 @@ def dataset(
     """Write a card that gives a dataset a name of its own, and remember where its files are.
 
     Without --out the card goes to the cards of $SAMBENCH_HOME, where every command finds it by its name.
-
-    sambench new dataset leaves --from my_leaves/
-
-    sambench new dataset leaves --from labels:my_leaves/images,my_leaves/labels --out leaves.toml
     """
     from sambench.sources.data.new import write_card
 
@@ -48,12 +44,7 @@ def model(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What it is called: a name as Python has them.")],
     to: To = None,
 ) -> None:
-    """Write a model with the two methods that every task asks, and a test of it. It runs as it is: then put yours in.
-
-    sambench new model mymodel
-
-    sambench new model mymodel --out models/mymodel.py
-    """
+    """Write a model with the two methods that every task asks, and a test of it. It runs as it is: then put yours in."""
     from sambench.sources.new_model import write_model
 
     file, test = write_model(name, to)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sambench.cli.console import echo
-from sambench.cli.running import Precision
+from sambench.cli.options import Precision
 
 GPUs = Annotated[str, typer.Option("--devices", metavar="NxGPU", help="As 8xh100, or h200.")]
 Suite = Annotated[list[str], typer.Option("--datasets", "-d", metavar="NAMES", help="Names of datasets and suites, or all.")]

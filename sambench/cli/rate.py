@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from sambench.cli.console import echo, quoted
-from sambench.cli.results import MAX_RESAMPLES
-from sambench.cli.running import Datasets, Devices, Models, Options, Precision, Quiet, Root, SubsetOpt, Workers, options_for
-from sambench.cli.tables import FORMS, TEXT, Format, show_all
+from sambench.cli.options import Datasets, Devices, Json, Models, Options, Precision, Quiet, Root, SubsetOpt, Workers, refuse
+from sambench.cli.requests import asked_for
+from sambench.cli.rescore import MAX_RESAMPLES
+from sambench.cli.tables import TEXT, Format, chosen, show_all
 
 if TYPE_CHECKING:
     from sambench.cli.progress import Reporter
@@ -41,15 +42,15 @@ def stats(
     resamples: Annotated[int, typer.Option("--resamples", min=100, max=MAX_RESAMPLES, help="Of the bootstrap.")] = 10_000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap.")] = 0,
     form: Format = TEXT,
+    as_json: Json = False,
 ) -> None:
     """Means with 95 % intervals, A - B with t-test, 99 % bootstrap interval and mixed model, histograms, agreement, raters."""
     from sambench.errors import UsageError, unknown_name
-    from sambench.layout.formats import form_of
     from sambench.rating import tables as rating_tables
     from sambench.rating.statistics import read_ratings
     from sambench.sources.datasets import split_names
 
-    form = form_of(form, FORMS)
+    form = chosen(form, as_json)
     names = split_names(table)
     for name in names:
         if name not in (*rating_tables.TABLES, "differences"):
@@ -86,6 +87,7 @@ def _print(tables: dict[str, Table], form: str) -> None:
 
 @app.command()
 def make(
+    ctx: typer.Context,
     half: Annotated[str | None, typer.Option("--half", metavar="NAME", help="The paper's: points (seven sets) or boxes.")] = None,
     datasets: Datasets = [],  # noqa: B006 - typer copies it
     model: Models = [],  # noqa: B006
@@ -124,7 +126,6 @@ def make(
     from sambench.rating.jobs import HALVES, Study
     from sambench.rating.jobs import make as make_study
     from sambench.rating.render import FORMS
-    from sambench.sources.datasets import names_in, split_names
 
     for flag, value, known in (
         ("--half", half, (None, *HALVES)),
@@ -137,30 +138,35 @@ def make(
         raise UsageError(
             "--half names the datasets itself", where="--datasets", found=", ".join(datasets), remedy="give one of the two"
         )
+    if half:
+        refuse(ctx, ["prompt"], "--half names the prompt itself", remedy="name the datasets in place of the half")
     if not half and not datasets:
         raise UsageError("no dataset is named", expected="--datasets NAMES, or --half points or boxes")
-    names = split_names(model)
-    if not names and not masks and not prompts_only:
+    asked = asked_for(
+        datasets=HALVES[half]["datasets"] if half else datasets,
+        model=model,
+        option=option,
+        subset=subset,
+        root=root,
+        out=str(out),
+        devices=devices,
+        workers=workers,
+        precision=precision,
+    )
+    if not asked["models"] and not masks and not prompts_only:
         raise UsageError(
             "no model is named", expected="--model NAME or --masks NAME=FILE", remedy="ground truth is always rated with them"
         )
     truth = {n: _count(n, v) for n, v in _pairs(truth_only, "--truth-only", "NAME=N").items()}
     study = Study(
-        datasets=HALVES[half]["datasets"] if half else tuple(names_in(datasets)),
+        **asked,
         prompt=HALVES[half]["prompt"] if half else "box" if prompt == "box" else "point",
-        models=tuple((m, options_for(m, names, option)) for m in names),
         masks={n: Path(f).expanduser() for n, f in _pairs(masks, "--masks", "NAME=FILE").items()},
         truth_only={**(HALVES[half]["truth_only"] if half else {}), **truth},
         drawing=Drawing(n=per_dataset, min_area_px=min_area, max_side_px=max_side, seed=seed),
         controls=controls,
         view_px=view_px,
         view_format=cast("Any", image_format),
-        subset=subset,
-        root=root,
-        out=str(out),
-        devices=tuple(split_names([devices])) or ("auto",),
-        workers=workers,
-        precision=precision,
         prompts_only=prompts_only,
         absent_ok=half is not None,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sambench.cli.console import echo, quoted
+from sambench.cli.tables import PageFormats
 
 if TYPE_CHECKING:
     from sambench.rating.database import Database
@@ -155,7 +156,7 @@ def report(
     rated: Annotated[
         str, typer.Option("--rated", metavar="MODEL,...", help="Models of table 8: one, and one or two that it is compared with.")
     ] = "",
-    form: Annotated[str, typer.Option("--format", "-f", help="html, tex, md, csv, png, pdf; comma-separated.")] = "html",
+    form: PageFormats = "html",
     to: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the files go.")] = Path("rating-report"),
 ) -> None:
     """Table 8 and figures 9b, 11 and 18 of the paper from a study's ratings, beside what the paper published."""

@@ -17,20 +17,23 @@ if TYPE_CHECKING:
 OUT = "SAMBENCH_OUT"  # the variable of run's --out: what is written there is read there
 DEFAULT = Path("runs")
 
+_FOLDERS = "The folder of runs: names are looked for in it (default: runs). May be repeated."
+_ANY = "Runs, by directory or by name (default: all of --runs)."
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's directory, or its name under --runs.")]
 Runs = Annotated[
     Path, typer.Option("--runs", "-r", metavar="DIR", envvar=OUT, help="The folder of runs: names are looked for in it.")
 ]
-Several = Annotated[
-    list[str], typer.Option("--runs", "-r", metavar="RUN...", help="Runs, or folders of runs (default: all of `runs`).")
-]
+AnyRuns = Annotated[list[str], typer.Argument(metavar="RUN...", help=_ANY, show_default=False)]
+Folders = Annotated[list[str], typer.Option("--runs", "-r", metavar="DIR", help=_FOLDERS)]
 Place = Annotated[Path, typer.Option("--results", envvar=OUT, hidden=True, help="Where names of --runs are looked for.")]
 
 
 def cells_of(runs: Sequence[str], named: Sequence[str], place: Path = DEFAULT) -> list[CellView]:
-    """The cells that a command with `--runs RUN...` and RUN arguments is asked for, each once; all of `place` where none is named.
+    """The cells that a command with RUN arguments and `--runs DIR` is asked for, each once; all of `place` where neither is given.
 
-    Names are looked for in the folders of runs that `--runs` gives, which then do not count as a whole, or else in `place`.
+    runs: of `--runs`: folders in which names are looked for, and which count as a whole where there is no name, only paths or
+    nothing; also runs themselves, as one wrote them before. named: the arguments, names or paths. place: where names are looked
+    for without a folder.
     Raises UsageError and RunError as `find_cells` does.
     """
     from sambench.store.lookup import find_cells

@@ -8,25 +8,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sambench.cli.console import echo
+from sambench.cli.console import columns, echo, echo_json, out
 from sambench.cli.options import Json
-from sambench.cli.reading import DEFAULT, Place, Runs, Several, cells_of
-from sambench.layout.formats import PAGES, form_of, listed
+from sambench.cli.reading import DEFAULT, AnyRuns, Folders, Place, Runs, cells_of
+from sambench.cli.tables import TEXT, DataFormat, PageFormats, is_json, pages
 
 if TYPE_CHECKING:
     from sambench.paper.evidence import Rated
     from sambench.store.views import CellView
 
-_FORMATS = f"{listed(PAGES)}; comma-separated."
 _SUITE = "The suite whose mean is the top line (default: sa23; fixtures, if all runs are of those)."
 _BASELINE = "The model that figure 9a takes differences to."
 
 
 def report(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A report: paper, table3, fig9a, ... (`sambench list reports`).")],
-    more: Annotated[list[str], typer.Argument(metavar="[RUN...]", help="Further runs.", show_default=False)] = [],  # noqa: B006
-    runs: Several = [],  # noqa: B006 - typer copies it
-    form: Annotated[str, typer.Option("--format", "-f", help=_FORMATS)] = "html",
+    named: AnyRuns = [],  # noqa: B006 - typer copies it
+    runs: Folders = [],  # noqa: B006 - typer copies it
+    form: PageFormats = "html",
     to: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the files go.")] = Path("report"),
     suite: Annotated[str, typer.Option("--suite", help=_SUITE)] = "",
     baseline: Annotated[str, typer.Option("--baseline", metavar="MODEL", help=_BASELINE)] = "",
@@ -62,18 +61,15 @@ def report(
     from sambench.sources.datasets import split_names
 
     found = definition(name)
-    forms = split_names([form])
-    for one in forms:
-        form_of(one, PAGES)
-    if not forms:
-        raise UsageError("no format is named", where="--format", expected=_FORMATS)
-    cells = cells_of(runs, more, place)
+    forms = pages(form)
+    for flag, value, what in (("--key", key, "a key"), ("--rated", rated, "rated models")):
+        if value and not ratings:
+            raise UsageError(f"{what} without ratings", where=flag, expected="--ratings FILE with it")
+    cells = cells_of(runs, named, place)
     evidence = Evidence(cells, rated=_rated(ratings, key, split_names([rated])))
     chosen = suite_of(suite, evidence)
     if chosen.generated and not suite:
         echo(f"the runs are of generated copies, and so is the suite: {chosen.id}", err=True)
-    if key is not None and not ratings:
-        raise UsageError("a key without ratings", where="--key", expected="--ratings FILE with it")
     if (automatic is None) != (corrected is None):
         where = "--automatic" if corrected is None else "--corrected"
         raise UsageError("pairs of masks take two files", where=where, expected="--automatic FILE --corrected FILE")
@@ -97,20 +93,22 @@ def report(
     for section in document.sections:
         for reason in section.absent:
             err().print(f"{section.id}: {reason}", soft_wrap=True)
-    pages = [p for p in written if p.parent == to and p.suffix != ".bib"]
-    for path in pages or written:
+    shown = [p for p in written if p.parent == to and p.suffix != ".bib"] or written
+    for path in shown:
         echo(str(path))
-    for path in (pages or written)[:1]:
+    for path in shown[:1]:
         cite(cells, path)
 
 
 def _rated(ratings: Sequence[str], key: Path | None, names: Sequence[str]) -> Rated:
-    """What claims are judged by; none where the ratings are of other models, as table 8 then says."""
+    """What claims are judged by. Without names it is SAM over RITM: none where the ratings are of other models, as table 8 says."""
     from sambench.errors import UsageError
     from sambench.report.rated import rated_differences
 
+    if names:
+        return rated_differences(ratings, key, names)
     try:
-        return rated_differences(ratings, key, names or ("sam_vit_h", "ritm_hrnet32"))
+        return rated_differences(ratings, key, ("sam_vit_h", "ritm_hrnet32"))
     except UsageError:
         return {}
 
@@ -130,18 +128,17 @@ def _series(given: str) -> tuple[tuple[str, ...], tuple[tuple[str, tuple[CellVie
     return (), tuple((label, tuple(read_cell(Path(p)) for p in e.paths)) for label, e in zip(labels, found, strict=True))
 
 
-def list_reports(as_json: Json = False) -> None:
+def list_reports(form: DataFormat = TEXT, as_json: Json = False) -> None:
     """Reports: the paper's tables and figures, alone and together."""
-    from sambench.cli.console import echo_json
-    from sambench.cli.show import _table
     from sambench.report.definitions import definitions
 
+    as_json = is_json(form, as_json)
     if as_json:
         known = definitions().values()
         echo_json({"reports": [{"id": d.id, "title": d.title, "source": d.source, "parts": list(d.parts)} for d in known]})
         return
     rows = [[d.id, d.title, d.source, ", ".join(d.parts)] for d in definitions().values()]
-    _table("reports", ["id", "what", "source", "made of"], rows)
+    out().print(columns(["id", "what", "source", "made of"], rows, title="reports"))
 
 
 _BY = "worst, best, disagreement; oracle_gap (clicks, boxes), false_positives (instances, concepts); comma-separated."
@@ -153,7 +150,7 @@ def gallery(
     by: Annotated[str, typer.Option("--by", help=_BY)] = "",
     k: Annotated[int | None, typer.Option("-k", help="Clicks (default: the first count).")] = None,
     n: Annotated[int, typer.Option("-n", min=1, max=200, help="Objects, images or phrases of each kind.")] = 12,
-    form: Annotated[str, typer.Option("--format", "-f", help=_FORMATS)] = "html,png",
+    form: PageFormats = "html,png",
     to: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the files go.")] = Path("gallery"),
     root: Annotated[Path | None, typer.Option("--root", metavar="DIR", help="The dataset's folder.")] = None,
     folder: Runs = DEFAULT,
@@ -166,9 +163,7 @@ def gallery(
     from sambench.sources.datasets import split_names
     from sambench.store.lookup import find_cells
 
-    forms = split_names([form])
-    for one in forms:
-        form_of(one, PAGES)
+    forms = pages(form)
     partners = find_cells(other, folder) if other else []
     cells = find_cells(run, folder)
     document = make(cells, partners, by=tuple(split_names([by])), k=k, n=n, root=root)

@@ -1,4 +1,4 @@
-"""`sambench table`, `rescore` and `compare`: what runs left on disk."""
+"""`sambench table`, `compare`, `plot` and `show run`: what runs left on disk."""
 
 from __future__ import annotations
 
@@ -9,93 +9,43 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from sambench.cli.console import echo, echo_json
-from sambench.cli.options import Json
+from sambench.cli.options import Json, refuse
 from sambench.cli.reading import DEFAULT, Run, Runs
-from sambench.cli.tables import TEXT, Format, show, show_all
-
-MAX_RESAMPLES = 1_000_000  # a bootstrap of more takes hours, and gives no digit that a table shows
+from sambench.cli.tables import FORMS, TEXT, DataFormat, Format, chosen, is_json, show, show_all
 
 if TYPE_CHECKING:
     from sambench.store.views import CellView
 
-GroupBy = Annotated[str | None, typer.Option("--group-by", help="category, or attribute:NAME.")]
-
 
 def table(
+    ctx: typer.Context,
     runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs, by directory or by name under --runs.")],
     form: Format = TEXT,
+    as_json: Json = False,
     metrics: Annotated[bool, typer.Option("--metrics", help="Every metric row instead of the summary.")] = False,
     suite: Annotated[list[str], typer.Option("--suite", help="Add a suite's mean.")] = [],  # noqa: B006 - typer copies it
     folder: Runs = DEFAULT,
 ) -> None:
     """The table of one or several runs, in one of the forms of --format; pictures and pages as in `-f png > table.png`."""
-    from sambench.layout.formats import form_of
     from sambench.results.tables import metrics_frame, suites_named, tables
     from sambench.store.lookup import find_cells
     from sambench.text import csv_frame
 
+    form = chosen(form, as_json, (TEXT, "csv", "json") if metrics else FORMS)
     cells = [cell for run in runs for cell in find_cells(run, folder)]
     if metrics:
-        form = form_of(form, (TEXT, "csv", "json"))
+        refuse(ctx, ["suite"], "metric rows are of datasets", remedy="leave --metrics out")
         rows = metrics_frame(cells)
         echo(rows.to_json(orient="records", indent=2) + "\n" if form == "json" else csv_frame(rows), nl=False)
         return
     show_all([(t.title, t) for t in tables(cells, suites=suites_named(suite, "--suite"))], form)
 
 
-def rescore(
-    run: Run,
-    group_by: GroupBy = None,
-    resamples: Annotated[int, typer.Option("--resamples", min=100, max=MAX_RESAMPLES, help="Bootstrap resamples.")] = 2000,
-    level: Annotated[float, typer.Option("--level", min=0.5, max=0.999, help="Level of the intervals.")] = 0.95,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap.")] = 0,
-    check_masks: Annotated[bool, typer.Option("--check-masks", help="Compare stored masks with the ground truth again.")] = False,
-    root: Annotated[Path | None, typer.Option("--root", metavar="DIR", help="The dataset's folder, for --check-masks.")] = None,
-    evaluator: Annotated[str, typer.Option("--evaluator", metavar="NAME", help="Check AP by pycocotools, hotcoco or lvis.")] = "",
-    folder: Runs = DEFAULT,
-) -> None:
-    """Compute metrics anew from stored rows, without model or dataset; CSV on standard output."""
-    import pandas as pd
-
-    from sambench.errors import SambenchError
-    from sambench.results.bundle_check import check_metrics
-    from sambench.results.instance_evaluators import rows_by
-    from sambench.results.rescore import check_masks as check
-    from sambench.results.rescore import rescore as score
-    from sambench.schema import METRIC_COLUMNS
-    from sambench.store.lookup import find_cells
-    from sambench.tasks.summary import Bootstrap
-    from sambench.text import csv_frame
-
-    cells = find_cells(run, folder)
-    if check_masks:
-        wrong = False
-        for cell in cells:
-            masks = check(cell, root=root)
-            at = f", largest {masks.largest:.3g} at {masks.where}" if masks.n_differing else ""
-            echo(f"{cell.dataset}: {masks.n_masks:,} stored masks of {masks.n_rows:,} rows, {masks.n_differing} differ{at}")
-            wrong = wrong or masks.n_differing > 0
-        raise typer.Exit(1 if wrong else 0)
-    bootstrap = Bootstrap(n_resamples=resamples, level=level, seed=seed)
-    rows = []
-    for cell in cells:
-        found = rows_by(evaluator, cell) if evaluator else score(cell, bootstrap=bootstrap, group_by=group_by)
-        rows += found
-        if cell.live.status in ("complete", "partial") and not evaluator and group_by is None and bootstrap == Bootstrap():
-            try:
-                check_metrics(cell, found)
-            except SambenchError as e:
-                echo(f"{cell.dataset}, {cell.label}: {e}", err=True)
-        if cell.task.whole_sets_only and cell.live.n_done < cell.live.n_wanted:
-            reasons = "; ".join(cell.partial_reasons())
-            echo(f"{cell.dataset}, {cell.label}: no scores of a part of a set ({reasons})", err=True)
-    echo(csv_frame(pd.DataFrame(rows, columns=list(METRIC_COLUMNS))), nl=False)
-
-
 _METRIC = "Default: iou_top of clicks, iou of boxes; scores (ODS, OIS, AP, R50) of edges, ap of instances, ar of proposals, cgf1."
 
 
 def compare(
+    ctx: typer.Context,
     a: Annotated[str, typer.Argument(metavar="A", help="A run.")],
     b: Annotated[
         str, typer.Argument(metavar="B", help="Another run, the difference is A - B; or published numbers: paper, sam2, sam3, ...")
@@ -104,6 +54,7 @@ def compare(
     k: Annotated[int | None, typer.Option("-k", help="One click count only.")] = None,
     per: Annotated[str, typer.Option("--per", help="Means over each object, or each image: object, image.")] = "object",
     form: Format = TEXT,
+    as_json: Json = False,
     folder: Runs = DEFAULT,
 ) -> None:
     """Two runs paired by object or image: the difference with its interval and tests; or a run against the published numbers."""
@@ -112,9 +63,11 @@ def compare(
     from sambench.results.compare import compare_cells
     from sambench.store.lookup import find_cells
 
+    form = chosen(form, as_json)
     if per not in ("object", "image"):
         raise unknown_name("kind of mean", per, ("object", "image"), where="--per")
     if b in sources():
+        refuse(ctx, ["per"], "it is of two runs, and published numbers are none")
         compare_with_published(find_cells(a, folder), b, form, metric=metric, k=k)
         return
     left, right = find_cells(a, folder), find_cells(b, folder)
@@ -255,19 +208,18 @@ def _ratios(text: str) -> tuple[float, ...]:
 def show_run(
     run: Run,
     other: Annotated[str, typer.Argument(metavar="[OTHER]", help="Another run: where the two differ.")] = "",
-    form: Annotated[str, typer.Option("--format", "-f", help="text or json.")] = "text",
+    form: DataFormat = TEXT,
     as_json: Json = False,
     folder: Runs = DEFAULT,
 ) -> None:
     """What the identity of a run's cells is made of: all that can change a number. With another run, where they differ."""
-    from sambench.layout.formats import form_of
     from sambench.results import identity
     from sambench.store.lookup import find_cells
 
-    form = "json" if as_json else form_of(form, ("text", "json"))
+    as_json = is_json(form, as_json)
     cells = find_cells(run, folder)
     unlike = identity.differences(cells, find_cells(other, folder)) if other else None
-    if form == "json":
+    if as_json:
         echo_json(unlike or [identity.described(c) for c in cells])
         return
     if unlike is not None:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sambench.cli.console import echo, echo_json
+from sambench.cli.console import columns, echo, echo_json
 from sambench.cli.options import Json
+from sambench.cli.reading import DEFAULT
 from sambench.cli.reading import Runs as Out
+from sambench.cli.tables import TEXT, DataFormat, is_json
 
 if TYPE_CHECKING:
     from sambench.results.runs import Removal, StoredRun
@@ -26,10 +28,17 @@ DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would go
 
 
 @app.command("list")
-def list_runs(run: Run = "", reports: Reports = [], out: Out = Path("runs"), as_json: Json = False) -> None:  # noqa: B006
+def list_runs(
+    run: Run = "",
+    reports: Reports = [],  # noqa: B006
+    out: Out = DEFAULT,
+    form: DataFormat = TEXT,
+    as_json: Json = False,
+) -> None:
     """The runs with their datasets, size, date, and the reports that cite them."""
     from sambench.text import human_bytes
 
+    as_json = is_json(form, as_json)
     found = _stored(run, out, reports)
     if as_json:
         echo_json({"runs": [_described(r) for r in found]})
@@ -42,11 +51,12 @@ def list_runs(run: Run = "", reports: Reports = [], out: Out = Path("runs"), as_
 
 
 @app.command("du")
-def disk_usage(run: Run = "", out: Out = Path("runs"), as_json: Json = False) -> None:
+def disk_usage(run: Run = "", out: Out = DEFAULT, form: DataFormat = TEXT, as_json: Json = False) -> None:
     """Bytes by run: rows with their masks, metrics, logs, and the rest; the largest first."""
     from sambench.results.runs import KINDS
     from sambench.text import human_bytes
 
+    as_json = is_json(form, as_json)
     found = sorted(_stored(run, out, []), key=lambda r: -r.bytes)
     if as_json:
         sizes = [{"name": r.name, "path": str(r.path), "sizes": r.sizes, "bytes": r.bytes} for r in found]
@@ -65,20 +75,23 @@ def remove_runs(
     force: Annotated[bool, typer.Option("--force", help="Also what a report cites.")] = False,
     dry_run: DryRun = False,
     reports: Reports = [],  # noqa: B006
-    out: Out = Path("runs"),
+    out: Out = DEFAULT,
+    form: DataFormat = TEXT,
     as_json: Json = False,
 ) -> None:
     """Remove runs. What a report cites stays without --force, and what is being computed stays."""
     from sambench.results.runs import to_remove
 
+    as_json = is_json(form, as_json)
     _finish(to_remove(_folder(out), runs, _documents(reports), force=force), dry_run, as_json)
 
 
 @app.command("gc")
-def collect(dry_run: DryRun = False, out: Out = Path("runs"), as_json: Json = False) -> None:
+def collect(dry_run: DryRun = False, out: Out = DEFAULT, form: DataFormat = TEXT, as_json: Json = False) -> None:
     """Remove what killed commands left: files written aside, leases of dead processes, cells without an image. No result goes."""
     from sambench.results.runs import leftovers, none_there
 
+    as_json = is_json(form, as_json)
     here = _folder(out)
     if not here.is_dir():
         raise none_there(out)
@@ -126,20 +139,13 @@ def _cited(run: StoredRun) -> str:
     return ", ".join(Path(d).name for d in run.cited_by[:3]) + (", ..." if len(run.cited_by) > 3 else "")
 
 
-def _print(columns: Sequence[str], rows: Sequence[Sequence[str]], out: Path, right: Sequence[str] = ("size",)) -> None:
-    from rich.table import Table
-
+def _print(names: Sequence[str], rows: Sequence[Sequence[str]], out: Path, right: Sequence[str] = ("size",)) -> None:
     from sambench.cli.console import out as console
 
     if not rows:
         echo(f"no runs in {out}")
         return
-    table = Table(box=None, pad_edge=False)
-    for name in columns:
-        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console().print(table)
+    console().print(columns(names, rows, right=right))
 
 
 def _finish(going: Sequence[Removal], dry_run: bool, as_json: bool) -> None:

@@ -1,39 +1,28 @@
-"""`sambench list`, `sambench show` and `sambench doctor`."""
+"""`sambench list` and `sambench show`."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sambench.cli.console import echo, echo_json
-from sambench.cli.options import Json
-from sambench.layout.formats import form_of, listed
+from sambench.cli.console import columns, echo, echo_json, out
+from sambench.cli.options import Json, refuse
+from sambench.cli.tables import LISTS, TEXT, DataFormat, chosen, is_json
+from sambench.layout.formats import listed
 
 if TYPE_CHECKING:
     from sambench.cards import ModelCard
 
-_LISTS = ("text", "markdown", "json")
 list_app = typer.Typer(help="What there is: datasets, models, tasks.", no_args_is_help=True, rich_markup_mode=None)
 show_app = typer.Typer(help="Everything known of one dataset, model or run.", no_args_is_help=True, rich_markup_mode=None)
 
 
-def _table(title: str, columns: list[str], rows: list[list[str]], right: tuple[str, ...] = ()) -> None:
-    from rich.table import Table
-
-    from sambench.cli.console import out
-
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for name in columns:
-        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    out().print(table)
-
-
 @list_app.command("datasets")
 def list_datasets(
-    form: Annotated[str, typer.Option("--format", "-f", help=f"{listed(_LISTS)}; but for text, the members of --suite.")] = "text",
+    ctx: typer.Context,
+    form: Annotated[str, typer.Option("--format", "-f", help=f"{listed(LISTS)}; markdown: the members of --suite.")] = TEXT,
     suite_name: Annotated[str, typer.Option("--suite", help="The suite of the Markdown table.")] = "sa23",
     as_json: Json = False,
 ) -> None:
@@ -41,25 +30,26 @@ def list_datasets(
     from sambench import cards
     from sambench.loaders.open import find_root
 
-    form = form_of(form, _LISTS)
+    form = chosen(form, as_json, LISTS)
     if form == "markdown":
         echo(_markdown(suite_name), nl=False)
         return
-    as_json = as_json or form == "json"
-    columns = ("id", "name", "access", "here", "images", "masks", "licence")
+    refuse(ctx, ["suite_name"], "it chooses the suite of the Markdown table", remedy="give --format markdown")
+    names = ("id", "name", "access", "here", "images", "masks", "licence")
     entries = []
     for card in cards.dataset_cards().values():
         counts = card.paper or card.full
         here = card.access.state == "embedded" or find_root(card) is not None
         n = (counts.images, counts.masks) if counts else (None, None)
         values = (card.id, card.name, card.access.state, here, *n, card.licence)
-        entries.append(dict(zip(columns, values, strict=True)))
+        entries.append(dict(zip(names, values, strict=True)))
     suites = list(cards.suite_cards().values())
-    if as_json:
+    if form == "json":
         named = [{"id": s.id, "aliases": list(s.aliases), "members": list(s.members)} for s in suites]
         echo_json({"datasets": entries, "suites": named})
         return
-    _table("datasets", list(columns), [[_shown(d[c]) for c in columns] for d in entries], ("images", "masks"))
+    shown = [[_shown(d[name]) for name in names] for d in entries]
+    out().print(columns(names, shown, title="datasets", right=("images", "masks")))
     for suite in suites:
         have = sum(m in cards.dataset_cards() for m in suite.members)
         aliases = f" (also: {', '.join(suite.aliases)})" if suite.aliases else ""
@@ -86,7 +76,7 @@ def _markdown(suite_name: str) -> str:
 
 
 @list_app.command("models")
-def list_models(as_json: Json = False) -> None:
+def list_models(form: DataFormat = TEXT, as_json: Json = False) -> None:
     """Models with their weights' state."""
     from sambench import cards
     from sambench.getting import weights as fetch
@@ -94,6 +84,7 @@ def list_models(as_json: Json = False) -> None:
     from sambench.sources.models import sources
     from sambench.text import human_bytes
 
+    as_json = is_json(form, as_json)
     rows: list[list[str]] = []
     entries = []
     for card in cards.model_cards().values():
@@ -113,7 +104,7 @@ def list_models(as_json: Json = False) -> None:
         named = [{"name": n, "form": s.form, "stored": s.stored} for n, s in sources().items()]
         echo_json({"models": entries, "sources": named})
         return
-    _table("models", ["id", "name", "weights", "licence"], rows)
+    out().print(columns(["id", "name", "weights", "licence"], rows, title="models"))
     known = sources()
     echo(f"phrases, by a detector's boxes: {composed.SOURCE.form}")
     echo(f"your own: {known.pop('python').form} (see README.md)")
@@ -123,33 +114,36 @@ def list_models(as_json: Json = False) -> None:
 
 @list_app.command("readers")
 def list_readers(
-    form: Annotated[str, typer.Option("--format", "-f", help=f"{listed(_LISTS)}.")] = "text",
+    form: Annotated[str, typer.Option("--format", "-f", help=f"{listed(LISTS)}.")] = TEXT,
     as_json: Json = False,
 ) -> None:
     """Formats of data of your own: how they are named, and what options they have; `show reader NAME` says more."""
     from sambench.sources.data.readers import readers
 
-    form = form_of(form, _LISTS)
-    if as_json or form == "json":
+    form = chosen(form, as_json, LISTS)
+    if form == "json":
         echo_json({"readers": [_reader(name, r) for name, r in readers().items()]})
         return
     rows = [[r.form, r.summary, ", ".join(o.name for o in r.options)] for r in readers().values()]
-    columns = ["name", "what", "options"]
-    if form == "text":
-        _table("readers", columns, rows)
+    names = ["name", "what", "options"]
+    if form == TEXT:
+        out().print(columns(names, rows, title="readers"))
         return
     lines = [[f"`{form}`", what, ", ".join(f"`{o}`" for o in options.split(", ") if o)] for form, what, options in rows]
-    echo("\n".join("| " + " | ".join(row) + " |" for row in [columns, ["---"] * 3, *lines]))
+    echo("\n".join("| " + " | ".join(row) + " |" for row in [names, ["---"] * 3, *lines]))
 
 
 @show_app.command("reader")
 def show_reader(
-    name: Annotated[str, typer.Argument(help="The beginning of its names, as coco.")], as_json: Json = False
+    name: Annotated[str, typer.Argument(help="The beginning of its names, as coco.")],
+    form: DataFormat = TEXT,
+    as_json: Json = False,
 ) -> None:
     """What a reader of your own data takes for one mask, and every option with its default."""
     from sambench.errors import unknown_name
     from sambench.sources.data.readers import readers
 
+    as_json = is_json(form, as_json)
     known = readers()
     found = known.get(name.partition(":")[0])
     if found is None:
@@ -160,7 +154,7 @@ def show_reader(
     _fields({"name": found.form, "what": found.summary, "reader": found.code})
     echo(f"\n{found.text}")
     if found.options:
-        _table("", ["option", "type", "default"], [[o.name, o.kind, o.default] for o in found.options])
+        out().print(columns(["option", "type", "default"], [[o.name, o.kind, o.default] for o in found.options]))
         echo(f"options are given after the paths: {found.form},{found.options[-1].name}=...")
 
 
@@ -181,32 +175,36 @@ def _weights(card: ModelCard) -> dict[str, Any]:
 
 
 @list_app.command("tasks")
-def list_tasks(as_json: Json = False) -> None:
+def list_tasks(form: DataFormat = TEXT, as_json: Json = False) -> None:
     """Tasks with the protocol's version and settings."""
     from sambench import provenance, tasks
 
+    as_json = is_json(form, as_json)
     rows: list[list[str]] = []
     listed = []
     for name in tasks.names():
         task = tasks.build(name)
-        doc = ((type(task).__module__ and __import__(type(task).__module__, fromlist=["x"]).__doc__) or "").splitlines()[0]
+        doc = (sys.modules[type(task).__module__].__doc__ or "\n").splitlines()[0]
         rows.append([task.protocol, doc, provenance.canonical_json(task.identity())])
         listed.append({"name": name, "protocol": task.protocol, "what": doc, "settings": task.identity()})
     if as_json:
         echo_json({"tasks": listed})
         return
-    _table("tasks", ["protocol", "what", "default settings"], rows)
+    out().print(columns(["protocol", "what", "default settings"], rows, title="tasks"))
 
 
 @show_app.command("dataset")
 def show_dataset(
-    name: Annotated[str, typer.Argument(help="A dataset's id, or the path of a card.")], as_json: Json = False
+    name: Annotated[str, typer.Argument(help="A dataset's id, or the path of a card.")],
+    form: DataFormat = TEXT,
+    as_json: Json = False,
 ) -> None:
     """Facts, access steps, licence and citation of a dataset."""
     from sambench import cards
     from sambench.loaders.open import find_root
     from sambench.sources.datasets import resolve
 
+    as_json = is_json(form, as_json)
     suite = cards.suite_card(name)
     if suite and as_json:
         echo_json(suite.model_dump(mode="json"))
@@ -244,13 +242,16 @@ def show_dataset(
 
 @show_app.command("model")
 def show_model(
-    name: Annotated[str, typer.Argument(help="A model's id, or the path of a card.")], as_json: Json = False
+    name: Annotated[str, typer.Argument(help="A model's id, or the path of a card.")],
+    form: DataFormat = TEXT,
+    as_json: Json = False,
 ) -> None:
     """Facts, weights, training data and options of a model."""
     import inspect
 
     from sambench import cards
 
+    as_json = is_json(form, as_json)
     card = cards.model_card(name)
     if as_json:
         echo_json({**card.model_dump(mode="json"), "here": _weights(card)["here"]})
@@ -287,27 +288,3 @@ def _fields(fields: dict[str, Any]) -> None:
         echo(f"{key:<{width}}  {first}")
         for line in rest:
             echo(" " * (width + 2) + line)
-
-
-def doctor(
-    everything: Annotated[bool, typer.Option("--all", "-a", help="Every library, dataset and model in a line of its own.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Check this machine in ten lines: libraries, devices, folders, cards, data and weights."""
-    from sambench.conformance.doctor import examine
-    from sambench.conformance.doctor_summary import summary
-
-    checks = examine()
-    bad = any(check.ok is False for check in checks)
-    if as_json:
-        echo_json({"ok": not bad, "checks": [c._asdict() for c in checks]})
-    else:
-        for check in checks if everything else summary(checks):
-            mark = {True: "ok  ", False: "FAIL", None: "note"}[check.ok]
-            echo(f"{mark}  {check.name}: {check.found}")
-            if check.remedy and (everything or check.ok is False):
-                echo(f"        what to do: {check.remedy}")
-        if not everything:
-            echo(f"      all {len(checks)} checks: sambench doctor --all")
-    if bad:
-        raise typer.Exit(1)

@@ -19,6 +19,8 @@ OLD: dict[tuple[str, ...], dict[str, tuple[str, ...]]] = {
     ("results", "export"): {"--out": ("--to",)},
     ("reproduce",): {"--results": ("--out", "-o")},
     ("bench",): {"--out": ("--save",)},
+    ("probe",): {"--limit": ("--images",)},
+    ("text",): {"--limit": ("--images",)},
     ("data", "preview"): {"--out": ("--output",)},
     ("new", "model"): {"--out": ("--to",)},
     ("new", "dataset"): {"--out": ("--to",)},

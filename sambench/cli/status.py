@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sambench.cli.console import echo, echo_json
-from sambench.cli.options import Json
-from sambench.cli.reading import DEFAULT, Runs
-from sambench.cli.running import FromFile
+from sambench.cli.console import columns, echo, echo_json
+from sambench.cli.options import FromFile, Json
+from sambench.cli.reading import DEFAULT, AnyRuns, Runs
+from sambench.cli.tables import TEXT, DataFormat, is_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,21 +25,23 @@ BROKEN = ("damaged", "unreadable")
 
 
 def status(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, or nothing for all of --runs.")] = "",
+    runs: AnyRuns = [],  # noqa: B006 - typer copies it
     folder: Runs = DEFAULT,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again and again, until nothing is being computed.")] = False,
     every: Annotated[float, typer.Option("--every", min=0.1, metavar="SECONDS", help="Between two looks.")] = 5.0,
     price: Annotated[str, typer.Option("--price", metavar="AMOUNT", help=_PRICE)] = "",
     config: FromFile = None,
+    form: DataFormat = TEXT,
     as_json: Json = False,
 ) -> None:
     """How far runs are: done, failed and missing images; workers and hosts, speed, stragglers, expected end, and cost."""
     from sambench.results.progress import Price
 
+    as_json = is_json(form, as_json)
     an_hour = Price.read(price) if price else None
-    cells = _look(run, folder)
+    cells = _look(runs, folder)
     if watch:
-        cells = _follow(run, folder, every, cells, as_json, an_hour)
+        cells = _follow(runs, folder, every, cells, as_json, an_hour)
     elif as_json:
         echo_json(_document(cells, an_hour))
     else:
@@ -48,11 +50,12 @@ def status(
         raise typer.Exit(1)
 
 
-def _look(run: str, out: Path) -> list[CellState]:
+def _look(runs: Sequence[str], out: Path) -> list[CellState]:
     from sambench.results.progress import progress_of
     from sambench.store.lookup import all_cell_paths, find_cell_paths
 
-    return [progress_of(path) for path in (find_cell_paths(run, out) if run else all_cell_paths(out))]
+    named = {path.resolve(): path for run in runs for path in find_cell_paths(run, out)}
+    return [progress_of(path) for path in (named.values() if runs else all_cell_paths(out))]
 
 
 def _document(cells: Sequence[CellState], price: Price | None) -> dict[str, object]:
@@ -82,23 +85,19 @@ def _print(cells: Sequence[CellState], out: Path, price: Price | None) -> None:
 
 
 def _table(cells: Sequence[CellState]) -> Table:
-    from rich.table import Table
-
     right = ("images", "failed", "objects", "images/s", "left")
     wide = any(c.images_per_s for c in cells)
-    table = Table(box=None, pad_edge=False)
-    for name in ("run", "dataset", "status", "images", "failed", "objects", *(right[3:] if wide else ()), "computed by"):
-        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    rows: list[tuple[str, ...]] = []
     for c in cells:
         if c.status in BROKEN:
-            table.add_row(c.run, c.dataset, c.status)
+            rows.append((c.run, c.dataset, c.status))
             continue
         images = f"{c.n_done}/{c.n_wanted}" + (f" of {c.n_images}" if c.n_wanted != c.n_images else "")
         speed = [f"{c.images_per_s:.2f}" if c.images_per_s else "", _left(c)] if wide else []
         name = c.run + (f" ({c.label})" if c.label != c.model else "")
-        row = (name, c.dataset, c.status, images, str(c.n_failed), f"{c.n_objects:,}", *speed, ", ".join(c.holders))
-        table.add_row(*row)
-    return table
+        rows.append((name, c.dataset, c.status, images, str(c.n_failed), f"{c.n_objects:,}", *speed, ", ".join(c.holders)))
+    names = ("run", "dataset", "status", "images", "failed", "objects", *(right[3:] if wide else ()), "computed by")
+    return columns(names, rows, right=right)
 
 
 def _left(cell: CellState) -> str:
@@ -109,7 +108,7 @@ def _left(cell: CellState) -> str:
 
 
 def _follow(
-    run: str, out: Path, every: float, cells: list[CellState], as_json: bool, price: Price | None
+    runs: Sequence[str], out: Path, every: float, cells: list[CellState], as_json: bool, price: Price | None
 ) -> list[CellState]:
     """Look until nothing is computed; on a terminal in one place, else a table a look, and with --json a line a look."""
     import sys
@@ -128,7 +127,7 @@ def _follow(
             else:
                 _print(cells, out, price)
             time.sleep(every)
-            cells = _look(run, out)
+            cells = _look(runs, out)
         if live:
             shown.update("", refresh=True)
     if as_json:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
-import types
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from sambench.cli import examples, variables
-from sambench.cli.running import OF_MODELS, Shared, check_placement, models_or, run_task
+from sambench.cli.options import OF_MODELS, Shared, check_placement, models_or, typed
+from sambench.cli.running import run_task
+from sambench.cli.setting_flags import REQUIRED, Flag, declare, default_of, flags_of, read
 
-_PLAIN = (bool, int, float, str)
 FIRST = ("point", "box", "edge", "proposals", "instances", "concepts")  # in the order of the paper; others follow
 
 
@@ -93,30 +92,19 @@ def function_of(name: str) -> Callable[..., None]:
     from sambench import tasks
 
     parts = tasks.command_of(name)
-    settings, added = _flags(name, parts.settings), _flags(name, parts.command)
+    settings, added = flags_of(name, parts.settings, taken=_SHARED), flags_of(name, parts.command, taken=_SHARED)
 
     def command(ctx: typer.Context, **flags: Any) -> None:
-        check_placement(flags["backend"], [name for name in flags if _typed(ctx, name)])
-        given = {key: value for key, flag in settings.items() if (value := flag.read(flags[key])) is not None or not flag.left_open}
-        more = parts.command(**{key: flag.read(flags[key]) for key, flag in added.items()})
-        run_task(name, more, Shared(**{key: value for key, value in flags.items() if key in _SHARED}), given)
+        check_placement(flags["backend"], [name for name in flags if typed(ctx, name)])
+        shared = Shared(**{key: value for key, value in flags.items() if key in _SHARED})
+        run_task(name, parts.command(**read(added, flags)), shared, read(settings, flags))
 
-    declared = _in_order(parts.command, settings | added)
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
-    parameters += [inspect.Parameter(k, keyword, default=default, annotation=kind) for k, (kind, default) in declared.items()]
-    vars(command)["__signature__"] = inspect.Signature(parameters)
-    command.__annotations__ = {"ctx": typer.Context, **{k: kind for k, (kind, _) in declared.items()}}
+    declare(command, {"ctx": (typer.Context, REQUIRED), **_in_order(parts.command, settings | added)})
     command.__doc__ = parts.about
     return command
 
 
-def _typed(ctx: typer.Context, name: str) -> bool:
-    """Whether a flag stands on the command line itself, rather than in a variable or a file."""
-    return getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"
-
-
-def _in_order(command: Any, flags: dict[str, _Flag]) -> dict[str, tuple[Any, Any]]:
+def _in_order(command: Any, flags: dict[str, Flag]) -> dict[str, tuple[Any, Any]]:
     """Annotation and default of all flags of a command, as `--help` lists them."""
     own = sorted(flags, key=lambda name: command.order.index(name) if name in command.order else len(command.order))
     shared = dict(_SHARED)
@@ -134,98 +122,7 @@ def _in_order(command: Any, flags: dict[str, _Flag]) -> dict[str, tuple[Any, Any
 
 def _shared() -> dict[str, tuple[Any, Any]]:
     hints = get_type_hints(Shared, include_extras=True)
-    return {f.name: (hints[f.name], _default(f)) for f in dataclasses.fields(Shared)}
-
-
-def _default(field: dataclasses.Field[Any]) -> Any:
-    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+    return {f.name: (hints[f.name], default_of(f)) for f in dataclasses.fields(Shared)}
 
 
 _SHARED = _shared()
-
-
-def _flags(task: str, kind: type) -> dict[str, _Flag]:
-    """The flags of a dataclass's fields, but for those that say they have none."""
-    hints = get_type_hints(kind)
-    return {f.name: _Flag.of(task, f, hints[f.name]) for f in dataclasses.fields(kind) if f.metadata.get("flag", True)}
-
-
-@dataclasses.dataclass(frozen=True)
-class _Flag:
-    """A field on the command line. kind: of its values; listed: several, with commas between; choices: all there are, if few.
-
-    What the field says of its flag (`sambench.tasks.command.setting`) is in `says`.
-    """
-
-    name: str
-    kind: type
-    optional: bool
-    listed: bool
-    choices: tuple[Any, ...]
-    default: Any
-    says: Any
-
-    @classmethod
-    def of(cls, task: str, field: dataclasses.Field[Any], hint: Any) -> _Flag:
-        default = _default(field)
-        optional = False
-        choices: tuple[Any, ...] = ()
-        if get_origin(hint) in (Union, types.UnionType) and len(left := [a for a in get_args(hint) if a is not type(None)]) == 1:
-            optional, hint = True, left[0]
-        listed = get_origin(hint) is tuple and get_args(hint)[1:] == (Ellipsis,)
-        inner = get_args(hint)[0] if listed else hint
-        if get_origin(inner) is Literal:
-            choices = get_args(inner)
-            inner = type(choices[0])
-        wrong = inner not in _PLAIN or (listed and inner is bool) or default is dataclasses.MISSING or field.name in _SHARED
-        if wrong:
-            from sambench.errors import TaskError
-
-            raise TaskError(
-                f"no flag can be made of a setting of task {task}",
-                where=field.name,
-                expected="bool, int, float, str or a Literal, one or a tuple[..., ...] of them, with a default and no flag's name",
-                found=str(field.type),
-                remedy='give it metadata={"flag": False}, and make it of other flags in the COMMAND of the task\'s module',
-            )
-        return cls(field.name, inner, optional, listed, choices, default, field.metadata)
-
-    @property
-    def left_open(self) -> bool:
-        """Whether it has no default, and says nothing where it is not given."""
-        return bool(self.says.get("left_open"))
-
-    def declared(self) -> tuple[Any, Any]:
-        """Its annotation and default, as typer reads them."""
-        optional, default = self.optional or self.left_open, None if self.left_open else self.default
-        flag = "--" + self.name.replace("_", "-")
-        names = [flag, self.says["letter"]] if self.says.get("letter") else [flag]
-        help = str(self.says.get("help", ""))
-        if self.kind is bool:
-            names = names if self.says.get("switch") else [f"{flag}/--no-{flag[2:]}"]
-            option = typer.Option(*names, help=help)
-            return Annotated[bool | None if optional else bool, option], default
-        metavar = self.says.get("metavar") or {int: "N", float: "X", str: "NAME"}[self.kind]
-        metavar = f"{metavar},{metavar},..." if self.listed else metavar
-        kind: Any = str if self.listed or self.choices else self.kind
-        default = ",".join(map(str, default)) if self.listed and default is not None else default
-        least = None if self.listed or self.kind is str else self.says.get("least")
-        option = typer.Option(*names, metavar=metavar, help=help, min=least)
-        return Annotated[kind | None if optional else kind, option], default
-
-    def read(self, value: Any) -> Any:
-        """The value that was given. Raises UsageError for one that is none of the choices, or not of the kind."""
-        if value is None or (not self.listed and not self.choices):
-            return value
-        from sambench.errors import UsageError
-        from sambench.tasks.command import check_choice, flag_of
-
-        try:
-            found = tuple(self.kind(p) for p in (str(value).split(",") if self.listed else [str(value)]))
-        except ValueError as e:
-            called = self.says.get("called") or f"values of {flag_of(self.name)}"
-            expected = f"as in {self.says.get('example') or ','.join(map(str, self.default or ())) or '1,2'}"
-            raise UsageError(f"{called} are not numbers", where=flag_of(self.name), expected=expected, found=str(value)) from e
-        for one in found if self.choices else ():
-            check_choice(self.name, self.says, one, self.choices)
-        return found if self.listed else found[0]

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from sambench.cli.console import echo, echo_json, quoted
-from sambench.cli.options import Json
-from sambench.cli.running import Datasets, Devices, Limit, Options, Out, Precision, Quiet, Root, SubsetOpt, Workers
+from sambench.cli.options import Datasets, Devices, Json, Limit, Options, Out, Precision, Quiet, Root, SubsetOpt, Workers
+from sambench.cli.tables import TEXT, DataFormat, is_json
 
 WORSE = 3  # the exit code
 
@@ -56,34 +56,39 @@ def watch(
     precision: Precision = "fp32",
     root: Root = None,
     quiet: Quiet = False,
+    form: DataFormat = TEXT,
     as_json: Json = False,
 ) -> None:
     """Evaluate a training's checkpoints as they appear, each once; the same command again goes on. Exit code 3: one is worse."""
     from sambench.cli.console import err
     from sambench.cli.progress import Reporter
+    from sambench.cli.requests import asked_for
     from sambench.engine.request import DEFAULT_DATASET, Request
-    from sambench.sources.datasets import split_names
+    from sambench.errors import UsageError
     from sambench.sources.options import parse_options
     from sambench.watch.checkpoints import PATTERNS
     from sambench.watch.evaluate import Rule, Work
     from sambench.watch.loop import Watch
     from sambench.watch.loop import run as go
 
+    as_json = is_json(form, as_json)
     settings = parse_options(setting, what="a setting", where="--setting")
-    request = Request(
-        task=task,
-        datasets=tuple(split_names(datasets) or [DEFAULT_DATASET]),
-        models=((model, parse_options(option)),),
-        settings={name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()},
+    asked = asked_for(
+        datasets=datasets or [DEFAULT_DATASET],
+        model=[model],
+        option=option,
         subset=subset,
-        limit=limit,
+        root=root,
         out=out,
-        devices=tuple(split_names([devices])) or ("auto",),
+        devices=devices,
         workers=workers,
         precision=precision,
-        root=root,
     )
-    asked = Watch(
+    if len(asked["models"]) > 1:
+        raise UsageError("checkpoints are of one model", where="--model", expected="one name", found=model)
+    given = {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}
+    request = Request(**asked, task=task, settings=given, limit=limit)
+    watched = Watch(
         folder=folder,
         to=to,
         work=Work(request, Rule(metric, k, worse_by, p), weights_as),
@@ -100,8 +105,8 @@ def watch(
     )
     console = err()
     with Reporter(quiet=quiet) as reporter:
-        entries = go(asked, say=lambda text: console.print(text, soft_wrap=True), on_event=reporter.on_event)
-    _print(entries, asked, as_json)
+        entries = go(watched, say=lambda text: console.print(text, soft_wrap=True), on_event=reporter.on_event)
+    _print(entries, watched, as_json)
     if any(e.worse for e in entries):
         raise typer.Exit(WORSE)
 

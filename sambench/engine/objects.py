@@ -22,8 +22,9 @@ def evaluate_object(
 
     on_event: receives the events of the run.
 
-    Raises ModelError where the object is no model, and what a run raises.
+    Raises ModelError where the object is no model, UsageError as `Request.check` does, and what a run raises.
     """
+    request.check()
     request = replace(request, settings=tasks.completed(request.task, request.settings, request.datasets))
     found = describe_object(model, probe=tasks.build(request.task, request.settings).wants_logits)
     planned = engine.plan_object(request, name, found)

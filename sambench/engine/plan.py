@@ -19,6 +19,7 @@ from sambench.files.writing import storage_error
 from sambench.sources.datasets import Target, gives_of
 from sambench.sources.models import ResolvedModel, build
 from sambench.store.labels import RUN_FILE
+from sambench.tasks.prompted import Where
 from sambench.types import Gives, Holds, SaysHolds, reader_of
 
 SHARD_SIZE = 4  # images; fixed, so that shards are the same whatever the number of workers
@@ -90,18 +91,9 @@ def _may_hold(card: cards.DatasetCard, needs: Holds) -> bool:
     return cards.holding(card.mask_kind) == needs or card.variant_holding(needs) is not None
 
 
-SCORING = ("auto", "host", "device")
-
-
-def scored_on(device_kind: str) -> str:
+def scored_on(device_kind: str) -> Where:
     """Where the answers of models on that kind of device are scored unless something else is asked for."""
     return "device" if device_kind == "cuda" else "host"
-
-
-def check_scoring(word: str) -> None:
-    """Raises UsageError unless it is one of SCORING."""
-    if word not in SCORING:
-        raise UsageError("an unknown place for scoring", where="--scoring", expected="auto, host or device", found=repr(word))
 
 
 def scored(model: ResolvedModel, asked: str) -> ResolvedModel:

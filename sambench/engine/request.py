@@ -6,15 +6,21 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from sambench.device.precision import check_precision
 from sambench.engine.plan import CellSpec
-from sambench.errors import RunError
+from sambench.errors import RunError, UsageError, unknown_name
 from sambench.left_out import remedies, sentences
 from sambench.sources.datasets import Missing
 from sambench.store.record import CellRecord
+from sambench.tasks.prompted import SaveMasks, Where
+from sambench.values import short
 
+OnError = Literal["record", "stop"]
+Scoring = Literal["auto"] | Where
 DEFAULT_OUT = "runs"
 DEFAULT_MODEL = "sam_nano"
 DEFAULT_DATASET = "demo"
@@ -39,12 +45,52 @@ class Request:
     workers: int | None = None
     precision: str = "fp32"
     root: str | None = None
-    save_masks: Literal["scored", "none"] = "scored"
-    on_error: Literal["record", "stop"] = "record"
+    save_masks: SaveMasks = "scored"
+    on_error: OnError = "record"
     fresh: bool = False
     backend: str = "local"
-    scoring: str = "auto"
+    scoring: Scoring = "auto"
     placement: Mapping[str, Any] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raise UsageError where a value is none that a run can be asked for; names are looked up when it is planned."""
+        for flag, value, known in (
+            ("--save-masks", self.save_masks, get_args(SaveMasks)),
+            ("--on-error", self.on_error, get_args(OnError)),
+            ("--scoring", self.scoring, ("auto", *get_args(Where))),
+        ):
+            if value not in known:
+                raise unknown_name("value", str(value), known, where=flag)
+        check_precision(self.precision)
+        if not str(self.out):  # the folder at hand is not meant by nothing
+            raise UsageError("no folder is named", where="--out", expected="a folder for results", found="an empty name")
+        for flag, given, fits, expected in (
+            ("--limit", self.limit, self.limit is None or _is_count(self.limit), "a number of images from 1 on"),
+            ("--workers", self.workers, self.workers is None or _is_count(self.workers), "a number of processes from 1 on"),
+            ("--datasets", self.datasets, bool(self.datasets), "a dataset at least"),
+            ("--model", self.models, bool(self.models), "a model at least"),
+            ("--devices", self.devices, _are_texts(self.devices), "auto, cpu, cuda, or cuda:0,cuda:1"),
+            ("--subset", self.subset, isinstance(self.subset, str | Path), "paper, full, or a file of image ids"),
+            ("--out", self.out, isinstance(self.out, str | Path), "a folder for results"),
+            ("--root", self.root, self.root is None or isinstance(self.root, str | Path), "the dataset's folder"),
+            ("--fresh", self.fresh, isinstance(self.fresh, bool), "true or false"),
+            ("--backend", self.backend, isinstance(self.backend, str), "a backend's name"),
+            ("placement", self.placement, isinstance(self.placement, Mapping), "options of the backend by name"),
+            ("settings", self.settings, isinstance(self.settings, Mapping), "settings of the task by name"),
+            ("options", self.models, all(isinstance(o, Mapping) for _, o in self.models), "options of the model by name"),
+        ):
+            if not fits:
+                raise UsageError(f"{flag} does not fit", expected=expected, found=short(given))
+
+
+def _is_count(value: object) -> bool:
+    """Whether it is a whole number from 1 on."""
+    return not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= 1
+
+
+def _are_texts(value: object) -> bool:
+    """Whether it is a list of texts, one at least."""
+    return isinstance(value, tuple | list) and bool(value) and all(isinstance(v, str) for v in value)
 
 
 @dataclass(frozen=True)

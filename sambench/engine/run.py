@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sambench import cards, tasks
-from sambench.device.precision import check_precision, computing
+from sambench.device.precision import computing
 from sambench.engine import cells, fresh
 from sambench.engine.backends import backend, check, describe, device_at, run_workers
 from sambench.engine.events import OnEvent, unheard
 from sambench.engine.plan import (
     CellSpec,
     check_model,
-    check_scoring,
     check_target,
     fit_task,
     plan_cell,
@@ -51,18 +50,11 @@ _Spec = TypeVar("_Spec", ModelSpec, DatasetSpec)
 
 def plan(request: Request, on_event: OnEvent = unheard) -> Plan:
     """Resolve names, data, options and weights; raises before anything is computed or a result directory is made."""
-    if request.limit is not None and request.limit < 1:
-        raise UsageError("--limit does not fit", expected="a number of images from 1 on", found=request.limit)
-    if request.workers is not None and request.workers < 1:
-        raise UsageError("--workers does not fit", expected="a number of processes from 1 on", found=request.workers)
-    check_precision(request.precision)
-    check_scoring(request.scoring)
+    request.check()
     backend(request.backend, request.placement)
     if request.fresh and request.placement.get("detach"):
         where = "--fresh, --detach"
         raise UsageError("results cannot be replaced by a command that leaves", where=where, expected="one of the two")
-    if not str(request.out):  # the folder at hand is not meant by nothing
-        raise UsageError("no folder is named", where="--out", expected="a folder for results", found="an empty name")
     request = _here(request)
     if mirror.named(request.out).startswith("memory:"):
         found, remedy = mirror.named(request.out), "sambench.evaluate works in one process"

@@ -19,6 +19,7 @@ from sambench.engine import cells, failures
 from sambench.engine.ahead import Ahead
 from sambench.engine.events import OnEvent
 from sambench.engine.plan import SHARD_SIZE
+from sambench.engine.request import OnError
 from sambench.errors import DataError, DataMissingError, ModelError, RunError, SambenchError
 from sambench.files import content, mirror
 from sambench.files.places import brought
@@ -30,7 +31,7 @@ from sambench.store import partial
 from sambench.store.leases import Watch, try_lease
 from sambench.store.record import read_image_ids
 from sambench.store.shards import ImageState, Shard, ShardStore
-from sambench.tasks.prompted import Context, Interrupted
+from sambench.tasks.prompted import Context, Interrupted, SaveMasks, Where
 from sambench.types import IGNORED, NEVER_OBJECTS, Dataset, InFolder, Sample, reader_of
 
 FLUSH_S = 5.0  # slow images: those of an unfinished shard are written at least this often; a kill loses no more
@@ -63,11 +64,11 @@ class Job:
     model: ModelSpec
     cells: tuple[CellJob, ...]
     invocation: str
-    save_masks: str = "scored"
-    on_error: str = "record"
+    save_masks: SaveMasks = "scored"
+    on_error: OnError = "record"
     device_kind: str = "cpu"
     precision: str = "fp32"
-    scoring: str = "host"
+    scoring: Where = "host"
     ahead: int = 0
     devices: float = 1.0
     deadly: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
@@ -235,8 +236,8 @@ class _Work:
     def _rows(self, sample: Sample, n: int, picture: Callable[[], str]) -> list[dict[str, Any]]:
         kept = partial.PartialRows(self.store, n, sample.image_id, picture)
         context = Context(
-            save_masks=self.job.save_masks,  # type: ignore[arg-type]
-            scoring=self.job.scoring,  # type: ignore[arg-type]
+            save_masks=self.job.save_masks,
+            scoring=self.job.scoring,
             device=self.job.model.device,
             check_stop=self.check_stop,
             kept=kept,

@@ -37,24 +37,25 @@ def ratings_of(inputs: Inputs) -> list[Ratings]:
 def rated_differences(files: Sequence[str], key: Path | None, names: Sequence[str]) -> Rated:
     """Differences of mean ratings by dataset: of the first of names over the second (`baseline`) and the third (`single_output`).
 
-    Raises UsageError where the files hold none of them, and as reading does.
+    Raises UsageError where a pair of them is in none of the files, and as reading does.
     """
     from sambench.rating.statistics import read_ratings
     from sambench.rating.tables import differences
 
     model, *others = names
+    read = [read_ratings(path, key=key) for path in files]
     out: dict[str, dict[str, RatingDifference]] = {}
-    why: UsageError | None = None
-    for ratings in [read_ratings(path, key=key) for path in files]:
-        for variant, other in zip(("baseline", "single_output"), others, strict=False):
+    for variant, other in zip(("baseline", "single_output"), others, strict=False):
+        why: UsageError | None = None
+        for ratings in read:
             try:
                 found = differences(ratings, model, other)
             except UsageError as e:  # of several files not each has both models
                 why = why or e
                 continue
             out.setdefault(variant, {}).update({dataset: pair for dataset, (pair, _) in found.items()})
-    if not out and why is not None:
-        raise UsageError(why.message, where="--rated", expected=why.expected, found=why.found, remedy=why.remedy) from why
+        if why is not None and variant not in out:
+            raise UsageError(why.message, where="--rated", expected=why.expected, found=why.found, remedy=why.remedy) from why
     return out
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from sambench.errors import UsageError
 from sambench.metrics.bootstrap import mean_intervals
 from sambench.metrics.boundary import boundary_ious
+from sambench.results.measures import check_clicks, click_counts
 from sambench.results.rescore import DEFAULT_BOOTSTRAP
 from sambench.results.stored_masks import stored_rows
 from sambench.store.views import CellView
@@ -57,10 +58,9 @@ def boundary_curve(
         raise UsageError("boundary ratios do not fit", expected="ascending numbers in (0, 1]", found=list(ratios))
     if "object_id" not in cell.store.columns or "k" not in cell.store.columns:
         raise UsageError(f"runs of the {cell.task.name} task have no masks of objects", where=cell.path)
-    counts = sorted({int(c) for c in cell.scored(["k"])["k"]})
-    if k is not None and k not in counts:
-        known = ", ".join(map(str, counts)) or "none"
-        raise UsageError("no rows at that click count", where="-k", expected=f"one of {known}", found=k)
+    counts = click_counts(cell.scored(["k"]))
+    if k is not None:
+        check_clicks(k, counts)
     chosen = k if k is not None else counts[0] if counts else 0
     values, clusters, images = [], [], set()
     for row in stored_rows(cell, root=root, dataset=dataset, k=chosen):

@@ -48,10 +48,22 @@ def measure_of(cell: CellView, metric: str) -> ObjectMeasure:
 
 def _at(frame: pd.DataFrame, k: int) -> pd.DataFrame:
     """The rows at one click count."""
-    counts = sorted({int(c) for c in frame["k"]})
-    if counts and k not in counts:
-        raise UsageError("no rows at that click count", where="--k", expected=f"one of {', '.join(map(str, counts))}", found=k)
+    counts = click_counts(frame)
+    if counts:
+        check_clicks(k, counts)
     return frame[frame["k"] == k]
+
+
+def click_counts(frame: pd.DataFrame) -> list[int]:
+    """The click counts of a frame's rows, ascending."""
+    return sorted({int(c) for c in frame["k"]})
+
+
+def check_clicks(k: int, counts: Sequence[int]) -> None:
+    """Raise UsageError unless there are rows at that click count. counts: those that there are."""
+    if k not in counts:
+        known = ", ".join(map(str, counts)) or "none"
+        raise UsageError("no rows at that click count", where="-k", expected=f"one of {known}", found=k)
 
 
 def measures_of_task(task: Task) -> list[str]:

@@ -175,7 +175,7 @@ def test_a_run_that_reads_ahead_and_one_scored_in_torch(tmp_path: Path, monkeypa
 
 
 def test_an_unknown_place_for_scoring_is_named_before_anything_runs(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="an unknown place for scoring"):
+    with pytest.raises(UsageError, match="unknown value 'gpu'"):
         engine.plan(engine.Request("point", scoring="gpu", out=str(tmp_path / "runs")))
 
 
