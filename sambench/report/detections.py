@@ -12,9 +12,9 @@ import numpy as np
 from sambench.errors import RunError
 from sambench.files.writing import write_aside, write_csv
 from sambench.layout import style
-from sambench.metrics.bootstrap import Float64Array, cluster_weights
+from sambench.metrics.bootstrap import Float64Array, percentile_interval
 from sambench.metrics.instances import RECALLS, THRESHOLDS
-from sambench.results.draws import scored
+from sambench.results.draws import scored, values_and_draws
 from sambench.results.image_sets import labelled, set_names
 from sambench.store.metric_rows import StoredRows
 from sambench.store.views import CellView
@@ -99,17 +99,14 @@ def write_categories(cells: Sequence[CellView], folder: Path, bootstrap: Bootstr
 def _categories(cell: CellView, bootstrap: Bootstrap) -> list[_Category]:
     """Most objects first. No interval where they are in one cluster: nothing is known then of how clusters vary."""
     found = scored(cell, ApMeasure(cell.task.settings, by_category=True))
-    labels, codes = np.unique(np.asarray(found.cluster_ids), return_inverse=True)
-    codes = codes.reshape(-1)
-    values = found.of_draws(np.ones((1, len(codes))))[0]
-    parts = [found.of_draws(w[:, codes]) for _, w in cluster_weights(len(labels), bootstrap.n_resamples, bootstrap.seed)]
-    drawn, out = np.concatenate(parts), []
-    for s, score in enumerate(found.scores):
-        known = drawn[~np.isnan(drawn[:, s]), s]
+    values, drawn = values_and_draws(found, bootstrap.n_resamples, bootstrap.seed)
+    out = []
+    for score, value, draws in zip(found.scores, values, drawn.T, strict=True):
+        known = draws[~np.isnan(draws)]
         low, high = math.nan, math.nan
-        if len(known) > 1 and (score.n_clusters or 0) > 1:
-            low, high = np.quantile(known, [(1 - bootstrap.level) / 2, (1 + bootstrap.level) / 2])
-        out.append(_Category(score.name, score.n_objects or 0, float(values[s]), float(low), float(high)))
+        if len(known) > 1:  # of a single draw nothing is known of how it varies
+            low, high = percentile_interval(known, level=bootstrap.level, n_clusters=score.n_clusters or 0)
+        out.append(_Category(score.name, score.n_objects or 0, float(value), low, high))
     return sorted(out, key=lambda c: (-c.n_objects, c.name))
 
 
