@@ -90,15 +90,3 @@ def on_meta(build: Callable[[], M]) -> M:
     """What `build()` gives, made without memory for its tensors."""
     with torch.device("meta"):
         return build().eval()
-
-
-def needed(weights: Path | None) -> Path:
-    """Raises CheckpointError without weights."""
-    if weights is None:
-        raise CheckpointError(
-            "this model has no weights",
-            expected="a checkpoint file",
-            found="none",
-            remedy="let the model's card download it, or give a file of your own: -M weights=FILE",
-        )
-    return Path(weights)

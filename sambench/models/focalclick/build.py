@@ -10,7 +10,8 @@ from types import MappingProxyType
 from typing import Any
 
 from sambench.errors import unknown_name
-from sambench.models.clicks.weights import check_params, fill, needed, on_meta, read
+from sambench.models.card_factory import needed
+from sambench.models.clicks.weights import check_params, fill, on_meta, read
 from sambench.models.families import SIGNATURES
 from sambench.models.focalclick.mix_transformer import MiTConfig
 from sambench.models.focalclick.network import FocalConfig, FocalNetwork, HRNetSizes
