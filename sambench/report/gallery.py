@@ -66,8 +66,8 @@ def _section(cell: CellView, view: View, asked: Asked) -> Section:
         return Section(ident, title, absent=(f"The second run has no results on {dataset}.",))
     try:
         picks = view.picks(cell, asked)
-    except (SambenchError, KeyError) as e:
-        return Section(ident, title, absent=(e.message if isinstance(e, SambenchError) else str(e.args[0]),))
+    except SambenchError as e:
+        return Section(ident, title, absent=(f"No pictures: {e.message}.",))
     if not picks:
         why = f"The run kept no masks (--save-masks scored), or there are no such {view.what}."
         return Section(ident, title, absent=(why,))
