@@ -16,7 +16,7 @@ from sambench.pixels.region import Region
 from sambench.provenance import keyed_hash
 from sambench.report import overlays
 from sambench.report.galleries import DISAGREEMENT, Asked, Pick, View
-from sambench.results.stored_masks import dataset_of
+from sambench.report.galleries._found import with_samples
 from sambench.store.views import CellView
 from sambench.types import Sample, Window
 
@@ -80,18 +80,13 @@ def _picks(cell: CellView, asked: Asked) -> list[Pick]:
     # Many have the same F1: which of them are shown is drawn, by their ids, so that a sheet is not of the first images alone.
     frame["drawn"] = [keyed_hash(i, o) for i, o in zip(frame["image_id"], frame["object_id"], strict=True)]
     frame = frame.sort_values(["rank", "drawn"], ascending=[False, True], kind="stable").head(asked.n)
-    if frame.empty:
-        return []
-    data, samples, out = dataset_of(cell, asked.root), dict[str, Sample](), []
-    threshold = float(cell.task.settings.threshold)
-    for row in frame.to_dict("records"):
-        plain = {str(c): v for c, v in row.items()}
-        sample = samples.setdefault(plain["image_id"], data.load(plain["image_id"]))
-        concept = next((c for c in sample.concepts if c.concept_id == plain["object_id"]), None)
+    out, threshold = [], float(cell.task.settings.threshold)
+    for row, sample in with_samples(frame, cell, asked):
+        concept = next((c for c in sample.concepts if c.concept_id == row["object_id"]), None)
         if concept is not None:
-            panels = _panels(concept, plain, kind, threshold, (cell.label, partner.label if partner else ""))
+            panels = _panels(concept, row, kind, threshold, (cell.label, partner.label if partner else ""))
             drawn = tuple(partial(_draw_panel, sample=sample, panel=panel) for panel in panels)
-            out.append(Pick(drawn, _data(plain)))
+            out.append(Pick(drawn, _data(row)))
     return out
 
 

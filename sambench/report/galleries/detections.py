@@ -10,9 +10,8 @@ import numpy as np
 from sambench.errors import UsageError
 from sambench.pixels.region import Region, union
 from sambench.report.galleries import COLOURS, DISAGREEMENT, Asked, Pick, View
-from sambench.report.galleries._found import panels, region
+from sambench.report.galleries._found import panels, ranked, region, with_samples
 from sambench.report.overlays import short
-from sambench.results.stored_masks import dataset_of
 from sambench.store.views import CellView
 from sambench.types import Annotation, Sample
 
@@ -40,28 +39,16 @@ _NOTES = {
 
 
 def _picks(cell: CellView, asked: Asked) -> list[Pick]:
-    chosen = _wrong(cell).head(asked.n) if asked.kind == WRONG else _ranked(cell, asked).head(asked.n)
-    if chosen.empty:
-        return []
-    data, images = dataset_of(cell, asked.root), list(dict.fromkeys(chosen["image_id"]))
-    runs = [c for c in (cell, asked.partner) if c]
-    stored = [_detections(c, images) for c in runs]
-    samples = {i: data.load(i) for i in images}
-    truth = {i: s.annotated().objects if s.annotated else () for i, s in samples.items()}
-    one = _of_wrong if asked.kind == WRONG else _of_object
-    rows = ({str(k): v for k, v in row.items()} for row in chosen.to_dict("records"))
-    return [one(row, samples[row["image_id"]], _of_category(row, truth), runs, stored) for row in rows]
-
-
-def _ranked(cell: CellView, asked: Asked) -> pd.DataFrame:
-    frame = _objects(cell)
-    if asked.partner is not None:
-        theirs = _objects(asked.partner)[[*_KEY, "iou_best"]]
-        frame = frame.merge(theirs, on=_KEY, suffixes=("", "_other"), validate="one_to_one")
-        frame["rank"] = (frame["iou_best"] - frame["iou_best_other"]).abs()
+    if asked.kind == WRONG:
+        chosen, one = _wrong(cell).head(asked.n), _of_wrong
     else:
-        frame["rank"] = frame["iou_best"] if asked.kind == "best" else 1 - frame["iou_best"]
-    return frame.sort_values(["rank", "area", *_KEY], ascending=[False, False, True, True], kind="stable")
+        chosen, one = ranked(_objects, cell, asked, "iou_best", _KEY, ["area"]), _of_object
+    runs, images = [c for c in (cell, asked.partner) if c], chosen["image_id"].unique().tolist()
+    stored = [_detections(c, images) for c in runs]
+    rows = list(with_samples(chosen, cell, asked))
+    samples = {s.image_id: s for _, s in rows}
+    truth = {i: s.annotated().objects if s.annotated else () for i, s in samples.items()}
+    return [one(row, sample, _of_category(row, truth), runs, stored) for row, sample in rows]
 
 
 def _objects(cell: CellView) -> pd.DataFrame:
