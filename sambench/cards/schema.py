@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from sambench.cards.citations import Citation
-from sambench.errors import unknown_name
+from sambench.errors import UsageError, shown, unknown_name
 
-Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]*$", max_length=100)]  # part of folder names
+_ID, _LONGEST_ID = r"[a-z0-9][a-z0-9_\-]*", 100  # part of folder names
+Id = Annotated[str, Field(pattern=f"^{_ID}$", max_length=_LONGEST_ID)]
 EntryPoint = Annotated[str, Field(pattern=r"^\w+(\.\w+)*:\w+$", max_length=500)]
 # As EntryPoint, or `python:FILE.py:name` with a path relative to the card's folder, or `python:package.module:name`.
 Code = Annotated[str, Field(pattern=r"^(\w+(\.\w+)*|python:.+):\w+$", max_length=2000)]
@@ -19,6 +21,14 @@ FileName = Annotated[str, Field(pattern=r"^[^/\\.][^/\\]*$", max_length=200)]
 FilePath = Annotated[str, Field(pattern=r"^[^/\\.][^/\\]*(/[^/\\.][^/\\]*)*$", max_length=1000)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
+
+
+def check_id(name: object, where: object = None) -> str:
+    """A dataset's id that a user chose. Raises UsageError, of `where`, for one that no card could have."""
+    if not isinstance(name, str) or len(name) > _LONGEST_ID or not re.fullmatch(_ID, name):
+        expected = "lower-case letters, digits, _ and -, as leaves_2024"
+        raise UsageError("a dataset's name does not fit", where=where, expected=expected, found=shown(repr(name)))
+    return name
 
 
 def _not_default(name: str) -> str:
