@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +18,6 @@ from sambench.report.inputs import (
     Inputs,
 )
 from sambench.sources.datasets import build, resolve
-
-if TYPE_CHECKING:
-    pass
-
 
 NOT_NAMED = "Not measured: no dataset is named (--properties NAME,NAME)."
 MAX_IMAGES = 2000

@@ -15,7 +15,7 @@ from sambench.layout import style
 from sambench.metrics.bootstrap import Float64Array, percentile_interval
 from sambench.metrics.instances import RECALLS, THRESHOLDS
 from sambench.results.draws import scored, values_and_draws
-from sambench.results.image_sets import labelled, set_names
+from sambench.results.names import line_names
 from sambench.store.metric_rows import StoredRows
 from sambench.store.views import CellView
 from sambench.tasks.instance_measures import ApMeasure, matched
@@ -74,9 +74,9 @@ def _draw_curves(cells: Sequence[CellView], curves: Sequence[Curves], path: Path
     with style.styled():
         figure = Figure(figsize=(6.4, 5.0), layout="constrained")
         axes = figure.add_subplot()
-        for i, (cell, found, images) in enumerate(zip(cells, curves, set_names([[c] for c in cells]), strict=True)):
+        for i, (name, found) in enumerate(zip(line_names(cells), curves, strict=True)):
             for precision, line in zip(found.values(), _LINES, strict=True):
-                label = f"{_label(cell, images)}: AP {100 * precision.mean():.1f}" if line == "-" else None
+                label = f"{name}: AP {100 * precision.mean():.1f}" if line == "-" else None
                 axes.plot(100 * RECALLS, 100 * precision, line, color=style.colour(i), label=label)
         for name, line in zip(_AT, _LINES, strict=True):
             axes.plot([], [], line, color=style.INK, label=name)
@@ -120,8 +120,8 @@ def _draw_categories(cells: Sequence[CellView], found: Sequence[list[_Category]]
     with style.styled():
         figure = Figure(figsize=(6.4, 1.4 + 0.22 * len(names)), layout="constrained")
         axes = figure.add_subplot()
-        for i, (cell, one, images) in enumerate(zip(cells, found, set_names([[c] for c in cells]), strict=True)):
-            _dots(axes, one, names, (i - (len(cells) - 1) / 2) * min(0.3, 0.7 / len(cells)), i, _label(cell, images))
+        for i, (name, one) in enumerate(zip(line_names(cells), found, strict=True)):
+            _dots(axes, one, names, (i - (len(cells) - 1) / 2) * min(0.3, 0.7 / len(cells)), i, name)
         axes.set_yticks(range(len(names)), [f"{name} ({of[name]:,})" for name in names])
         axes.set(xlim=(0, 100), ylim=(len(names) - 0.5, -0.5), xlabel="AP of masks in %; lines: 95 % intervals")
         more = f", the {SHOWN} with most objects" if len(of) > SHOWN else ""
@@ -141,5 +141,3 @@ def _dots(axes: Axes, found: Sequence[_Category], names: Sequence[str], shift: f
             axes.plot([100 * c.low, 100 * c.high], [at, at], "-", lw=1, color=style.colour(i))
 
 
-def _label(cell: CellView, images: str) -> str:
-    return labelled(cell.title, images) + (", PARTIAL" if cell.partial_reasons() else "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,10 +15,6 @@ from sambench.report.inputs import (
 from sambench.results.image_sets import labelled, set_names
 from sambench.results.over_datasets import coverage, interval_over_datasets, mean_over_datasets
 from sambench.tasks.summary import Bootstrap
-
-if TYPE_CHECKING:
-    pass
-
 
 Systems = Mapping[System, Mapping[str, Entry]]
 
@@ -43,10 +38,10 @@ def shared_datasets(systems: Systems, inputs: Inputs) -> tuple[list[str], str]:
     return shared, f"PARTIAL: mean over parts of {names}."
 
 
-def labels_of(entries: Sequence[Sequence[Entry]], systems: Systems) -> list[str]:
-    """What stands beside each system's line; which images it is of too, where they are not the same for all."""
-    names = set_names([[e.cell for e in of] for of in entries])
-    return [labelled(s.label, name) for s, name in zip(systems, names, strict=True)]
+def named_lines(entries: Sequence[Sequence[Entry]], systems: Systems) -> list[tuple[str, str]]:
+    """(label in the data, name in the figure) of each system, with the images of its line where they are not all the same."""
+    images = set_names([[e.cell for e in of] for of in entries])
+    return [(labelled(s.label, of), labelled(s.name, of)) for s, of in zip(systems, images, strict=True)]
 
 
 Curve = dict[int, tuple[float, float, float]]

@@ -12,6 +12,7 @@ from sambench.report.galleries import DISAGREEMENT, Asked, Pick, View
 from sambench.report.galleries._found import ranked, with_samples
 from sambench.report.overlays import picture_panel, short
 from sambench.results.measures import object_values
+from sambench.results.names import model_names
 from sambench.store.views import CellView
 from sambench.tasks.edge_measures import IMAGE_F
 
@@ -35,8 +36,8 @@ def _picks(cell: CellView, asked: Asked) -> list[Pick]:
             partial(picture_panel, picture=sample.image, caption=short(sample.image_id)),
             partial(picture_panel, picture=edges.ink(np.mean(np.stack(sample.boundaries), axis=0)), caption="annotators"),
         ]
-        for run, value, held in zip(runs, values, maps, strict=True):
-            caption = f"{short(run.label)}\nF {100 * value:.0f} %"
+        for name, value, held in zip(model_names(runs), values, maps, strict=True):
+            caption = f"{short(name)}\nF {100 * value:.0f} %"
             panels.append(partial(picture_panel, picture=_drawn(held[sample.image_id]), caption=caption))
         other = values[1] if asked.partner else None
         out.append(Pick(tuple(panels), (sample.image_id, values[0], other, float(row["rank"]))))

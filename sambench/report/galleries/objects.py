@@ -10,6 +10,7 @@ import numpy as np
 from sambench.report import overlays
 from sambench.report.galleries import COLOURS, DISAGREEMENT, Asked, Pick, View
 from sambench.report.galleries._found import with_samples
+from sambench.results.names import model_names
 from sambench.store.views import CellView
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ _NOTES = {
 def _picks(cell: CellView, asked: Asked) -> list[Pick]:
     k = asked.k if asked.k is not None else int(getattr(cell.task.settings, "clicks", (0,))[0])
     frame = _ranked(cell, asked, k).head(asked.n)
+    names = model_names([c for c in (cell, asked.partner) if c])
     out = []
     for row, sample in with_samples(frame, cell, asked):
         other = row.pop("other", None)
@@ -42,7 +44,6 @@ def _picks(cell: CellView, asked: Asked) -> list[Pick]:
             continue
         window = overlays.window_of(sample, [instance.region])
         box = row["box_xyxy"] if row["prompt"] == "box" else None
-        names = (cell.label, asked.partner.label if asked.partner else "")
         panels = tuple(
             partial(overlays.draw_panel, image=sample.image, window=window, truth=instance.region, shown=shown, box=box)
             for shown in _panels(row, other, asked.kind, names)
@@ -73,7 +74,7 @@ def _ranked(cell: CellView, asked: Asked, k: int) -> pd.DataFrame:
     return frame.sort_values(["score", "image_id", "object_id"], ascending=[False, True, True], kind="stable")
 
 
-def _panels(row: dict[str, Any], other: dict[str, Any] | None, kind: str, names: tuple[str, str]) -> list[overlays.Shown]:
+def _panels(row: dict[str, Any], other: dict[str, Any] | None, kind: str, names: list[str]) -> list[overlays.Shown]:
     clicks, labels = overlays.clicks_of(row)
     caption = f"{overlays.short(str(row['image_id']))}\nobject {overlays.short(str(row['object_id']), 12)}"
     panels = [overlays.Shown(caption, None, clicks, labels)]

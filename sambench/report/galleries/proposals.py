@@ -13,6 +13,7 @@ from sambench.report import overlays
 from sambench.report.galleries import COLOURS, DISAGREEMENT, Asked, Pick, View
 from sambench.report.galleries._found import panels, ranked, region, with_samples
 from sambench.results.measures import default_metric, object_values
+from sambench.results.names import model_names
 from sambench.store.views import CellView
 from sambench.types import Sample
 
@@ -38,7 +39,8 @@ def _picks(cell: CellView, asked: Asked) -> list[Pick]:
         return []
     runs, images = [c for c in (cell, asked.partner) if c], chosen["image_id"].unique().tolist()
     stored = [_proposals(c, images) for c in runs]
-    picks = [_of_object(row, sample, runs, stored) for row, sample in with_samples(chosen, cell, asked)]
+    names = model_names(runs)
+    picks = [_of_object(row, sample, names, stored) for row, sample in with_samples(chosen, cell, asked)]
     return [p for p in picks if p is not None]
 
 
@@ -51,23 +53,23 @@ def _proposals(cell: CellView, images: list[str]) -> dict[str, list[bytes]]:
     return {str(i): of.sort_values("rank")["mask_rle"].tolist() for i, of in frame.groupby("image_id")}
 
 
-def _of_object(row: dict[str, Any], sample: Sample, runs: list[CellView], stored: list[dict[str, list[bytes]]]) -> Pick | None:
+def _of_object(row: dict[str, Any], sample: Sample, names: list[str], stored: list[dict[str, list[bytes]]]) -> Pick | None:
     instance = overlays.instance_of(sample, str(row["object_id"]))
     if instance is None:
         return None
     truth, size = instance.region, [sample.height, sample.width]
-    values = [float(row["value"]), *([float(row["value_other"])] if len(runs) > 1 else [])]
+    values = [float(row["value"]), *([float(row["value_other"])] if len(names) > 1 else [])]
     name = overlays.short(instance.category or f"object {instance.object_id}", 18)
     shown: list[tuple[str, Region | None]] = [(f"{overlays.short(sample.image_id)}\n{name}", None)]
     best: list[float | None] = []
-    for run, value, of in zip(runs, values, stored, strict=True):
+    for named, value, of in zip(names, values, stored, strict=True):
         masks = of.get(sample.image_id, [])
         ious = mask_ious([{"size": size, "counts": m} for m in masks], [truth.rle()])[:, 0] if masks else np.zeros(1)
         at = int(np.argmax(ious))
         found = region(masks[at], sample) if ious[at] > 0 else Region.empty(*size)
         best.append(float(ious[at]))
-        shown.append((f"{overlays.short(run.label)}\nrecall {100 * value:.0f} %, IoU {100 * ious[at]:.0f} %", found))
-    other = (values[1], best[1]) if len(runs) > 1 else (None, None)
+        shown.append((f"{overlays.short(named)}\nrecall {100 * value:.0f} %, IoU {100 * ious[at]:.0f} %", found))
+    other = (values[1], best[1]) if len(names) > 1 else (None, None)
     return Pick(panels(sample, truth, shown), (sample.image_id, instance.object_id, values[0], best[0], *other))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sambench.layout import Column, Row, Table
 from sambench.paper.claims import claims, judge
 from sambench.paper.ledger import STATES
@@ -12,9 +10,6 @@ from sambench.report.document import Section
 from sambench.report.inputs import (
     Inputs,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def claims_table(definition: Definition, inputs: Inputs) -> Section:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from sambench.errors import UsageError
 from sambench.layout import Row, Table, Value
@@ -13,10 +12,6 @@ from sambench.report.document import Section
 from sambench.report.inputs import (
     Inputs,
 )
-
-if TYPE_CHECKING:
-    pass
-
 
 _FIRST = ("dataset", "quantity", "light")
 NO_INTERVAL = "an interval alone is printed, or none is known"
