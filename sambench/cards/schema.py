@@ -37,7 +37,9 @@ def _not_default(name: str) -> str:
     return name
 
 
-VariantName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$", max_length=100), AfterValidator(_not_default)]
+_VARIANT = r"[A-Za-z0-9_][A-Za-z0-9_.\-]*"
+VariantName = Annotated[str, Field(pattern=f"^{_VARIANT}$", max_length=100), AfterValidator(_not_default)]
+Member = Annotated[str, Field(pattern=f"^{_ID}(:{_VARIANT})?$", max_length=2 * _LONGEST_ID)]  # id or id:variant
 
 
 class _Frozen(BaseModel):
@@ -188,15 +190,28 @@ def holding(kind: MaskKind) -> str:
 
 
 class SuiteCard(_Frozen):
-    """A frozen list of datasets with a mean of its own. generated: of tiny synthetic copies (`sambench.fixtures`), not of data."""
+    """A frozen list of datasets with a mean of its own. members: `id` or `id:variant`. generated: of tiny synthetic copies
+    (`sambench.fixtures`), not of data; those have no variants."""
 
     kind: Literal["suite"]
     id: Id
     name: str
-    members: tuple[Id, ...]
+    members: tuple[Member, ...]
     generated: bool = False
     aliases: tuple[Id, ...] = ()
     notes: str = ""
+
+    @model_validator(mode="after")
+    def _plain_names(self) -> SuiteCard:
+        wrong = [m for m in self.members if m.endswith(":default") or (self.generated and ":" in m)]
+        if wrong:
+            raise ValueError(f"{wrong[0].partition(':')[0]!r}, without a variant, in place of {wrong[0]!r}")
+        return self
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The ids of the members' cards, one for each member."""
+        return tuple(m.partition(":")[0] for m in self.members)
 
 
 class BoxesCard(_Frozen):

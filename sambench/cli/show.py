@@ -61,7 +61,7 @@ def list_datasets(
         return
     _table("datasets", list(columns), [[_shown(d[c]) for c in columns] for d in entries], ("images", "masks"))
     for suite in suites:
-        have = sum(m in cards.dataset_cards() for m in suite.members)
+        have = sum(d in cards.dataset_cards() for d in suite.datasets)
         aliases = f" (also: {', '.join(suite.aliases)})" if suite.aliases else ""
         echo(f"suite {suite.id}{aliases}: {len(suite.members)} datasets, {have} with a card in this version")
     echo("your own data: a file or folder, or a name as `sambench list readers` has them")
