@@ -78,15 +78,15 @@ def test_the_boundary_curve_is_in_percent_and_by_name(tmp_path: Path, monkeypatc
     assert "%" in axes.get_ylabel()
     assert axes.lines[0].get_ydata().tolist() == [40, 80]  # type: ignore[union-attr]
     said = texts(figure)
-    assert "grabcut\n40.0 % at a width of 1 %, 80.0 % at a width of 2 %" in said
-    assert "\notsu\n" in said
+    assert "Grabcut\n40.0 % at a width of 1 %, 80.0 % at a width of 2 %" in said
+    assert "\nOtsu\n" in said
     assert "1a1a1a1a" not in said
 
 
 def test_two_runs_of_one_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make = Maker(tmp_path / "runs")
     cells = [make.cell(), make.cell(run="point-grabcut-1a1a1a1a")]
-    assert "grabcut, point-grabcut-1a1a1a1a" in texts(boundary_figure(cells, tmp_path / "x.png", monkeypatch))
+    assert "Grabcut, point-grabcut-1a1a1a1a" in texts(boundary_figure(cells, tmp_path / "x.png", monkeypatch))
 
 
 def test_hollow_marks_are_explained_in_the_figure(duo: list[CellView]) -> None:

@@ -124,7 +124,7 @@ def test_figures_are_vector_text_and_the_same_bytes_each_time(duo: list[CellView
     assert one["png"].startswith(b"\x89PNG")
     assert one["pdf"].startswith(b"%PDF")
     texts = {t.text for t in ET.fromstring(one["svg"]).iter("{http://www.w3.org/2000/svg}text")}
-    assert {"clicks", "sam_vit_h", "otsu"} <= texts
+    assert {"clicks", "SAM_VIT_H", "OTSU"} <= texts
     inline = style.inline_svg(one["svg"], "p1", 'a "quoted" <alt>')
     root = ET.fromstring(inline)
     assert root.attrib["aria-label"] == 'a "quoted" <alt>'
@@ -138,7 +138,7 @@ def test_a_table_as_a_picture(duo: list[CellView]) -> None:
     _, miou = tables_of(report_of("table7", duo))
     made = draw(miou, ("svg", "png"))
     texts = {t.text for t in ET.fromstring(made["svg"]).iter("{http://www.w3.org/2000/svg}text")}
-    assert {"PPDLS", "80.0", "mean of duo", "sam_vit_h"} <= texts
+    assert {"PPDLS", "80.0", "mean of duo", "SAM_VIT_H"} <= texts
 
 
 def test_all_forms_are_written_and_no_other_file(duo: list[CellView], tmp_path: Path) -> None:
