@@ -29,14 +29,14 @@ def _picks(cell: CellView, asked: Asked) -> list[Pick]:
     chosen = ranked(lambda c: object_values(c, IMAGE_F), cell, asked, "value", ["image_id"])
     runs = [c for c in (cell, asked.partner) if c]
     maps = [edges.stored_maps(c, chosen["image_id"].tolist()) for c in runs]
-    out = []
+    names, out = model_names(runs), []
     for row, sample in with_samples(chosen, cell, asked):
         values = [float(row["value"]), *([float(row["value_other"])] if asked.partner else [])]
         panels = [
             partial(picture_panel, picture=sample.image, caption=short(sample.image_id)),
             partial(picture_panel, picture=edges.ink(np.mean(np.stack(sample.boundaries), axis=0)), caption="annotators"),
         ]
-        for name, value, held in zip(model_names(runs), values, maps, strict=True):
+        for name, value, held in zip(names, values, maps, strict=True):
             caption = f"{short(name)}\nF {100 * value:.0f} %"
             panels.append(partial(picture_panel, picture=_drawn(held[sample.image_id]), caption=caption))
         other = values[1] if asked.partner else None
