@@ -13,6 +13,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
+RECORD, RUN_FILE = "cell.json", "model.json"  # the files by which cells and runs are known
+
 CardKind = Literal["datasets", "baselines", "reports"]
 
 

@@ -40,6 +40,7 @@ from sambench.cards.schema import (
     SuiteCard,
     Variant,
     Weights,
+    check_id,
     holding,
 )
 
@@ -62,6 +63,7 @@ __all__ = [
     "Weights",
     "absolute",
     "boxes_cards",
+    "check_id",
     "dataset_card",
     "dataset_cards",
     "entry_identity",

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from sambench.cards.citations import Citation
-from sambench.errors import unknown_name
+from sambench.errors import UsageError, shown, unknown_name
 
 if TYPE_CHECKING:
     from sambench.types import Holds
 
-Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]*$", max_length=100)]  # part of folder names
+_ID, _LONGEST_ID = r"[a-z0-9][a-z0-9_\-]*", 100  # part of folder names
+Id = Annotated[str, Field(pattern=f"^{_ID}$", max_length=_LONGEST_ID)]
 EntryPoint = Annotated[str, Field(pattern=r"^\w+(\.\w+)*:\w+$", max_length=500)]
 # As EntryPoint, or `python:FILE.py:name` with a path relative to the card's folder, or `python:package.module:name`.
 Code = Annotated[str, Field(pattern=r"^(\w+(\.\w+)*|python:.+):\w+$", max_length=2000)]
@@ -24,13 +26,23 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
 
 
+def check_id(name: object, where: object = None) -> str:
+    """A dataset's id that a user chose. Raises UsageError, of `where`, for one that no card could have."""
+    if not isinstance(name, str) or len(name) > _LONGEST_ID or not re.fullmatch(_ID, name):
+        expected = "lower-case letters, digits, _ and -, as leaves_2024"
+        raise UsageError("a dataset's name does not fit", where=where, expected=expected, found=shown(repr(name)))
+    return name
+
+
 def _not_default(name: str) -> str:
     if name == "default":
         raise ValueError("another name: `default` is the card's own options")
     return name
 
 
-VariantName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$", max_length=100), AfterValidator(_not_default)]
+_VARIANT = r"[A-Za-z0-9_][A-Za-z0-9_.\-]*"
+VariantName = Annotated[str, Field(pattern=f"^{_VARIANT}$", max_length=100), AfterValidator(_not_default)]
+Member = Annotated[str, Field(pattern=f"^{_ID}(:{_VARIANT})?$", max_length=2 * _LONGEST_ID)]  # id or id:variant
 
 
 class _Frozen(BaseModel):
@@ -181,15 +193,28 @@ def holding(kind: MaskKind) -> Holds:
 
 
 class SuiteCard(_Frozen):
-    """A frozen list of datasets with a mean of its own. generated: of tiny synthetic copies (`sambench.fixtures`), not of data."""
+    """A frozen list of datasets with a mean of its own. members: `id` or `id:variant`. generated: of tiny synthetic copies
+    (`sambench.fixtures`), not of data; those have no variants."""
 
     kind: Literal["suite"]
     id: Id
     name: str
-    members: tuple[Id, ...]
+    members: tuple[Member, ...]
     generated: bool = False
     aliases: tuple[Id, ...] = ()
     notes: str = ""
+
+    @model_validator(mode="after")
+    def _plain_names(self) -> SuiteCard:
+        wrong = [m for m in self.members if m.endswith(":default") or (self.generated and ":" in m)]
+        if wrong:
+            raise ValueError(f"{wrong[0].partition(':')[0]!r}, without a variant, in place of {wrong[0]!r}")
+        return self
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The ids of the members' cards, one for each member."""
+        return tuple(m.partition(":")[0] for m in self.members)
 
 
 class BoxesCard(_Frozen):

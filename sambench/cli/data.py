@@ -33,7 +33,7 @@ def get(
     asked: dict[str, None] = {}
     for name in split_names([names]):
         suite = cards.suite_card(name)
-        asked |= dict.fromkeys(suite.members if suite else [name])
+        asked |= dict.fromkeys(suite.datasets if suite else [name])
     lacking = []
     for name in asked:
         try:

@@ -53,7 +53,7 @@ def _counts(names: list[str]) -> tuple[list[str], int, int, list[str]]:
     members: list[str] = []
     for name in names:
         suite = cards.suite_card(name)
-        members += suite.members if suite is not None else [cards.dataset_card(name).id]
+        members += suite.datasets if suite is not None else [cards.dataset_card(name).id]
     known = cards.dataset_cards()
     papers = {m: known[m].paper for m in dict.fromkeys(members) if m in known}
     counted = {m: p for m, p in papers.items() if p is not None}

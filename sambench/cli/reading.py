@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sambench import paths
+
 if TYPE_CHECKING:
     from sambench.store.views import CellView
 
@@ -68,7 +70,7 @@ def _here(run: str) -> str:
 
 def _holds_runs(path: Path) -> bool:
     """Whether it is a folder of runs, and no run or cell itself."""
-    return path.is_dir() and not any((path / name).exists() for name in ("model.json", "cell.json"))
+    return path.is_dir() and not any((path / name).exists() for name in (paths.RUN_FILE, paths.RECORD))
 
 
 def _looked_for(name: str, folders: Sequence[Path]) -> list[CellView]:

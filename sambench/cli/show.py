@@ -51,7 +51,7 @@ def list_datasets(
     shown = [[_shown(d[name]) for name in names] for d in entries]
     out().print(columns(names, shown, title="datasets", right=("images", "masks")))
     for suite in suites:
-        have = sum(m in cards.dataset_cards() for m in suite.members)
+        have = sum(d in cards.dataset_cards() for d in suite.datasets)
         aliases = f" (also: {', '.join(suite.aliases)})" if suite.aliases else ""
         echo(f"suite {suite.id}{aliases}: {len(suite.members)} datasets, {have} with a card in this version")
     echo("your own data: a file or folder, or a name as `sambench list readers` has them")

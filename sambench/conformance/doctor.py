@@ -210,7 +210,7 @@ def _cards() -> Iterator[Check]:
     found = f"{len(datasets)} datasets, {len(models)} models, {len(suites)} suites"
     yield Check("cards", broken == 0, found + (f"; {broken} cannot be used" if broken else ""))
     for suite in suites.values():
-        lacking = [m for m in suite.members if m not in datasets]
+        lacking = [d for d in suite.datasets if d not in datasets]
         if lacking:
             n = len(suite.members)
             yield Check(f"suite {suite.id}", None, f"{n - len(lacking)} of {n} members have a card")

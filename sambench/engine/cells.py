@@ -16,12 +16,13 @@ from sambench.errors import DataError, RunError, SambenchError, UsageError
 from sambench.files import content, mirror
 from sambench.files.places import place_of
 from sambench.files.writing import storage_error, write_bytes, write_json, write_text
+from sambench.paths import RECORD, RUN_FILE
 from sambench.schema import METRIC_COLUMNS
 from sambench.sources.data.base import DatasetSpec
-from sambench.store.labels import RUN_FILE, label_of_run
+from sambench.store.labels import label_of_run
 from sambench.store.leases import holder
 from sambench.store.metric_rows import cell_columns, stored_metric_rows
-from sambench.store.record import FINISHED, IMAGES, METRIC_FILES, RECORD, SCHEMA_VERSION, CellRecord, read_record, write_record
+from sambench.store.record import FINISHED, IMAGES, METRIC_FILES, SCHEMA_VERSION, CellRecord, read_record, write_record
 from sambench.store.shards import ImageState, ShardStore
 from sambench.store.tally import tally
 from sambench.store.vouching import misfits, shard_digests, vouch

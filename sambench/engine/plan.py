@@ -16,9 +16,9 @@ from sambench.errors import RunError, UsageError
 from sambench.files import content, mirror
 from sambench.files.objects import Changed
 from sambench.files.writing import storage_error
+from sambench.paths import RUN_FILE
 from sambench.sources.datasets import Target, gives_of
 from sambench.sources.models import ResolvedModel, build
-from sambench.store.labels import RUN_FILE
 from sambench.tasks.prompted import Where
 from sambench.types import Gives, Holds, SaysHolds, reader_of
 

@@ -25,7 +25,7 @@ from sambench.files.content import report_progress
 from sambench.files.objects import Address, Listed, Objects, Version, address, endpoint
 
 FOLDER = "stores"
-RECORDS = ("/cell.json", "/model.json")  # by which runs are known and named
+RECORDS = (f"/{paths.RECORD}", f"/{paths.RUN_FILE}")  # endings of the keys by which runs are known and named
 AT_ONCE = 16  # transfers
 _MARK = "store.json"
 _VERSION = ".version"  # of names: an object may have the name of a folder of others

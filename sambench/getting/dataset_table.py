@@ -12,14 +12,17 @@ _LICENCE_CHARS = 60
 def markdown(suite: SuiteCard) -> str:
     """One row a member, in the suite's order; members without a card say so. Ends with a line break."""
     known = cards.dataset_cards()
-    rows = [_row(known[m]) if m in known else [f"`{m}`", "(no card in this version)", *[""] * 5] for m in suite.members]
+    rows = [
+        _row(member, known[dataset]) if dataset in known else [f"`{member}`", "(no card in this version)", *[""] * 5]
+        for member, dataset in zip(suite.members, suite.datasets, strict=True)
+    ]
     lines = [_line(_COLUMNS), _line(["---", "---", "---:", "---:", "---", "---", "---"]), *map(_line, rows)]
     return "\n".join(lines) + "\n"
 
 
-def _row(card: DatasetCard) -> list[str]:
+def _row(member: str, card: DatasetCard) -> list[str]:
     counts = [f"{card.paper.images:,}", f"{card.paper.masks:,}", card.paper.reproducible] if card.paper else ["", "", ""]
-    return [f"`{card.id}`", card.one_mask, *counts, card.access.state, _short(card.licence)]
+    return [f"`{member}`", card.one_mask, *counts, card.access.state, _short(card.licence)]
 
 
 def _short(licence: str) -> str:

@@ -27,7 +27,7 @@ from sambench.loaders import images
 from sambench.loaders.coco_file import naming, read_picture, wrong
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.label_maps import regions_of
-from sambench.loaders.pairs import Pairs, count_or_one, find_pairs, place_of
+from sambench.loaders.pairs import Pairs, find_pairs, place_of
 from sambench.loaders.values import plain_id
 from sambench.pixels.region import Region
 from sambench.types import BELOW_THRESHOLD, EMPTY, ImageRecord, Instance, Sample
@@ -103,15 +103,10 @@ class ADE20K:
         return content.tree_digest(base, files, self.name)
 
     def _pairs(self) -> Pairs:
-        return find_pairs(self.root, _layouts(self.split), _TREES, dataset=self.name, prefixes=(), gaps=False)
+        return find_pairs(self.root, _layouts(self.split), _TREES, dataset=self.name)
 
     def _build(self, pairs: Pairs, files: Mapping[str, Path], progress: Progress) -> list[ImageRecord]:
-        records = []
-        for done, (image_id, path) in enumerate(files.items()):
-            progress(done, len(files))
-            n = count_or_one(partial(self._count, pairs, image_id), path)
-            records.append(ImageRecord(image_id, n, file=pairs.image_path(image_id)))
-        return records
+        return pairs.counted(files, partial(self._count, pairs), progress)
 
     def _count(self, pairs: Pairs, image_id: str, seg_file: Path) -> int:
         return sum(o.region.area > 0 for o in self._objects(pairs, image_id, seg_file, None))

@@ -25,7 +25,7 @@ from sambench.loaders.clusters import Cluster, cluster_of
 from sambench.loaders.coco_file import naming
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.label_maps import regions_of, values_of
-from sambench.loaders.pairs import Pairs, count_or_one, find_pairs, place_of
+from sambench.loaders.pairs import Pairs, find_pairs, place_of
 from sambench.loaders.turned import Orientation, frame_of, read_turned
 from sambench.pixels.region import Region, components, union
 from sambench.types import ImageRecord, Instance, Sample
@@ -110,14 +110,9 @@ class LabelPng:
         return {"dataset": self.name, **values}
 
     def _build(self, pairs: Pairs, files: Mapping[str, Path], progress: Progress) -> list[ImageRecord]:
-        records = []
-        for done, (image_id, path) in enumerate(files.items()):
-            progress(done, len(files))
-            n = count_or_one(self._count, path)
-            records.append(ImageRecord(image_id, n, cluster_of(self.cluster, image_id), pairs.image_path(image_id)))
-        return records
+        return pairs.counted(files, self._count, progress, self.cluster)
 
-    def _count(self, path: Path) -> int:
+    def _count(self, _: str, path: Path) -> int:
         labels = image_files.read_labels(path, colours=self.colours)
         if self.one_mask == "component":
             return len(self._objects(labels))

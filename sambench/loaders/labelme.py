@@ -106,7 +106,7 @@ class LabelmeJson:
         return self._pairs().digest()
 
     def _pairs(self) -> Pairs:
-        return find_pairs(self.root, self.layouts, self.trees, dataset=self.name, prefixes=(), gaps=False)
+        return find_pairs(self.root, self.layouts, self.trees, dataset=self.name)
 
     def _image(self, pairs: Pairs, image_id: str, told: _Annotations) -> Path:
         """The picture of a JSON: by the pattern of the layout, else where its imagePath says. Raises DataError as `Pairs`."""

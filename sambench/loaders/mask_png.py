@@ -22,7 +22,7 @@ from sambench.loaders.clusters import Cluster, cluster_of
 from sambench.loaders.coco_file import naming
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.mask_files import Channel, MaskFiles
-from sambench.loaders.pairs import Pairs, count_or_one, find_pairs, place_of
+from sambench.loaders.pairs import Pairs, find_pairs, place_of
 from sambench.loaders.turned import Orientation, frame_of, read_turned
 from sambench.types import EMPTY, ImageRecord, Instance, Sample
 
@@ -69,7 +69,7 @@ class MaskPng:
         pairs = self._pairs()
         files = pairs.label_files()
         if self.nonempty:
-            return [self._record(pairs, i, 1) for i in files]
+            return pairs.counted(files, lambda *_: 1, lambda *_: None, self.cluster)
         key = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("root", "name", "category")}
         return cached_index({"dataset": self.name, **key}, files.values(), partial(self._build, pairs, files))
 
@@ -104,12 +104,5 @@ class MaskPng:
         return find_pairs(self.root, self.layouts, self.trees, dataset=self.name, prefixes=self.prefixes, gaps=self.gaps)
 
     def _build(self, pairs: Pairs, files: Mapping[str, Path], progress: Progress) -> list[ImageRecord]:
-        records, masks = [], self._masks()
-        for done, (image_id, path) in enumerate(files.items()):
-            progress(done, len(files))
-            n = count_or_one(lambda p: int(masks.read(p)[0].area > 0), path)
-            records.append(self._record(pairs, image_id, n))
-        return records
-
-    def _record(self, pairs: Pairs, image_id: str, n_masks: int) -> ImageRecord:
-        return ImageRecord(image_id, n_masks, cluster_of(self.cluster, image_id), pairs.image_path(image_id))
+        masks = self._masks()
+        return pairs.counted(files, lambda _, path: int(masks.read(path)[0].area > 0), progress, self.cluster)

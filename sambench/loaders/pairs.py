@@ -18,15 +18,19 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sambench.errors import CardError, DataError
 from sambench.files import content
+from sambench.loaders.clusters import Cluster, cluster_of
 from sambench.loaders.file_names import CASE
 from sambench.loaders.file_patterns import PLACEHOLDERS, candidates, fill, folder_of, matches, why_absent, without_suffix
+from sambench.loaders.index_cache import Progress
 from sambench.loaders.open import unknown_image
 from sambench.notes import note
+from sambench.types import ImageRecord
 
 _KEYS = {"images", "labels", "ids"}
 
@@ -113,6 +117,17 @@ class Pairs:
         """Where the image's file is, or should be."""
         found = self._images_of(image_id)
         return str(found[0] if found else self.base / fill(self.images, image_id))
+
+    def counted(
+        self, files: Mapping[str, Path], count: Callable[[str, Path], int], progress: Progress, cluster: Cluster = ""
+    ) -> list[ImageRecord]:
+        """The index of label files by id. count: of an id and its file the number of masks. As `count_or_one`."""
+        records = []
+        for done, (image_id, path) in enumerate(files.items()):
+            progress(done, len(files))
+            n = count_or_one(partial(count, image_id), path)
+            records.append(ImageRecord(image_id, n, cluster_of(cluster, image_id), self.image_path(image_id)))
+        return records
 
     def digest(self) -> str:
         """sha256 hex over ids and bytes of the label files: the same in every tree that holds the release."""
@@ -218,7 +233,13 @@ class Pairs:
 
 
 def find_pairs(
-    root: Path, layouts: Sequence[Mapping[str, Any]], trees: Sequence[str], *, dataset: str, prefixes: Sequence[str], gaps: bool
+    root: Path,
+    layouts: Sequence[Mapping[str, Any]],
+    trees: Sequence[str],
+    *,
+    dataset: str,
+    prefixes: Sequence[str] = (),
+    gaps: bool = False,
 ) -> Pairs:
     """The first layout that is there, in the first tree that has it. Raises DataError if none is, CardError on an odd table."""
     found = place_of(root, layouts, trees)

@@ -22,7 +22,7 @@ from sambench.loaders import images
 from sambench.loaders.coco_file import naming, read_picture, wrong
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.label_maps import regions_of, values_of
-from sambench.loaders.pairs import Pairs, count_or_one, find_pairs, place_of
+from sambench.loaders.pairs import Pairs, find_pairs, place_of
 from sambench.types import ImageRecord, Instance, Sample
 
 _TREES = ("", "dataset", "benchmark_RELEASE/dataset")
@@ -82,15 +82,10 @@ class SBD:
         return self._pairs().digest()
 
     def _pairs(self) -> Pairs:
-        return find_pairs(self.root, _layouts(self.split), _TREES, dataset=self.name, prefixes=(), gaps=False)
+        return find_pairs(self.root, _layouts(self.split), _TREES, dataset=self.name)
 
     def _build(self, pairs: Pairs, files: Mapping[str, Path], progress: Progress) -> list[ImageRecord]:
-        records = []
-        for done, (image_id, path) in enumerate(files.items()):
-            progress(done, len(files))
-            n = count_or_one(lambda p: sum(v != 0 for v in values_of(_read(p)[0])), path)
-            records.append(ImageRecord(image_id, n, file=pairs.image_path(image_id)))
-        return records
+        return pairs.counted(files, lambda _, path: sum(v != 0 for v in values_of(_read(path)[0])), progress)
 
 
 def _layouts(split: str) -> list[dict[str, str]]:

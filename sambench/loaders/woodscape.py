@@ -18,7 +18,7 @@ import numpy as np
 from sambench.errors import DataError
 from sambench.loaders.coco_file import json_object, naming, wrong
 from sambench.loaders.index_cache import Progress, cached_index
-from sambench.loaders.pairs import Pairs, count_or_one, find_pairs, place_of
+from sambench.loaders.pairs import Pairs, find_pairs, place_of
 from sambench.loaders.polygons import Polygon, fill_even_odd, integer_points
 from sambench.loaders.turned import Orientation, frame_of, read_turned
 from sambench.loaders.values import number, numbers, plain_id, shown, whole
@@ -83,15 +83,10 @@ class WoodScape:
         return self._pairs().digest()
 
     def _pairs(self) -> Pairs:
-        return find_pairs(self.root, _LAYOUTS, ("",), dataset=self.name, prefixes=(), gaps=False)
+        return find_pairs(self.root, _LAYOUTS, ("",), dataset=self.name)
 
     def _build(self, pairs: Pairs, files: Mapping[str, Path], progress: Progress) -> list[ImageRecord]:
-        records = []
-        for done, (image_id, path) in enumerate(files.items()):
-            progress(done, len(files))
-            n = count_or_one(partial(self._count, pairs, image_id), path)
-            records.append(ImageRecord(image_id, n, file=pairs.image_path(image_id)))
-        return records
+        return pairs.counted(files, partial(self._count, pairs), progress)
 
     def _count(self, pairs: Pairs, image_id: str, path: Path) -> int:
         size, entries = _read(path)

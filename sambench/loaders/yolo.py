@@ -29,6 +29,7 @@ from sambench.loaders.coco_file import naming
 from sambench.loaders.file_patterns import SUFFIXES, without_suffix
 from sambench.loaders.index_cache import Progress, cached_index
 from sambench.loaders.open import unknown_image
+from sambench.loaders.pairs import count_or_one
 from sambench.loaders.turned import Orientation, frame_of, read_turned
 from sambench.pixels.region import Region
 from sambench.types import NO_MASK, TOO_SHORT, ImageRecord, Instance, Sample
@@ -101,10 +102,7 @@ class YoloTxt:
         records = []
         for done, (image_id, (image_file, label_file)) in enumerate(found.items()):
             progress(done, len(found))
-            try:
-                n = sum(len(v) > _BOX + 1 for _, _, v in self._kept(label_file))
-            except DataError:
-                n = 1  # `load` says what is wrong
+            n = count_or_one(lambda path: sum(len(v) > _BOX + 1 for _, _, v in self._kept(path)), label_file)
             records.append(ImageRecord(image_id, n, cluster_of(self.cluster, image_id), str(image_file)))
         return records
 

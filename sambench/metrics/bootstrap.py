@@ -74,12 +74,23 @@ def mean_intervals(
     means = np.array([_exact_mean(column) for column in values.T], np.float64)
     low, high = np.full_like(means, np.nan), np.full_like(means, np.nan)
     draws = resampled_means(values, clusters, n_resamples=n_resamples, seed=seed)
-    tails = [(1 - level) / 2, (1 + level) / 2]
     many = _clusters_with_values(values, clusters) > 1
     for j in np.flatnonzero(many):
         drawn = draws[:, j]
-        low[j], high[j] = np.quantile(drawn[~np.isnan(drawn)], tails)
+        low[j], high[j] = percentile_interval(drawn[~np.isnan(drawn)], level=level)
     return means, low, high
+
+
+def percentile_interval(draws: Float64Array, *, level: float, n_clusters: int = 2) -> tuple[float, float]:
+    """(low, high) of a statistic's draws [R], in its unit.
+
+    NaN for no draws, and for fewer than two clusters, of whose spread nothing is known. A draw that is NaN makes both NaN: who
+    leaves out the draws that hold no value does so before.
+    """
+    if n_clusters < 2 or not len(draws):
+        return math.nan, math.nan
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def resampled_means(values: Float64Array, clusters: npt.ArrayLike, *, n_resamples: int, seed: Seed) -> Float64Array:

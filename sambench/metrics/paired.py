@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from sambench.metrics.bootstrap import Float64Array, Seed, cluster_std_error, cluster_sums, resampled_means
+from sambench.metrics.bootstrap import Float64Array, Seed, cluster_std_error, cluster_sums, percentile_interval, resampled_means
 
 Clusters = npt.ArrayLike | None
 ALPHA = 0.05
@@ -185,14 +185,6 @@ def bootstrap_draws(values: Float64Array, clusters: Clusters = None, *, n_resamp
     """float64 [n_resamples]: means of values [n] over resampled clusters (rows without clusters)."""
     values = _checked(values, clusters)
     return resampled_means(values[:, None], _labels(values, clusters), n_resamples=n_resamples, seed=seed)[:, 0]
-
-
-def percentile_interval(draws: Float64Array, *, level: float, n_clusters: int = 2) -> tuple[float, float]:
-    """(low, high) of the draws [R]; NaN for fewer than two clusters, of whose spread nothing is known."""
-    if n_clusters < 2 or not len(draws):
-        return math.nan, math.nan
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 def bca_interval(values: Float64Array, draws: Float64Array, clusters: Clusters = None, *, level: float) -> tuple[float, float]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -15,7 +14,7 @@ from sambench.metrics.bootstrap import PairedDifference, paired_difference
 from sambench.metrics.ratings import RatingDifference
 from sambench.paper.published import PublishedValue
 from sambench.provenance import digest
-from sambench.results.model_differences import run_texts
+from sambench.results.names import changed_settings, model_labels, model_names
 from sambench.results.pairing import pair_objects, unlike
 from sambench.results.rescore import DEFAULT_BOOTSTRAP, rescore
 from sambench.results.tables import metric_rows_of
@@ -24,8 +23,6 @@ from sambench.tasks.summary import Bootstrap
 
 # paper: the paper's very images. redrawn: as many masks, drawn anew, for the paper's list is unpublished. other: neither.
 SubsetKind = Literal["paper", "redrawn", "other"]
-# Settings that say how long a run looks, or by what random numbers, but not what it measures.
-_NEUTRAL = {"clicks", "noc", "seed", "prompt"}
 Rated = Mapping[str, Mapping[str, RatingDifference]]
 GENERATED = " (generated)"
 
@@ -33,7 +30,8 @@ GENERATED = " (generated)"
 class System(NamedTuple):
     """A model with its options and changed settings: what has one column or row.
 
-    called: what the user calls it, or its id; label: the same, made unique by what sets it apart. name: its full name.
+    label: of columns of data and files (`results.names.model_labels`); name: what tables and figures show (`model_names`). Both
+    unique. called: the name alone, without what sets it apart.
     """
 
     key: str
@@ -138,33 +136,18 @@ class Evidence:
             if held is None or _rank(entry) > _rank(held):
                 by_dataset[entry.dataset] = entry
         cells = [next(iter(by_dataset.values())).cell for by_dataset in found.values()]
-        labels = _labels(cells)
+        labels, names = model_labels(cells), model_names(cells)
         out: dict[System, dict[str, Entry]] = {}
-        for (model, key), cell, label in zip(found, cells, labels, strict=True):
-            if labels.count(label) > 1:
-                label += f" #{[k for m, k in found if m == model].index(key) + 1}"
-            out[System(key, model, label, cell.title, cell.label)] = found[model, key]
+        for (model, key), cell, label, name in zip(found, cells, labels, names, strict=True):
+            number = f" #{[k for m, k in found if m == model].index(key) + 1}"
+            label += number if labels.count(label) > 1 else ""
+            name += number if names.count(name) > 1 else ""
+            out[System(key, model, label, name, cell.title)] = found[model, key]
         return out
 
     def runs(self) -> tuple[str, ...]:
         """Names of the runs, in order."""
         return tuple(dict.fromkeys(e.cell.run_name for e in self.entries))
-
-
-def _labels(cells: Sequence[CellView]) -> list[str]:
-    """The model's id of each, with changed settings, and what sets it apart from the other models."""
-    texts = zip(map(changed_settings, cells), run_texts([c.record.model.given() for c in cells]), strict=True)
-    beside = ["; ".join(part for part in both if part) for both in texts]
-    return [f"{cell.label} ({text})" if text else cell.label for cell, text in zip(cells, beside, strict=True)]
-
-
-def changed_settings(cell: CellView) -> str:
-    """Settings that are not the protocol's own, as `key = value; ...`; those that change no definition are left out."""
-    task = cell.task
-    fields = dataclasses.fields(task.settings)
-    values = {f.name: (f.default, getattr(task.settings, f.name)) for f in fields}
-    untitled = (*_NEUTRAL, *task.untitled)
-    return "; ".join(f"{k} = {v}" for k, (default, v) in values.items() if v != default and k not in untitled)
 
 
 def _unsaid(cell: CellView) -> str:

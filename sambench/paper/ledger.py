@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from sambench.layout import Column, Row, Table
 from sambench.paper.claims import State, claims, judge
 from sambench.paper.compare import Against, compare_values, members_of, quantity
-from sambench.paper.evidence import Evidence, changed_settings
+from sambench.paper.evidence import Evidence
 from sambench.paper.published import PAPER, PublishedValue, of, splits
+from sambench.results.names import changed_settings
 from sambench.tasks.summary import Bootstrap
 
 DEFAULT_BOOTSTRAP = Bootstrap()

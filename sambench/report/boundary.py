@@ -8,7 +8,7 @@ from pathlib import Path
 from sambench.files.writing import write_aside, write_csv
 from sambench.layout import style
 from sambench.results.boundary import RATIOS, BoundaryCurve, boundary_curve
-from sambench.results.image_sets import labelled, set_names
+from sambench.results.names import line_names
 from sambench.store.views import CellView
 
 HEADER = ("model", "run", "dataset", "k", "ratio", "mean_boundary_iou", "ci_low", "ci_high", "n_objects", "n_images", "partial")
@@ -49,25 +49,15 @@ def _draw(curves: Sequence[BoundaryCurve], path: Path) -> None:
 
 
 def _labels(curves: Sequence[BoundaryCurve]) -> list[str]:
-    """Names in two lines; where two have one name, the runs that tell them apart."""
-    names = [labelled(_name(c), images) for c, images in zip(curves, set_names([[c.cell] for c in curves]), strict=True)]
-    apart = [name if names.count(name) == 1 else f"{name}, {c.cell.run_name}" for name, c in zip(names, curves, strict=True)]
-    return [f"{name}\n{_numbers(c)}" for name, c in zip(apart, curves, strict=True)]
-
-
-def _name(c: BoundaryCurve) -> str:
-    """The model with its options."""
-    options = c.cell.record.model.options
-    said = ", ".join(name if value is True else f"{name}={value}" for name, value in sorted(options.items()) if value is not False)
-    return f"{c.cell.label} ({said})" if said else c.cell.label
+    """Names and numbers, in two lines."""
+    return [f"{name}\n{_numbers(c)}" for name, c in zip(line_names([c.cell for c in curves]), curves, strict=True)]
 
 
 def _numbers(c: BoundaryCurve) -> str:
     """Values at the usual widths, where they are on the line, and of how many objects."""
     at = dict(zip(c.ratios, c.mean, strict=True))
     named = [f"{100 * at[r]:.1f} % at a width of {100 * r:g} %" for r in (0.01, 0.02) if r in at]
-    partial = ", PARTIAL" if c.cell.partial_reasons() else ""
-    return ", ".join([*named, f"{c.n_objects:,} object{'s' if c.n_objects != 1 else ''}{partial}"])
+    return ", ".join([*named, f"{c.n_objects:,} object{'s' if c.n_objects != 1 else ''}"])
 
 
 def _points(curves: Sequence[BoundaryCurve]) -> Iterator[tuple[object, ...]]:

@@ -12,10 +12,10 @@ import numpy as np
 from sambench.errors import RunError
 from sambench.files.writing import write_aside, write_csv
 from sambench.layout import style
-from sambench.metrics.bootstrap import Float64Array, cluster_weights
+from sambench.metrics.bootstrap import Float64Array, percentile_interval
 from sambench.metrics.instances import RECALLS, THRESHOLDS
-from sambench.results.draws import scored
-from sambench.results.image_sets import labelled, set_names
+from sambench.results.draws import scored, values_and_draws
+from sambench.results.names import line_names
 from sambench.store.metric_rows import StoredRows
 from sambench.store.views import CellView
 from sambench.tasks.instance_measures import ApMeasure, matched
@@ -74,9 +74,9 @@ def _draw_curves(cells: Sequence[CellView], curves: Sequence[Curves], path: Path
     with style.styled():
         figure = Figure(figsize=(6.4, 5.0), layout="constrained")
         axes = figure.add_subplot()
-        for i, (cell, found, images) in enumerate(zip(cells, curves, set_names([[c] for c in cells]), strict=True)):
+        for i, (name, found) in enumerate(zip(line_names(cells), curves, strict=True)):
             for precision, line in zip(found.values(), _LINES, strict=True):
-                label = f"{_label(cell, images)}: AP {100 * precision.mean():.1f}" if line == "-" else None
+                label = f"{name}: AP {100 * precision.mean():.1f}" if line == "-" else None
                 axes.plot(100 * RECALLS, 100 * precision, line, color=style.colour(i), label=label)
         for name, line in zip(_AT, _LINES, strict=True):
             axes.plot([], [], line, color=style.INK, label=name)
@@ -99,17 +99,14 @@ def write_categories(cells: Sequence[CellView], folder: Path, bootstrap: Bootstr
 def _categories(cell: CellView, bootstrap: Bootstrap) -> list[_Category]:
     """Most objects first. No interval where they are in one cluster: nothing is known then of how clusters vary."""
     found = scored(cell, ApMeasure(cell.task.settings, by_category=True))
-    labels, codes = np.unique(np.asarray(found.cluster_ids), return_inverse=True)
-    codes = codes.reshape(-1)
-    values = found.of_draws(np.ones((1, len(codes))))[0]
-    parts = [found.of_draws(w[:, codes]) for _, w in cluster_weights(len(labels), bootstrap.n_resamples, bootstrap.seed)]
-    drawn, out = np.concatenate(parts), []
-    for s, score in enumerate(found.scores):
-        known = drawn[~np.isnan(drawn[:, s]), s]
+    values, drawn = values_and_draws(found, bootstrap.n_resamples, bootstrap.seed)
+    out = []
+    for score, value, draws in zip(found.scores, values, drawn.T, strict=True):
+        known = draws[~np.isnan(draws)]
         low, high = math.nan, math.nan
-        if len(known) > 1 and (score.n_clusters or 0) > 1:
-            low, high = np.quantile(known, [(1 - bootstrap.level) / 2, (1 + bootstrap.level) / 2])
-        out.append(_Category(score.name, score.n_objects or 0, float(values[s]), float(low), float(high)))
+        if len(known) > 1:  # of a single draw nothing is known of how it varies
+            low, high = percentile_interval(known, level=bootstrap.level, n_clusters=score.n_clusters or 0)
+        out.append(_Category(score.name, score.n_objects or 0, float(value), low, high))
     return sorted(out, key=lambda c: (-c.n_objects, c.name))
 
 
@@ -123,8 +120,8 @@ def _draw_categories(cells: Sequence[CellView], found: Sequence[list[_Category]]
     with style.styled():
         figure = Figure(figsize=(6.4, 1.4 + 0.22 * len(names)), layout="constrained")
         axes = figure.add_subplot()
-        for i, (cell, one, images) in enumerate(zip(cells, found, set_names([[c] for c in cells]), strict=True)):
-            _dots(axes, one, names, (i - (len(cells) - 1) / 2) * min(0.3, 0.7 / len(cells)), i, _label(cell, images))
+        for i, (name, one) in enumerate(zip(line_names(cells), found, strict=True)):
+            _dots(axes, one, names, (i - (len(cells) - 1) / 2) * min(0.3, 0.7 / len(cells)), i, name)
         axes.set_yticks(range(len(names)), [f"{name} ({of[name]:,})" for name in names])
         axes.set(xlim=(0, 100), ylim=(len(names) - 0.5, -0.5), xlabel="AP of masks in %; lines: 95 % intervals")
         more = f", the {SHOWN} with most objects" if len(of) > SHOWN else ""
@@ -144,5 +141,3 @@ def _dots(axes: Axes, found: Sequence[_Category], names: Sequence[str], shift: f
             axes.plot([100 * c.low, 100 * c.high], [at, at], "-", lw=1, color=style.colour(i))
 
 
-def _label(cell: CellView, images: str) -> str:
-    return labelled(cell.title, images) + (", PARTIAL" if cell.partial_reasons() else "")

@@ -14,7 +14,7 @@ from sambench.errors import RunError, UsageError
 from sambench.files.writing import write_aside, write_csv
 from sambench.layout import style
 from sambench.metrics.edges import EdgeScores, edge_scores, f_measure
-from sambench.results.image_sets import labelled, set_names
+from sambench.results.names import line_names
 from sambench.results.stored_masks import dataset_of
 from sambench.store.views import CellView
 from sambench.tasks.edge import map_of
@@ -65,13 +65,11 @@ def _draw_curves(found: Sequence[tuple[CellView, EdgeScores]], path: Path) -> No
         figure = Figure(figsize=(6.4, 5.6), layout="constrained")
         axes = figure.add_subplot()
         _iso_lines(axes)
-        for i, ((cell, s), images) in enumerate(zip(found, set_names([[c] for c, _ in found]), strict=True)):
+        for i, ((_, s), name) in enumerate(zip(found, line_names([c for c, _ in found]), strict=True)):
             order = np.argsort(s.thresholds)
-            partial = ", PARTIAL" if cell.partial_reasons() else ""
             people = s.thresholds.tolist() == [BY_PEOPLE]  # one point, of which there is no curve
             numbers = f"F {s.ods:.3f}" if people else f"ODS {s.ods:.3f}, OIS {s.ois:.3f}, AP {s.ap:.3f}"
-            label = f"{labelled(cell.title, images)}: {numbers}{partial}"
-            axes.plot(s.recall[order], s.precision[order], color=style.colour(i), label=label)
+            axes.plot(s.recall[order], s.precision[order], color=style.colour(i), label=f"{name}: {numbers}")
             axes.plot([s.ods_recall], [s.ods_precision], "o", color=style.colour(i))
         axes.plot([], [], "o", color=style.INK, label="dots: at the threshold of ODS; grey lines: equal F")
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="recall", ylabel="precision", aspect="equal")

@@ -11,6 +11,7 @@ from sambench.errors import SambenchError, UsageError, unknown_name
 from sambench.paper.evidence import Entry
 from sambench.report.document import Document, Picture, Section
 from sambench.report.galleries import DISAGREEMENT, PLACE, Asked, Pick, View, view_of
+from sambench.results.names import model_names
 from sambench.store.views import CellView
 
 if TYPE_CHECKING:
@@ -60,14 +61,15 @@ def gallery(
 def _section(cell: CellView, view: View, asked: Asked) -> Section:
     dataset, kind, partner = Entry(cell).dataset, asked.kind, asked.partner
     ident = f"{kind}_{cell.run_name}_{cell.path.resolve().name}".replace("-", "_")
-    versus = f" of {cell.label} and {partner.label}" if partner else f", {cell.label}"
+    names = model_names([c for c in (cell, partner) if c])
+    versus = f" of {' and '.join(names)}" if partner else f", {names[0]}"
     title = f"{view.kinds[kind]}{versus}: {dataset}"
     if kind == DISAGREEMENT and partner is None:
         return Section(ident, title, absent=(f"The second run has no results on {dataset}.",))
     try:
         picks = view.picks(cell, asked)
-    except (SambenchError, KeyError) as e:
-        return Section(ident, title, absent=(e.message if isinstance(e, SambenchError) else str(e.args[0]),))
+    except SambenchError as e:
+        return Section(ident, title, absent=(f"No pictures: {e.message}.",))
     if not picks:
         why = f"The run kept no masks (--save-masks scored), or there are no such {view.what}."
         return Section(ident, title, absent=(why,))

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from sambench import cards
-from sambench.paper.evidence import changed_settings, subset_of
+from sambench.paper.evidence import subset_of
+from sambench.results.names import changed_settings
 from sambench.store.record import Environment
 from sambench.store.views import CellView
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from sambench.errors import UsageError
 from sambench.layout import style
 from sambench.pixels.region import Region
 from sambench.store.views import CellView
@@ -53,13 +54,19 @@ def object_rows(cell: CellView, k: int) -> pd.DataFrame:
 
 
 def mask_of(row: Mapping[str, Any], candidate: int | None = None) -> Region:
-    """A row's mask: the candidate's, or the one that the model ranks first. What is not stored raises KeyError."""
+    """A row's mask: the candidate's, or the one that the model ranks first. Raises UsageError for one that the run did not keep."""
     stored = row["mask_rles"]
     at = int(row["top_index"]) if candidate is None else candidate
     if len(stored) == 1 and at == int(row["top_index"]):
         at = 0
     if at >= len(stored):
-        raise KeyError(f"candidate {at} is not stored")
+        raise UsageError(
+            "the run did not keep that mask: it keeps every candidate of the first click, and one mask of later clicks",
+            where=f"image {row['image_id']!r}, object {row['object_id']!r}",
+            expected=f"a mask of candidate {at}",
+            found=len(stored),
+            remedy="ask for the first click (-k 1)",
+        )
     return Region.from_rle({"size": [int(row["height"]), int(row["width"])], "counts": stored[at]})
 
 

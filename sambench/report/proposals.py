@@ -16,7 +16,7 @@ from sambench.layout import style
 from sambench.metrics.proposals import ALL, AREA_SETS, FREQUENCY_SETS, SETS, recalled
 from sambench.pixels.region import Region
 from sambench.report.masks import overlay
-from sambench.results.image_sets import labelled, set_names
+from sambench.results.names import line_names
 from sambench.results.stored_masks import dataset_of
 from sambench.results.tables import metric_rows_of
 from sambench.store.views import CellView
@@ -71,9 +71,9 @@ def _draw_curves(curves: Sequence[tuple[CellView, Curves]], path: Path) -> None:
     with style.styled():
         figure = Figure(figsize=(6.4, 4.6), layout="constrained")
         axes = figure.add_subplot()
-        for i, ((cell, found), images) in enumerate(zip(curves, set_names([[c] for c, _ in curves]), strict=True)):
+        for i, ((cell, found), name) in enumerate(zip(curves, line_names([c for c, _ in curves]), strict=True)):
             n, recall = found[ALL]
-            label = f"{_label(cell, images)}: AR@{n[-1]} {100 * recall[-1]:.1f}"
+            label = f"{name}: AR@{n[-1]} {100 * recall[-1]:.1f}"
             axes.step(n, 100 * recall, where="post", color=style.colour(i), label=label)
             reported = cell.task.settings.max_dets
             axes.plot(reported, [100 * recall[n == k][0] for k in reported], "o", color=style.colour(i))
@@ -101,11 +101,11 @@ def _draw_groups(cells: Sequence[CellView], values: Sequence[dict[str, tuple[flo
         figure = Figure(figsize=(1.6 + 0.95 * len(groups), 4.2), layout="constrained")
         axes = figure.add_subplot()
         width = 0.8 / len(cells)
-        for i, (cell, found, images) in enumerate(zip(cells, values, set_names([[c] for c in cells]), strict=True)):
+        for i, (name, found) in enumerate(zip(line_names(cells), values, strict=True)):
             here = [(j, *found[g]) for j, g in enumerate(groups) if g in found]
             x = np.array([j for j, *_ in here]) + (i - (len(cells) - 1) / 2) * width
             height, low, high = (100 * np.array([h[k] for h in here], np.float64) for k in (1, 2, 3))
-            axes.bar(x, height, 0.92 * width, color=style.colour(i), label=_label(cell, images))
+            axes.bar(x, height, 0.92 * width, color=style.colour(i), label=name)
             known = ~np.isnan(low)  # a group whose objects lie in one image has no interval
             spread = np.abs(np.stack([height - low, high - height]))[:, known]
             axes.errorbar(x[known], height[known], yerr=spread, fmt="none", ecolor=style.INK, elinewidth=0.9, capsize=2)
@@ -119,10 +119,6 @@ def _draw_groups(cells: Sequence[CellView], values: Sequence[dict[str, tuple[flo
         axes.set_title(", ".join(dict.fromkeys(c.dataset for c in cells)))
         figure.legend(loc="outside lower left", alignment="left")
         path.write_bytes(style.saved(figure, "png", dpi=160))
-
-
-def _label(cell: CellView, images: str) -> str:
-    return labelled(cell.title, images) + (", PARTIAL" if cell.partial_reasons() else "")
 
 
 def _borders(groups: Sequence[str]) -> list[float]:

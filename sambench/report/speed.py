@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sambench.errors import UsageError
 from sambench.files.writing import write_aside
 from sambench.layout import Column, Row, Table, style
+from sambench.results.names import name_of
 from sambench.results.over_datasets import mean_over_datasets
 from sambench.results.tables import metric_rows_of
 from sambench.store.views import CellView
@@ -132,7 +133,7 @@ def plot_speed(costs: Sequence[tuple[str, Cost]], known: dict[str, Accuracy], pa
             accuracy = known[name]
             colour = style.colour(names.index(name))
             axes.plot(ms, 100 * accuracy.value, PRECISION_MARKS.get(cost.precision, "D"), color=colour, ms=8)
-            said = name + (" (PARTIAL)" if accuracy.partial else "")
+            said = name_of(name) + (" (PARTIAL)" if accuracy.partial else "")
             said += f"\n{cost.device}, {cost.precision}" if len(labels) > 1 else ""
             left = ms**2 > min(times) * max(times)  # in the right half of a logarithmic axis
             offset, side = ((-9, 0), "right") if left and len(times) > 1 else ((9, 0), "left")

@@ -38,10 +38,10 @@ def shared_datasets(systems: Systems, inputs: Inputs) -> tuple[list[str], str]:
     return shared, f"PARTIAL: mean over parts of {names}."
 
 
-def labels_of(entries: Sequence[Sequence[Entry]], systems: Systems) -> list[str]:
-    """What stands beside each system's line; which images it is of too, where they are not the same for all."""
-    names = set_names([[e.cell for e in of] for of in entries])
-    return [labelled(s.label, name) for s, name in zip(systems, names, strict=True)]
+def named_lines(entries: Sequence[Sequence[Entry]], systems: Systems) -> list[tuple[str, str]]:
+    """(label in the data, name in the figure) of each system, with the images of its line where they are not all the same."""
+    images = set_names([[e.cell for e in of] for of in entries])
+    return [(labelled(s.label, of), labelled(s.name, of)) for s, of in zip(systems, images, strict=True)]
 
 
 Curve = dict[int, tuple[float, float, float]]

@@ -25,6 +25,7 @@ from sambench.errors import RunError, SambenchError, UsageError
 from sambench.files import mirror
 from sambench.files.content import regular_bytes
 from sambench.files.writing import replacing, storage_error, unreadable, write_bytes
+from sambench.paths import RUN_FILE
 from sambench.provenance import canonical_json
 from sambench.results.bundle_check import check_cell
 from sambench.results.bundle_file import (
@@ -39,7 +40,6 @@ from sambench.results.bundle_file import (
     opened,
     read_manifest,
 )
-from sambench.store.labels import RUN_FILE
 from sambench.store.views import CellView
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # zip's earliest date: equal cells give equal bytes

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from sambench.errors import RunError, SambenchError
 from sambench.files.content import regular
 from sambench.files.writing import unreadable
-from sambench.store.labels import RUN_FILE
-from sambench.store.record import IMAGES, METRIC_FILES, RECORD
+from sambench.paths import RECORD, RUN_FILE
+from sambench.store.record import IMAGES, METRIC_FILES
 
 FORMAT = 1
 MANIFEST = "bundle.json"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sambench.errors import UsageError
-from sambench.metrics.bootstrap import Float64Array, PairedDifference, Seed, cluster_weights
+from sambench.metrics.bootstrap import Float64Array, PairedDifference, Seed, cluster_weights, percentile_interval
 from sambench.results.comparison_table import Difference
 from sambench.results.draws import scored
 from sambench.store.views import CellView
@@ -82,9 +82,8 @@ def _paired(a: float, b: float, draws: Float64Array, level: float, n: int, n_clu
     known, mean = draws[~np.isnan(draws)], a - b
     if n_clusters < 2 or len(known) < 2:
         return PairedDifference(mean, math.nan, math.nan, math.nan, a, b, math.nan, n, n_clusters)
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
-    std_error = float(known.std(ddof=1))
-    return PairedDifference(mean, float(low), float(high), _p_value(mean, std_error, n_clusters), a, b, std_error, n, n_clusters)
+    std_error, interval = float(known.std(ddof=1)), percentile_interval(known, level=level)
+    return PairedDifference(mean, *interval, _p_value(mean, std_error, n_clusters), a, b, std_error, n, n_clusters)
 
 
 def _p_value(mean: float, std_error: float, n_clusters: int) -> float:

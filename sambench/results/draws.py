@@ -40,15 +40,19 @@ def score_and_draws(
     return mean, resampled_means(values[:, None], clusters, n_resamples=bootstrap.n_resamples, seed=seed)[:, 0]
 
 
+def values_and_draws(found: SetScores, n_resamples: int, seed: Seed) -> tuple[Float64Array, Float64Array]:
+    """(values [S], draws [n_resamples, S]) of all S scores of a set of images; NaN where there is none."""
+    labels, codes = np.unique(np.asarray(found.cluster_ids), return_inverse=True)
+    codes = codes.reshape(-1)
+    values = found.of_draws(np.ones((1, len(codes))))[0]
+    return values, np.concatenate([found.of_draws(w[:, codes]) for _, w in cluster_weights(len(labels), n_resamples, seed)])
+
+
 def _of_set(found: SetScores, bootstrap: Bootstrap, seed: Seed) -> tuple[float | None, Float64Array | None]:
     if not found.image_ids or not found.scores:
         return None, None
-    labels, codes = np.unique(np.asarray(found.cluster_ids), return_inverse=True)
-    codes = codes.reshape(-1)
-    score = float(found.of_draws(np.ones((1, len(codes))))[0, 0])
+    values, draws = values_and_draws(found, bootstrap.n_resamples, seed)
+    score = float(values[0])
     if math.isnan(score):
         return None, None
-    if len(labels) < 2:
-        return score, None
-    parts = [found.of_draws(w[:, codes])[:, 0] for _, w in cluster_weights(len(labels), bootstrap.n_resamples, seed)]
-    return score, np.concatenate(parts)
+    return score, draws[:, 0] if len(set(found.cluster_ids)) > 1 else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sambench.metrics.bootstrap import resampled_means
+from sambench.metrics.bootstrap import percentile_interval, resampled_means
 from sambench.results.rescore import DEFAULT_BOOTSTRAP, groups_of
 from sambench.store.views import CellView
 from sambench.tasks.summary import Bootstrap
@@ -56,6 +56,5 @@ def group_difference(
     if len(np.unique(clusters)) > 1:
         drawn = resampled_means(columns, clusters, n_resamples=bootstrap.n_resamples, seed=bootstrap.seed)
         drawn = drawn[~np.isnan(drawn).any(axis=1)]
-        tails = [(1 - bootstrap.level) / 2, (1 + bootstrap.level) / 2]
-        low, high = (float(q) for q in np.quantile(drawn[:, 0] - drawn[:, 1], tails)) if len(drawn) else (low, high)
+        low, high = percentile_interval(drawn[:, 0] - drawn[:, 1], level=bootstrap.level)
     return GroupDifference(a, b, float(means[0]), float(means[1]), low, high, int(counts[0]), int(counts[1]))

@@ -20,8 +20,8 @@ from sambench.errors import UsageError, unknown_name
 from sambench.metrics.coco_reference import ByPycocotools
 from sambench.metrics.instances import AREAS, COCO_MAX_DETS, LVIS_MAX_DETS, THRESHOLDS, Evaluation
 from sambench.results.coco_file import sized_by_boxes
-from sambench.schema import METRIC_COLUMNS
-from sambench.store.metric_rows import StoredRows, cell_columns
+from sambench.results.rescore import columns_now
+from sambench.store.metric_rows import StoredRows, completed
 from sambench.store.views import CellView
 from sambench.tasks.instance_scores import AP_AT, FREQUENCIES, in_order, metric_rows
 
@@ -68,7 +68,7 @@ def _by_pycocotools(cell: CellView) -> list[dict[str, Any]]:
         sized=settings.areas == "official",
         evaluator=ByPycocotools,
     )
-    return [_completed(cell, row) for row in rows if row["variant"] == "mask"]
+    return completed((row for row in rows if row["variant"] == "mask"), columns_now(cell))
 
 
 def _by_hotcoco(hotcoco: Any, truth: Path, found: Path, written: _Written, limits: tuple[int, ...]) -> Evaluation:
@@ -97,11 +97,6 @@ def _by_lvis(lvis: Any, truth: Path, found: Path, written: _Written, limits: tup
     return Evaluation(precision, recall, THRESHOLDS, tuple(evaluation.params.cat_ids), limits)
 
 
-def _completed(cell: CellView, row: dict[str, Any]) -> dict[str, Any]:
-    shared = cell_columns(cell.record) | {"n_failed": cell.live.n_failed, "partial": bool(cell.partial_reasons())}
-    return {**dict.fromkeys(METRIC_COLUMNS), **shared, **row}
-
-
 def _rows(values: Evaluation, written: _Written, cell: CellView, limits: tuple[int, ...]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [{"value": values.ap()}]
     rows += [{"threshold": t, "value": values.ap(threshold=t)} for t in AP_AT]
@@ -113,7 +108,8 @@ def _rows(values: Evaluation, written: _Written, cell: CellView, limits: tuple[i
                 rows.append({"group_by": "frequency", "group": name, "value": values.ap(categories=of)})
     shared = {"metric": "ap", "variant": "mask", "max_dets": limits[-1], "n_images": cell.live.n_done}
     shared |= {"n_objects": written.n_objects, "unit": "fraction", "aggregate": "mean_over_categories"}
-    return [_completed(cell, {**shared, "higher_is_better": True, "source_kind": "measured", **row}) for row in rows]
+    shared |= {"higher_is_better": True, "source_kind": "measured"}
+    return completed(({**shared, **row} for row in rows), columns_now(cell))
 
 
 def _area(row: dict[str, Any]) -> float:

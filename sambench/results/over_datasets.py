@@ -10,9 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
-from sambench.metrics.bootstrap import Float64Array
+from sambench.metrics.bootstrap import Float64Array, percentile_interval
 
 
 class Coverage(NamedTuple):
@@ -60,5 +58,4 @@ def interval_over_datasets(draws: Sequence[Float64Array | None], level: float) -
     total = known[0]
     for drawn in known[1:]:
         total = total + drawn
-    low, high = np.quantile(total / len(known), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return percentile_interval(total / len(known), level=level)

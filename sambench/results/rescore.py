@@ -34,7 +34,7 @@ def rescore(
     live = cell.live
     if cell.task.whole_sets_only and live.n_done < live.n_wanted:
         return []
-    columns = cell_columns(cell.record) | {"n_failed": live.n_failed, "partial": bool(cell.partial_reasons())}
+    columns = columns_now(cell)
     if group_by is None:
         return stored_metric_rows(cell.task, cell.store, cell.wanted, columns, bootstrap)
     frame = cell.scored(scalar_columns(cell.task), reduced_rows(cell.task))
@@ -45,6 +45,11 @@ def rescore(
         found = metric_rows(cell.task, frame[groups == name], named, bootstrap)
         out += [row for row in found if row["group_by"] == group_by]  # a task's own groups are not cut up further
     return out
+
+
+def columns_now(cell: CellView) -> dict[str, Any]:
+    """The metric columns that a cell gives as it is at this moment, which may be another than when its record was written."""
+    return cell_columns(cell.record) | {"n_failed": cell.live.n_failed, "partial": bool(cell.partial_reasons())}
 
 
 def groups_of(frame: pd.DataFrame, group_by: str, cell: CellView) -> pd.Series[str]:

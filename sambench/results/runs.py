@@ -18,7 +18,7 @@ from sambench.files.writing import storage_error
 from sambench.results.citations import cited, notes
 from sambench.store.leases import holder
 from sambench.store.lookup import all_cell_paths, find_cell_paths
-from sambench.store.record import METRIC_FILES, RECORD, read_record
+from sambench.store.record import METRIC_FILES, read_record
 
 REMOVED = ".removed-"
 QUIET_S = 3600.0  # a file written aside that is older than this is nobody's
@@ -162,7 +162,7 @@ def _named(out: Path, name: str) -> tuple[Path, list[StoredCell]]:
     given = Path(name).expanduser()
     asked = given if given.exists() else None
     runs = {c.path.parent.resolve() for c in found}
-    if asked is not None and (asked / RECORD).exists():
+    if asked is not None and (asked / paths.RECORD).exists():
         return asked, found
     if len(found) == 1 and "/" in name.strip("/") and asked is None:
         return found[0].path, found
@@ -193,7 +193,7 @@ def leftovers(out: Path, now: float | None = None) -> list[Removal]:
             found += [(cell, "a cell without an image")] if empty else whys
             kept += not empty
         found += list(_aside(run, now))
-        if not kept and (run / "model.json").exists() and _idle(run, now) and not all_cell_paths(run):
+        if not kept and (run / paths.RUN_FILE).exists() and _idle(run, now) and not all_cell_paths(run):
             found.append((run, "a run without a cell"))
     return [Removal(p, _bytes(p), why) for p, why in dict(found).items()]
 
@@ -278,7 +278,7 @@ def _remove_bare(run: Path) -> None:
     """A run's folder that holds its description and nothing else."""
     with suppress(OSError):
         names = {p.name for p in run.iterdir()}
-        if "model.json" in names and names <= {"model.json", "logs"}:
+        if paths.RUN_FILE in names and names <= {paths.RUN_FILE, "logs"}:
             _remove_objects(run)
             shutil.rmtree(run)
 

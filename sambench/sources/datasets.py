@@ -279,8 +279,9 @@ def find_targets(
                 targets.append(open_target(resolve(word), subset, every_image=every_image))
             except DataMissingError as e:
                 missing.append(Missing(member, e.message))
-            except UsageError:
-                missing.append(Missing(member, "has no card in this version"))
+            except UsageError as e:
+                has_card = cards.split_variant(member)[0] in cards.dataset_cards()
+                missing.append(Missing(member, e.message if has_card else "has no card in this version"))
     unique: dict[tuple[str, str], Target] = {}
     for target in targets:
         same = unique.setdefault((target.card.id, target.spec.variant), target)

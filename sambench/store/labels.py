@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sambench.errors import UsageError, shown
 from sambench.files.content import regular_bytes
+from sambench.paths import RUN_FILE
 
-RUN_FILE = "model.json"
 LONGEST = 80  # characters
 
 

@@ -11,8 +11,8 @@ from sambench import paths
 from sambench.errors import RunError, UsageError, near_names, system_error
 from sambench.files import places
 from sambench.files.objects import address
+from sambench.paths import RECORD
 from sambench.store.labels import label_of_run
-from sambench.store.record import RECORD
 from sambench.store.views import CellView, read_cell
 
 _HASH = re.compile(r"-[0-9a-f]{8}$")

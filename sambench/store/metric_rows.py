@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sambench import tasks
 from sambench.schema import METRIC_COLUMNS
 from sambench.store.record import CellRecord
-from sambench.store.shards import ShardStore
+from sambench.store.shards import ShardStore, ok_rows
 from sambench.tasks.summary import Bootstrap
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def metric_rows(
     """
     if task.whole_sets_only and cell_columns["n_failed"]:
         return []
-    return _completed(task.reduce(frame[frame["status"] == "ok"], bootstrap), cell_columns)
+    return completed(task.reduce(frame[frame["status"] == "ok"], bootstrap), cell_columns)
 
 
 @dataclass(frozen=True)
@@ -52,20 +52,13 @@ class StoredRows:
     def frame(self) -> pd.DataFrame:
         """All of them, every integer column as one."""
         names = scalar_columns(self.task)
-        return _scored(self.store.table(self.image_ids, names, reduced_rows(self.task)), names)
+        return ok_rows(self.store.table(self.image_ids, names, reduced_rows(self.task)), names)
 
     def parts(self, columns: Sequence[str], /) -> Iterator[pd.DataFrame]:
         """Some columns, shard by shard."""
         names = list(dict.fromkeys([*columns, "status"]))
         for table in self.store.parts(self.image_ids, names, reduced_rows(self.task)):
-            yield _scored(table, columns)
-
-
-def _scored(table: Any, columns: Iterable[str]) -> pd.DataFrame:
-    import pyarrow.compute as pc
-
-    frame: pd.DataFrame = table.filter(pc.equal(table["status"], "ok")).select(list(columns)).to_pandas(maps_as_pydicts="lossy")
-    return frame
+            yield ok_rows(table, columns)
 
 
 def stored_metric_rows(
@@ -78,10 +71,11 @@ def stored_metric_rows(
     """As `metric_rows`, of the rows of some images of a store, which are read as the task wants them."""
     if task.whole_sets_only and cell_columns["n_failed"]:
         return []
-    return _completed(task.reduce_stored(StoredRows(task, store, image_ids), bootstrap), cell_columns)
+    return completed(task.reduce_stored(StoredRows(task, store, image_ids), bootstrap), cell_columns)
 
 
-def _completed(rows: Iterable[Mapping[str, Any]], cell_columns: Mapping[str, Any]) -> list[dict[str, Any]]:
+def completed(rows: Iterable[Mapping[str, Any]], cell_columns: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Metric rows with all of METRIC_COLUMNS: the cell's own, and None for what a row does not say."""
     return [{**dict.fromkeys(METRIC_COLUMNS), **cell_columns, **row} for row in rows]
 
 

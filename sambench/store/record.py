@@ -19,9 +19,9 @@ from sambench import provenance, tasks
 from sambench.errors import RunError, SambenchError
 from sambench.files.content import regular_bytes
 from sambench.files.writing import unreadable, write_json
+from sambench.paths import RECORD
 
 SCHEMA_VERSION = 1
-RECORD = "cell.json"
 IMAGES = "images.txt"
 METRIC_FILES = ("metrics.csv", "metrics.parquet")
 FINISHED = ("complete", "partial", "incomplete")

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sambench.errors import RunError
 from sambench.files.content import regular_bytes
@@ -22,6 +22,9 @@ from sambench.files.places import place_of
 from sambench.files.writing import replacing, storage_error, unreadable, write_synced
 from sambench.schema import arrow_schema
 from sambench.store import shard_file
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -236,6 +239,14 @@ def _merged(stored: Shard, new: Shard, *, stored_stay: bool) -> Shard:
         if mine is None or (same and state.status == "ok" and (stored_stay or mine.status == "failed")):
             whole.images[image_id], whole.rows[image_id] = state, stored.rows[image_id]
     return whole
+
+
+def ok_rows(table: Any, columns: Iterable[str]) -> pd.DataFrame:
+    """Columns of the rows with status `ok` of a pyarrow Table that holds `status` too: every integer column is one."""
+    import pyarrow.compute as pc
+
+    frame: pd.DataFrame = table.filter(pc.equal(table["status"], "ok")).select(list(columns)).to_pandas(maps_as_pydicts="lossy")
+    return frame
 
 
 @cache

@@ -21,7 +21,7 @@ from sambench.schema import METRIC_COLUMNS
 from sambench.store.labels import label_of_run
 from sambench.store.leases import holder
 from sambench.store.record import FINISHED, IMAGES, CellRecord, damaged, read_image_ids, read_record
-from sambench.store.shards import ImageState, ShardStore
+from sambench.store.shards import ImageState, ShardStore, ok_rows
 from sambench.store.tally import tally
 from sambench.store.vouching import file_misfits, misfit_error, shard_misfits
 
@@ -154,13 +154,8 @@ class CellView:
 
     def scored(self, columns: Sequence[str] | None = None, where: tuple[str, str] | None = None) -> pd.DataFrame:
         """As `rows`, of the images that did not fail alone: every integer column is one. where: as `ShardStore.table` takes it."""
-        import pyarrow.compute as pc
-
         names = list(columns or self.store.columns)
-        table = self.store.table(self.wanted, list(dict.fromkeys([*names, "status"])), where)
-        kept = table.filter(pc.equal(table["status"], "ok")).select(names)
-        frame: pd.DataFrame = kept.to_pandas(maps_as_pydicts="lossy")
-        return frame
+        return ok_rows(self.store.table(self.wanted, list(dict.fromkeys([*names, "status"])), where), names)
 
     def metrics(self) -> pd.DataFrame | None:
         """The stored metric rows, or None where there are none, or only those of another state of the cell."""

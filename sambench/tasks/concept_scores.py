@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sambench.metrics import concepts as metric
-from sambench.metrics.bootstrap import mean_intervals, resampled_sums
+from sambench.metrics.bootstrap import mean_intervals, percentile_interval, resampled_sums
 from sambench.metrics.concepts import ConceptScores, Floats, Pair, at_threshold
 
 if TYPE_CHECKING:
@@ -97,12 +97,7 @@ def _interval(draws: Floats, bootstrap: Bootstrap) -> dict[str, Any]:
     known = draws[~np.isnan(draws)]
     if not len(known):
         return {}
-    low, high = np.quantile(known, [(1 - bootstrap.level) / 2, (1 + bootstrap.level) / 2])
-    return {"ci_low": float(low), "ci_high": float(high), "ci_level": bootstrap.level, "ci_method": _method(bootstrap)}
-
-
-def _method(bootstrap: Bootstrap) -> str:
-    return f"percentile bootstrap over clusters, {bootstrap.n_resamples} resamples, seed {bootstrap.seed}"
+    return bootstrap.columns(*percentile_interval(known, level=bootstrap.level))
 
 
 def _about(rows: pd.DataFrame) -> dict[str, Any]:
@@ -134,8 +129,8 @@ def _overlap_rows(frame: pd.DataFrame, bootstrap: Bootstrap) -> Iterator[dict[st
         (mean,), (low,), (high,) = mean_intervals(
             values, there["cluster_id"].to_numpy(), n_resamples=bootstrap.n_resamples, level=bootstrap.level, seed=bootstrap.seed
         )
-        known = {"ci_low": float(low), "ci_high": float(high), "ci_level": bootstrap.level, "ci_method": _method(bootstrap)}
-        yield shared | _about(there) | known | {"metric": "miou", "value": float(mean), "aggregate": "mean_over_pairs"}
+        known = {"metric": "miou", "value": float(mean), "aggregate": "mean_over_pairs"}
+        yield shared | _about(there) | bootstrap.columns(low, high) | known
     found = calibration(frame)
     if not np.isnan(found.ece):
         ece = {"metric": "ece", "value": found.ece, "aggregate": "mean_over_masks", "higher_is_better": False}

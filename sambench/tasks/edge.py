@@ -177,13 +177,8 @@ class EdgeTask(Task):
             "aggregate": "counts_summed_over_images",
             "source_kind": "measured",
         }
-        interval = {
-            "ci_level": bootstrap.level,
-            "ci_method": f"percentile bootstrap over clusters, {bootstrap.n_resamples} resamples, seed {bootstrap.seed}",
-            "higher_is_better": True,
-        }
         rows = [
-            {**shared, **interval, "metric": m, "value": getattr(scores, m), "ci_low": float(low[j]), "ci_high": float(high[j])}
+            {**shared, **bootstrap.columns(low[j], high[j]), "metric": m, "value": getattr(scores, m), "higher_is_better": True}
             for j, m in enumerate(SCORES)
         ]
         if thresholds.tolist() == [BY_PEOPLE]:  # one point of recall and precision: no curve, and nothing to choose by image

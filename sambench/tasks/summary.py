@@ -20,13 +20,17 @@ class Bootstrap:
     Raises UsageError for values that no bootstrap can have, or that would take days.
     """
 
-
     n_resamples: int = 2000
     level: float = 0.95
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_wanted(self.n_resamples, self.level, self.seed)
+
+    def columns(self, low: float, high: float) -> dict[str, Any]:
+        """What a metric row holds of an interval that was made so: its ends, in the unit of the value, its level and its method."""
+        method = f"percentile bootstrap over clusters, {self.n_resamples} resamples, seed {self.seed}"
+        return {"ci_low": float(low), "ci_high": float(high), "ci_level": self.level, "ci_method": method}
 
 
 @dataclass(frozen=True)
@@ -115,8 +119,6 @@ def _metric_rows(rows: pd.DataFrame, columns: list[Column], bootstrap: Bootstrap
         "n_objects": len(rows),
         "n_clusters": int(rows["cluster_id"].nunique()),
         "n_candidates": int(rows["n_candidates"].max()),
-        "ci_level": bootstrap.level,
-        "ci_method": f"percentile bootstrap over clusters, {bootstrap.n_resamples} resamples, seed {bootstrap.seed}",
         "source_kind": "measured",
     }
     return [
@@ -129,8 +131,7 @@ def _metric_rows(rows: pd.DataFrame, columns: list[Column], bootstrap: Bootstrap
             "higher_is_better": c.higher_is_better,
             "aggregate": "count_of_masks" if c.counted else "mean_over_masks",
             "value": float(np.round(c.values.sum())) if c.counted else float(means[j]),
-            "ci_low": float(low[j]) * (len(rows) if c.counted else 1),
-            "ci_high": float(high[j]) * (len(rows) if c.counted else 1),
+            **bootstrap.columns(*(float(end[j]) * (len(rows) if c.counted else 1) for end in (low, high))),
         }
         for j, c in enumerate(columns)
     ]

@@ -12,7 +12,9 @@ import pytest
 from sambench import cards, paths
 from sambench.errors import CardError, UsageError
 from sambench.files import content
+from sambench.getting import dataset_table
 from sambench.getting import weights as fetch
+from sambench.sources.datasets import find_targets
 
 PACKAGED = [(kind, path) for kind in ("datasets", "baselines") for path in sorted(paths.packaged(kind).glob("*.toml"))]
 
@@ -172,6 +174,31 @@ def test_own_cards_are_found_in_the_home(home: Path) -> None:
     assert suite is not None
     assert suite.members == ("mine", "demo")
     assert list(cards.dataset_cards()) == sorted(cards.dataset_cards())
+
+
+SUITE = 'kind = "suite"\nid = "kinds"\nname = "Kinds"\nmembers = [{members}]\ngenerated = {generated}'
+
+
+def test_members_of_a_suite_are_datasets_or_variants_of_them(home: Path) -> None:
+    path = put(home / "cards" / "datasets", SUITE.format(members='"demo:boundaries", "gone:old", "demo:none"', generated="false"))
+    cards.forget()
+    suite = cards.suite_card("kinds")
+    assert suite is not None
+    assert (suite.members, suite.datasets) == (("demo:boundaries", "gone:old", "demo:none"), ("demo", "gone", "demo"))
+    targets, missing, _ = find_targets(["kinds"], subset="full")
+    assert [(t.card.id, t.spec.variant) for t in targets] == [("demo", "boundaries")]
+    assert targets[0].dataset.load(targets[0].dataset.index()[0].image_id).boundaries
+    assert [(m.name, m.why) for m in missing] == [
+        ("gone:old", "has no card in this version"),
+        ("demo:none", "unknown variant of dataset demo 'none'"),
+    ]
+    table = dataset_table.markdown(suite).splitlines()[2:]
+    assert [line.split(" | ")[0] for line in table] == ["| `demo:boundaries`", "| `gone:old`", "| `demo:none`"]
+    for members, generated in (('"demo:"', "false"), ('"demo:default"', "false"), ('"demo:boundaries"', "true")):
+        path.write_text(SUITE.format(members=members, generated=generated))
+        cards.forget()
+        with pytest.raises(CardError):
+            cards.suite_card("kinds")
 
 
 def test_cards_at_explicit_paths(tmp_path: Path) -> None:

@@ -7,45 +7,22 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 import threading
 from collections import namedtuple
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
-from sambench import paths
-from sambench.cards import ModelCard
-from sambench.errors import CardError, CheckpointError, DownloadError
+from sambench.errors import DownloadError
 from sambench.getting import part_file, transfer
 from sambench.getting import weights as fetch
-from tests.helpers.server import BODY, Server
+from tests.helpers.fetching import get, left
+from tests.helpers.server import BODY, SHA, Server
 
 pytestmark = pytest.mark.usefixtures("pauses")
-
-SHA = hashlib.sha256(BODY).hexdigest()
 Usage = namedtuple("Usage", "total used free")
-
-
-
-
-
-
-
-
-def get(server: Server, dest: Path, **changes: object) -> Path:
-    wanted: dict[str, object] = {"sha256": SHA, "n_bytes": len(BODY), **changes}
-    return fetch.download(server.url, dest, **wanted)  # type: ignore[arg-type]
-
-
-def left(dest: Path) -> list[str]:
-    return sorted(p.name for p in dest.parent.iterdir())
 
 
 def test_plain_download(server: Server, tmp_path: Path) -> None:
@@ -355,160 +332,3 @@ def test_ctrl_c_keeps_the_part(server: Server, tmp_path: Path) -> None:
     get(server, tmp_path / "w.pth")
     assert server.asked[1]["Range"] == f"bytes={kept}-"
     assert (tmp_path / "w.pth").read_bytes() == BODY
-
-
-PROCESS = """
-import sys
-from pathlib import Path
-from sambench.getting import weights as fetch
-url, dest, sha = sys.argv[1:]
-fetch.download(url, Path(dest), sha256=sha, n_bytes=None, progress=lambda done, total: print(done, flush=True))
-"""
-
-
-def start(server: Server, dest: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", PROCESS, server.url, str(dest), SHA]
-    # A test run in the background of a shell inherits "ignore" for SIGINT, and so would the process.
-    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heard)
-
-
-def wait_for_bytes(process: subprocess.Popen[str], n: int) -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
-        if int(line) >= n:
-            return
-    pytest.fail("the download ended early")
-
-
-@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_process_leaves_a_part_to_resume_and_no_lock(server: Server, tmp_path: Path, sig: signal.Signals) -> None:
-    server.pause_s = 0.05
-    dest = tmp_path / "w.pth"
-    process = start(server, dest)
-    wait_for_bytes(process, 500_000)
-    process.send_signal(sig)
-    process.communicate(timeout=10)
-    kept = (tmp_path / "w.pth.part").stat().st_size
-    assert kept >= 500_000
-    server.pause_s = 0.0
-    get(server, dest)
-    assert server.asked[1]["Range"] == f"bytes={kept}-"
-    assert dest.read_bytes() == BODY
-    assert left(dest) == ["w.pth"]
-
-
-def test_two_processes_download_once(server: Server, tmp_path: Path) -> None:
-    server.pause_s = 0.03
-    dest = tmp_path / "w.pth"
-    both = [start(server, dest) for _ in range(2)]
-    outs = [p.communicate(timeout=20)[0] for p in both]
-    assert [p.returncode for p in both] == [0, 0]
-    assert dest.read_bytes() == BODY
-    assert len(server.asked) == 1
-    assert sorted(bool(o) for o in outs) == [False, True]
-    assert left(dest) == ["w.pth"]
-
-
-def test_the_one_that_waits_takes_over_when_the_first_is_killed(server: Server, tmp_path: Path) -> None:
-    server.pause_s = 0.05
-    dest = tmp_path / "w.pth"
-    first = start(server, dest)
-    wait_for_bytes(first, 300_000)
-    second = start(server, dest)
-    wait_for_bytes(first, 700_000)
-    server.pause_s = 0.0
-    first.kill()
-    first.communicate(timeout=10)
-    second.communicate(timeout=20)
-    assert second.returncode == 0
-    assert dest.read_bytes() == BODY
-    assert server.answered == [200, 206]
-
-
-def test_where_locks_do_not_work_every_process_has_its_own_part(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import fcntl
-
-    def no_locks(*_: object) -> None:
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(fcntl, "flock", no_locks)
-    dest = tmp_path / "w.pth"
-    server.cuts = [1_000_000]
-    get(server, dest)
-    assert dest.read_bytes() == BODY
-    dest.unlink()
-    server.status = 404
-    with pytest.raises(DownloadError):
-        get(server, dest)
-    assert [n for n in left(dest) if n != "w.pth.part"] == []
-
-
-def card(url: str, **weights: object) -> ModelCard:
-    fields = {"url": url, "file": "w.pth", "sha256": SHA, "bytes": len(BODY), **weights}
-    return ModelCard.model_validate({"id": "toy", "name": "Toy", "factory": "toy:make", "weights": fields})
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("SAMBENCH_CACHE", str(tmp_path / "cache"))
-    return paths.cache() / "weights"
-
-
-def test_weights_are_downloaded_once_into_the_cache(server: Server, cache: Path) -> None:
-    for _ in range(2):
-        assert fetch.weights_path(card(server.url), explicit=None, download_ok=True) == cache / "w.pth"
-    assert (cache / "w.pth").read_bytes() == BODY
-    assert len(server.asked) == 1
-
-
-def test_a_model_without_weights_has_no_path() -> None:
-    bare = ModelCard.model_validate({"id": "toy", "name": "Toy", "factory": "toy:make"})
-    assert fetch.weights_path(bare, explicit=None, download_ok=True) is None
-
-
-def test_explicit_weights_may_be_any_file_but_must_exist(server: Server, tmp_path: Path) -> None:
-    own = tmp_path / "mine.pth"
-    with pytest.raises(CheckpointError, match="no such file"):
-        fetch.weights_path(card(server.url), explicit=own, download_ok=True)
-    with pytest.raises(CheckpointError, match="a folder"):
-        fetch.weights_path(card(server.url), explicit=tmp_path, download_ok=True)
-    own.write_bytes(b"anything")
-    assert fetch.weights_path(card(server.url), explicit=own, download_ok=True) == own
-    assert server.asked == []
-
-
-@pytest.mark.parametrize(("damaged", "unit"), [(BODY[:-1], "bytes"), (BODY[:-1] + b"?", "sha256")])
-def test_damaged_weights_in_the_cache_are_an_error(server: Server, cache: Path, damaged: bytes, unit: str) -> None:
-    cache.mkdir(parents=True)
-    (cache / "w.pth").write_bytes(damaged)
-    with pytest.raises(CheckpointError, match="not the published ones") as e:
-        fetch.weights_path(card(server.url), explicit=None, download_ok=True)
-    assert unit in str(e.value.expected)
-    assert "delete the file" in (e.value.remedy or "")
-    assert (cache / "w.pth").read_bytes() == damaged
-    (cache / "w.pth").unlink()  # what the remedy says does help
-    assert fetch.weights_path(card(server.url), explicit=None, download_ok=True) == cache / "w.pth"
-
-
-@pytest.mark.parametrize(("url", "download_ok"), [("http://127.0.0.1:9/w.pth", False), ("", True)])
-def test_weights_that_may_or_can_not_be_downloaded(cache: Path, url: str, download_ok: bool) -> None:
-    with pytest.raises(CheckpointError, match="not on this machine") as e:
-        fetch.weights_path(card(url), explicit=None, download_ok=download_ok)
-    assert str(cache / "w.pth") in (e.value.remedy or "")
-
-
-@pytest.mark.parametrize("name", ["../w.pth", "/w.pth", "a/../../w.pth", "", ".", "..", "../../etc/passwd"])
-@pytest.mark.parametrize("key", ["file", "packaged"])
-def test_a_card_cannot_place_weights_outside_of_their_folder(cache: Path, key: str, name: str) -> None:
-    if (key, name) == ("packaged", ""):
-        return  # they are not packaged
-    with pytest.raises(ValidationError, match=rf"weights\.{key}"):
-        card("http://127.0.0.1:9/w.pth", **{key: name})
-    whole = card("http://127.0.0.1:9/w.pth")  # and where a card did not go through its schema
-    assert whole.weights is not None
-    forged = whole.model_copy(update={"weights": whole.weights.model_copy(update={key: name})})
-    with pytest.raises(CardError, match=rf"weights\.{key}"):
-        fetch.weights_path(forged, explicit=None, download_ok=True)

@@ -15,6 +15,9 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+import sambench
+from sambench.store.views import CellView
+
 SIZES = ((60, 80), (72, 64), (50, 50), (90, 70))
 CARD = """
 id = "{name}"
@@ -149,3 +152,35 @@ def perturbed_lvis(truth: dict[str, Any], seed: int = 0) -> list[dict[str, Any]]
     for _ in range(330):
         add(first, int(of_first[rng.randint(len(of_first))]), _blob(rng, images[first]["height"], images[first]["width"], 0.2))
     return [r for r in out if coco_mask.area({**r["segmentation"], "counts": r["segmentation"]["counts"].encode()}) > 0]
+
+
+def blank_world(root: Path, detections: list[dict[str, Any]], *, federated: bool = False) -> Path:
+    """One image of 40 x 60 with an object, one without; the given detections."""
+    mask = np.zeros((40, 60), np.uint8)
+    mask[10:30, 10:40] = 1
+    images = [{"id": i, "height": 40, "width": 60, "file_name": f"{i}.png"} for i in (1, 2)]
+    if federated:
+        images = [{**i, "neg_category_ids": [2], "not_exhaustive_category_ids": []} for i in images]
+    one = {"id": 5, "image_id": 1, "category_id": 1, "segmentation": encoded(mask), "area": 600.0, "bbox": [10, 10, 30, 20]}
+    truth = {"images": images, "annotations": [one], "categories": [{"id": c, "name": f"kind {c}"} for c in (1, 2, 3)]}
+    return write(root, truth, detections)
+
+
+def detection(image: int = 1, category: int = 1, box: tuple[float, ...] = (10, 10, 30, 20), score: float = 0.5) -> dict[str, Any]:
+    return {"image_id": image, "category_id": category, "bbox": list(box), "score": score}
+
+
+def ran(root: Path, model: str, *, out: str = "runs", card: str = "small.toml", **settings: Any) -> CellView:
+    """The cell of `sambench run instances` on the world under root."""
+    request = {k: settings.pop(k) for k in ("limit", "save_masks") if k in settings}
+    found = sambench.run(
+        "instances",
+        str(root / card),
+        model,
+        settings={"boxes": str(root / "results.json"), **settings},
+        root=str(root),
+        out=root / out,
+        workers=1,
+        **request,
+    )
+    return found.cells[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.server
 import random
 import threading
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 BODY = random.Random(0).randbytes(3_000_000)
+SHA = hashlib.sha256(BODY).hexdigest()
 
 
 @dataclass

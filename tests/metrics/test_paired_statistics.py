@@ -14,6 +14,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from sambench.layout import render_rich, to_frame
+from sambench.metrics.bootstrap import percentile_interval
 from sambench.metrics.paired import (
     bca_interval,
     bootstrap_draws,
@@ -21,7 +22,6 @@ from sambench.metrics.paired import (
     detectable_difference,
     holm,
     paired_tests,
-    percentile_interval,
     t_test,
     wilcoxon,
 )

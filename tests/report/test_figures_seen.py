@@ -12,28 +12,18 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from sambench.cards import SuiteCard
 from sambench.layout import style
-from sambench.paper.evidence import Evidence, System
+from sambench.paper.evidence import System
 from sambench.report import boundary, edges, overlays
-from sambench.report.definitions import definition
-from sambench.report.document import Document, Picture
+from sambench.report.document import Picture
 from sambench.report.forms.html import to_html
 from sambench.report.forms.latex import to_latex
 from sambench.report.forms.markdown import to_markdown
-from sambench.report.inputs import Inputs
-from sambench.report.make import make
 from sambench.report.sections import centers, edge_sheet, mask_sheet, sizes
 from sambench.results.boundary import BoundaryCurve
 from sambench.store.views import CellView
-from sambench.tasks.summary import Bootstrap
 from tests.helpers.cells import Maker, flat, point_cell
-
-DUO = SuiteCard(kind="suite", id="duo", name="Duo", members=("ppdls", "gtea"))
-
-
-def made(name: str, cells: Sequence[CellView] = (), **options: Any) -> Document:
-    return make(definition(name), Inputs(Evidence(cells), DUO, bootstrap=Bootstrap(n_resamples=100), **options))
+from tests.helpers.reports import report_of
 
 
 def drawn(picture: Picture) -> Figure:
@@ -88,26 +78,26 @@ def test_the_boundary_curve_is_in_percent_and_by_name(tmp_path: Path, monkeypatc
     assert "%" in axes.get_ylabel()
     assert axes.lines[0].get_ydata().tolist() == [40, 80]  # type: ignore[union-attr]
     said = texts(figure)
-    assert "grabcut\n40.0 % at a width of 1 %, 80.0 % at a width of 2 %" in said
-    assert "\notsu\n" in said
+    assert "Grabcut\n40.0 % at a width of 1 %, 80.0 % at a width of 2 %" in said
+    assert "\nOtsu\n" in said
     assert "1a1a1a1a" not in said
 
 
 def test_two_runs_of_one_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make = Maker(tmp_path / "runs")
     cells = [make.cell(), make.cell(run="point-grabcut-1a1a1a1a")]
-    assert "grabcut, point-grabcut-1a1a1a1a" in texts(boundary_figure(cells, tmp_path / "x.png", monkeypatch))
+    assert "Grabcut, point-grabcut-1a1a1a1a" in texts(boundary_figure(cells, tmp_path / "x.png", monkeypatch))
 
 
 def test_hollow_marks_are_explained_in_the_figure(duo: list[CellView]) -> None:
-    (picture,) = made("fig9c", duo).sections[0].pictures
+    (picture,) = report_of("fig9c", duo).sections[0].pictures
     assert "hollow: best of its masks (oracle)" in texts(drawn(picture))
-    (picture,) = made("fig9c", duo[4:]).sections[0].pictures  # a single mask: none is hollow
+    (picture,) = report_of("fig9c", duo[4:]).sections[0].pictures  # a single mask: none is hollow
     assert "hollow" not in texts(drawn(picture))
 
 
 def test_bars_of_all_models_have_one_scale_and_name_their_diamonds(duo: list[CellView]) -> None:
-    pictures = made("fig9a", duo, baseline="otsu").sections[0].pictures
+    pictures = report_of("fig9a", duo, baseline="otsu").sections[0].pictures
     figures = [drawn(p) for p in pictures if not p.published]
     assert len(figures) == 2
     assert len({f.axes[0].get_xlim() for f in figures}) == 1
@@ -118,13 +108,13 @@ def test_ratings_are_on_their_whole_scale(tmp_path: Path) -> None:
     path = tmp_path / "ratings.csv"
     rows = [f"j{i}{m},r,ibd,{m},im{i},o,point,{s}" for i in range(4) for m, s in (("sam_vit_h", 8), ("otsu", 6 + i % 2))]
     path.write_text("\n".join(["job_id,rater,dataset,model,image_id,object_id,prompt,score", *rows]))
-    (means,) = made("fig9b", ratings=(path,)).sections[0].pictures
+    (means,) = report_of("fig9b", ratings=(path,)).sections[0].pictures
     figure = drawn(means)
     low, high = figure.axes[0].get_xlim()
     assert low <= 1
     assert high >= 10
     assert "1 (worst) to 10 (best)" in texts(figure)
-    (shares,) = made("fig18", ratings=(path,)).sections[0].pictures
+    (shares,) = report_of("fig18", ratings=(path,)).sections[0].pictures
     figure = drawn(shares)
     assert figure.axes[0].get_xticks().tolist() == list(range(1, 11))
     assert "1 (worst) to 10 (best)" in texts(figure)
@@ -192,7 +182,7 @@ def test_headings_of_tall_edge_maps_lie_within_the_figure() -> None:
 
 
 def test_a_report_opens_with_what_was_measured(duo: list[CellView]) -> None:
-    document = made("paper", duo)
+    document = report_of("paper", duo)
     first, behind = document.parted
     assert {"table7", "fig9c"} <= {s.id for s in first}
     assert {"table2", "table3", "fig9b", "table8"} <= {s.id for s in behind}
@@ -208,18 +198,18 @@ def test_a_report_opens_with_what_was_measured(duo: list[CellView]) -> None:
 
 
 def test_nothing_is_folded_where_nothing_was_measured() -> None:
-    document = made("table3")
+    document = report_of("table3")
     assert document.parted == (document.sections, ())
     assert "<details class=" not in to_html(document).split("runs-list")[0]
 
 
 def test_a_table_of_gaps_alone_is_folded(tmp_path: Path) -> None:
     cells = [point_cell(tmp_path, "demo", "otsu", flat(0.5))]
-    (section,) = made("table7", cells).sections
+    (section,) = report_of("table7", cells).sections
     assert section.measured
     assert [t.id for t in section.tables] == ["table7_others", "table7_suite", "table7_miou"]
     assert [section.gaps_alone(t) for t in section.tables] == [False, True, True]
-    page = to_html(made("table7", cells))
+    page = to_html(report_of("table7", cells))
     assert page.count("nothing measured") == 2
-    (section,) = made("table7", [point_cell(tmp_path, "ppdls", "otsu", flat(0.5))]).sections
+    (section,) = report_of("table7", [point_cell(tmp_path, "ppdls", "otsu", flat(0.5))]).sections
     assert not any(section.gaps_alone(t) for t in section.tables)

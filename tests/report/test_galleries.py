@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ import pytest
 import sambench
 from sambench import Prediction, Prompt
 from sambench.errors import UsageError
+from sambench.report import overlays
 from sambench.report.galleries import PLACE, Asked, view_of
 from sambench.report.gallery import gallery
 from sambench.report.write import write
 from sambench.store.views import CellView
+from tests.helpers.cells import Maker
 
 
 class Corner:
@@ -79,6 +82,35 @@ def test_sheets_are_drawn_worst_first(task: str, cells: dict[str, list[CellView]
     made = gallery([a], [b], n=2)
     assert [s.absent for s in made.sections] == [()] * len(made.sections)
     assert [p for p in write(made, ["png"], tmp_path) if p.suffix == ".png"]
+
+
+def test_masks_that_were_not_kept_are_said_and_errors_of_code_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = Maker(tmp_path).cell(n_images=2, masks=True)  # several masks at one click, a single one at more
+
+    rows = cell.scored()
+    row = rows[rows["k"] == 3].to_dict("records")[0]
+    assert overlays.mask_of(row).area > 0
+    with pytest.raises(UsageError, match="did not keep that mask") as e:
+        overlays.mask_of(row, 2)
+    assert str(e.value.found) == "1"
+
+    def broken(*_: object) -> list[object]:
+        raise KeyError("iou_top")
+
+    view = view_of(cell)
+    assert view is not None
+    monkeypatch.setattr("sambench.report.gallery.view_of", lambda _: replace(view, picks=broken))
+    with pytest.raises(KeyError, match="iou_top"):  # of our own code: it must be seen
+        gallery([cell], by=("worst",))
+
+    def unkept(*_: object) -> list[object]:
+        return [overlays.mask_of(row, 2)]
+
+    monkeypatch.setattr("sambench.report.gallery.view_of", lambda _: replace(view, picks=unkept))
+    (said,) = gallery([cell], by=("worst",)).sections[0].absent
+    assert said.startswith("No pictures: the run did not keep that mask")
 
 
 def test_criteria_are_those_of_the_task(cells: dict[str, list[CellView]]) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from sambench import plugins
-from sambench.cards import SuiteCard
 from sambench.errors import PluginError, UsageError
 from sambench.layout import Table, cell_of
 from sambench.paper.evidence import Evidence
@@ -21,6 +20,7 @@ from sambench.report.inputs import Inputs
 from sambench.report.make import make
 from sambench.report.write import write
 from tests.helpers.cells import flat, point_cell
+from tests.helpers.reports import DUO
 
 TOY = '''
 from sambench.layout import Column, Row, Table, Value
@@ -37,7 +37,6 @@ def names(definition, inputs):
 SECTION = names
 '''
 DEFINITION = 'kind = "report"\nid = "mine"\ntitle = "Mine"\nsection = "toy"\noptions = { limit = 5 }\n'
-DUO = SuiteCard(kind="suite", id="duo", name="Duo", members=("ppdls", "gtea"))
 
 
 def plug_in(folder: Path, name: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sambench.errors import UsageError
-from sambench.metrics.bootstrap import Seed, cluster_weights
+from sambench.metrics.bootstrap import Seed, cluster_weights, percentile_interval
 
 from .boundaries import Float64Array
 
@@ -101,8 +101,8 @@ def edge_intervals(
     drawn = np.empty((n_resamples, 4))
     for start, weights in cluster_weights(len(labels), n_resamples, seed):
         drawn[start : start + len(weights)] = scores_of_draws(per_cluster, t, weights)
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return low, high
+    low, high = zip(*(percentile_interval(column, level=level) for column in drawn.T), strict=True)
+    return np.array(low), np.array(high)
 
 
 def counts_to_draw(counts: npt.NDArray[Any]) -> Float64Array:

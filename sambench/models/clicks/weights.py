@@ -65,6 +65,18 @@ def parse_config(config: Any, where: object) -> tuple[str, dict[str, Any]]:
         ) from e
 
 
+def said_of_input(params: Mapping[str, Any], default: Any) -> dict[str, Any]:
+    """The fields leaky, binary_previous, mean and std of a configuration as a checkpoint's parameters have them, those of `default`
+    where they say nothing."""
+    mean, std = params.get("norm_mean_std", (default.mean, default.std))
+    return {
+        "leaky": bool(params.get("use_leaky_relu", default.leaky)),
+        "binary_previous": bool(params.get("binary_prev_mask", default.binary_previous)),
+        "mean": tuple(float(v) for v in mean),
+        "std": tuple(float(v) for v in std),
+    }
+
+
 def check_params(stored: Stored, wanted: Mapping[str, Any], *, model: str, where: object, ignored: Collection[str] = ()) -> None:
     """Raise CheckpointError if the file's configuration says another value than `wanted` for a parameter.
 
@@ -90,15 +102,3 @@ def on_meta(build: Callable[[], M]) -> M:
     """What `build()` gives, made without memory for its tensors."""
     with torch.device("meta"):
         return build().eval()
-
-
-def needed(weights: Path | None) -> Path:
-    """Raises CheckpointError without weights."""
-    if weights is None:
-        raise CheckpointError(
-            "this model has no weights",
-            expected="a checkpoint file",
-            found="none",
-            remedy="let the model's card download it, or give a file of your own: -M weights=FILE",
-        )
-    return Path(weights)

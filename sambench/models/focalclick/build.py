@@ -10,7 +10,8 @@ from types import MappingProxyType
 from typing import Any
 
 from sambench.errors import unknown_name
-from sambench.models.clicks.weights import check_params, fill, needed, on_meta, read
+from sambench.models.card_factory import needed
+from sambench.models.clicks.weights import check_params, fill, on_meta, read, said_of_input
 from sambench.models.families import SIGNATURES
 from sambench.models.focalclick.mix_transformer import MiTConfig
 from sambench.models.focalclick.network import FocalConfig, FocalNetwork, HRNetSizes
@@ -36,14 +37,7 @@ _FIXED: Mapping[str, Any] = {"with_prev_mask": True, "clicks_groups": None}
 
 def config_of(params: Mapping[str, Any], default: FocalConfig) -> FocalConfig:
     """The configuration that a checkpoint stores, `default` where it says nothing."""
-    mean, std = params.get("norm_mean_std", (default.mean, default.std))
-    return replace(
-        default,
-        leaky=bool(params.get("use_leaky_relu", default.leaky)),
-        binary_previous=bool(params.get("binary_prev_mask", default.binary_previous)),
-        mean=tuple(float(v) for v in mean),
-        std=tuple(float(v) for v in std),
-    )
+    return replace(default, **said_of_input(params, default))
 
 
 def wanted_params(arch: str) -> dict[str, Any]:

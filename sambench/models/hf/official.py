@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from sambench.errors import CheckpointError
+from sambench.models.card_factory import needed
 from sambench.models.checkpoints import check_signature, load_into, shapes_of, state_dict_in
 from sambench.models.hf import names
 from sambench.models.hf.folder import FAMILIES
@@ -25,7 +26,7 @@ from sambench.models.hf.installed import check_installed
 from sambench.models.hf.library import classes, load_state
 from sambench.models.hf.segmenter import Sam2Segmenter
 from sambench.models.hf.settings import Dynamic, Settings
-from sambench.models.sam.build import SIGNATURES, needed
+from sambench.models.sam.build import SIGNATURES
 from sambench.models.weight_files import read_content
 
 _VIDEO: Final = re.compile(

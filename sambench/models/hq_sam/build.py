@@ -19,7 +19,6 @@ from sambench.models.sam.build import (
     IMAGE_SIZE,
     PROMPT_DIM,
     filled,
-    needed,
     notes_of,
     prompt_encoder,
     state_of,
@@ -84,34 +83,8 @@ def build_hq_sam(
     return HqSegmenter(model, name=f"sam_hq_{arch}", device=device, precision=precision, squash=squash)
 
 
-def card_hq_sam(
-    arch: str,
-    *,
-    weights: Path | None,
-    device: str,
-    precision: str,
-    key: str | None = None,
-    strip_prefix: str | None = None,
-    base: str | None = None,
-    squash: bool = False,
-    hq_token_only: bool = False,
-) -> HqSegmenter:
-    """The factory of HQ-SAM's cards; see build_hq_sam. Raises CheckpointError without weights."""
-    return build_hq_sam(
-        arch,
-        weights=needed(weights),
-        device=device,
-        precision=precision,
-        key=key,
-        strip_prefix=strip_prefix,
-        base=base,
-        squash=squash,
-        hq_token_only=hq_token_only,
-    )
-
-
 def _card(arch: str) -> CardFactory:
-    return CardFactory(partial(card_hq_sam, arch), partial(notes_of, partial(build_hq_sam_model, arch)))
+    return CardFactory(partial(build_hq_sam, arch), partial(notes_of, partial(build_hq_sam_model, arch)))
 
 
 vit_b, vit_l, vit_h, vit_tiny = map(_card, ("vit_b", "vit_l", "vit_h", TINY))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sambench.models.card_factory import CardFactory
 from sambench.models.mobile_sam.tiny_vit import TinyViT
-from sambench.models.sam.build import filled, needed, notes_of, sam_around, state_of
+from sambench.models.sam.build import filled, notes_of, sam_around, state_of
 from sambench.models.sam.model import Sam
 from sambench.models.sam.segmenter import SamSegmenter
 
@@ -40,26 +40,4 @@ def build_mobile_sam(
     return SamSegmenter(model, name="mobile_sam", device=device, precision=precision, squash=squash)
 
 
-def card_mobile_sam(
-    *,
-    weights: Path | None,
-    device: str,
-    precision: str,
-    key: str | None = None,
-    strip_prefix: str | None = None,
-    base: str | None = None,
-    squash: bool = False,
-) -> SamSegmenter:
-    """What the card `mobile_sam` builds; see build_mobile_sam. Raises CheckpointError without weights."""
-    return build_mobile_sam(
-        weights=needed(weights),
-        device=device,
-        precision=precision,
-        key=key,
-        strip_prefix=strip_prefix,
-        base=base,
-        squash=squash,
-    )
-
-
-mobile_sam = CardFactory(card_mobile_sam, partial(notes_of, build_mobile_sam_model))
+mobile_sam = CardFactory(build_mobile_sam, partial(notes_of, build_mobile_sam_model))

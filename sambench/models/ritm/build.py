@@ -10,8 +10,9 @@ from types import MappingProxyType
 from typing import Any
 
 from sambench.errors import unknown_name
+from sambench.models.card_factory import needed
 from sambench.models.clicks.segmenter import ClickSegmenter
-from sambench.models.clicks.weights import check_params, fill, needed, on_meta, read
+from sambench.models.clicks.weights import check_params, fill, on_meta, read, said_of_input
 from sambench.models.clicks.zoom import ZoomIn
 from sambench.models.families import SIGNATURES
 from sambench.models.ritm.network import RitmConfig, RitmNetwork
@@ -35,15 +36,8 @@ _FIXED: Mapping[str, Any] = {
 
 def config_of(params: Mapping[str, Any], default: RitmConfig) -> RitmConfig:
     """The configuration that a checkpoint stores, `default` where it says nothing."""
-    mean, std = params.get("norm_mean_std", (default.mean, default.std))
-    return replace(
-        default,
-        disk_radius=int(params.get("norm_radius", default.disk_radius)),
-        leaky=bool(params.get("use_leaky_relu", default.leaky)),
-        binary_previous=bool(params.get("binary_prev_mask", default.binary_previous)),
-        mean=tuple(float(v) for v in mean),
-        std=tuple(float(v) for v in std),
-    )
+    radius = int(params.get("norm_radius", default.disk_radius))
+    return replace(default, disk_radius=radius, **said_of_input(params, default))
 
 
 def build_ritm(

@@ -248,34 +248,6 @@ def build_sam(
     return SamSegmenter(model, name=f"sam_{arch}", device=device, precision=precision, **flags)
 
 
-def card_sam(
-    arch: str,
-    *,
-    weights: Path | None,
-    device: str,
-    precision: str,
-    key: str | None = None,
-    strip_prefix: str | None = None,
-    base: str | None = None,
-    squash: bool = False,
-    single_output: bool = False,
-    compiled: bool = False,
-) -> SamSegmenter:
-    """The factory of SAM's cards; see build_sam. Raises CheckpointError without weights."""
-    return build_sam(
-        arch,
-        weights=needed(weights),
-        device=device,
-        precision=precision,
-        key=key,
-        strip_prefix=strip_prefix,
-        base=base,
-        squash=squash,
-        single_output=single_output,
-        compiled=compiled,
-    )
-
-
 def notes_of(
     build: Callable[[], nn.Module],
     *,
@@ -289,19 +261,7 @@ def notes_of(
 
 
 def _card(arch: str) -> CardFactory:
-    return CardFactory(partial(card_sam, arch), partial(notes_of, partial(build_sam_model, arch)))
+    return CardFactory(partial(build_sam, arch), partial(notes_of, partial(build_sam_model, arch)))
 
 
 vit_b, vit_l, vit_h = map(_card, ("vit_b", "vit_l", "vit_h"))
-
-
-def needed(weights: Path | None) -> Path:
-    """The checkpoint file that a card's factory must be given. Raises CheckpointError without one."""
-    if weights is None:
-        raise CheckpointError(
-            "this model has no weights",
-            expected="a checkpoint file",
-            found="none",
-            remedy="let the model's card download it, or give a file of your own: -M weights=FILE",
-        )
-    return Path(weights)

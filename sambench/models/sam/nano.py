@@ -141,16 +141,16 @@ def build_nano(
 
 def card_nano(
     *,
-    weights: Path | None = None,
+    weights: Path,
     device: str = "cpu",
     precision: str = "fp32",
     key: str | None = None,
     strip_prefix: str | None = None,
     base: str | None = None,
 ) -> NanoSegmenter:
-    """What the card `sam_nano` builds. weights: None is the file in the package. key, strip_prefix, base: as for SAM."""
-    model = build_nano(weights or WEIGHTS, key=key, strip_prefix=strip_prefix, base=base)
+    """What the card `sam_nano` builds. key, strip_prefix, base: as for SAM."""
+    model = build_nano(weights, key=key, strip_prefix=strip_prefix, base=base)
     return NanoSegmenter(model, name="sam_nano", device=device, precision=precision)
 
 
-sam_nano = CardFactory(card_nano, partial(notes_of, NanoSam))
+sam_nano = CardFactory(card_nano, partial(notes_of, NanoSam), packaged=WEIGHTS)

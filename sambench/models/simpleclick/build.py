@@ -9,8 +9,9 @@ from types import MappingProxyType
 from typing import Any
 
 from sambench.errors import CheckpointError, UsageError, unknown_name
+from sambench.models.card_factory import needed
 from sambench.models.clicks.segmenter import ClickSegmenter
-from sambench.models.clicks.weights import Stored, check_params, fill, needed, on_meta, read
+from sambench.models.clicks.weights import Stored, check_params, fill, on_meta, read
 from sambench.models.clicks.zoom import ZoomIn
 from sambench.models.families import SIGNATURES
 from sambench.models.simpleclick.model import SimpleClick, SimpleClickConfig

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sambench.device.images import bilinear, normalised
-from sambench.models.simpleclick.vit import PatchEmbed, PlainViT
+from sambench.models.sam.image_encoder import PatchEmbed
+from sambench.models.simpleclick.vit import PlainViT
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of values 0..1
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sambench.models.sam.image_encoder import PatchEmbed
+
 WINDOW_PX = 224
 EPS = 1e-6
 
@@ -55,19 +57,6 @@ class PlainViT(nn.Module):
             return stored
         resized = F.interpolate(stored.permute(0, 3, 1, 2), size=(h, w), mode="bicubic", align_corners=False)
         return resized.permute(0, 2, 3, 1)
-
-
-class PatchEmbed(nn.Module):
-    """Non-overlapping patches of three channels through one linear map (a strided convolution). Key `proj`."""
-
-    def __init__(self, *, patch_size: int, embed_dim: int) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(3, embed_dim, kernel_size=patch_size, stride=patch_size)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, 3, H, W] -> [B, H / patch, W / patch, D]."""
-        out: Tensor = self.proj(x)
-        return out.permute(0, 2, 3, 1)
 
 
 class Block(nn.Module):

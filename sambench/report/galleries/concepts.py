@@ -16,7 +16,8 @@ from sambench.pixels.region import Region
 from sambench.provenance import keyed_hash
 from sambench.report import overlays
 from sambench.report.galleries import DISAGREEMENT, Asked, Pick, View
-from sambench.results.stored_masks import dataset_of
+from sambench.report.galleries._found import with_samples
+from sambench.results.names import model_names
 from sambench.store.views import CellView
 from sambench.types import Sample, Window
 
@@ -80,23 +81,19 @@ def _picks(cell: CellView, asked: Asked) -> list[Pick]:
     # Many have the same F1: which of them are shown is drawn, by their ids, so that a sheet is not of the first images alone.
     frame["drawn"] = [keyed_hash(i, o) for i, o in zip(frame["image_id"], frame["object_id"], strict=True)]
     frame = frame.sort_values(["rank", "drawn"], ascending=[False, True], kind="stable").head(asked.n)
-    if frame.empty:
-        return []
-    data, samples, out = dataset_of(cell, asked.root), dict[str, Sample](), []
-    threshold = float(cell.task.settings.threshold)
-    for row in frame.to_dict("records"):
-        plain = {str(c): v for c, v in row.items()}
-        sample = samples.setdefault(plain["image_id"], data.load(plain["image_id"]))
-        concept = next((c for c in sample.concepts if c.concept_id == plain["object_id"]), None)
+    names = model_names([c for c in (cell, partner) if c])
+    out, threshold = [], float(cell.task.settings.threshold)
+    for row, sample in with_samples(frame, cell, asked):
+        concept = next((c for c in sample.concepts if c.concept_id == row["object_id"]), None)
         if concept is not None:
-            panels = _panels(concept, plain, kind, threshold, (cell.label, partner.label if partner else ""))
+            panels = _panels(concept, row, kind, threshold, names)
             drawn = tuple(partial(_draw_panel, sample=sample, panel=panel) for panel in panels)
-            out.append(Pick(drawn, _data(plain)))
+            out.append(Pick(drawn, _data(row)))
     return out
 
 
 def _panels(
-    concept: ConceptTruth, row: Mapping[str, Any], kind: str, threshold: float, names: tuple[str, str]
+    concept: ConceptTruth, row: Mapping[str, Any], kind: str, threshold: float, names: list[str]
 ) -> tuple[_Panel, ...]:
     head = f"{overlays.short(concept.phrase, 26)}\n{overlays.short(str(row['image_id']))}"
     truth, found = concept.annotations[int(row["annotator"])].instances, _found(row, threshold)

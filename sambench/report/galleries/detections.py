@@ -10,9 +10,9 @@ import numpy as np
 from sambench.errors import UsageError
 from sambench.pixels.region import Region, union
 from sambench.report.galleries import COLOURS, DISAGREEMENT, Asked, Pick, View
-from sambench.report.galleries._found import panels, region
+from sambench.report.galleries._found import panels, ranked, region, with_samples
 from sambench.report.overlays import short
-from sambench.results.stored_masks import dataset_of
+from sambench.results.names import model_names
 from sambench.store.views import CellView
 from sambench.types import Annotation, Sample
 
@@ -40,28 +40,17 @@ _NOTES = {
 
 
 def _picks(cell: CellView, asked: Asked) -> list[Pick]:
-    chosen = _wrong(cell).head(asked.n) if asked.kind == WRONG else _ranked(cell, asked).head(asked.n)
-    if chosen.empty:
-        return []
-    data, images = dataset_of(cell, asked.root), list(dict.fromkeys(chosen["image_id"]))
-    runs = [c for c in (cell, asked.partner) if c]
-    stored = [_detections(c, images) for c in runs]
-    samples = {i: data.load(i) for i in images}
-    truth = {i: s.annotated().objects if s.annotated else () for i, s in samples.items()}
-    one = _of_wrong if asked.kind == WRONG else _of_object
-    rows = ({str(k): v for k, v in row.items()} for row in chosen.to_dict("records"))
-    return [one(row, samples[row["image_id"]], _of_category(row, truth), runs, stored) for row in rows]
-
-
-def _ranked(cell: CellView, asked: Asked) -> pd.DataFrame:
-    frame = _objects(cell)
-    if asked.partner is not None:
-        theirs = _objects(asked.partner)[[*_KEY, "iou_best"]]
-        frame = frame.merge(theirs, on=_KEY, suffixes=("", "_other"), validate="one_to_one")
-        frame["rank"] = (frame["iou_best"] - frame["iou_best_other"]).abs()
+    if asked.kind == WRONG:
+        chosen, one = _wrong(cell).head(asked.n), _of_wrong
     else:
-        frame["rank"] = frame["iou_best"] if asked.kind == "best" else 1 - frame["iou_best"]
-    return frame.sort_values(["rank", "area", *_KEY], ascending=[False, False, True, True], kind="stable")
+        chosen, one = ranked(_objects, cell, asked, "iou_best", _KEY, ["area"]), _of_object
+    runs, images = [c for c in (cell, asked.partner) if c], chosen["image_id"].unique().tolist()
+    stored = [_detections(c, images) for c in runs]
+    names = model_names(runs)
+    rows = list(with_samples(chosen, cell, asked))
+    samples = {s.image_id: s for _, s in rows}
+    truth = {i: s.annotated().objects if s.annotated else () for i, s in samples.items()}
+    return [one(row, sample, _of_category(row, truth), names, stored) for row, sample in rows]
 
 
 def _objects(cell: CellView) -> pd.DataFrame:
@@ -94,22 +83,22 @@ def _of_category(row: dict[str, Any], truth: Mapping[str, Sequence[Annotation]])
     return [(o.object_id, o.region) for o in truth[row["image_id"]] if o.category_id == row["category_id"]]
 
 
-def _of_object(row: dict[str, Any], sample: Sample, of: Truth, runs: list[CellView], stored: list[pd.DataFrame]) -> Pick:
+def _of_object(row: dict[str, Any], sample: Sample, of: Truth, names: list[str], stored: list[pd.DataFrame]) -> Pick:
     place = next(n for n, (object_id, _) in enumerate(of) if object_id == row["object_id"])
     truth, values = of[place][1], [float(row["iou_best"])]
-    values += [float(row["iou_best_other"])] if len(runs) > 1 else []
+    values += [float(row["iou_best_other"])] if len(names) > 1 else []
     shown: list[tuple[str, Region | None]] = [(f"{short(sample.image_id)}\n{short(str(row['category']), 18)}", None)]
-    for run, value, frame in zip(runs, values, stored, strict=True):
+    for name, value, frame in zip(names, values, stored, strict=True):
         here = frame[(frame["image_id"] == sample.image_id) & (frame["category_id"] == row["category_id"])]
         ious = [float(v[place]) for v in here["ious"]]
         best = region(here["mask_rle"].iloc[int(np.argmax(ious))], sample) if ious and max(ious) > 0 else None
         caption = f"IoU {100 * value:.0f} %" if best is not None else "nothing there"
-        shown.append((f"{short(run.label)}\n{caption}", best if best is not None else Region.empty(truth.height, truth.width)))
+        shown.append((f"{short(name)}\n{caption}", best if best is not None else Region.empty(truth.height, truth.width)))
     data = (sample.image_id, row["object_id"], row["category"], None, values[0], values[1] if len(values) > 1 else None)
     return Pick(panels(sample, truth, shown), data)
 
 
-def _of_wrong(row: dict[str, Any], sample: Sample, of: Truth, runs: list[CellView], stored: list[pd.DataFrame]) -> Pick:
+def _of_wrong(row: dict[str, Any], sample: Sample, of: Truth, names: list[str], stored: list[pd.DataFrame]) -> Pick:
     frame = stored[0]
     here = frame[(frame["image_id"] == sample.image_id) & (frame["index"] == row["index"])]
     found = region(here["mask_rle"].iloc[0], sample)
@@ -118,7 +107,7 @@ def _of_wrong(row: dict[str, Any], sample: Sample, of: Truth, runs: list[CellVie
     around = [found] if found.area else [Region.from_array(np.ones((sample.height, sample.width), np.bool_))]
     shown = [
         (f"{short(sample.image_id)}\n{short(str(row['category']), 18)}", None),
-        (f"{short(runs[0].label)}\nscore {row['score']:.2f}, IoU {100 * row['best']:.0f} %", found),
+        (f"{short(names[0])}\nscore {row['score']:.2f}, IoU {100 * row['best']:.0f} %", found),
     ]
     data = (sample.image_id, None, row["category"], float(row["score"]), float(row["best"]), None)
     return Pick(panels(sample, truth, shown, around=around), data)

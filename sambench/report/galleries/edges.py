@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from sambench.report import edges
 from sambench.report.galleries import DISAGREEMENT, Asked, Pick, View
+from sambench.report.galleries._found import ranked, with_samples
 from sambench.report.overlays import picture_panel, short
 from sambench.results.measures import object_values
-from sambench.results.stored_masks import dataset_of
+from sambench.results.names import model_names
 from sambench.store.views import CellView
 from sambench.tasks.edge_measures import IMAGE_F
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _KINDS = {"worst": "Lowest F", "best": "Highest F", DISAGREEMENT: "Largest disagreements"}
 _SAYS = "F is the image's best over thresholds; the annotators' maps are averaged; maps are scaled for the eye."
@@ -28,43 +26,27 @@ _NOTES = {
 
 
 def _picks(cell: CellView, asked: Asked) -> list[Pick]:
-    frame = _ranked(cell, asked).head(asked.n)
-    if frame.empty:
-        return []
-    ids = frame["image_id"].tolist()
+    chosen = ranked(lambda c: object_values(c, IMAGE_F), cell, asked, "value", ["image_id"])
     runs = [c for c in (cell, asked.partner) if c]
-    maps = [edges.stored_maps(c, ids) for c in runs]
-    data = dataset_of(cell, asked.root)
-    out = []
-    for row in frame.to_dict("records"):
-        sample = data.load(str(row["image_id"]))
+    maps = [edges.stored_maps(c, chosen["image_id"].tolist()) for c in runs]
+    names, out = model_names(runs), []
+    for row, sample in with_samples(chosen, cell, asked):
         values = [float(row["value"]), *([float(row["value_other"])] if asked.partner else [])]
         panels = [
             partial(picture_panel, picture=sample.image, caption=short(sample.image_id)),
             partial(picture_panel, picture=edges.ink(np.mean(np.stack(sample.boundaries), axis=0)), caption="annotators"),
         ]
-        for run, value, held in zip(runs, values, maps, strict=True):
-            caption = f"{short(run.label)}\nF {100 * value:.0f} %"
+        for name, value, held in zip(names, values, maps, strict=True):
+            caption = f"{short(name)}\nF {100 * value:.0f} %"
             panels.append(partial(picture_panel, picture=_drawn(held[sample.image_id]), caption=caption))
         other = values[1] if asked.partner else None
-        out.append(Pick(tuple(panels), (sample.image_id, values[0], other, float(row["score"]))))
+        out.append(Pick(tuple(panels), (sample.image_id, values[0], other, float(row["rank"]))))
     return out
 
 
 def _drawn(found: Any) -> Any:
     strength = np.asarray(found.mean(axis=0) if found.ndim == 3 else found, np.float64)
     return edges.ink(strength / max(float(np.quantile(strength, 0.995)), 1e-9))
-
-
-def _ranked(cell: CellView, asked: Asked) -> pd.DataFrame:
-    frame = object_values(cell, IMAGE_F)
-    if asked.partner is not None:
-        theirs = object_values(asked.partner, IMAGE_F)[["image_id", "value"]]
-        frame = frame.merge(theirs, on="image_id", suffixes=("", "_other"), validate="one_to_one")
-        frame["score"] = (frame["value"] - frame["value_other"]).abs()
-    else:
-        frame["score"] = frame["value"] if asked.kind == "best" else 1 - frame["value"]
-    return frame.sort_values(["score", "image_id"], ascending=[False, True], kind="stable")
 
 
 VIEW = View(

@@ -9,9 +9,9 @@ import numpy as np
 
 from sambench.report import overlays
 from sambench.report.galleries import COLOURS, DISAGREEMENT, Asked, Pick, View
-from sambench.results.stored_masks import dataset_of
+from sambench.report.galleries._found import with_samples
+from sambench.results.names import model_names
 from sambench.store.views import CellView
-from sambench.types import Sample
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,27 +34,21 @@ _NOTES = {
 def _picks(cell: CellView, asked: Asked) -> list[Pick]:
     k = asked.k if asked.k is not None else int(getattr(cell.task.settings, "clicks", (0,))[0])
     frame = _ranked(cell, asked, k).head(asked.n)
-    if frame.empty:
-        return []
-    data = dataset_of(cell, asked.root)
-    samples: dict[str, Sample] = {}
+    names = model_names([c for c in (cell, asked.partner) if c])
     out = []
-    for given in frame.to_dict("records"):
-        row = {str(c): v for c, v in given.items()}
-        image_id, other = str(row["image_id"]), row.pop("other", None)
-        sample = samples.setdefault(image_id, data.load(image_id)) if image_id not in samples else samples[image_id]
+    for row, sample in with_samples(frame, cell, asked):
+        other = row.pop("other", None)
         instance = overlays.instance_of(sample, str(row["object_id"]))
         numbers = (int(row["k"]), float(row["iou_top"]), float(row["iou_oracle"]), float(other["iou_top"]) if other else None)
         if instance is None:
             continue
         window = overlays.window_of(sample, [instance.region])
         box = row["box_xyxy"] if row["prompt"] == "box" else None
-        names = (cell.label, asked.partner.label if asked.partner else "")
         panels = tuple(
             partial(overlays.draw_panel, image=sample.image, window=window, truth=instance.region, shown=shown, box=box)
             for shown in _panels(row, other, asked.kind, names)
         )
-        out.append(Pick(panels, (image_id, row["object_id"], *numbers, float(row["score"]))))
+        out.append(Pick(panels, (row["image_id"], row["object_id"], *numbers, float(row["score"]))))
     return out
 
 
@@ -80,7 +74,7 @@ def _ranked(cell: CellView, asked: Asked, k: int) -> pd.DataFrame:
     return frame.sort_values(["score", "image_id", "object_id"], ascending=[False, True, True], kind="stable")
 
 
-def _panels(row: dict[str, Any], other: dict[str, Any] | None, kind: str, names: tuple[str, str]) -> list[overlays.Shown]:
+def _panels(row: dict[str, Any], other: dict[str, Any] | None, kind: str, names: list[str]) -> list[overlays.Shown]:
     clicks, labels = overlays.clicks_of(row)
     caption = f"{overlays.short(str(row['image_id']))}\nobject {overlays.short(str(row['object_id']), 12)}"
     panels = [overlays.Shown(caption, None, clicks, labels)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,16 +11,12 @@ from sambench.metrics.proposals import mask_ious
 from sambench.pixels.region import Region
 from sambench.report import overlays
 from sambench.report.galleries import COLOURS, DISAGREEMENT, Asked, Pick, View
-from sambench.report.galleries._found import panels, region
+from sambench.report.galleries._found import panels, ranked, region, with_samples
 from sambench.results.measures import default_metric, object_values
-from sambench.results.stored_masks import dataset_of
+from sambench.results.names import model_names
 from sambench.store.views import CellView
 from sambench.types import Sample
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-_KEY = ["image_id", "object_id"]
 _KINDS = {
     "worst": "Lowest recall",
     "best": "Highest recall",
@@ -38,30 +34,14 @@ _NOTES = {
 
 
 def _picks(cell: CellView, asked: Asked) -> list[Pick]:
-    chosen = _ranked(cell, asked).head(asked.n)
+    chosen = ranked(lambda c: object_values(c, default_metric([c])), cell, asked, "value", ["image_id", "object_id"], ["area_px"])
     if chosen.empty:
         return []
-    data, images = dataset_of(cell, asked.root), list(dict.fromkeys(chosen["image_id"]))
-    runs = [c for c in (cell, asked.partner) if c]
+    runs, images = [c for c in (cell, asked.partner) if c], chosen["image_id"].unique().tolist()
     stored = [_proposals(c, images) for c in runs]
-    samples = {i: data.load(i) for i in images}
-    rows = ({str(k): v for k, v in row.items()} for row in chosen.to_dict("records"))
-    picks = [_of_object(row, samples[row["image_id"]], runs, stored) for row in rows]
+    names = model_names(runs)
+    picks = [_of_object(row, sample, names, stored) for row, sample in with_samples(chosen, cell, asked)]
     return [p for p in picks if p is not None]
-
-
-def _ranked(cell: CellView, asked: Asked) -> pd.DataFrame:
-    frame = _values(cell)
-    if asked.partner is not None:
-        frame = frame.merge(_values(asked.partner)[[*_KEY, "value"]], on=_KEY, suffixes=("", "_other"), validate="one_to_one")
-        frame["rank"] = (frame["value"] - frame["value_other"]).abs()
-    else:
-        frame["rank"] = frame["value"] if asked.kind == "best" else 1 - frame["value"]
-    return frame.sort_values(["rank", "area_px", *_KEY], ascending=[False, False, True, True], kind="stable")
-
-
-def _values(cell: CellView) -> pd.DataFrame:
-    return object_values(cell, default_metric([cell]))
 
 
 def _proposals(cell: CellView, images: list[str]) -> dict[str, list[bytes]]:
@@ -73,23 +53,23 @@ def _proposals(cell: CellView, images: list[str]) -> dict[str, list[bytes]]:
     return {str(i): of.sort_values("rank")["mask_rle"].tolist() for i, of in frame.groupby("image_id")}
 
 
-def _of_object(row: dict[str, Any], sample: Sample, runs: list[CellView], stored: list[dict[str, list[bytes]]]) -> Pick | None:
+def _of_object(row: dict[str, Any], sample: Sample, names: list[str], stored: list[dict[str, list[bytes]]]) -> Pick | None:
     instance = overlays.instance_of(sample, str(row["object_id"]))
     if instance is None:
         return None
     truth, size = instance.region, [sample.height, sample.width]
-    values = [float(row["value"]), *([float(row["value_other"])] if len(runs) > 1 else [])]
+    values = [float(row["value"]), *([float(row["value_other"])] if len(names) > 1 else [])]
     name = overlays.short(instance.category or f"object {instance.object_id}", 18)
     shown: list[tuple[str, Region | None]] = [(f"{overlays.short(sample.image_id)}\n{name}", None)]
     best: list[float | None] = []
-    for run, value, of in zip(runs, values, stored, strict=True):
+    for named, value, of in zip(names, values, stored, strict=True):
         masks = of.get(sample.image_id, [])
         ious = mask_ious([{"size": size, "counts": m} for m in masks], [truth.rle()])[:, 0] if masks else np.zeros(1)
         at = int(np.argmax(ious))
         found = region(masks[at], sample) if ious[at] > 0 else Region.empty(*size)
         best.append(float(ious[at]))
-        shown.append((f"{overlays.short(run.label)}\nrecall {100 * value:.0f} %, IoU {100 * ious[at]:.0f} %", found))
-    other = (values[1], best[1]) if len(runs) > 1 else (None, None)
+        shown.append((f"{overlays.short(named)}\nrecall {100 * value:.0f} %, IoU {100 * ious[at]:.0f} %", found))
+    other = (values[1], best[1]) if len(names) > 1 else (None, None)
     return Pick(panels(sample, truth, shown), (sample.image_id, instance.object_id, values[0], best[0], *other))
 
 

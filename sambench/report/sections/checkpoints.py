@@ -15,7 +15,7 @@ from sambench.report.inputs import (
     Inputs,
     runs_of,
 )
-from sambench.report.suite_curves import Systems, curves_of, labels_of, shared_datasets
+from sambench.report.suite_curves import Systems, curves_of, named_lines, shared_datasets
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,18 +34,18 @@ def checkpoints(definition: Definition, inputs: Inputs) -> Section:
         return definition.filled(absent=(note,))
     curves = [curves_of([by[d] for d in datasets], inputs.bootstrap) for by in found.values()]
     at = min((k for top, _ in curves for k in top), default=1)
-    labels = labels_of([[by[d] for d in datasets] for by in found.values()], found)
-    points = [(label, top.get(at), oracle.get(at)) for label, (top, oracle) in zip(labels, curves, strict=True)]
+    named = named_lines([[by[d] for d in datasets] for by in found.values()], found)
+    points = [(name, top.get(at), oracle.get(at)) for (_, name), (top, oracle) in zip(named, curves, strict=True)]
     rows = tuple(
         (label, variant, *(100 * v for v in value), len(datasets))
-        for label, top, oracle in points
+        for (label, _), (_, top, oracle) in zip(named, points, strict=True)
         for variant, value in (("top", top), ("oracle", oracle))
         if value is not None
     )
     picture = Picture(
         definition.id,
         f"mIoU {_prompted(found, at)} over a series of checkpoints",
-        f"Chart of mIoU for {', '.join(s.label for s in found)}",
+        f"Chart of mIoU for {', '.join(s.name for s in found)}",
         lambda figure: _draw_series(figure, points, "checkpoint" if inputs.checkpoints else ""),
         ("model", "variant", "miou", "ci_low", "ci_high", "n_datasets"),
         rows,

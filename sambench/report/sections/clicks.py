@@ -12,7 +12,7 @@ from sambench.report.inputs import (
     Inputs,
     runs_of,
 )
-from sambench.report.suite_curves import Curve, Systems, curves_of, labels_of, shared_datasets
+from sambench.report.suite_curves import Curve, Systems, curves_of, named_lines, shared_datasets
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,18 +30,20 @@ def clicks(definition: Definition, inputs: Inputs) -> Section:
     if not datasets:
         return definition.filled(absent=(note,))
     entries = [[by[d] for d in datasets] for by in measured.values()]
-    lines = [(label, *curves_of(of, inputs.bootstrap)) for label, of in zip(labels_of(entries, measured), entries, strict=True)]
+    named = named_lines(entries, measured)
+    curves = [curves_of(of, inputs.bootstrap) for of in entries]
+    lines = [(name, *found) for (_, name), found in zip(named, curves, strict=True)]
     header = ("model", "clicks", "variant", "miou", "ci_low", "ci_high", "n_datasets")
     rows = [
         (label, k, variant, *(100 * v for v in value), len(datasets))
-        for label, top, oracle in lines
+        for (label, _), (top, oracle) in zip(named, curves, strict=True)
         for variant, curve in (("top", top), ("oracle", oracle))
         for k, value in curve.items()
     ]
     picture = Picture(
         definition.id,
         f"mIoU over the number of clicks, first click {'in the centre' if prompt == 'center' else 'at random'}",
-        f"Line chart of mIoU over clicks for {', '.join(s.label for s in measured)}",
+        f"Line chart of mIoU over clicks for {', '.join(s.name for s in measured)}",
         lambda figure: _draw_curves(figure, lines),
         header,
         tuple(rows),

@@ -47,7 +47,7 @@ def differences(definition: Definition, inputs: Inputs) -> Section:
     systems: Systems = inputs.point("center")
     baseline = inputs.baseline or definition.options.get("baseline", "")
     values = {v.dataset: v for v in published(definition.options.get("published", "suite"))}
-    base = next((by for s, by in systems.items() if s.model == baseline), None)
+    its_name, base = next(((s.name, by) for s, by in systems.items() if s.model == baseline), (baseline, None))
     absent: list[str] = []
     if base is None:
         have = ", ".join(dict.fromkeys(s.model for s in systems)) or "none"
@@ -63,10 +63,10 @@ def differences(definition: Definition, inputs: Inputs) -> Section:
         if bars:
             drawn.append((system, bars, runs_of([*by.values(), *base.values()])))
     span = _span([bar for _, bars, _ in drawn for bar in bars])
-    pictures = [_bar_picture(definition.id, system, baseline, bars, span, runs) for system, bars, runs in drawn]
+    pictures = [_bar_picture(definition.id, system, its_name, bars, span, runs) for system, bars, runs in drawn]
     others = [s for s in systems if base is not None and s.model != baseline]
     if len(others) > MAX_PICTURES:
-        names = ", ".join(s.label for s in others[MAX_PICTURES:])
+        names = ", ".join(s.name for s in others[MAX_PICTURES:])
         absent.append(f"Not drawn, for there are more than {MAX_PICTURES} models: {names}. Name fewer runs for their figures.")
     pictures.append(_published_picture(definition, list(values.values())))
     return definition.filled(pictures=tuple(pictures), absent=tuple(absent))
@@ -108,7 +108,7 @@ def _bar_picture(
     ident: str, system: System, baseline: str, bars: Sequence[Bar], span: tuple[float, float], runs: tuple[str, ...]
 ) -> Picture:
     n_up = sum(b.difference > 0 for b in bars)
-    title = f"{system.label} minus {baseline}: mIoU at one centre click, by dataset ({n_up} of {len(bars)} above zero)"
+    title = f"{system.name} minus {baseline}: mIoU at one centre click, by dataset ({n_up} of {len(bars)} above zero)"
     notes = []
     if any(b.partial for b in bars):
         notes.append("‡ PARTIAL: a part of the set on either side.")
@@ -121,7 +121,7 @@ def _bar_picture(
         f"{ident}_{_slug(system.label)}",
         title,
         f"Bar chart of {len(bars)} differences in mIoU, from {bars[0].difference:+.1f} to {bars[-1].difference:+.1f} points",
-        lambda figure: _draw_bars(figure, bars, f"{system.label} − {baseline}, mIoU points", span),
+        lambda figure: _draw_bars(figure, bars, f"{system.name} − {baseline}, mIoU points", span),
         ("dataset", "difference", "ci_low", "ci_high", "n_objects", "partial", "overlap", "published"),
         tuple((b.dataset, b.difference, b.low, b.high, b.n, b.partial, b.overlap, b.published) for b in bars),
         (4.7, 1.0 + 0.21 * len(bars)),

@@ -51,7 +51,7 @@ def edge_sheet(definition: Definition, inputs: Inputs) -> Section:
         try:
             maps[system] = edges.stored_maps(entry.cell, ids)
         except SambenchError as e:
-            notes.append(f"{system.label} is not shown: {e.message}.")
+            notes.append(f"{system.name} is not shown: {e.message}.")
     try:
         data = dataset_of(next(iter(found.values())).cell, inputs.root)
         samples = [data.load(i) for i in ids]
@@ -63,7 +63,7 @@ def edge_sheet(definition: Definition, inputs: Inputs) -> Section:
     picture = Picture(
         definition.id,
         definition.title,
-        f"{len(samples)} photographs with annotated boundaries and the edge maps of {', '.join(s.label for s in shown)}",
+        f"{len(samples)} photographs with annotated boundaries and the edge maps of {', '.join(s.name for s in shown)}",
         lambda figure: _draw_edges(figure, samples, shown),
         ("image_id", *(f"{s.label}: mean strength" for s in shown)),
         tuple((s.image_id, *(float(np.mean(m[s.image_id])) for m in shown.values())) for s in samples),
@@ -76,7 +76,7 @@ def edge_sheet(definition: Definition, inputs: Inputs) -> Section:
 
 
 def _draw_edges(figure: Figure, samples: Sequence[Sample], maps: Mapping[System, Mapping[str, npt.NDArray[Any]]]) -> None:
-    heads = ["image", "ground truth", *(s.label for s in maps)]
+    heads = ["image", "ground truth", *(s.name for s in maps)]
     grid = figure.subplots(len(samples), len(heads), squeeze=False)
     for r, sample in enumerate(samples):
         truth = np.mean(np.stack(sample.boundaries), axis=0)

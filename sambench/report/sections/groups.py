@@ -34,7 +34,7 @@ def groups(definition: Definition, inputs: Inputs) -> Section:
     systems: Systems = inputs.evidence.of("point", prompt=prompt)
     measured = {s: by[dataset] for s, by in systems.items() if dataset in by}
     columns = [Column("attribute", "attribute"), Column("group", "group")]
-    sources = [("published", f"{values[0].method}, published"), *((s.label, s.label) for s in measured)]
+    sources = [("published", f"{values[0].method}, published"), *((s.label, s.name) for s in measured)]
     for key, label in sources:
         for k in counts:
             clicks = f"{k} click{'s' if k > 1 else ''}"
@@ -76,8 +76,8 @@ def _differences(
     for system in measured:
         for k in counts:
             clicks = f"{k} click{'s' if k > 1 else ''}"
-            columns.append(Column(f"{system.label}:{k}", clicks, "points", group=system.label))
-            columns.append(Column(f"{system.label}:ci_{k}", "95 % CI", "points_interval", group=system.label))
+            columns.append(Column(f"{system.label}:{k}", clicks, "points", group=system.name))
+            columns.append(Column(f"{system.label}:ci_{k}", "95 % CI", "points_interval", group=system.name))
     printed = {(v.group_by, v.group, v.k): v.value for v in values}
     names: dict[str, list[str]] = {}
     for group_by, group in dict.fromkeys((v.group_by or "", v.group or "") for v in values):

@@ -53,7 +53,7 @@ def mask_sheet(definition: Definition, inputs: Inputs) -> Section:
     picture = Picture(
         definition.id,
         f"{definition.title}: {dataset}, {k} click{'s' if k > 1 else ''}",
-        f"{len(picks)} objects with their ground truth and the masks of {', '.join(s.label for s in found)}",
+        f"{len(picks)} objects with their ground truth and the masks of {', '.join(s.name for s in found)}",
         lambda figure: _draw_masks(figure, picks, list(found)),
         ("image_id", "object_id", *(f"{s.label}: iou" for s in found)),
         tuple((p.sample.image_id, p.object_id, *(float(p.rows[s]["iou_top"]) for s in found)) for p in picks),
@@ -113,7 +113,7 @@ def _draw_masks(figure: Figure, picks: Sequence[_Pick], systems: Sequence[System
         for system in systems:
             row = pick.rows[system]
             clicks, labels = overlays.clicks_of(row)
-            caption = f"{overlays.short(system.label)}\nIoU {100 * row['iou_top']:.0f} %"
+            caption = f"{overlays.short(system.name)}\nIoU {100 * row['iou_top']:.0f} %"
             shown.append(overlays.Shown(caption, overlays.mask_of(row), clicks, labels))
         for axes, panel in zip(grid[r], shown, strict=True):
             overlays.draw_panel(axes, pick.sample.image, window, instance.region, panel)

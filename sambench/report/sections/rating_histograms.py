@@ -15,6 +15,7 @@ from sambench.report.inputs import (
     shown_name,
 )
 from sambench.report.rated import GROUND_TRUTH, NO_RATINGS, notes_on, place_of, scored
+from sambench.results.names import name_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,7 +46,7 @@ def rating_histograms(definition: Definition, inputs: Inputs) -> Section:
     picture = Picture(
         definition.id,
         f"Ratings of masks from a {prompt}: share of each score",
-        f"Histograms of ratings of {', '.join(models)} on {len(datasets)} datasets",
+        f"Histograms of ratings of {', '.join(map(name_of, models))} on {len(datasets)} datasets",
         lambda figure: _draw_histograms(figure, shares, datasets, models, across, down),
         ("dataset", "model", "score", "n", "share"),
         tuple((d, m, s + 1, int(counts[d, m][s]), float(shares[d, m][s])) for d, m in counts for s in range(10)),
@@ -68,7 +69,8 @@ def _draw_histograms(
         for i, model in enumerate(models):
             held = shares.get((datasets[at], model))
             if held is not None:
-                axes.bar(scores - 0.42 + width * (i + 0.5), 100 * held, width, color=style.colour(place_of(i, model)), label=model)
+                left, colour = scores - 0.42 + width * (i + 0.5), style.colour(place_of(i, model))
+                axes.bar(left, 100 * held, width, color=colour, label=name_of(model))
         axes.set_title(shown_name(datasets[at]))
         axes.set_xticks(scores)
         axes.set_xlim(0.4, 10.6)

@@ -16,6 +16,7 @@ from sambench.report.inputs import (
     shown_name,
 )
 from sambench.report.rated import NO_RATINGS, notes_on, place_of, scored
+from sambench.results.names import name_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +47,7 @@ def rating_means(definition: Definition, inputs: Inputs) -> Section:
     picture = Picture(
         definition.id,
         "Mean ratings of masks, from 1 to 10",
-        f"Mean ratings of {', '.join(models)} on {len(datasets)} datasets",
+        f"Mean ratings of {', '.join(map(name_of, models))} on {len(datasets)} datasets",
         lambda figure: _draw_means(figure, means, datasets, models),
         ("dataset", "model", "mean", "ci_low", "ci_high", "n_masks"),
         tuple((m.dataset, m.model, m.mean, m.low, m.high, m.n) for m in means),
@@ -64,7 +65,8 @@ def _draw_means(figure: Figure, means: Sequence[_Mean], datasets: Sequence[str],
         y = [-datasets.index(m.dataset) + 0.4 - step * (i + 0.5) for m in held]
         x = np.array([m.mean for m in held])
         spans = [x - [m.low for m in held], np.array([m.high for m in held]) - x]
-        axes.errorbar(x, y, xerr=spans, **style.series(place_of(i, model), line=False), label=model, elinewidth=1.1, capsize=0)
+        look = style.series(place_of(i, model), line=False)
+        axes.errorbar(x, y, xerr=spans, **look, label=name_of(model), elinewidth=1.1, capsize=0)
     axes.set_yticks([-i for i in range(len(datasets))], [shown_name(d) for d in datasets])
     axes.set(xlabel="mean rating, 1 (worst) to 10 (best)", ylim=(-len(datasets) + 0.4, 0.6), xlim=(0.75, 10.25))
     axes.set_xticks(range(1, 11))

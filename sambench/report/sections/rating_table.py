@@ -15,6 +15,7 @@ from sambench.report.inputs import (
     shown_name,
 )
 from sambench.report.rated import NO_RATINGS, notes_on, ratings_of
+from sambench.results.names import name_of
 
 NOT_RATED = "not among the ratings given"
 
@@ -37,9 +38,10 @@ def rating_table(definition: Definition, inputs: Inputs) -> Section:
         columns.append(Column(f"published:{variant}_p", "p", "small_p", group=f"SAM over {label}, published"))
     for variant, other in zip(variants, others, strict=False):
         if measured.get(variant):
-            columns.append(Column(f"{variant}:difference", "difference", "signed", group=f"{model} over {other}"))
-            columns.append(Column(f"{variant}:ci", "99 % CI", "signed_interval", group=f"{model} over {other}"))
-            columns.append(Column(f"{variant}:p", "p", "small_p", group=f"{model} over {other}"))
+            group = f"{name_of(model)} over {name_of(other)}"
+            columns.append(Column(f"{variant}:difference", "difference", "signed", group=group))
+            columns.append(Column(f"{variant}:ci", "99 % CI", "signed_interval", group=group))
+            columns.append(Column(f"{variant}:p", "p", "small_p", group=group))
     datasets = dict.fromkeys([v.dataset for v in values] + [d for by in measured.values() for d in by])
     rows = [_row(d, [v for v in values if v.dataset == d], measured) for d in datasets]
     notes = [

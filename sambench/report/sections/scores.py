@@ -78,8 +78,7 @@ def _published_row(
 def _measured_row(
     system: System, by: Mapping[str, Entry], prototypes: Mapping[tuple[str, str], PublishedValue], several: bool
 ) -> Row:
-    label = f"{system.name} ({system.label})" if system.name != system.label else system.label
-    row: dict[str, Value | str | None] = {"method": label, "source": "measured"}
+    row: dict[str, Value | str | None] = {"method": system.name, "source": "measured"}
     for (dataset, name), prototype in prototypes.items():
         entry = by.get(dataset)
         value = Value(reason=NOT_GIVEN) if entry is None else from_row(entry, entry.fitting(prototype))

@@ -90,8 +90,7 @@ def _published(method: str, held: Sequence[PublishedValue], prototypes: Prototyp
 
 
 def _measured(inputs: Inputs, system: System, by: Mapping[str, Entry], prototypes: Prototypes) -> Row:
-    label = f"{system.name} ({system.label})" if system.name != system.label else system.label
-    row: dict[str, Value | str] = {"method": label, "source": "measured here" + (GENERATED if inputs.suite.generated else "")}
+    row: dict[str, Value | str] = {"method": system.name, "source": "measured here" + (GENERATED if inputs.suite.generated else "")}
     return Row(row | {name: _mean(inputs, by, value) for name, value in prototypes.items()})
 
 
@@ -115,7 +114,7 @@ def _datasets(definition: Definition, inputs: Inputs, source: str, systems: Syst
     columns = [Column("dataset", "dataset"), Column("part", "part"), Column("why", "why", minor=True)]
     for system in systems:
         columns += [
-            Column(f"{system.label}:{k}", f"{k} click{'s' if k > 1 else ''}", "percent", group=system.label) for k in CLICKS
+            Column(f"{system.label}:{k}", f"{k} click{'s' if k > 1 else ''}", "percent", group=system.name) for k in CLICKS
         ]
     rows, entries = [], []
     for member in inputs.members:

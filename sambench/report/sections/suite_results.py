@@ -88,9 +88,9 @@ def _results(definition: Definition, inputs: Inputs, systems: Systems, datasets:
         return []
     columns = [Column("dataset", "dataset")]
     for system, by in systems.items():
-        columns.append(Column(f"{system.label}:top", "top", "percent", group=system.label))
+        columns.append(Column(f"{system.label}:top", "top", "percent", group=system.name))
         if any(e.row("miou", variant="oracle", k=1) for e in by.values()):
-            columns.append(Column(f"{system.label}:oracle", "oracle", "percent", group=system.label))
+            columns.append(Column(f"{system.label}:oracle", "oracle", "percent", group=system.name))
     rows = [Row(_of_dataset(systems, d, columns)) for d in datasets]
     entries = [by[d] for d in datasets for by in systems.values() if d in by]
     notes = unknown_training(systems) + few_cluster_notes(entries) + _candidate_notes(systems)
@@ -148,8 +148,8 @@ def _candidate_notes(systems: Systems) -> list[str]:
     for system, by in systems.items():
         for entry in by.values():
             row = entry.row("miou", variant="oracle", k=1)
-            if row is not None and system.label not in counts.setdefault(int(row["n_candidates"]), []):
-                counts[int(row["n_candidates"])].append(system.label)
+            if row is not None and system.name not in counts.setdefault(int(row["n_candidates"]), []):
+                counts[int(row["n_candidates"])].append(system.name)
     if not counts:
         return []
     said = "; ".join(f"{n} of {', '.join(names)}" for n, names in sorted(counts.items()))

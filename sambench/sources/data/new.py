@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,9 +36,7 @@ def write_card(name: str, source: str, to: Path | None = None) -> Written:
     Raises UsageError: no such name, one that is taken, data that has a card, a file that is there or cannot be written; DataError:
     no such data, or none that can be read.
     """
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_\-]{0,99}", name):
-        expected = "lower-case letters, digits, _ and -, as leaves_2024"
-        raise UsageError("a dataset's name does not fit", expected=expected, found=shown(repr(name)))
+    cards.check_id(name)
     (word, *more) = datasets.names_in([source]) or [""]
     if more or not word:
         raise UsageError("one dataset is wanted", where="--from", expected="one path or name", found=shown(source))

@@ -107,17 +107,15 @@ def _taken(name: str) -> bool:
 
 
 def _checked(named: Any, where: str) -> str:
-    expected = "lower-case letters, digits, _ and -, as leaves_2024"
-    if not isinstance(named, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_\-]{0,99}", named):
-        raise UsageError("a dataset's name does not fit", where=f"name= of {where}", expected=expected, found=shown(repr(named)))
-    if _taken(named):
+    name = cards.check_id(named, f"name= of {where}")
+    if _taken(name):
         raise UsageError(
             "a dataset has the name of another one, which has a card",
             where=f"name= of {where}",
-            found=named,
+            found=name,
             remedy="choose another name",
         )
-    return named
+    return name
 
 
 def placed(word: Word, root: Path | None) -> list[Path]:
