@@ -10,7 +10,7 @@ import pytest
 from sambench import layout
 from sambench.errors import RunError, UsageError
 from sambench.results.tables import table_of
-from sambench.store.leases import try_claim
+from sambench.store.leases import try_lease
 from sambench.store.lookup import find_cells
 from sambench.store.views import read_cell
 from sambench.tasks.summary import Bootstrap
@@ -113,9 +113,9 @@ def test_live_state_counts_shards_and_sees_who_works(make: Maker) -> None:
     killed = make.cell("d", absent=range(8, 20))
     assert (killed.live.status, killed.live.n_done) == ("interrupted", 8)
     assert killed.partial_reasons() == ["12 of 20 images not computed (interrupted)"]
-    claim = try_claim(killed.store.claim_path(1))
-    assert claim is not None
-    with claim:
+    lease = try_lease(killed.store.lease_path(1))
+    assert lease is not None
+    with lease:
         running = read_cell(killed.path)
         assert running.live.status == "running"
         assert "still running, pid" in running.partial_reasons()[0]
