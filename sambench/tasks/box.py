@@ -21,6 +21,7 @@ from sambench.tasks.scoring import Answer, scored_columns, scoring_of
 from sambench.tasks.settings.box import BoxSettings
 from sambench.tasks.table_columns import Measure
 from sambench.tasks.task import Task
+from sambench.tasks.works import HQ_SAM
 from sambench.types import Prompt, Sample, Segmenter
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class BoxTask(Task):
 
     plots = "boundary"
     gallery = "objects"
+    follows = (HQ_SAM,)
 
     in_percent = "IoUs in percent"
 

@@ -30,6 +30,7 @@ from sambench.tasks.settings.edge import EdgeSettings
 from sambench.tasks.summary import Bootstrap
 from sambench.tasks.table_columns import Measure
 from sambench.tasks.task import Task
+from sambench.tasks.works import BSDS500, SEGMENT_ANYTHING
 from sambench.types import EdgeAnnotators, EdgeDetector, EdgeMapSource, EdgeOutput, FloatArray, Prompt, Sample, Segmenter
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class EdgeTask(Task):
     whole_sets_only = True
     plots = "edges"
     gallery = "edges"
+    follows = (SEGMENT_ANYTHING, BSDS500)
 
     @property
     def protocol(self) -> str:

@@ -36,6 +36,7 @@ from sambench.tasks.settings.instances import InstanceSettings
 from sambench.tasks.summary import Bootstrap
 from sambench.tasks.table_columns import Measure
 from sambench.tasks.task import StoredRows, Task
+from sambench.tasks.works import SEGMENT_ANYTHING
 from sambench.types import Annotated, Dataset, ForDetection, Prediction, Prompt, Sample, Segmenter, reader_of
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class InstanceTask(Task):
     scores_annotated = True  # every annotation of the file as its evaluator counts it, not `Sample.instances`
     has_detections = True
     gallery = "detections"
+    follows = (SEGMENT_ANYTHING,)
     plots = "detections"
     every_image = True  # false positives count on images without objects too
 

@@ -29,6 +29,7 @@ from sambench.tasks.settings.proposals import ProposalSettings
 from sambench.tasks.summary import Bootstrap
 from sambench.tasks.table_columns import Measure
 from sambench.tasks.task import StoredRows, Task
+from sambench.tasks.works import SEGMENT_ANYTHING
 from sambench.types import Prediction, Prompt, ProposalSource, Sample, Segmenter
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class ProposalTask(Task):
     reduces = ("kind", OBJECT)
     plots = "recall"
     gallery = "proposals"
+    follows = (SEGMENT_ANYTHING,)
 
     @property
     def protocol(self) -> str:

@@ -251,6 +251,9 @@ def test_runs_are_listed_compared_and_drawn(cli: Cli, tmp_path: Path, monkeypatc
     assert again.code == 0, again.err
     table = cli("table", "colour_words", "concepts_odd").out
     assert [word for word in ("cgF1", "IL_MCC", "people", "phrases", "annotator") if word not in table] == []
+    rows = json.loads(cli("table", "colour_words", "--format", "json").out)
+    (rows,) = rows if isinstance(rows, list) else [rows]
+    assert {r["model"]: r["status"] for r in rows["rows"]} == dict.fromkeys(("colour_words", "people"), "PARTIAL (--limit)")
     assert "cgf1: A = concepts-colour_words" in cli("compare", "colour_words", "concepts_odd").out
     _compared_by_hand()
     assert cli("rescore", "colour_words", "--group-by", "category").code == 0
