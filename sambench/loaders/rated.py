@@ -1,4 +1,4 @@
-"""The objects that a rating study draws from another dataset; images are rescaled before prediction (protocol section 6).
+"""The objects that a rating study draws from another dataset; images are rescaled before prediction (docs/protocol.md).
 
 <root>/source.json   {"dataset", "variant", "root", "annotation_digest", "max_side"}
 <root>/items.json    [[image id, [object id, ...]], ...]

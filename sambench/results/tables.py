@@ -178,7 +178,7 @@ def _table(entries: Sequence[_Entry], measures: list[Measure], suites: Sequence[
 
 
 def _people(entries: Sequence[_Entry], measures: Sequence[Measure]) -> list[Row]:
-    """What people themselves reach on each dataset that several annotated: a row per dataset, of a whole cell where there is one."""
+    """What people themselves reach on each dataset that several annotated: a row per dataset, of a whole cell if there is one."""
     variant, out = entries[0].cell.task.people, dict[str, Row]()
     for entry in sorted(entries, key=lambda e: bool(e.cell.partial_reasons())) if variant else ():
         values = {m.key: dataclasses.replace(m, variant=variant).value(entry.metrics) for m in measures if "interval" not in m.kind}

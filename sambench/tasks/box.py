@@ -1,4 +1,4 @@
-"""The box task: each object is prompted with the tight box of its ground truth (HQ-SAM's evaluation; protocol box@1, section 11).
+"""The box task: each object is prompted with the tight box of its ground truth (HQ-SAM's evaluation; protocol box@1).
 
 One prediction an object, scored by mIoU and by boundary IoU at 2 % and 1 % of the diagonal. By default the model answers with its
 single output, as HQ-SAM's authors ran SAM; `multimask` asks for all candidates, of which `top` is the model's own first.

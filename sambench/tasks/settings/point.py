@@ -24,7 +24,7 @@ class PointSettings:
 
     until_iou: an object is done once its IoU reaches it (the field's NoC runs). noc: targets of "number of clicks"; needs
     every count up to max(clicks). seed: of `prompt="random"` alone.
-    mask_feedback: the next round is given the previous mask's state (protocol section 1, choice).
+    mask_feedback: the next round is given the previous mask's state (a choice: docs/protocol.md).
     prompt: center, random, or `file:` and the path of recorded clicks (`loaders.recorded_clicks`), with their hash in
     prompt_sha256, "" where nobody has read them yet (`PointTask.of` does). The hash is identity, the place is not. beyond: what
     follows an object's last recorded click where more are asked for; `refuse` is an error before anything runs.
