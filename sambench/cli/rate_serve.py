@@ -89,12 +89,12 @@ def _opened(folder: Folder, place: str, planned: Planned | None) -> tuple[Databa
 
 def _web() -> ModuleType:
     """The web part. Raises UsageError where its libraries are not installed."""
-    from sambench.errors import UsageError, message_of
+    from sambench.errors import UsageError, install, message_of
 
     try:
         from sambench.rating.web import server
     except ImportError as e:
-        raise UsageError("the rating pages need a web server", found=message_of(e), remedy="pip install 'sambench[serve]'") from e
+        raise UsageError("the rating pages need a web server", found=message_of(e), remedy=install("serve")) from e
     return server
 
 

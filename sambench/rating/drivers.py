@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from sambench.errors import DataError, RunError, UsageError, message_of, shown
+from sambench.errors import DataError, RunError, UsageError, install, message_of, shown
 
 BUSY_S = 10.0  # how long a statement waits for another process's
 _CONNECT_S = 10
@@ -153,7 +153,7 @@ class Postgres:
             from psycopg.rows import dict_row
         except ImportError as e:
             raise UsageError(
-                "PostgreSQL needs a driver", where="--database", found=message_of(e), remedy="pip install 'sambench[postgres]'"
+                "PostgreSQL needs a driver", where="--database", found=message_of(e), remedy=install("postgres")
             ) from e
         self.place = place
         self.psycopg, self.dict_row = psycopg, dict_row

@@ -1,4 +1,4 @@
-"""A rating study's jobs: objects drawn, masks predicted, all shuffled, blinded and rendered (docs/protocol.md, rating study; appendix E).
+"""A rating study: objects drawn, predicted, shuffled, blinded and rendered (docs/protocol.md; appendix E).
 
 <out>/for_raters/jobs.csv, README.txt, views/<job id>/1_image.jpg ... 6_plain.jpg    nothing here names a model
 <out>/key.csv                                                                         what each job id stands for
