@@ -217,6 +217,11 @@ class EdgeTask(Task):
         kinds: tuple[tuple[str, Kind], ...] = (("", "score"), ("_ci", "score_interval"))
         return [Measure(m + end, "CI" if end else m.upper(), kind, m, "", drawn_by=m) for m in SCORES for end, kind in kinds]
 
+    @property
+    def objects(self) -> str:
+        """What its datasets hold: an image has the boundaries of several annotators."""
+        return "annotations"
+
     def method(self) -> str:
         """For a methods section."""
         return f"the BSDS500 boundary benchmark with {self.settings.thresholds} thresholds"

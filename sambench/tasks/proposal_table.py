@@ -54,7 +54,7 @@ def _recall_at(n: int) -> ObjectMeasure:
 def settings_note(settings: ProposalSettings, models: Sequence[ModelRecord]) -> str:
     """All that moves the numbers of the cells of these models, in words; of files of proposals only the number of them does."""
     files = [str(next(iter(m.proposals.values())))[:8] for m in models if m.proposals]
-    most = f"At most {max(settings.max_dets)} proposals an image"
+    most = f"At most {max(settings.max_dets)} proposals per image"
     of_files = f"; those of files by score (sha256 {', '.join(dict.fromkeys(files))})" if files else ""
     return f"{most}{of_files}" + (f"; {_of_segmenters(settings)}." if len(files) < len(models) else ".")
 
