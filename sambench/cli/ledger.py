@@ -16,7 +16,7 @@ _STATE = "Only these states: reproduced, differs, not measured, unavailable; com
 
 def reproduce(
     what: Annotated[
-        str, typer.Argument(metavar="WHAT", help="paper, sam2, sam3, others; or models: the numbers on model cards.")
+        str, typer.Argument(metavar="WHAT", help="paper, sam2, sam3, saco, others; or models: the numbers on model cards.")
     ] = "paper",
     more: Annotated[list[str], typer.Argument(metavar="[RUN...]", help="Further runs.", show_default=False)] = [],  # noqa: B006
     runs: Several = [],  # noqa: B006 - typer copies it

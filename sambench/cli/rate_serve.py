@@ -1,4 +1,4 @@
-"""`sambench rate serve`: the pages on which people rate, and `sambench rate simulate`: raters who are none."""
+"""`sambench rate serve`: the pages on which people rate, and `sambench rate simulate`: simulated raters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BASE = "Where raters reach the server, if a proxy stands before it: https://rat
 
 Jobs = Annotated[Path, typer.Argument(metavar="JOBS", help="The folder of `sambench rate make`, or its folder for_raters.")]
 Place = Annotated[str | None, typer.Option("--database", metavar="FILE|URL", help=_DATABASE)]
-KeyOpt = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="key.csv of the study, if it is not beside the jobs.")]
+KeyOpt = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="key.csv of the study, if it is not next to the jobs.")]
 
 
 def serve(
@@ -58,7 +58,7 @@ def serve(
         echo(warning, err=True)
     for _ in range(invite):
         queue.invite()
-    echo(f"for you alone: {address}/lead/open/{web.lead_token(store)}")
+    echo(f"only for you: {address}/lead/open/{web.lead_token(store)}")
     for rater in queue.raters():
         if rater.revoked_at is None:
             echo(f"{rater.alias} {rater.label or rater.name}".ljust(12) + f" {address}/r/{rater.token}")
@@ -110,7 +110,7 @@ def simulate(
     noise: Annotated[float, typer.Option("--noise", metavar="SD", min=0, help="Of a rating, in points.")] = 0.9,
     fatigue: Annotated[float, typer.Option("--fatigue", metavar="POINTS", help="What a rater loses in 100 ratings.")] = 0.0,
     effect: Annotated[
-        list[str], typer.Option("--effect", metavar="MODEL=POINTS", help="What a model's masks get beside their IoU.")
+        list[str], typer.Option("--effect", metavar="MODEL=POINTS", help="What a model's masks get in addition to their IoU.")
     ] = [],  # noqa: B006 - typer copies it
     raters_per_job: Annotated[int | None, typer.Option("--raters-per-job", metavar="N", min=1, help="Raters of a mask.")] = None,
     overlap: Annotated[
@@ -119,7 +119,7 @@ def simulate(
     most: Annotated[int | None, typer.Option("--ratings", metavar="N", min=1, help="Stop after so many.")] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the raters.")] = 0,
 ) -> None:
-    """Raters who are none work through a study, so that all that follows can be tried. Their ratings are marked as simulated."""
+    """Simulated raters work through a study, for a dry run. Their ratings are marked as simulated."""
     from sambench.rating.intake import find_study
     from sambench.rating.simulate import Raters
     from sambench.rating.simulate import simulate as run

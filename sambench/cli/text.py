@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _FORMATS = f"{listed(PAGES)}; comma-separated."
 _MODEL = "A model of phrases: colour_words, or sambench list models."
-_SEGMENTER = "Who is asked with the point (default: the model itself, if it takes clicks; else sam_nano)."
+_SEGMENTER = "Model prompted with the point (default: the model itself, if it takes clicks; else sam_nano)."
 
 
 def text(

@@ -145,7 +145,7 @@ _DRAWING = 0x5A3B_4E17  # a name for the lock of those who draw from the queue
 class Postgres:
     serial = "INTEGER GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
     is_single = False
-    remedy = "check the address, the user and the password; the database must be there and be the study's alone"
+    remedy = "check the address, the user and the password; the database must be there and hold only this study"
 
     def __init__(self, place: str) -> None:
         try:

@@ -63,8 +63,8 @@ Ask three things. {" ".join(QUESTIONS)}
 {AMBIGUITY}
 
 The easiest way to collect ratings is `sambench rate serve`. Without it: write them into a CSV file with the columns job_id, rater,
-score, seconds, started_at, one line a job; the score is a whole number from 1 to 10. jobs.csv lists the jobs in the order in which
-they are to be shown.
+score, seconds, started_at, one line per job; the score is a whole number from 1 to 10. jobs.csv lists the jobs in the order in
+which they are to be shown.
 """
 
 

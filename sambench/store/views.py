@@ -224,7 +224,7 @@ class CellView:
             reasons.append(f"{missing} of {live.n_wanted} images not computed ({state})")
         elif live.status in ("running", "interrupted"):
             state = f"still running, {', '.join(live.holders)}" if live.holders else "interrupted"
-            reasons.append(f"rows that were being computed anew, and may be replaced ({state})")
+            reasons.append(f"rows that were being computed again, and may be replaced ({state})")
         if live.n_failed:
             reasons.append(f"{live.n_failed} images failed")
         return reasons

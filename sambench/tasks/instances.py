@@ -294,7 +294,7 @@ def _own(found: Detections, sample: Sample) -> dict[int, Answer]:
     """The file's masks; detections without one have none."""
     have = [i for i in range(len(found)) if found.has_mask(i)]
     if len(have) < len(found):
-        note("detections without a mask count for the AP of boxes alone")
+        note("detections without a mask count only for the AP of boxes")
     return {i: Answer(found.rle(i, sample.height, sample.width)) for i in have}
 
 

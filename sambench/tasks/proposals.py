@@ -99,7 +99,7 @@ class ProposalTask(Task):
                 found=self.settings.stability,
                 remedy="leave the flag out",
             )
-        note = "its masks have no logits, so proposals are ranked by predicted IoU alone (--rank iou)"
+        note = "its masks have no logits, so proposals are ranked only by predicted IoU (--rank iou)"
         return replace(self, settings=replace(self.settings, rank="iou")), note
 
     def rows(self, sample: Sample, model: Segmenter | ProposalSource, context: Context, /) -> list[dict[str, Any]]:

@@ -324,7 +324,7 @@ def test_two_commands_do_not_compute_anew_at_once(data: Path, tmp_path: Path) ->
     cell = cell_of(tmp_path / "out")
     claim = try_claim(tmp_path / "out" / f".{cell.parent.name}.{cell.name}.fresh")
     assert claim is not None
-    with claim, pytest.raises(UsageError, match="another command computes that cell anew"):
+    with claim, pytest.raises(UsageError, match="another command computes that cell again"):
         go(tmp_path / "out", fresh=True)
     go(tmp_path / "out", fresh=True)
 

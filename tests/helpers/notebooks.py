@@ -1,4 +1,4 @@
-"""Run the notebooks of docs/. As a command, `python -m tests.helpers.notebooks`, it stores what they answer, for the site shows that."""
+"""Run the notebooks of docs/. As a command, `python -m tests.helpers.notebooks`, it stores their answers, which the site shows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 
 
 def executed(path: Path, folder: Path) -> Any:
-    """The notebook with its outputs, run in a folder. Progress and warnings are left out: they name paths and times of this machine."""
+    """The notebook with its outputs, run in a folder, without progress and warnings: they name paths and times of this machine."""
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=300, record_timing=False, resources={"metadata": {"path": str(folder)}}).execute()
     for cell in notebook.cells:

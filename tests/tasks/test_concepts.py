@@ -154,7 +154,7 @@ def test_boxes_alone_are_compared_as_boxes() -> None:
     ("answer", "said"),
     [
         (lambda p: ([MUGS[0]], [1.5]), "scores in [0, 1]"),
-        (lambda p: ([MUGS[0]], [0.5, 0.5]), "one score a mask"),
+        (lambda p: ([MUGS[0]], [0.5, 0.5]), "one score per mask"),
         (lambda p: ([MUGS[0].T], [0.5]), "height comes before width"),
         (lambda p: ([MUGS[0]], [float("nan")]), "finite"),
     ],

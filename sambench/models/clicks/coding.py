@@ -29,7 +29,7 @@ class Clicks:
         if prompt.text is not None or prompt.box_xyxy is not None or not len(prompt.labels):
             found = "a text" if prompt.text is not None else "a box" if prompt.box_xyxy is not None else "no point"
             raise ModelError(
-                f"{model} takes clicks alone",
+                f"{model} takes only clicks",
                 expected="one point or more",
                 found=found,
                 remedy="use the point task: sambench run point",

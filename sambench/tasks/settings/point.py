@@ -46,8 +46,8 @@ class PointSettings:
             raise UsageError("no file is named", where="--prompt", expected=f"{FILE}CLICKS.csv", found=self.prompt)
         check_choices(self)
         if self.beyond != "refuse" and not self.recorded:
-            expected, found = f"--prompt {FILE}CLICKS.csv beside it", f"--prompt {self.prompt}"
-            raise UsageError("--beyond is of recorded clicks alone", where="--beyond", expected=expected, found=found)
+            expected, found = f"--prompt {FILE}CLICKS.csv next to it", f"--prompt {self.prompt}"
+            raise UsageError("--beyond is only for recorded clicks", where="--beyond", expected=expected, found=found)
         where = "--clicks"
         whole = isinstance(self.clicks, tuple | list) and all(type(c) is int for c in self.clicks)
         if not whole or not self.clicks or min(self.clicks) < 1 or list(self.clicks) != sorted(set(self.clicks)):
