@@ -231,13 +231,15 @@ def draw(cells: Sequence[Cell], variants: dict[str, Costs], path: Path) -> None:
 
     many = [2**k for k in range(10)]
     plt.rcParams["svg.hashsalt"] = "scale"
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
     alone = sum(c.images * c.image_s for c in cells) / 60
-    left.plot(many, [alone / d for d in many], "--", color="0.6", label="images alone, shared out evenly")
+    left.plot(many, [alone / d for d in many], "--", color="0.6", label="only the images, shared out evenly")
     for (name, costs), mark in zip(variants.items(), "os", strict=True):
         left.plot(many, [_middle(cells, d, costs).total / 60 for d in many], f"-{mark}", ms=4, label=name)
     left.set(xscale="log", yscale="log", xlabel="devices", ylabel="minutes", xticks=DEVICES, xticklabels=DEVICES)
-    left.legend(frameon=False, loc="upper right")
+    left.set(yticks=(minutes := [1, 3, 10, 30, 100]), yticklabels=minutes, ylim=(0.1, None))
+    left.minorticks_off()
+    left.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     found = [_middle(cells, d, variants["a shared folder"]) for d in many]
     ideal = [60 * alone / r.devices for r in found]
     parts = {

@@ -158,6 +158,11 @@ def system_error(e: OSError) -> RunError:
     )
 
 
+def install(extra: str) -> str:
+    """The command that installs an optional part, an extra of `pyproject.toml`, in the checkout that sambench came from."""
+    return f"in sambench's checkout: pip install -c constraints.txt -e '.[{extra}]'"
+
+
 def near_names(name: str, known: Iterable[str], n: int = 3) -> list[str]:
     """The names in `known` that look most like `name`, best first (case ignored)."""
     by_lower: dict[str, str] = {}

@@ -12,8 +12,8 @@ from sambench.types import BELOW_THRESHOLD, CROWD, EMPTY, GROUP, IGNORED, NO_ARE
 _WORDS = {
     EMPTY: ("annotation without pixels left out", "annotations without pixels left out"),
     NO_MASK: (
-        "annotation without a mask (a box or keypoints alone) left out",
-        "annotations without a mask (boxes or keypoints alone) left out",
+        "annotation without a mask (only a box or keypoints) left out",
+        "annotations without a mask (only boxes or keypoints) left out",
     ),
     CROWD: (
         'crowd annotation is an ignore region (crowds = "objects" under [options] of the card: an object)',

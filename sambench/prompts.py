@@ -1,4 +1,4 @@
-"""Prompts made from the ground truth: clicks, boxes and grids. Protocol sections 1, 2, 7 and 11.
+"""Prompts made from the ground truth: clicks, boxes and grids.
 
 Clicks are exact and hold for ever: distances are compared as integers (see :mod:`sambench.pixels.depth`), equal ones are
 resolved in row-major order, and random clicks come from a keyed hash, not from a library's generator. Everything
@@ -88,7 +88,7 @@ def next_click(
 
 
 def box_prompt(target: Region) -> BoxXYXY:
-    """The tight box of the object: (x_min, y_min, x_max, y_max), inclusive pixel indices (protocol section 11)."""
+    """The tight box of the object: (x_min, y_min, x_max, y_max), inclusive pixel indices (docs/protocol.md, `box@1`)."""
     x0, y0, x1, y1 = target.box_xyxy
     return (float(x0), float(y0), float(x1), float(y1))
 

@@ -41,7 +41,7 @@ def keyed_hash(*parts: str) -> int:
 
 
 def keyed_order(ids: Iterable[str], dataset: str) -> list[str]:
-    """The ids in keyed-hash order: the same everywhere, and unrelated to their names (protocol section 1, "Large sets")."""
+    """The ids in keyed-hash order: the same everywhere, and unrelated to their names (docs/protocol.md, "Subsets")."""
     return sorted(ids, key=lambda i: (keyed_hash(dataset, i), i))
 
 

@@ -64,6 +64,19 @@ def test_the_table_of_the_demo_is_what_a_run_gives(model: str, tmp_path: Path) -
     assert demo_table(done.stdout, model) == promised
 
 
+def test_the_table_of_phrases_is_what_a_run_gives(tmp_path: Path) -> None:
+    def shown(text: str) -> list[list[str]]:
+        lines = (line.split() for line in text.splitlines())
+        return [words for words in lines if words[:1] == ["demo:concepts"]]
+
+    command = PAGES["concepts.md"].split("```")[1].split()
+    done = command_line(*command[1:], "--out", str(tmp_path), env={"COLUMNS": "160"})
+    assert done.returncode == 0, done.stderr
+    promised = shown(PAGES["concepts.md"])
+    assert len(promised) == 2
+    assert shown(done.stdout) == promised
+
+
 def tree() -> Any:
     """All commands, those of the tasks too, which are made when they are asked for."""
     root: Any = typer.main.get_command(app)

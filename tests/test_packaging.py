@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -121,3 +123,13 @@ def test_constraints_pin_every_dependency() -> None:
     for requirement in map(Requirement, [*project["dependencies"], *extras["test"], *extras["lint"]]):
         pin = pins[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(str(pin.specifier).removeprefix("==")), requirement
+
+
+def test_one_version_everywhere() -> None:
+    """That of the package, of its metadata, and the newest of the changelog."""
+    import sambench
+
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    (newest, *_) = re.findall(r"^## (\S+)( \(unreleased\))?$", changelog, flags=re.MULTILINE)
+    assert sambench.__version__ == declared == newest[0] + (".dev0" if newest[1] else "")

@@ -7,7 +7,7 @@ function returning a folder), and at explicit paths ending in `.toml`. Two cards
 
 from __future__ import annotations
 
-from sambench.cards.citations import Citation
+from sambench.cards.citations import Citation, Work
 from sambench.cards.discovery import (
     absolute,
     boxes_cards,
@@ -61,6 +61,7 @@ __all__ = [
     "SuiteCard",
     "Variant",
     "Weights",
+    "Work",
     "absolute",
     "boxes_cards",
     "check_id",

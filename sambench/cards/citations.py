@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -23,6 +24,16 @@ class Work(_Frozen):
     def text(self) -> str:
         names = f"{', '.join(self.authors[:-1])} et al." if self.authors[-1] == "others" else ", ".join(self.authors)
         return f"{names}: {self.title}. {self.venue}"
+
+    @property
+    def short(self) -> str:
+        """In running text: `Ke et al.`"""
+        return f"{self.authors[0]} et al." if len(self.authors) > 2 or "others" in self.authors else " and ".join(self.authors)
+
+    @property
+    def key(self) -> str:
+        """In BibTeX: first author, year, first word of the title."""
+        return re.sub(r"[^a-z0-9]", "", f"{self.authors[0]}{self.year}{self.title.split()[0]}".lower())
 
 
 class Citation(_Frozen):

@@ -39,14 +39,14 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "reproduce": ("sambench reproduce paper otsu", "sambench reproduce paper otsu --format csv"),
     "gallery": ("sambench gallery otsu", "sambench gallery otsu grabcut --by disagreement -n 4 --format html"),
     "results export": ("sambench results export otsu", "sambench results export otsu grabcut --out both.zip"),
-    "results import": ("sambench results import both.zip --out theirs", "sambench results import both.zip --out theirs"),
+    "results import": ("sambench results import both.zip", "sambench results import both.zip --out theirs"),
     "rate make": (
-        "sambench rate make --datasets demo --model otsu --model grabcut --masks 4 --out study",
-        "sambench rate make --datasets demo --model otsu --masks 2 --image-format png --out small",
+        "sambench rate make --datasets demo --model otsu --model grabcut --per-dataset 4 --out study",
+        "sambench rate make --datasets demo --model otsu --per-dataset 2 --image-format png --out small",
     ),
     "rate simulate": ("sambench rate simulate study", "sambench rate simulate study --raters 3 --seed 1"),
     "rate serve": ("sambench rate serve study", "sambench rate serve study --invite 3 --raters-per-job 2"),
-    "rate stats": ("sambench rate stats ratings.csv", "sambench rate stats ratings.csv --format json"),
+    "rate stats": ("sambench rate stats study/ratings.sqlite", "sambench rate stats ratings.csv --key study/key.csv --format json"),
     "rate report": ("sambench rate report study/ratings.sqlite", "sambench rate report study/ratings.sqlite --format md"),
     "masks": (
         "sambench masks photo.png --model sam_nano --grid 4 --out found",

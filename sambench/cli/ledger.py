@@ -17,7 +17,7 @@ _STATE = "Only these states: reproduced, differs, not measured, unavailable; com
 
 def reproduce(
     what: Annotated[
-        str, typer.Argument(metavar="WHAT", help="paper, sam2, sam3, others; or models: the numbers on model cards.")
+        str, typer.Argument(metavar="WHAT", help="paper, sam2, sam3, saco, others; or models: the numbers on model cards.")
     ] = "paper",
     named: AnyRuns = [],  # noqa: B006 - typer copies it
     runs: Folders = [],  # noqa: B006 - typer copies it

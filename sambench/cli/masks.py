@@ -24,7 +24,7 @@ _SETTINGS = flags_of("masks", AutomaticSettings)
 def masks(
     images: Annotated[
         list[Path],
-        typer.Argument(metavar="IMAGE...", help="Pictures, or folders of them: JPEG, PNG and whatever else Pillow reads."),
+        typer.Argument(metavar="IMAGE...", help="Images, or folders of them: JPEG, PNG and whatever else Pillow reads."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where NAME_masks.json and NAME_masks.png go.")],
     model: Annotated[
@@ -52,7 +52,7 @@ def masks(
     prepare_out(out)
     failed = _run(images, outputs, resolved, settings, preset, quiet)
     if failed:
-        echo(f"{failed} of {len(images)} pictures failed", err=True)
+        echo(f"{failed} of {len(images)} images failed", err=True)
         raise typer.Exit(1)
 
 
@@ -80,8 +80,8 @@ def _pictures(given: Sequence[Path]) -> list[Path]:
             continue
         found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file())
         if not found:
-            remedy = "name the folder in which the pictures lie themselves"
-            raise UsageError("a folder holds no pictures", where=path, expected=f"files {', '.join(SUFFIXES)}", remedy=remedy)
+            remedy = "name the folder in which the images lie themselves"
+            raise UsageError("a folder holds no images", where=path, expected=f"files {', '.join(SUFFIXES)}", remedy=remedy)
         out += [p for p in found if not (p.stem.endswith(SUFFIX) and p.with_suffix(".json").is_file())]
     return list({path.absolute(): path for path in out}.values())
 
@@ -99,7 +99,7 @@ def _checked(images: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
             found = f"{taken[path.stem]} and {path}"
             remedy = "run them one after another, into directories of their own"
             raise UsageError(
-                "two pictures would give files of the same name", expected="names that differ", found=found, remedy=remedy
+                "two images would give files of the same name", expected="names that differ", found=found, remedy=remedy
             )
         taken[path.stem] = path
     outputs = [(out / f"{stem}{SUFFIX}.json", out / f"{stem}{SUFFIX}.png") for stem in taken]
@@ -108,7 +108,7 @@ def _checked(images: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
         for file in pair:
             if file.resolve() in inputs:
                 remedy = "choose another directory with --out"
-                raise UsageError("a result would take the place of a picture", where=file, remedy=remedy)
+                raise UsageError("a result would take the place of an image", where=file, remedy=remedy)
     return outputs
 
 
@@ -124,7 +124,7 @@ def _resolve(model: str, option: Sequence[str], devices: str, precision: str, qu
     if gives not in (None, "masks", "single_mask"):
         expected = "a segmenter, which answers clicks with masks"
         raise UsageError(
-            f"model {name!r} makes no masks of a picture", where="--model", expected=expected, found=f"one that gives {gives}"
+            f"model {name!r} makes no masks of an image", where="--model", expected=expected, found=f"one that gives {gives}"
         )
     if not model and not quiet:
         echo(f"model: {name} (the default; --model chooses another)", err=True)

@@ -42,7 +42,7 @@ _MODEL = "A model's name, a card's path, or python:file.py:factory. May be repea
 _MODEL_OR = "A name, a card's path, python:file.py:factory, or {}. May be repeated."
 _NAME = "What tables call the model. May be repeated, for the models in their order."
 _OPTION = "Option of the model, as weights=FILE; with several models MODEL.KEY=VALUE."
-_WORKERS = "Processes on the CPU (default: one a core), or per GPU (default: as many as fit)."
+_WORKERS = "Processes on the CPU (default: one per core), or per GPU (default: as many as fit)."
 _SCORING = "Where answers are scored: auto (on GPUs; of models on the CPU on the host), host, or device (torch)."
 _CONFIG = "TOML file with these flags' names."
 _RESULTS = "Also write the masks as a COCO results file, as evaluation servers take it (one dataset and model)."
@@ -61,7 +61,7 @@ Scoring = Annotated[str, _option("--scoring", metavar="NAME", help=_SCORING)]
 Root = Annotated[str | None, _option("--root", metavar="DIR", help="The dataset's folder, for one dataset.")]
 SaveMasks = Annotated[str, _option("--save-masks", metavar="NAME", help="scored: keep every scored mask as RLE; none.")]
 OnError = Annotated[str, _option("--on-error", metavar="NAME", help="record: note a failing image and go on; stop.")]
-Fresh = Annotated[bool, _option("--fresh", help="Compute anew; results from before are replaced once the new ones are whole.")]
+Fresh = Annotated[bool, _option("--fresh", help="Compute again; earlier results are replaced once the new ones are whole.")]
 DryRun = Annotated[bool, _option("--dry-run", help="Print what would run, and where; compute nothing.")]
 Quiet = Annotated[bool, _option("--quiet", "-q", help="No progress; results only.")]
 Config = Annotated[

@@ -32,7 +32,7 @@ def probe(
     precision: Precision = "fp32",
     quiet: Quiet = False,
 ) -> None:
-    """Each mask's nearest neighbours by the mean image embedding over it, as a sheet."""
+    """Nearest neighbours of masks by image embedding, as a sheet."""
     from sambench.automatic.probing import agreement, embedded, neighbours
     from sambench.cli.console import err
     from sambench.device.precision import computing

@@ -128,7 +128,7 @@ class Reporter:
 
     def _on_interrupt(self, e: events.Interrupt) -> None:
         if e["times"] == 1:
-            self.say(f"stopping after the step at hand, in {e['grace_s']:.0f} s at the latest; Ctrl-C again to drop it")
+            self.say(f"stopping after the current step, in {e['grace_s']:.0f} s at the latest; Ctrl-C again to drop it")
 
     def _on_download(self, e: events.Download) -> None:
         if time.monotonic() - self.download_said > 2.0 or e["done"] == e["total"]:

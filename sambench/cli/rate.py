@@ -98,9 +98,9 @@ def make(
     prompt: Annotated[str, typer.Option("--prompt", metavar="NAME", help="point or box.")] = "point",
     per_dataset: Annotated[int, typer.Option("--per-dataset", metavar="N", min=1, help="Objects of each dataset.")] = 1000,
     truth_only: Annotated[
-        list[str], typer.Option("--truth-only", metavar="NAME=N", help="A dataset whose ground truth alone is rated.")
+        list[str], typer.Option("--truth-only", metavar="NAME=N", help="A dataset of which only the ground truth is rated.")
     ] = [],  # noqa: B006
-    controls: Annotated[int, typer.Option("--controls", metavar="N", min=0, help="Wrong masks a dataset, to test raters.")] = 0,
+    controls: Annotated[int, typer.Option("--controls", metavar="N", min=0, help="Wrong masks per dataset, to test raters.")] = 0,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of the draw and the order.")] = 0,
     min_area: Annotated[int, typer.Option("--min-area", metavar="PX", min=1, help="Smallest mask, in pixels.")] = 576,
     max_side: Annotated[int, typer.Option("--max-side", metavar="PX", min=64, help="Longer side at which models run.")] = 2000,

@@ -1,4 +1,4 @@
-"""`sambench rate serve`: the pages on which people rate, and `sambench rate simulate`: raters who are none."""
+"""`sambench rate serve`: the pages on which people rate, and `sambench rate simulate`: simulated raters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BASE = "Where raters reach the server, if a proxy stands before it: https://rat
 
 Jobs = Annotated[Path, typer.Argument(metavar="JOBS", help="The folder of `sambench rate make`, or its folder for_raters.")]
 Place = Annotated[str | None, typer.Option("--database", metavar="FILE|URL", help=_DATABASE)]
-KeyOpt = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="key.csv of the study, if it is not beside the jobs.")]
+KeyOpt = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="key.csv of the study, if it is not next to the jobs.")]
 
 
 def serve(
@@ -59,7 +59,7 @@ def serve(
         echo(warning, err=True)
     for _ in range(invite):
         queue.invite()
-    echo(f"for you alone: {address}/lead/open/{web.lead_token(store)}")
+    echo(f"only for you: {address}/lead/open/{web.lead_token(store)}")
     for rater in queue.raters():
         if rater.revoked_at is None:
             echo(f"{rater.alias} {rater.label or rater.name}".ljust(12) + f" {address}/r/{rater.token}")
@@ -90,12 +90,12 @@ def _opened(folder: Folder, place: str, planned: Planned | None) -> tuple[Databa
 
 def _web() -> ModuleType:
     """The web part. Raises UsageError where its libraries are not installed."""
-    from sambench.errors import UsageError, message_of
+    from sambench.errors import UsageError, install, message_of
 
     try:
         from sambench.rating.web import server
     except ImportError as e:
-        raise UsageError("the rating pages need a web server", found=message_of(e), remedy="pip install 'sambench[serve]'") from e
+        raise UsageError("the rating pages need a web server", found=message_of(e), remedy=install("serve")) from e
     return server
 
 
@@ -111,7 +111,7 @@ def simulate(
     noise: Annotated[float, typer.Option("--noise", metavar="SD", min=0, help="Of a rating, in points.")] = 0.9,
     fatigue: Annotated[float, typer.Option("--fatigue", metavar="POINTS", help="What a rater loses in 100 ratings.")] = 0.0,
     effect: Annotated[
-        list[str], typer.Option("--effect", metavar="MODEL=POINTS", help="What a model's masks get beside their IoU.")
+        list[str], typer.Option("--effect", metavar="MODEL=POINTS", help="What a model's masks get in addition to their IoU.")
     ] = [],  # noqa: B006 - typer copies it
     raters_per_job: Annotated[int | None, typer.Option("--raters-per-job", metavar="N", min=1, help="Raters of a mask.")] = None,
     overlap: Annotated[
@@ -120,7 +120,7 @@ def simulate(
     most: Annotated[int | None, typer.Option("--ratings", metavar="N", min=1, help="Stop after so many.")] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the raters.")] = 0,
 ) -> None:
-    """Raters who are none work through a study, so that all that follows can be tried. Their ratings are marked as simulated."""
+    """Simulated raters work through a study, for a dry run. Their ratings are marked as simulated."""
     from sambench.rating.intake import find_study
     from sambench.rating.simulate import Raters
     from sambench.rating.simulate import simulate as run

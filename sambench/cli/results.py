@@ -89,9 +89,9 @@ def compare_with_published(cells: list[CellView], what: str, form: str, *, metri
 
 
 def plot(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs of any task that has pictures.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs of any task that has plots.")],
     to: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Where the files go (default: beside each cell).")
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Where the files go (default: next to each cell).")
     ] = None,
     n: Annotated[int, typer.Option("-n", min=1, help="Edges and proposals: images on a sheet.")] = 8,
     ratios: Annotated[
@@ -122,7 +122,7 @@ def plot(
     for cell in cells:
         if cell.task.plots not in drawn:
             raise UsageError(
-                "no pictures for this task",
+                "no plots of this task",
                 where=cell.path,
                 expected="a run of a task that has some (`sambench.tasks.Task.plots`)",
                 found=cell.task.name,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sambench.types import Dataset, Sample
 
 _MODEL = "A model of phrases: colour_words, or sambench list models."
-_SEGMENTER = "Who is asked with the point (default: the model itself, if it takes clicks; else sam_nano)."
+_SEGMENTER = "Model prompted with the point (default: the model itself, if it takes clicks; else sam_nano)."
 
 
 def text(

@@ -18,7 +18,7 @@ SHORT = ("run",)  # the commands whose flags need no command in their variable
 OTHERS = ("SAMBENCH_HOME", "SAMBENCH_DATA", "SAMBENCH_CACHE", "SAMBENCH_SHARED", "SAMBENCH_DEBUG")  # that belong to no flag
 RULE = (
     "Every flag has an environment variable: SAMBENCH_ and its name in capitals for the flags of run (SAMBENCH_MAX_CLICKS), "
-    "with the command before it for others (SAMBENCH_TABLE_FORMAT). Several values are parted by spaces, quoted as in a shell."
+    "with the command before it for others (SAMBENCH_TABLE_FORMAT). Separate several values with spaces, quoted as in a shell."
 )
 
 
@@ -80,7 +80,7 @@ class _Split:
         try:
             return shlex.split(found[1])
         except ValueError as e:
-            expected = "values parted by spaces; one with spaces in quotes"
+            expected = "values separated by spaces; one with spaces in quotes"
             raise UsageError("a variable cannot be read", where=found[0], expected=expected, found=f"{found[1]!r}: {e}") from e
 
 

@@ -34,7 +34,7 @@ def watch(
     worse_by: Annotated[float, typer.Option("--worse-by", metavar="X", min=0.0, max=1.0, help=_WORSE_BY)] = 0.0,
     p: Annotated[float, typer.Option("--p", metavar="P", min=0.0, max=1.0, help=_P)] = 0.05,
     every: Annotated[int | None, typer.Option("--every", min=1, metavar="STEPS", help="At most one in so many steps.")] = None,
-    newest: Annotated[bool, typer.Option("--newest", help="Of those that wait the newest alone.")] = False,
+    newest: Annotated[bool, typer.Option("--newest", help="Only the newest pending checkpoint.")] = False,
     pattern: Annotated[list[str], typer.Option("--pattern", metavar="GLOB", help=_PATTERN)] = [],  # noqa: B006
     weights_as: Annotated[str, typer.Option("--weights-as", metavar="NAME", help="The option that takes the file.")] = "weights",
     once: Annotated[bool, typer.Option("--once", help="Evaluate what is there, and end.")] = False,

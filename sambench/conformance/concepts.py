@@ -56,7 +56,7 @@ def _same(probe: Probe) -> Iterator[Finding]:
     _ask(probe, scenes.plain(60, 80), ("ellipse",))  # what it remembers of one picture must not reach the next
     again = _ask(probe, sample, PHRASES)
     wrong = _difference(first, again, 0.0)
-    yield _finding("determinism", not wrong, wrong or "the same answers twice, with another picture between", "the same answers")
+    yield _finding("determinism", not wrong, wrong or "the same answers twice, with another image between", "the same answers")
 
 
 def _alone(probe: Probe) -> Iterator[Finding]:

@@ -97,7 +97,7 @@ def _state(probe: Probe) -> Iterator[Finding]:
     if not found.same:
         remedy = "keep all that decode needs in what encode returns, none of it in the model, and leave it unchanged"
         where = f"an image's state after another image was encoded: {found.text}"
-        yield Finding("state", "fail", where, "decode depends on its arguments alone", remedy)
+        yield Finding("state", "fail", where, "decode depends only on its arguments", remedy)
     else:
         yield Finding("state", "pass", f"an image's state after another image was encoded: {found.text}")
 

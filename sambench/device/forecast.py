@@ -18,8 +18,8 @@ from sambench.errors import UsageError, unknown_name
 GPUS = {"h100": 78, "h200": 139}
 MEASURED_ON = "H200"
 SOURCE = (
-    "one H200, torch 2.11, commit befbb6f: one process a GPU, answers scored on the host, pictures read in line. Not measured "
-    "since, so neither scoring on the device nor several workers a GPU nor reading ahead are in it"
+    "one H200, torch 2.11, commit befbb6f: one process per GPU, answers scored on the host, images read in line. Not measured "
+    "since, so neither scoring on the device nor several workers per GPU nor reading ahead are in it"
 )
 ROUNDS_MS = 230.0  # of an image of 20 objects: the decoder in all nine rounds
 
@@ -83,14 +83,14 @@ def forecast(model: str, precision: str, gpus: str, images: int, objects: int) -
             where="--model",
             expected=", ".join(MEASURED),
             found=model,
-            remedy="measure it: sambench run point --model NAME --devices cuda --limit 20, and see its time an image",
+            remedy="measure it: sambench run point --model NAME --devices cuda --limit 20, and see its time per image",
         )
     known = MEASURED[model][precision]
     notes = [f"measured on {SOURCE}"]
     whole = known
     if known.images_per_s is None:
         whole = MEASURED[model]["fp32"]
-        notes.append(f"of {precision} the encoder alone was measured; the rest is that of fp32")
+        notes.append(f"of {precision} only the encoder was measured; the rest is that of fp32")
     notes.append("least: decoding grows with every object of an image; most: few objects wait for launches as long as 20 do")
     if gpu.upper() != MEASURED_ON:
         notes.append(f"not measured on an {gpu.upper()}: taken to be as fast as an {MEASURED_ON}, whose chip is the same")

@@ -61,7 +61,7 @@ def _alone(cell: CellSpec) -> Any:
     except OSError as e:
         raise storage_error(e, path) from e
     if lease is None:
-        raise UsageError("another command computes that cell anew", where=cell.cell_dir, found=holder(path), remedy="wait for it")
+        raise UsageError("another command computes that cell again", where=cell.cell_dir, found=holder(path), remedy="wait for it")
     return lease
 
 
@@ -79,7 +79,7 @@ def settle(at: CellSpec, cell: CellSpec, rec: CellRecord) -> CellRecord:
     if failed:
         first = rec.failures[0]
         raise RunError(
-            "the results from before stay: computed anew, images failed",
+            "the results from before stay: computed again, images failed",
             where=cell.cell_dir,
             found=f"{rec.counts.n_images_failed} failed images, the first {first.image_id}: {first.error}",
             remedy="mend them and issue the command again: it starts over",

@@ -249,7 +249,7 @@ class _Work:
             raise
         if kept.changed():
             remedy = "issue the same command again"
-            raise DataError("a picture was replaced while it was evaluated", where=sample.image_id, remedy=remedy)
+            raise DataError("an image was replaced while it was evaluated", where=sample.image_id, remedy=remedy)
         return rows
 
     def _refuse_deadly(self, image_id: str) -> None:

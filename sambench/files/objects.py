@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sambench.errors import UsageError
+from sambench.errors import UsageError, install
 
 SCHEMES = ("s3", "gs", "az", "abfss", "memory")
 # As `pathlib` leaves it too, with one slash.
@@ -160,8 +160,8 @@ def _library(url: str) -> Any:
         import obstore.exceptions
         import obstore.store
     except ImportError as e:
-        remedy = "pip install -c constraints.txt -e '.[objects]'"
-        raise UsageError("object stores need a package that is not installed", where=url, expected="obstore", remedy=remedy) from e
+        message = "object stores need a package that is not installed"
+        raise UsageError(message, where=url, expected="obstore", remedy=install("objects")) from e
     return obstore
 
 

@@ -136,7 +136,7 @@ def _csv(text: str, path: Path, what: str, numbers: Collection[str], notes: list
     separator = max((",", ";", "\t"), key=header.count)
     if separator != ",":
         notes.append(
-            f"fields are parted by {'semicolons' if separator == ';' else 'tabs'}, not commas; decimal commas are read as such"
+            f"fields are separated by {'semicolons' if separator == ';' else 'tabs'}, not commas; decimal commas are read as such"
         )
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     names: list[str] = []

@@ -28,7 +28,7 @@ def unreadable(message: str, path: Path, e: OSError) -> RunError:
         errno.EACCES: f"allow it: chmod u+r {shlex.quote(str(path))} (and x on the folders above it); nothing of it is lost",
         errno.EISDIR: "that is a folder: move it away, and issue the run's command again",
         errno.EINVAL: "that is no file: move it away, and issue the run's command again",
-        errno.ENOENT: "issue the run's command again: what is stored is kept, and the file is written anew",
+        errno.ENOENT: "issue the run's command again: what is stored is kept, and the file is written again",
     }
     remedy = remedies.get(e.errno or 0, "mend that, and issue the command again; nothing was changed")
     return RunError(message, where=path, found=(e.strerror or repr(e)).lower(), remedy=remedy)

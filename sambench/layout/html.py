@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -44,9 +45,17 @@ def environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    made.filters["said"] = _said
     made.globals["css"] = Markup((folder / "report.css").read_text(encoding="utf-8"))
     made.globals["js"] = Markup((folder / "report.js").read_text(encoding="utf-8"))
     return made
+
+
+def _said(text: Any) -> Any:
+    """A sentence of a report: what stands between backticks, a command or a name, is code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def context(table: Table) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def _merged(polygons: list[Any], height: int, width: int, where: str) -> RLE:
         raise _broken_polygon(
             where,
             f"a polygon's outline of at most {MOST_STEPS // 5:,} pixels, and all outlines together of {most // 5:,}",
-            f"{sum(map(len, read)) // 2:,} points, {sum(steps) // 5:,} pixels of outline in a picture of {width} x {height}",
+            f"{sum(map(len, read)) // 2:,} points, {sum(steps) // 5:,} pixels of outline in an image of {width} x {height}",
         )
     merged: RLE = coco_mask.merge(coco_mask.frPyObjects(read, height, width))
     return merged

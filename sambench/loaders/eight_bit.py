@@ -66,7 +66,7 @@ def eight_bit_rgb(path: Path, image: Image.Image, bits: int) -> UInt8Array:
         decode(path, image)  # which notices what is damaged: OpenCV gives what it got so far
         return shown(path, _sixteen_bit_rgb(path), bits, stored)
     if image.mode in _CONVERTED:
-        note(f"{_CONVERTED[image.mode]} pictures are converted to RGB")
+        note(f"{_CONVERTED[image.mode]} images are converted to RGB")
     decoded = decode(path, image)
     try:
         if decoded.mode in ("RGBa", "La"):  # alpha multiplied into the colours
@@ -94,7 +94,7 @@ def _sixteen_bit_rgb(path: Path) -> npt.NDArray[Any]:
 
 def _eight_bits(path: Path, values: npt.NDArray[Any], bits: int, stored: str) -> UInt8Array:
     """uint8 of the same shape, by the rule in force."""
-    depth, kind = _depth.get(), f"{bits}-bit{' float' if values.dtype.kind == 'f' else ''} pictures"
+    depth, kind = _depth.get(), f"{bits}-bit{' float' if values.dtype.kind == 'f' else ''} images"
     if depth == "window":
         finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
         black, white = (float(x) for x in np.percentile(finite, WINDOW_PERCENT)) if finite.size else (0.0, 1.0)

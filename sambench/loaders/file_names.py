@@ -179,5 +179,5 @@ def _leads_out(name: str, root: Path, where: object) -> DataError:
         where=where,
         expected=f"a path below {root}, or an absolute one",
         found=f"{name!r:.120}",
-        remedy="write the path of the picture relative to that folder",
+        remedy="write the path of the image relative to that folder",
     )

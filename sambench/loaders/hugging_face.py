@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sambench import paths, provenance
-from sambench.errors import DataError, message_of, near_names, shown
+from sambench.errors import DataError, install, message_of, near_names, shown
 from sambench.files import content
 from sambench.files.picture import opened_bytes
 from sambench.files.writing import replacing
@@ -164,8 +164,8 @@ def _library() -> Any:
     try:
         import datasets
     except ImportError as e:
-        message, remedy = "datasets of Hugging Face need the package datasets", 'pip install "sambench[hf]"'
-        raise DataError(message, found=message_of(e), remedy=remedy) from e
+        message = "datasets of Hugging Face need the package datasets"
+        raise DataError(message, found=message_of(e), remedy=install("hf")) from e
     return datasets
 
 

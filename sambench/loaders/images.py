@@ -32,7 +32,7 @@ from sambench.loaders.eight_bit import depth_is, eight_bit_rgb, shown
 from sambench.notes import note, noting
 from sambench.types import BoolArray, UInt8Array
 
-_SEVERAL = "the file holds several pictures (pages or frames): the first was taken"
+_SEVERAL = "the file holds several images (pages or frames): the first was taken"
 _PLAIN = ("RGB", "RGBA", "RGBX", "L", "LA", "1")
 
 
@@ -81,7 +81,7 @@ def _not_used(path: Path, stored: str) -> DataError:
         expected="8-bit gray, RGB or RGBA",
         found=stored,
         of_release="compare the file with the official release, which a re-encoded copy is not",
-        remedy="if the pictures are your own, set plain = false under [options] of the card",
+        remedy="if the images are your own, set plain = false under [options] of the card",
     )
 
 
@@ -222,7 +222,7 @@ def _check_one_reading(path: Path, image: Image.Image, what: str) -> None:
     """Raises DataError where programs differ in what they read as the values: of several pictures, or a TIFF with 0 as white."""
     odd = ""
     if image.format != "MPO" and getattr(image, "is_animated", False):
-        odd, expected = "several pictures (pages or frames)", "one picture in the file"
+        odd, expected = "several images (pages or frames)", "one image in the file"
     elif is_inverted(image):
         odd, expected = "a TIFF whose 0 is white, which some programs turn round and others do not", "0 as black"
     elif is_signed(image) and image.mode == "L":

@@ -33,8 +33,8 @@ from sambench.types import NO_AREA, TOO_SHORT, ImageRecord, Instance, Sample
 # Of the tool and its offspring; what has four corners or more is an outline like any other.
 _OUTLINES = ("polygon", "rectangle", "oriented_rectangle", "rotation", "quadrilateral")
 _AREAS = {**dict.fromkeys(_OUTLINES, 3), "circle": 2, "mask": 2}  # and the points that each needs
-_BY_NAME = "the picture is the one that imagePath names, since none fits the layout's pattern"
-_BY_PATTERN = "imagePath names another picture than the layout's pattern, which was taken"
+_BY_NAME = "the image is the one that imagePath names, since none fits the layout's pattern"
+_BY_PATTERN = "imagePath names another image than the layout's pattern, which was taken"
 _NO_AREA = ("point", "points", "line", "linestrip")
 
 
@@ -185,11 +185,11 @@ def _read(path: Path) -> _Annotations:
 
 def _copy_alone(path: Path, picture: str) -> DataError:
     return DataError(
-        "an annotated picture is in its annotation file alone",
+        "an annotated image is only in its annotation file",
         where=path,
-        expected=f"the picture as a file, {picture}",
+        expected=f"the image as a file, {picture}",
         found="imageData in the JSON, which is not read",
-        remedy="write the pictures out as files (LabelMe's labelme_export_json does), beside the JSON or where `images` of "
+        remedy="write the images out as files (LabelMe's labelme_export_json does), next to the JSON or where `images` of "
         "the card's layouts says",
     )
 

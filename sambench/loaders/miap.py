@@ -1,4 +1,4 @@
-"""Open Images masks of people, and of what they wear, with the perceived attributes of MIAP's boxes (protocol section 7).
+"""Open Images masks of people, and of what they wear, with the perceived attributes of MIAP's boxes.
 
     <root>/open_images_extended_miap_boxes_<split>.csv       boxes of people with attributes, in shares of the picture
     <root>/<split>-annotations-object-segmentation.csv       one mask a row, with the box it was drawn in

@@ -138,7 +138,7 @@ def _split(card: DatasetCard, reader: Any, options: dict[str, Any]) -> tuple[dic
     depth = options.get("depth", DEPTHS[0])
     if depth not in DEPTHS:
         raise CardError(
-            "a depth of pictures does not fit",
+            "a depth of images does not fit",
             where=f"option depth of the card of dataset {card.id!r}",
             expected=" or ".join(map(repr, DEPTHS)),
             found=repr(depth),

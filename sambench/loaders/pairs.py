@@ -94,9 +94,9 @@ class Pairs:
         beside = candidates(self.base, self.images, image_id)
         if beside:
             raise DataError(
-                f"an annotated image of {self.dataset} is missing: the pattern of images fits its annotation alone",
+                f"an annotated image of {self.dataset} is missing: the pattern of images fits only its annotation",
                 where=missing,
-                expected="an image beside " + " and ".join(map(str, self._labels_of(image_id))),
+                expected="an image next to " + " and ".join(map(str, self._labels_of(image_id))),
                 found=" and ".join(p.name for p in beside),
                 remedy="give the images' folder or suffix in `images` of the card's layouts, or put the image there",
             )
@@ -200,7 +200,7 @@ class Pairs:
                 raise DataError(
                     f"a list of images of {self.dataset} cannot be read",
                     where=path,
-                    expected="a text file with one image a line",
+                    expected="a text file with one image per line",
                     found="no such file" if isinstance(e, FileNotFoundError) else str(e),
                     of_release="unpack the archive again",
                 ) from e

@@ -1,4 +1,4 @@
-"""The objects that a rating study draws from another dataset; images are rescaled before prediction (protocol section 6).
+"""The objects that a rating study draws from another dataset; images are rescaled before prediction (docs/protocol.md).
 
 <root>/source.json   {"dataset", "variant", "root", "annotation_digest", "max_side"}
 <root>/items.json    [[image id, [object id, ...]], ...]
@@ -60,7 +60,7 @@ class RatedObjects:
                 where=f"image {image_id!r} of {sample.dataset}",
                 expected=f"object {min(lost)!r}",
                 found=f"{len(sample.instances)} others",
-                remedy="make the study anew, in another folder",
+                remedy="make the study again, in another folder",
             )
         kept = tuple(o for o in sample.instances if o.object_id in wanted)
         return replace(rescaled(replace(sample, instances=kept), int(self._told["max_side"])), dataset=self.name)
@@ -144,5 +144,5 @@ def _read(path: Path) -> Any:
 
 
 def _broken(path: Path, expected: str, found: str) -> DataError:
-    remedy = "make the study anew, in another folder"
+    remedy = "make the study again, in another folder"
     return DataError("a file of a rating study cannot be read", where=path, expected=expected, found=found, remedy=remedy)

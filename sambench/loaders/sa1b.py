@@ -84,9 +84,9 @@ def mask_files(folder: Path) -> dict[str, Path]:
             image_id = path.with_name(stem.removesuffix(SUFFIX) or stem).relative_to(folder).as_posix()
             if image_id in found:
                 raise DataError(
-                    "two files of masks are of one picture",
+                    "two files of masks are of one image",
                     where=folder,
-                    expected="one JSON for each picture",
+                    expected="one JSON for each image",
                     found=f"{found[image_id].name} and {name}",
                     remedy="take one of them out of the folder",
                 )
@@ -142,7 +142,7 @@ class Sa1b:
     def _files(self) -> dict[str, Path]:
         found = mask_files(self.root / self.annotations)
         if not found:
-            expected, of_release = "a JSON of masks for each picture", "unpack the archive again"
+            expected, of_release = "a JSON of masks for each image", "unpack the archive again"
             raise DataError(f"there are no masks of {self.name}", where=self.root, expected=expected, of_release=of_release)
         return found
 
@@ -175,11 +175,11 @@ class Sa1b:
         path = locate(names, self.root, where=f"image.file_name of {held.path}", beside=held.path.parent).checked()
         if there and not path.is_file():
             raise DataError(
-                f"a picture of {self.name} is missing",
+                f"an image of {self.name} is missing",
                 where=path,
-                expected=f"the picture of {held.path.name}",
+                expected=f"the image of {held.path.name}",
                 found="no such file",
-                of_release="unpack the archive with the pictures again",
-                remedy="name the folder of the pictures: sa1b:JSONS,IMAGES",
+                of_release="unpack the archive with the images again",
+                remedy="name the folder of the images: sa1b:JSONS,IMAGES",
             )
         return path

@@ -202,7 +202,7 @@ def split_pairs(path: Path, _key: str) -> tuple[dict[str, Any], Iterator[tuple[s
         masks[pair["id"]], written[pair["id"]] = [], given
         size = (pair["height"], pair["width"])
         if sizes.setdefault(pair["file_name"], size) != size:
-            raise wrong("one picture has two sizes", path, f"{sizes[pair['file_name']]} (height, width)", f"{size} in {where}")
+            raise wrong("one image has two sizes", path, f"{sizes[pair['file_name']]} (height, width)", f"{size} in {where}")
         by_file.setdefault(pair["file_name"], []).append([pair, masks[pair["id"]]])
     for i, a in enumerate(raw["annotations"]):
         plain = _plain_annotation(a, f"annotations[{i}] of {path}")

@@ -114,10 +114,10 @@ def _as_paper(records: Sequence[ImageRecord], paper: PaperFacts) -> tuple[list[s
     if not paper.subsampled:
         if (len(records), total) == (paper.images, paper.masks):
             return [r.image_id for r in records], []
-        here = f"the data at hand holds {len(records)} images with {total} masks"
+        here = f"the available data holds {len(records)} images with {total} masks"
         return [r.image_id for r in records], [f"{here}; the paper counts {paper.images} with {paper.masks}: all are used"]
     if total < paper.masks:
-        note = f"the data at hand holds {total} masks; the paper drew {paper.masks}: all are used"
+        note = f"the available data holds {total} masks; the paper drew {paper.masks}: all are used"
         return [r.image_id for r in records], [note]
     chosen, n = [], 0
     for r in records:
@@ -148,7 +148,7 @@ def listed_ids(path: Path, known: set[str], dataset: str) -> set[str]:
         near = near_names(str(path), ["paper", "full"])
         raise UsageError(
             f"unknown subset {str(path)!r}",
-            expected="paper, full, or the path of a file with one image id a line",
+            expected="paper, full, or the path of a file with one image id per line",
             found="no such file",
             remedy=f"did you mean {' or '.join(near)}?" if near else None,
         ) from e
@@ -176,7 +176,7 @@ def listed_ids(path: Path, known: set[str], dataset: str) -> set[str]:
             raise UsageError("a subset names an image twice", where=where, found=repr(image_id), remedy="remove one")
         first_line[image_id] = number
     if not first_line:
-        raise UsageError("a subset file names no image", where=path, expected="one image id a line", found="no ids")
+        raise UsageError("a subset file names no image", where=path, expected="one image id per line", found="no ids")
     return set(first_line)
 
 

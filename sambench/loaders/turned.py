@@ -61,7 +61,7 @@ def frame_of(
             where=image,
             expected=f"{said} (width x height{where and f', {where}'})",
             found=f"{taken[1]} x {taken[0]}" + (f", {'shown' if as_shown else 'stored'} with EXIF orientation {tag}" * (tag != 1)),
-            remedy=f'the picture {option} has that size: set orientation = "{option}" under [options] of the card'
+            remedy=f'the image {option} has that size: set orientation = "{option}" under [options] of the card'
             if _fits(size, other)
             else None,
         )

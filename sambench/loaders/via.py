@@ -152,11 +152,11 @@ class ViaJson:
 
     def _clash(self, image_id: str, source: Path, first: str, again: str) -> DataError:
         return DataError(
-            f"two pictures of {self.name} have one id, {image_id!r:.80}",
+            f"two images of {self.name} have one id, {image_id!r:.80}",
             where=source,
             expected="file names that differ in more than their suffix or folder",
             found=f"{first!r:.80} and {again!r:.80}",
-            remedy='set ids = "name" under [options] of the card' if self.ids == "stem" else "rename one of the pictures",
+            remedy='set ids = "name" under [options] of the card' if self.ids == "stem" else "rename one of the images",
         )
 
     def _build(self, progress: Progress) -> list[ImageRecord]:

@@ -118,7 +118,7 @@ class YoloTxt:
                 image_id = stem if len(folders) == 1 else f"{images}/{stem}"
                 if image_id in found:
                     raise DataError(
-                        f"two pictures of {self.name} have one id, {image_id!r:.80}",
+                        f"two images of {self.name} have one id, {image_id!r:.80}",
                         where=self.root / images,
                         expected="file names that differ in more than their suffix",
                         found=f"{found[image_id][0].name} and {path.name}",
@@ -127,7 +127,7 @@ class YoloTxt:
                 found[image_id] = (path, self.root / labels / f"{stem}.txt")
         if not found:
             expected = " or ".join(f"{i}/*.jpg" for i, _ in folders)
-            raise DataError(f"there are no pictures of {self.name}", where=self.root, expected=expected, found="none")
+            raise DataError(f"there are no images of {self.name}", where=self.root, expected=expected, found="none")
         return found
 
     def _kept(self, path: Path) -> Iterator[tuple[int, int, list[float]]]:
@@ -171,11 +171,11 @@ def _outline(numbers: Sequence[float], size: tuple[int, int], where: str) -> Reg
         )
     if max(map(abs, numbers), default=0) > 2:
         raise DataError(
-            "a line of a label file is not in fractions of the picture",
+            "a line of a label file is not in fractions of the image",
             where=where,
             expected="x / width and y / height, from 0 to 1",
             found=f"numbers up to {max(numbers):g}",
-            remedy="divide x by the picture's width and y by its height",
+            remedy="divide x by the image's width and y by its height",
         )
     height, width = size
     points = [(x * width, y * height) for x, y in zip(numbers[::2], numbers[1::2], strict=True)]
@@ -199,7 +199,7 @@ def _folders(images: str | Sequence[str], labels: str | Sequence[str]) -> list[t
         of_labels = [label_folder(i) for i in of_images]
     if len(of_images) != len(of_labels):
         raise DataError(
-            "the folders of pictures and of labels are not as many",
+            "the folders of images and of labels are not as many",
             where="options images and labels",
             expected=f"{len(of_images)} folders of labels",
             found=len(of_labels),

@@ -169,7 +169,7 @@ def _values(values: npt.ArrayLike, clusters: npt.ArrayLike | None) -> tuple[npt.
     column = np.asarray(values, np.float64)
     labels = np.arange(column.size) if clusters is None else np.asarray(clusters)
     if column.ndim != 1 or labels.shape != column.shape:
-        expected = "one number an object, and as many labels"
+        expected = "one number per object, and as many labels"
         found = f"{list(column.shape)}, {list(labels.shape)}"
         raise UsageError("values and clusters do not fit", expected=expected, found=found)
     return column, labels

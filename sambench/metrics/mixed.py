@@ -90,7 +90,7 @@ def _hopeless(counts: tuple[int, int, int], raters: npt.NDArray[np.intp]) -> str
     if n_inputs < 3:
         return f"only {n_inputs} inputs are rated for both models"
     if n_raters < 2:
-        return "one rater alone: no rater effect can be told from the rest"
+        return "only one rater: no rater effect can be told from the rest"
     if np.bincount(raters).max() < 2:
         return "no rater rated twice: rater effects cannot be told from the error"
     if n_raters >= n_inputs:

@@ -1,4 +1,4 @@
-"""Numbers of a rating study: means, differences, spread and agreement of scores from 1 to 10 (protocol section 6).
+"""Numbers of a rating study: means, differences, spread and agreement of scores from 1 to 10 (docs/protocol.md, rating study).
 
 Arrays in, numbers out; scores are float64 [n], one rating (or one job's mean rating) a row. What the arrays hold, and whether
 they may, is `sambench.rating.statistics`'s business.

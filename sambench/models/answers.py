@@ -83,7 +83,7 @@ def _scores(given: object, n: int, where: object, asked: tuple[str, str] = DECOD
     if scores.dtype.kind not in "fiub":
         raise _broken_contract(where, "scores that are real numbers", described, asked)
     if scores.shape not in ((n,), ()) or scores.size != n:
-        raise _broken_contract(where, f"one score a mask: [{n}]", described, asked)
+        raise _broken_contract(where, f"one score per mask: [{n}]", described, asked)
     with np.errstate(over="ignore"):
         out = np.asarray(scores, dtype).reshape(n)
     if not np.isfinite(out).all():

@@ -62,7 +62,7 @@ class Composed:
         for prompt in prompts:
             if prompt.phrase is None or len(prompt.labels):
                 found = f"{len(prompt.labels)} example boxes" if len(prompt.labels) else "neither phrase nor boxes"
-                raise ModelError("a detector with a segmenter takes phrases alone", expected="a phrase, no boxes", found=found)
+                raise ModelError("a detector with a segmenter takes only phrases", expected="a phrase, no boxes", found=found)
         detected = self.detector.detect(state.of_detector, [str(p.phrase) for p in prompts])
         boxes = [inclusive(box, state.size) for d in detected for box in d.boxes_xyxy.tolist()]
         regions = self._segmented(state, boxes)

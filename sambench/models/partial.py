@@ -56,7 +56,7 @@ def laid_over(
             where=where,
             expected="a part of the model's tensors, to be laid over the base",
             found=f"all {len(names)}",
-            remedy=f"leave the base ({base_where}) out: -M weights=FILE alone",
+            remedy=f"leave the base ({base_where}) out: only -M weights=FILE",
         )
     equal = sum(name in base and same(tensor, base[name]) for name, tensor in part.items())
     return Overlay({**base, **part}, tuple(part), equal)

@@ -97,7 +97,7 @@ def _read_torch(path: Path, inert: Collection[str], mapped: bool) -> Any:
             expected="tensors and plain containers only",
             found=f"a pickle that asks for {asked}",
             remedy=("it looks like SimpleClick's: choose that model; else, " if all(n.startswith("isegm.") for n in names) else "")
-            + "if you trust its source, save the state dict alone: torch.save(model.state_dict(), file)",
+            + "if you trust its source, save only the state dict: torch.save(model.state_dict(), file)",
         ) from e
     except MemoryError:
         raise

@@ -123,7 +123,7 @@ def _weakest(subsets: Sequence[Subset]) -> Subset:
     if n := kinds.count("other"):
         return Subset("other", f"{n} of the {len(kinds)} sets are not the paper's")
     if n := kinds.count("redrawn"):
-        return Subset("redrawn", f"{n} of the {len(kinds)} sets are drawn anew, for the paper's lists are unpublished")
+        return Subset("redrawn", f"{n} of the {len(kinds)} sets are drawn again, for the paper's lists are unpublished")
     return Subset("paper", "")
 
 

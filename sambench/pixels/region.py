@@ -29,11 +29,11 @@ def check_pixels(height: int, width: int, where: object) -> None:
     """Raises DataError naming `where` if a frame is larger than any mask is drawn in, or has no pixel: asked before drawing."""
     if height < 1 or width < 1 or height * width > MAX_PIXELS:
         raise DataError(
-            "a size is not one of a picture",
+            "a size is not one of an image",
             where=where,
             expected=f"width x height of 1 to {MAX_PIXELS:,} pixels",
             found=f"{width} x {height}",
-            remedy="mend the size in the file; the picture itself says what it is",
+            remedy="mend the size in the file; the image itself says what it is",
         )
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from sambench.errors import DataError, RunError, UsageError, message_of, shown
+from sambench.errors import DataError, RunError, UsageError, install, message_of, shown
 
 BUSY_S = 10.0  # how long a statement waits for another process's
 _CONNECT_S = 10
@@ -145,7 +145,7 @@ _DRAWING = 0x5A3B_4E17  # a name for the lock of those who draw from the queue
 class Postgres:
     serial = "INTEGER GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
     is_single = False
-    remedy = "check the address, the user and the password; the database must be there and be the study's alone"
+    remedy = "check the address, the user and the password; the database must be there and hold only this study"
 
     def __init__(self, place: str) -> None:
         try:
@@ -153,7 +153,7 @@ class Postgres:
             from psycopg.rows import dict_row
         except ImportError as e:
             raise UsageError(
-                "PostgreSQL needs a driver", where="--database", found=message_of(e), remedy="pip install 'sambench[postgres]'"
+                "PostgreSQL needs a driver", where="--database", found=message_of(e), remedy=install("postgres")
             ) from e
         self.place = place
         self.psycopg, self.dict_row = psycopg, dict_row

@@ -81,7 +81,7 @@ def find_study(place: Path, key: Path | None = None) -> Folder:
     for line, record in records:
         job = record["job_id"]
         if not job or job in seen:
-            problems.add(line, f"job {job!r} stands twice" if job else "no job_id", "make the study anew")
+            problems.add(line, f"job {job!r} stands twice" if job else "no job_id", "make the study again")
         seen.add(job)
         if known and job not in known:
             problems.add(line, f"job {job!r} is not in {key.name if key else ''}", "is the key of another study?")

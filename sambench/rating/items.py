@@ -1,4 +1,4 @@
-"""Which objects a rating study asks about: drawn by a keyed hash from the point task's subsets (protocol section 6)."""
+"""Which objects a rating study asks about: drawn by a keyed hash from the point task's subsets (docs/protocol.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A rating study's jobs: objects drawn, masks predicted, all shuffled, blinded and rendered (protocol section 6; appendix E).
+"""A rating study: objects drawn, predicted, shuffled, blinded and rendered (docs/protocol.md; appendix E).
 
 <out>/for_raters/jobs.csv, README.txt, views/<job id>/1_image.jpg ... 6_plain.jpg    nothing here names a model
 <out>/key.csv                                                                         what each job id stands for
@@ -63,8 +63,8 @@ Ask three things. {" ".join(QUESTIONS)}
 {AMBIGUITY}
 
 The easiest way to collect ratings is `sambench rate serve`. Without it: write them into a CSV file with the columns job_id, rater,
-score, seconds, started_at, one line a job; the score is a whole number from 1 to 10. jobs.csv lists the jobs in the order in which
-they are to be shown.
+score, seconds, started_at, one line per job; the score is a whole number from 1 to 10. jobs.csv lists the jobs in the order in
+which they are to be shown.
 """
 
 

@@ -1,4 +1,4 @@
-"""What ratings say, as tables: means, differences (table 8), histograms, agreement, raters (protocol section 6)."""
+"""What ratings say, as tables: means, differences (table 8), histograms, agreement, raters (docs/protocol.md, rating study)."""
 
 from __future__ import annotations
 

@@ -41,9 +41,9 @@ def _draw(curves: Sequence[BoundaryCurve], path: Path) -> None:
         axes.set(xlabel="width of the boundary, % of the image's diagonal", ylabel="mean boundary IoU, %", ylim=(0, 100))
         axes.set_xlim(left=0)
         axes.grid(axis="y")
-        prompts = dict.fromkeys(f"{c.k} click{'s' if c.k > 1 else ''}" if c.k else "box" for c in curves)
+        prompts = dict.fromkeys(f"after {c.k} click{'s' if c.k > 1 else ''}" if c.k else "by box" for c in curves)
         datasets = dict.fromkeys(c.cell.dataset for c in curves)
-        axes.set_title(f"{', '.join(datasets)}, by {', '.join(prompts)}; bands: 95 % intervals")
+        axes.set_title(f"{', '.join(datasets)}, {', '.join(prompts)}; bands: 95 % intervals")
         figure.legend(loc="outside lower left", alignment="left")
         path.write_bytes(style.saved(figure, "png", dpi=160))
 

@@ -84,6 +84,14 @@ class Document:
     notes: tuple[str, ...] = field(default=())
 
     @property
+    def cells(self) -> frozenset[tuple[str, str]]:
+        """(run, cell) of all that it was given: of its table of runs, or of what its parts are drawn from where it has none."""
+        if self.runs is not None:
+            return frozenset((str(row.values["run"]), str(row.values["cell"])) for row in self.runs.rows)
+        parts = [part for section in self.sections for part in (*section.tables, *section.pictures)]
+        return frozenset((run, cell) for part in parts for run, _, cell in (name.partition("/") for name in part.runs))
+
+    @property
     def parted(self) -> tuple[tuple[Section, ...], tuple[Section, ...]]:
         """Sections with something measured in them, and the others, which stand behind; where none has, all are first."""
         first = tuple(s for s in self.sections if s.measured)

@@ -143,7 +143,7 @@ def stored_maps(cell: CellView, image_ids: Sequence[str]) -> dict[str, npt.NDArr
     return maps
 
 
-_HEADS = ("image", "mean of the annotators", "edge map of the model")
+_HEADS = ("image", "mean of the annotators", "edge map of the model, scaled")
 
 
 def _sheet(tiles: Sequence[tuple[str, UInt8Array, npt.NDArray[Any], npt.NDArray[Any]]]) -> UInt8Array:
@@ -151,7 +151,7 @@ def _sheet(tiles: Sequence[tuple[str, UInt8Array, npt.NDArray[Any], npt.NDArray[
     gap, caption_px = 8, 22
     entries = []
     for caption, image, truth, edges in tiles:
-        pictures = [_tile(image), _tile(ink(truth)), _tile(ink(edges))]
+        pictures = [_tile(image), _tile(ink(truth)), _tile(ink(scaled(edges)))]
         strip = np.full((caption_px + TILE_PX, 3 * TILE_PX + 2 * gap, 3), 255, np.uint8)
         _write(strip, caption, 2)
         x = 0
@@ -188,6 +188,11 @@ def ink(strength: npt.NDArray[Any]) -> UInt8Array:
     """Black on white; thin lines are widened by averaging alone, so a power below 1 keeps them visible."""
     shade = np.rint(255 * (1 - np.sqrt(np.clip(strength, 0, 1)))).astype(np.uint8)
     return np.repeat(shade[:, :, None], 3, axis=2)
+
+
+def scaled(strength: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """An edge map by its own strongest edges, for looking at: of a model whose values are all small nothing else is seen."""
+    return strength / max(float(np.quantile(strength, 0.995)), 1e-9)
 
 
 def _save_png(picture: UInt8Array, path: Path) -> None:

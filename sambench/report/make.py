@@ -18,23 +18,23 @@ def make(definition: Definition, inputs: Inputs) -> Document:
     unique_ids(sections)
     shown = [e for e in inputs.evidence.entries if e.generated == inputs.suite.generated] or inputs.evidence.entries
     cells = [e.cell for e in shown]
-    whole = bool(definition.parts)
+    whole, published = bool(definition.parts), _sources(definition)
     return Document(
         id=definition.id,
         title=definition.title,
         sections=sections,
         methods=paragraphs(cells),
         bibtex=bibtex(cells),
-        deviations=DEVIATIONS if whole else (),
+        deviations=DEVIATIONS if whole and PAPER in published else (),
         runs=_runs(inputs),
-        versions=f"sambench {__version__}; published numbers: {'; '.join(map(title, _sources(definition)))}",
+        versions=f"sambench {__version__}" + (f"; published numbers: {'; '.join(map(title, published))}" if published else ""),
         notes=(definition.text,) if whole and definition.text else (),
     )
 
 
 def _sources(definition: Definition) -> list[str]:
-    """The sources of published numbers that its parts name; of those that name none, or tables of it, the paper."""
-    named = [part.options.get("published") for part in parts_of(definition)]
+    """The sources of published numbers that its parts name; of parts of the paper that name none, or tables of it, the paper."""
+    named = [part.options.get("published") for part in parts_of(definition) if part.paper or "published" in part.options]
     return list(dict.fromkeys(name if isinstance(name, str) and name in sources() else PAPER for name in named))
 
 

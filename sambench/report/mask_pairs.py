@@ -96,8 +96,8 @@ def _region(one: _Mask, other: _Mask) -> Region:
     """A mask in its picture's frame, whose size one of the files says. Raises DataError: none does, or both and not the same."""
     size, theirs = one.size, other.size
     if size is not None and theirs is not None and size != theirs:
-        raise DataError("two files have another size of one picture", where=one.where, expected=f"{theirs}", found=f"{size}")
+        raise DataError("two files have another size of one image", where=one.where, expected=f"{theirs}", found=f"{size}")
     size = size or theirs
     if size is None:
-        raise DataError("a picture's size is in neither file", where=one.where, expected="height and width of the image's record")
+        raise DataError("an image's size is in neither file", where=one.where, expected="height and width of the image's record")
     return region_of(one.segmentation, *size, where=one.where)

@@ -9,18 +9,8 @@ from sambench import cards
 from sambench.paper.evidence import subset_of
 from sambench.results.names import changed_settings
 from sambench.store.record import Environment
-from sambench.store.views import CellView
+from sambench.store.views import CellView, limited_to
 
-PAPER = """@inproceedings{kirillov2023segment,
-  author    = {Kirillov, Alexander and Mintun, Eric and Ravi, Nikhila and Mao, Hanzi and Rolland, Chloe and Gustafson, Laura
-               and Xiao, Tete and Whitehead, Spencer and Berg, Alexander C. and Lo, Wan-Yen and Doll{\\'a}r, Piotr
-               and Girshick, Ross},
-  title     = {Segment Anything},
-  booktitle = {ICCV},
-  year      = {2023},
-  note      = {arXiv:2304.02643}
-}
-"""
 DEVIATIONS = (
     "The authors blurred faces in all 23 datasets before they evaluated; which ones is unpublished, and nothing is blurred here.",
     "The lists of images that the authors drew from large datasets are unpublished; sets are drawn again, to as many masks.",
@@ -41,9 +31,11 @@ def paragraphs(cells: Sequence[CellView]) -> tuple[str, ...]:
 def _tasks(cells: Sequence[CellView]) -> str:
     said: dict[str, None] = {}
     for cell in cells:
-        changed = changed_settings(cell)
-        said[f"{cell.task.protocol} ({cell.task.method()}{f'; changed: {changed}' if changed else ''})"] = None
-    return f"We evaluate with sambench under the protocols {_listed(said)}, which follow Kirillov et al. [kirillov2023segment]."
+        changed, works = changed_settings(cell), cell.task.follows
+        what = f"{cell.task.protocol} ({cell.task.method()}{f'; changed: {changed}' if changed else ''})"
+        after = " and ".join(f"{work.short} [{work.key}]" for work in works)
+        said[what + (f", after {after}" if after else "")] = None
+    return f"We evaluate with sambench under the {'protocols' if len(said) > 1 else 'protocol'} {_listed(said)}."
 
 
 def _models(cells: Sequence[CellView]) -> str:
@@ -57,24 +49,37 @@ def _models(cells: Sequence[CellView]) -> str:
         if model.options:
             parts.append("options " + ", ".join(f"{k}={v}" for k, v in sorted(model.options.items())))
         parts.append(f"{model.precision} on {model.device_kind}")
-        cite = f" [{key_of(model.id)}]" if model.id in known and known[model.id].citation else ""
+        cite = f" [{key_of(model.id)}]" if model.id in known and known[model.id].citation.works else ""
         said[f"{parts[0]}{cite} ({'; '.join(parts[1:])})"] = None
-    return f"The models are {_listed(said)}."
+    return f"The {'models are' if len(said) > 1 else 'model is'} {_listed(said)}."
 
 
 def _datasets(cells: Sequence[CellView]) -> str:
-    said: dict[str, None] = {}
-    known = cards.dataset_cards()
+    """Every dataset once; where tasks or models saw other images of it, the protocols with what they saw."""
+    seen: dict[str, dict[str, dict[str, None]]] = {}
     for cell in cells:
-        live, ident = cell.live, cell.record.dataset.id
-        cite = f" [{key_of(ident)}]" if ident in known and known[ident].citation else ""
-        subset = subset_of(cell)
-        why = "" if subset.kind == "paper" or not subset.known else f"; {subset.why}"
-        digest = cell.record.subset.digest[:8]
-        said[f"{cell.dataset}{cite} ({_many(live.n_done, 'image')}, {_many(live.n_objects, 'object')}, subset {digest}{why})"] = (
-            None
-        )
-    return f"The datasets are {_listed(said)}."
+        seen.setdefault(_cited_dataset(cell), {}).setdefault(_images_of(cell), {})[cell.task.protocol] = None
+    said = []
+    for name, sets in seen.items():
+        parts = [f"{', '.join(protocols)}: {what}" for what, protocols in sets.items()] if len(sets) > 1 else list(sets)
+        said.append(f"{name} ({'; '.join(parts)})")
+    return f"The {'datasets are' if len(said) > 1 else 'dataset is'} {_listed(said)}."
+
+
+def _cited_dataset(cell: CellView) -> str:
+    card = cards.dataset_cards().get(cell.record.dataset.id)
+    return cell.dataset + (f" [{key_of(card.id)}]" if card and card.citation.works else "")
+
+
+def _images_of(cell: CellView) -> str:
+    """How many images and objects, which, and how that differs from the paper's set."""
+    live, subset = cell.live, subset_of(cell)
+    why = "" if subset.kind == "paper" or not subset.known else subset.why
+    images = _many(live.n_done, "image")
+    if cell.partial_reasons() == [limited_to(live)]:
+        images, why = f"the {limited_to(live).removesuffix(' (--limit)')}", ""
+    objects = _many(live.n_objects, cell.task.objects.removesuffix("s"))
+    return f"{images}, {objects}, subset {cell.record.subset.digest[:8]}{f', {why}' if why else ''}"
 
 
 def _many(n: int, what: str) -> str:
@@ -110,32 +115,24 @@ def key_of(ident: str) -> str:
 
 
 def bibtex(cells: Sequence[CellView]) -> str:
-    """Entries of the paper, and of every model and dataset of the cells whose card has a citation."""
+    """Entries of the works that the tasks follow, and of every model and dataset of the cells whose card cites a work."""
     models, datasets = cards.model_cards(), cards.dataset_cards()
-    out, used = [PAPER], {"kirillov2023segment"}
-    found = [models.get(c.model) for c in cells] + [datasets.get(c.record.dataset.id) for c in cells]
-    for card in {c.id: c for c in found if c is not None}.values():
-        key = key_of(card.id)
-        if card.citation and key not in used:
-            used.add(key)
-            out.append(_entry(key, card.citation, card.homepage))
-    return "\n".join(out)
+    entries = {work.key: _entry(work.key, cards.Citation(works=(work,)), "") for cell in cells for work in cell.task.follows}
+    for card in [models.get(c.model) for c in cells] + [datasets.get(c.record.dataset.id) for c in cells]:
+        if card is not None and card.citation.works:
+            entries.setdefault(key_of(card.id), _entry(key_of(card.id), card.citation, card.homepage))
+    return "\n".join(entries.values())
 
 
 def _entry(key: str, citation: cards.Citation, homepage: str) -> str:
-    """A @misc entry of what a card cites: its first work, the others in the note; a sentence goes whole into the note."""
-    fields: dict[str, str] = {}
-    if citation.works:
-        first, *others = citation.works
-        fields |= {"author": " and ".join(first.authors), "title": first.title}
-        fields |= {"howpublished": first.venue, "year": str(first.year)}
-        also = "; ".join(work.text for work in others)
-    else:
-        also = ""
+    """A @misc entry of the works that are cited: the first, the others in the note."""
+    first, *others = citation.works
+    fields = {"author": " and ".join(first.authors), "title": first.title}
+    fields |= {"howpublished": first.venue, "year": str(first.year)}
     if homepage:
         fields["url"] = homepage
-    if also or citation.sentence:
-        fields["note"] = f"see also: {also}" if also else citation.sentence
+    if others:
+        fields["note"] = f"see also: {'; '.join(work.text for work in others)}"
     width = max(map(len, fields))
     lines = [f"  {k:<{width}} = {{{_bib(v) if k != 'url' else v}}}" for k, v in fields.items()]
     return f"@misc{{{key},\n" + ",\n".join(lines) + "\n}\n"

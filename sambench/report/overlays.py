@@ -109,8 +109,20 @@ def draw_panel(
         x0, y0, x1, y1 = (float(v) for v in box)
         axes.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], color=FOREGROUND, lw=1.2)
     for (x, y), label in zip(shown.clicks, shown.labels, strict=True):
-        axes.plot(x, y, "*" if label else "X", ms=8, mfc=FOREGROUND if label else BACKGROUND, mec="black", mew=0.6, zorder=6)
+        draw_click(axes, x, y, bool(label))
     finish_panel(axes, window, shown.caption)
+
+
+def draw_click(axes: Axes, x: float, y: float, foreground: bool) -> None:
+    """A hollow mark, small and dark-edged: a mask of a few pixels lies right where the click is, and must be seen."""
+    marker, colour = ("o", FOREGROUND) if foreground else ("x", BACKGROUND)
+    for width, edge in ((2.6, "black"), (1.2, colour)):
+        axes.plot(x, y, marker, ms=7, mfc="none", mec=edge, mew=width, zorder=6)
+
+
+def said_of(mask: Region, iou: float) -> str:
+    """Below a model's name: the IoU as a fraction in percent, and the mask's size, for one of no or few pixels is not seen."""
+    return f"IoU {100 * iou:.0f} %, {f'{mask.area:,} px' if mask.area else 'empty'}"
 
 
 def draw_image(axes: Axes, image: UInt8Array, window: Window) -> None:

@@ -79,7 +79,7 @@ def _draw_curves(curves: Sequence[tuple[CellView, Curves]], path: Path) -> None:
             axes.plot(reported, [100 * recall[n == k][0] for k in reported], "o", color=style.colour(i))
         axes.plot([], [], "o", color=style.INK, label="dots: the numbers of the table")
         axes.set_xscale("log")
-        axes.set(ylim=(0, None), xlabel="proposals an image", ylabel="average recall, IoU .50 to .95, in %")
+        axes.set(ylim=(0, None), xlabel="proposals per image", ylabel="average recall, IoU .50 to .95, in %")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.set_title(", ".join(dict.fromkeys(c.dataset for c, _ in curves)))
         axes.grid()

@@ -1,4 +1,4 @@
-"""The boundary-IoU curve: how a run's mean boundary IoU grows with the width of the boundary (HQ-SAM; protocol section 11).
+"""The boundary-IoU curve: how a run's mean boundary IoU grows with the width of the boundary (HQ-SAM; docs/protocol.md, `box@1`).
 
 Rows hold boundary IoU at two widths; the curve is made of the stored masks, so that any run that kept them gives it at any width.
 """

@@ -39,6 +39,16 @@ class MeanDifference(NamedTuple):
     score: str = ""
 
 
+# What tables call the measures of points and boxes whose names are those of columns of rows.
+_SAID = {
+    "iou_top": "mIoU",
+    "iou_oracle": "mIoU of the best mask",
+    "iou_oracle@3": "mIoU of the best of three masks",
+    "boundary_iou_2pct": "bIoU at 2 %",
+    "boundary_iou_1pct": "bIoU at 1 %",
+}
+
+
 @dataclass(frozen=True)
 class ComparisonTable:
     """Every dataset and click count that both runs have. unit: of the values. means: over datasets at the same k, with intervals.
@@ -86,7 +96,8 @@ class ComparisonTable:
             Column("status", "status", hidden=not any(d.partial for d in self.differences)),
         )
         rows = [_row(d) for d in self.differences] + [_mean_row(m) for m in self.means]
-        title = f"{self.metric}: A = {self.name_a}, B = {self.name_b}"
+        named = f"{said} ({self.metric})" if (said := _SAID.get(self.metric)) else self.metric
+        title = f"{named}: A = {self.name_a}, B = {self.name_b}"
         return Table(title, columns, tuple(rows), self.notes, self.warnings)
 
 

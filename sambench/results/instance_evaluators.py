@@ -86,7 +86,7 @@ def _by_hotcoco(hotcoco: Any, truth: Path, found: Path, written: _Written, limit
 def _by_lvis(lvis: Any, truth: Path, found: Path, written: _Written, limits: tuple[int, ...]) -> Evaluation:
     if not written.federated:
         remedy = f"--evaluator {PYCOCOTOOLS}"
-        raise UsageError("LVIS's evaluator takes federated annotation alone", where=written.cell.path, remedy=remedy)
+        raise UsageError("LVIS's evaluator takes only federated annotation", where=written.cell.path, remedy=remedy)
     gt = lvis.LVIS(str(truth))
     evaluation = lvis.LVISEval(gt, lvis.LVISResults(gt, str(found), max_dets=limits[-1]), "segm")
     evaluation.params.max_dets = limits[-1]

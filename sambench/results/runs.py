@@ -221,7 +221,7 @@ def _aside(folder: Path, now: float) -> Iterator[tuple[Path, str]]:
         elif path.is_dir() and name.endswith(".fresh"):
             lease = folder.parent / f".{folder.name}.{name[1:-6]}.fresh"
             if holder(lease) is None and _idle(path, now):
-                yield path, "computed anew by a command that is gone"
+                yield path, "computed again by a command that is gone"
         elif path.is_file() and name.endswith(".fresh"):
             if holder(path) is None and _idle(path, now):
                 yield path, "a lease of a process that is gone"

@@ -78,11 +78,11 @@ def _check_picture(cell: CellView, image_id: str, evaluated: str, file: str) -> 
         return
     if found != evaluated:
         raise DataError(
-            f"the picture of image {image_id!r} of {cell.dataset} is not the one of the run",
+            f"the image of image {image_id!r} of {cell.dataset} is not the one of the run",
             where=file,
             expected=f"sha256 {evaluated}",
             found=found,
-            remedy="issue the run's command again: that image is computed anew",
+            remedy="issue the run's command again: that image is computed again",
         )
 
 

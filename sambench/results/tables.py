@@ -178,13 +178,13 @@ def _table(entries: Sequence[_Entry], measures: list[Measure], suites: Sequence[
 
 
 def _people(entries: Sequence[_Entry], measures: Sequence[Measure]) -> list[Row]:
-    """What people themselves reach on each dataset that several annotated, a row a dataset."""
+    """What people themselves reach on each dataset that several annotated: a row per dataset, of a whole cell if there is one."""
     variant, out = entries[0].cell.task.people, dict[str, Row]()
-    for entry in entries if variant else ():
+    for entry in sorted(entries, key=lambda e: bool(e.cell.partial_reasons())) if variant else ():
         values = {m.key: dataclasses.replace(m, variant=variant).value(entry.metrics) for m in measures if "interval" not in m.kind}
         if any(v is not None for v in values.values()):
-            about = {"dataset": entry.cell.dataset, "model": variant, "model_id": variant, "run": "", "status": "complete"}
-            out.setdefault(entry.cell.dataset, Row(values | about, kind="summary"))
+            about = {"dataset": entry.cell.dataset, "model": variant, "model_id": variant, "run": "", "status": _status(entry.cell)}
+            out.setdefault(entry.cell.dataset, Row(values | about))
     return list(out.values())
 
 
@@ -199,7 +199,7 @@ def _marked(rows: Sequence[Row], columns: Sequence[Column], texts: Sequence[str]
     key = next((c.key for c in columns if c.key in ("model", "run") and not c.hidden), "")
     if not key:
         return list(rows), list(dict.fromkeys(f"{rows[0].values['model']}: {text}" for text in texts if text))
-    notes = [*texts, *[""] * (len(rows) - len(texts))]  # means over datasets are last
+    notes = [*texts, *[""] * (len(rows) - len(texts))]  # rows of people and means over datasets are last
     shown = [Value(row.values[key], note=text) if text else row.values[key] for row, text in zip(rows, notes, strict=True)]
     return [dataclasses.replace(row, values={**row.values, key: value}) for row, value in zip(rows, shown, strict=True)], []
 
@@ -211,7 +211,7 @@ def _description(cell: CellView) -> dict[str, Any]:
         "model": cell.label,
         "model_id": cell.model,
         "run": cell.run_name,
-        "status": f"PARTIAL ({_CAUSES.get(live.status, live.status)})" if cell.partial_reasons() else "complete",
+        "status": _status(cell),
         "n_images": live.n_done,
         "n_objects": live.n_objects,
         "n_failed": live.n_failed,
@@ -219,6 +219,10 @@ def _description(cell: CellView) -> dict[str, Any]:
         "options": options_text(cell.record.model.given()) or None,
         "precision": precision_text(cell.record.model.given()),
     }
+
+
+def _status(cell: CellView) -> str:
+    return f"PARTIAL ({_CAUSES.get(cell.live.status, cell.live.status)})" if cell.partial_reasons() else "complete"
 
 
 def _columns(cells: Sequence[CellView], measures: Sequence[Measure], rows: Sequence[Row]) -> tuple[Column, ...]:

@@ -69,7 +69,7 @@ def describe_object(segmenter: Any, *, probe: bool) -> Described:
     found = _described(segmenter, Walk(), probe)
     unseen = ", ".join(list(found.walk.unseen)[:5])
     if found.attributes.identity:
-        notes = [f"not looked into, and known by the model's `identity` alone: {unseen}"] if unseen else []
+        notes = [f"not looked into, and known only by the model's `identity`: {unseen}"] if unseen else []
         return Described(**{**vars(found), "notes": tuple(notes)})
     why = "no weights were found in it" if not found.walk.n_weights else f"not all of it could be looked into: {unseen}"
     if found.walk.n_weights and not unseen:
@@ -125,7 +125,7 @@ def gives_logits(segmenter: Any) -> bool | None:
     try:
         state = segmenter.encode(image)
         answers = segmenter.decode(state, [Prompt(np.array([[30, 24]], np.float32), np.ones(1, np.int8))])
-        (answer,) = as_predictions(answers, 1, 48, 64, where="a picture of 48 x 64")
+        (answer,) = as_predictions(answers, 1, 48, 64, where="an image of 48 x 64")
     except Exception:  # noqa: BLE001 - the run itself will tell what is wrong
         return None
     try:

@@ -104,7 +104,7 @@ class ProposalFolder:
         self.folder = folder
         files = mask_files(folder)
         if not files:
-            expected = "a JSON of masks for each picture, as `sambench masks` writes them"
+            expected = "a JSON of masks for each image, as `sambench masks` writes them"
             raise DataError("a folder holds no proposals", where=folder, expected=expected, found="no JSON files")
         self.identity: Mapping[str, Any] = {"files_sha256": content.files_digest(files, f"masks of {folder.name}")}
         self.stamps = {path: content.stamp(path) for path in files.values()}
@@ -154,11 +154,11 @@ class ProposalFolder:
         bare = [i for i in wanted if i not in self.files]
         if wanted and len(bare) == len(wanted):
             raise DataError(
-                "a folder of proposals is of other pictures than the dataset",
+                "a folder of proposals is of other images than the dataset",
                 where=self.folder,
                 expected=f"files named by the dataset's images, as {bare[0]}.json",
                 found=f"{len(self.files):,} names, as {next(iter(self.files))}",
-                remedy="name the files by image ids or by the pictures' file names",
+                remedy="name the files by image ids or by the images' file names",
             )
         for image_id in [i for i in wanted if i in self.files][:LOOKED_AT]:
             sample = dataset.load(image_id)

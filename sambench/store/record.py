@@ -25,7 +25,7 @@ SCHEMA_VERSION = 1
 IMAGES = "images.txt"
 METRIC_FILES = ("metrics.csv", "metrics.parquet")
 FINISHED = ("complete", "partial", "incomplete")
-AGAIN = "issue the run's command again: what is stored is kept, and records are written anew"
+AGAIN = "issue the run's command again: what is stored is kept, and records are written again"
 # What records had before they were sealed: more than that without a digest is a record whose digest was damaged.
 _UNSEALED = {
     "schema_version", "cell_id", "task", "model", "dataset", "subset", "shard_size", "limit", "status", "counts", "failures",

@@ -115,8 +115,8 @@ class ShardStore:
                 where=self.path(n),
                 expected=f"images of {self.folder.parent / 'images.txt'}",
                 found=", ".join(map(repr, foreign[:4])),
-                remedy="issue the run's command again, which writes that list anew; if it says the same, delete the shard: only "
-                "its images are computed anew",
+                remedy="issue the run's command again, which writes that list again; if it says the same, delete the shard: only "
+                "its images are computed again",
             )
         return states
 
@@ -268,5 +268,5 @@ def _not_a_shard(path: Path, why: object) -> RunError:
         where=path,
         expected="a Parquet file written by sambench",
         found=why,
-        remedy="delete that file and issue the same command again: only its images are computed anew",
+        remedy="delete that file and issue the same command again: only its images are computed again",
     )

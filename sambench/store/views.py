@@ -219,17 +219,22 @@ class CellView:
         """Why the cell's numbers are not those of the whole subset; empty for a complete cell."""
         live, reasons = self.live, []
         if live.n_wanted < live.n_images:
-            reasons.append(f"first {live.n_wanted} of {live.n_images} images (--limit)")
+            reasons.append(limited_to(live))
         missing = live.n_wanted - live.n_done - live.n_failed
         if missing:
             state = f"still running, {', '.join(live.holders)}" if live.holders else "interrupted"
             reasons.append(f"{missing} of {live.n_wanted} images not computed ({state})")
         elif live.status in ("running", "interrupted"):
             state = f"still running, {', '.join(live.holders)}" if live.holders else "interrupted"
-            reasons.append(f"rows that were being computed anew, and may be replaced ({state})")
+            reasons.append(f"rows that were being computed again, and may be replaced ({state})")
         if live.n_failed:
             reasons.append(f"{live.n_failed} images failed")
         return reasons
+
+
+def limited_to(live: LiveState) -> str:
+    """Which images --limit left."""
+    return f"first {live.n_wanted} of {live.n_images} images (--limit)"
 
 
 def read_cell(path: Path) -> CellView:

@@ -95,6 +95,6 @@ def misfit_error(folder: Path, found: list[Misfit]) -> RunError:
         where=folder,
         expected="the files that the record has the sha256 of",
         found="; ".join(named[:4]) + (f"; and {len(named) - 4} more" if len(named) > 4 else ""),
-        remedy="issue the run's command again: metrics and record are made anew from the rows (of an imported cell: move its "
+        remedy="issue the run's command again: metrics and record are made again from the rows (of an imported cell: move its "
         "folder away and import it again)",
     )

@@ -1,4 +1,4 @@
-"""The box task: each object is prompted with the tight box of its ground truth (HQ-SAM's evaluation; protocol box@1, section 11).
+"""The box task: each object is prompted with the tight box of its ground truth (HQ-SAM's evaluation; protocol box@1).
 
 One prediction an object, scored by mIoU and by boundary IoU at 2 % and 1 % of the diagonal. By default the model answers with its
 single output, as HQ-SAM's authors ran SAM; `multimask` asks for all candidates, of which `top` is the model's own first.
@@ -21,6 +21,7 @@ from sambench.tasks.scoring import Answer, scored_columns, scoring_of
 from sambench.tasks.settings.box import BoxSettings
 from sambench.tasks.table_columns import Measure
 from sambench.tasks.task import Task
+from sambench.tasks.works import HQ_SAM
 from sambench.types import Prompt, Sample, Segmenter
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class BoxTask(Task):
     columns = PROMPTED_COLUMNS
     plots = "boundary"
     gallery = "objects"
+    follows = (HQ_SAM,)
+
     in_percent = "IoUs in percent"
 
     def rows(self, sample: Sample, segmenter: Segmenter, context: Context) -> list[dict[str, Any]]:

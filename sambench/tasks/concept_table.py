@@ -48,7 +48,7 @@ def concept_notes(settings: ConceptSettings, cells: Sequence[Cell]) -> list[str]
         several |= any((n or 0) > 1 for n in annotators)
         loose = sum(not e for e, _ in known)
         if loose:
-            text = f"{loose:,} of {len(known):,} phrases are not annotated exhaustively, and count for AP and mIoU alone"
+            text = f"{loose:,} of {len(known):,} phrases are not annotated exhaustively, and count only for AP and mIoU"
             pairs.append((cell.dataset, text))
         there = {t > 0 for e, t in known if e}
         one_sided |= len(there) == 1

@@ -40,6 +40,7 @@ from sambench.tasks.settings.concepts import ConceptSettings
 from sambench.tasks.summary import Bootstrap
 from sambench.tasks.table_columns import Measure
 from sambench.tasks.task import Cell, Task
+from sambench.tasks.works import SAM_3
 from sambench.types import Sample
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class ConceptTask(Task):
     every_image = True
     plots = "concepts"
     gallery = "concepts"
+    follows = (SAM_3,)
     in_percent = ""
     objects = "phrases"
     people = PEOPLE
@@ -189,7 +191,7 @@ class ConceptTask(Task):
 
     def method(self) -> str:
         """For a methods section."""
-        return "cgF1 of phrases, the product of positive micro F1 and image-level MCC (SAM 3, arXiv 2511.16719)"
+        return "cgF1 of phrases, the product of positive micro F1 and image-level MCC"
 
     def object_measures(self) -> Mapping[str, ObjectMeasure]:
         """What two runs are compared by, phrase by phrase."""

@@ -30,6 +30,7 @@ from sambench.tasks.settings.edge import EdgeSettings
 from sambench.tasks.summary import Bootstrap
 from sambench.tasks.table_columns import Measure
 from sambench.tasks.task import Task
+from sambench.tasks.works import BSDS500, SEGMENT_ANYTHING
 from sambench.types import EdgeAnnotators, EdgeDetector, EdgeMapSource, EdgeOutput, FloatArray, Prompt, Sample, Segmenter
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class EdgeTask(Task):
     whole_sets_only = True
     plots = "edges"
     gallery = "edges"
+    follows = (SEGMENT_ANYTHING, BSDS500)
 
     def rows(
         self, sample: Sample, model: Segmenter | EdgeDetector | EdgeMapSource | EdgeAnnotators, context: Context, /
@@ -197,6 +199,11 @@ class EdgeTask(Task):
         """The columns of its table: scores in [0, 1], each with its interval."""
         kinds: tuple[tuple[str, Kind], ...] = (("", "score"), ("_ci", "score_interval"))
         return [Measure(m + end, "CI" if end else m.upper(), kind, m, "", drawn_by=m) for m in SCORES for end, kind in kinds]
+
+    @property
+    def objects(self) -> str:
+        """What its datasets hold: an image has the boundaries of several annotators."""
+        return "annotations"
 
     def method(self) -> str:
         """For a methods section."""

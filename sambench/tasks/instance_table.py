@@ -47,11 +47,12 @@ def instance_settings(settings: InstanceSettings, cells: Sequence[Cell]) -> list
     name = PurePath(settings.boxes).name
     prompted = [c for c in cells if c.model != _OWN]
     how = f"; {_VARIANTS[settings.variant]}; class and score are the detection's" if prompted else ""
-    areas = "the mask's area, of boxes by the box's" if settings.areas == "own" else "the area that COCO's evaluator gives it"
+    official = "the area that COCO's evaluator assigns to them"
+    areas = "the mask's area, of boxes by the box's" if settings.areas == "own" else official
     return [
         "AP in percent, the mean over IoU .50 to .95 and categories.",
         f"Detections are small, medium or large by {areas}.",
-        f"Detections of {name} (sha256 {settings.boxes_sha256[:_SHOWN_HASH]}), at most {limit} an image{how}.",
+        f"Detections of {name} (sha256 {settings.boxes_sha256[:_SHOWN_HASH]}), at most {limit} per image{how}.",
     ]
 
 

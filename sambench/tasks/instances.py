@@ -36,6 +36,7 @@ from sambench.tasks.settings.instances import InstanceSettings
 from sambench.tasks.summary import Bootstrap
 from sambench.tasks.table_columns import Measure
 from sambench.tasks.task import Cell, StoredRows, Task
+from sambench.tasks.works import SEGMENT_ANYTHING
 from sambench.types import Annotated, Dataset, ForDetection, Gives, Prediction, Prompt, Sample, Segmenter, reader_of
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class InstanceTask(Task):
     scores_annotated = True  # every annotation of the file as its evaluator counts it, not `Sample.instances`
     has_detections = True
     gallery = "detections"
+    follows = (SEGMENT_ANYTHING,)
     plots = "detections"
     every_image = True  # false positives count on images without objects too
 
@@ -289,7 +291,7 @@ def _own(found: Detections, sample: Sample) -> dict[int, Answer]:
     """The file's masks; detections without one have none."""
     have = [i for i in range(len(found)) if found.has_mask(i)]
     if len(have) < len(found):
-        note("detections without a mask count for the AP of boxes alone")
+        note("detections without a mask count only for the AP of boxes")
     return {i: Answer(found.rle(i, sample.height, sample.width)) for i in have}
 
 

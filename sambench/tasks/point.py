@@ -29,6 +29,7 @@ from sambench.tasks.scoring import Answer, Scoring, scored_columns, scoring_of
 from sambench.tasks.settings.point import FILE, PAPER_CLICKS, RECORDED, PointSettings
 from sambench.tasks.table_columns import Measure
 from sambench.tasks.task import Cell, Task
+from sambench.tasks.works import SEGMENT_ANYTHING
 from sambench.types import Dataset, Prediction, Prompt, Sample, Segmenter
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class PointTask(Task):
     in_percent = "IoUs in percent"
     plots = "boundary"
     gallery = "objects"
+    follows = (SEGMENT_ANYTHING,)
 
     @classmethod
     def of(cls, settings: PointSettings) -> PointTask:

@@ -43,6 +43,6 @@ def box_measures() -> list[Measure]:
         Measure("miou", "mIoU", "percent", "miou"),
         Measure("miou_ci", "CI", "interval", "miou", drawn_by=IOU_TOP),
         Measure("oracle", "oracle (of)", "of", "miou", "oracle"),
-        Measure("mbiou_2pct", "mBIoU 2 %", "percent", "mbiou", threshold=BOUNDARY_2PCT),
-        Measure("mbiou_1pct", "mBIoU 1 %", "percent", "mbiou", threshold=BOUNDARY_1PCT),
+        Measure("mbiou_2pct", "bIoU 2 %", "percent", "mbiou", threshold=BOUNDARY_2PCT),
+        Measure("mbiou_1pct", "bIoU 1 %", "percent", "mbiou", threshold=BOUNDARY_1PCT),
     ]

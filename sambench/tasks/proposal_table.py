@@ -56,7 +56,7 @@ def settings_note(settings: ProposalSettings, models: Sequence[Mapping[str, Any]
     models: of each cell `Cell.proposals`.
     """
     files = [str(next(iter(m.values())))[:8] for m in models if m]
-    most = f"At most {max(settings.max_dets)} proposals an image"
+    most = f"At most {max(settings.max_dets)} proposals per image"
     of_files = f"; those of files by score (sha256 {', '.join(dict.fromkeys(files))})" if files else ""
     return f"{most}{of_files}" + (f"; {_of_segmenters(settings)}." if len(files) < len(models) else ".")
 

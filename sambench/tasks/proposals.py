@@ -29,6 +29,7 @@ from sambench.tasks.settings.proposals import ProposalSettings
 from sambench.tasks.summary import Bootstrap
 from sambench.tasks.table_columns import Measure
 from sambench.tasks.task import Cell, StoredRows, Task
+from sambench.tasks.works import SEGMENT_ANYTHING
 from sambench.types import Prediction, Prompt, ProposalSource, Sample, Segmenter
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class ProposalTask(Task):
     reduces = ("kind", OBJECT)
     plots = "recall"
     gallery = "proposals"
+    follows = (SEGMENT_ANYTHING,)
 
     def identity(self) -> dict[str, Any]:
         """Everything of the protocol that can change a number, and nothing that cannot."""
@@ -86,7 +88,7 @@ class ProposalTask(Task):
                 found=self.settings.stability,
                 remedy="leave the flag out",
             )
-        note = "its masks have no logits, so proposals are ranked by predicted IoU alone (--rank iou)"
+        note = "its masks have no logits, so proposals are ranked only by predicted IoU (--rank iou)"
         return replace(self, settings=replace(self.settings, rank="iou")), note
 
     def rows(self, sample: Sample, model: Segmenter | ProposalSource, context: Context, /) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from sambench.tasks.table_columns import Measure, measures_of_rows
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sambench.cards import Work
     from sambench.tasks.prompted import Context
     from sambench.tasks.set_measures import SetMeasure
     from sambench.tasks.summary import Bootstrap
@@ -202,6 +203,11 @@ class Task(Protocol):
     def method(self) -> str:
         """What a paper's methods section says of it, beside the protocol and the settings that were changed."""
         return "the task's own protocol"
+
+    @property
+    def follows(self) -> tuple[Work, ...]:
+        """The works whose evaluation it is, for a methods section."""
+        return ()
 
     def object_measures(self) -> Mapping[str, ObjectMeasure]:
         """What two runs are compared by, object by object, the default first: here every column of the type `double`."""

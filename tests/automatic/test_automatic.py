@@ -315,7 +315,7 @@ def test_the_command_writes_json_and_overlay(tmp_path: Path) -> None:
     done = helpers.sambench("masks", str(tmp_path / "a.png"), str(tmp_path / "broken.jpg"), "--out", str(tmp_path / "out"), *flags)
     assert done.returncode == 1  # of two pictures one
     assert "broken.jpg: an image file is truncated or damaged" in done.stderr
-    assert "1 of 2 pictures failed" in done.stderr
+    assert "1 of 2 images failed" in done.stderr
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a_masks.json", "a_masks.png"]
     found = json.loads((tmp_path / "out" / "a_masks.json").read_text())
     assert found["image"]["width"] == 120
@@ -337,10 +337,10 @@ def test_the_command_writes_json_and_overlay(tmp_path: Path) -> None:
     ("args", "said"),
     [
         (["absent.png"], "an image file is missing"),
-        (["DIR"], "a folder holds no pictures"),
-        (["a.png", "sub/a.png"], "two pictures would give files of the same name"),
+        (["DIR"], "a folder holds no images"),
+        (["a.png", "sub/a.png"], "two images would give files of the same name"),
         (["a.png", "--preset", "papr"], "did you mean 'paper'"),
-        (["a.png", "--model", "canny"], "makes no masks of a picture"),
+        (["a.png", "--model", "canny"], "makes no masks of an image"),
         (["a.png", "--grid", "0"], "a number of points a side from 1 on"),
     ],
 )

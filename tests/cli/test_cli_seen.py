@@ -181,7 +181,7 @@ def test_a_picture_that_a_model_fails_on_leaves_the_others(cli: Cli, tmp_path: P
     ended = cli("masks", *files, "-m", "python:m.py:Model", "-o", "out", "--grid", "2", "--stability", "0")
     assert ended.code == 1
     assert "not this one" in ended.err
-    assert "1 of 2 pictures failed" in ended.err
+    assert "1 of 2 images failed" in ended.err
     assert (tmp_path / "out" / "good_masks.json").is_file()
     assert not (tmp_path / "out" / "bad_masks.json").exists()
 

@@ -19,7 +19,7 @@ from tests.helpers import write_nuclei
 from tests.helpers.inprocess import Cli
 
 # Minutes, a network, or a server that runs until it is stopped: their flags are looked at, they are not run here.
-LONG = ("demo", "watch", "rate ", "bench", "check model", "data get bbbc038v1", "data preview demo", "data verify demo")
+LONG = ("demo", "watch", "rate serve", "bench", "check model", "data get bbbc038v1", "data preview demo", "data verify demo")
 LONG_LINES = ("sambench masks photos/ --preset paper", "sambench data where bbbc038v1")
 
 
@@ -76,6 +76,14 @@ def prepare(root: Path, cli: Cli, name: str) -> None:
     if not (root / "runs").exists() and root.name not in ("running", "beginning"):
         done = cli("run", "point", "--datasets", "demo", "--model", "otsu,grabcut", "--limit", "1", "--clicks", "1", "--quiet")
         assert done.code == 0, done.err
+    if name.split()[0] == "rate" and name != "rate make" and not (root / "ratings.csv").exists():
+        made = cli(*shlex.split(EXAMPLES["rate make"][0])[1:], "--quiet")  # again nothing, where its own example ran
+        assert made.code == 0, made.err
+        assert cli("rate", "simulate", "study").code == 0
+        shutil.copy(root / "study" / "simulated.sqlite", root / "study" / "ratings.sqlite")  # as if people had rated
+        jobs = [line.split(",")[0] for line in (root / "study" / "key.csv").read_text().splitlines()[1:]]
+        lines = [f"{job},r{r},{5 + (n + r) % 3},4.0" for n, job in enumerate(jobs) for r in range(2)]
+        (root / "ratings.csv").write_text("\n".join(["job_id,rater,score,seconds", *lines]) + "\n")
     if name == "results import" and not (root / "both.zip").exists():
         assert cli("results", "export", "otsu", "grabcut", "--out", "both.zip").code == 0
 

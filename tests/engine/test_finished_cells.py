@@ -325,7 +325,7 @@ def test_two_commands_do_not_compute_anew_at_once(data: Path, tmp_path: Path) ->
     cell = cell_of(tmp_path / "out")
     lease = try_lease(tmp_path / "out" / f".{cell.parent.name}.{cell.name}.fresh")
     assert lease is not None
-    with lease, pytest.raises(UsageError, match="another command computes that cell anew"):
+    with lease, pytest.raises(UsageError, match="another command computes that cell again"):
         go(tmp_path / "out", fresh=True)
     go(tmp_path / "out", fresh=True)
 

@@ -118,7 +118,7 @@ def test_a_workers_error_comes_back_as_it_is(cluster: ray_cluster.RayCluster, tm
     command = begin(cluster, tmp_path, "-M", "fails=true", "--on-error", "stop")
     said, _ = command.communicate(timeout=900)
     assert command.returncode == 2, said
-    assert "this model cannot look at pictures" in said
+    assert "this model cannot look at images" in said
 
 
 def test_what_is_not_there_is_said(cluster: ray_cluster.RayCluster, tmp_path: Path) -> None:

@@ -59,9 +59,9 @@ class Files:
 
     def picture(self, image_id: str) -> UInt8Array:
         self.did.append(("picture", image_id, threading.current_thread().name))
-        note(f"picture {image_id}")
+        note(f"image {image_id}")
         if image_id == "1":
-            raise DataError("a broken picture")
+            raise DataError("a broken image")
         return np.full((4, 6, 3), int(image_id), np.uint8)
 
 

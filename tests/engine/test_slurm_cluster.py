@@ -133,7 +133,7 @@ def test_a_workers_error_comes_back_as_it_is(at: Cluster) -> None:
     command = at.begin("-M", "fails=true", "--on-error", "stop")
     said, _ = command.communicate(timeout=900)
     assert command.returncode == 2, said
-    assert "this model cannot look at pictures" in said
+    assert "this model cannot look at images" in said
     assert wait_until(lambda: not at.jobs("pending,running"), 120)
 
 

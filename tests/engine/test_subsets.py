@@ -70,7 +70,7 @@ def test_fewer_masks_than_the_paper_drew() -> None:
     chosen = choose_subset(toy(2, 5, 4), card(100, 10506), "paper")
     assert len(chosen.image_ids) == 3
     assert not chosen.is_paper_size
-    assert chosen.note == "the data at hand holds 11 masks; the paper drew 10506: all are used"
+    assert chosen.note == "the available data holds 11 masks; the paper drew 10506: all are used"
 
 
 def test_sets_that_the_paper_used_whole() -> None:
@@ -151,4 +151,4 @@ def test_real_images_at_hand(shared: Path) -> None:
     bbbc = cards.dataset_card("bbbc038v1")
     chosen = choose_subset(open_dataset(bbbc, root=shared / "data/bbbc038v1"), bbbc, "paper")
     assert (len(chosen.image_ids), chosen.n_masks, chosen.is_paper_size) == (120, 5272, False)
-    assert chosen.note == "the data at hand holds 5272 masks; the paper drew 10506: all are used"
+    assert chosen.note == "the available data holds 5272 masks; the paper drew 10506: all are used"

@@ -112,7 +112,7 @@ def test_masks_that_no_picture_has(tmp_path: Path) -> None:
 def test_the_limits() -> None:
     check_pixels(1 << 15, 1 << 15, "")
     for size in ((0, 5), (5, 0), (-1, 5), ((1 << 15) + 1, 1 << 15), (10**9, 10**9)):
-        with pytest.raises(DataError, match="not one of a picture") as e:
+        with pytest.raises(DataError, match="not one of an image") as e:
             check_pixels(*size, "image 1")
         assert f"{MAX_PIXELS:,}" in str(e.value)
         for call in (region_of, has_pixels):

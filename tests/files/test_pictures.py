@@ -203,7 +203,7 @@ def test_a_card_chooses_the_depth_for_any_reader(tmp_path: Path) -> None:
         chosen = card.model_copy(update={"options": {**card.options, "depth": depth}})
         with noting() as said:
             found[depth] = open_dataset(chosen, root=tmp_path).load("1").image[:, :, 0]
-        assert any("16-bit pictures" in s for s in said)
+        assert any("16-bit images" in s for s in said)
     assert (found["auto"] == open_dataset(card, root=tmp_path).load("1").image[:, :, 0]).all()
     assert found["full"].max() == 1
     assert found["auto"].max() == round(340 * 255 / 1023)

@@ -191,7 +191,7 @@ def main() -> int:
             served.kill(signal.SIGTERM)
         given, doubled = stored(database)
     n_views = len(seen.ms["view"])
-    print(f"{len(seen.given)} ratings, {n_views} pictures of 150 kB in 30 s by 50 raters; machine's load {os.getloadavg()[0]:.1f}")
+    print(f"{len(seen.given)} ratings, {n_views} images of 150 kB in 30 s by 50 raters; machine's load {os.getloadavg()[0]:.1f}")
     for kind in seen.ms:
         p50, p95, p99 = (seen.quantile(kind, q) for q in (0.5, 0.95, 0.99))
         print(f"{kind}: p50 {p50:.1f}, p95 {p95:.1f}, p99 {p99:.1f} ms")

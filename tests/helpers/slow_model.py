@@ -17,7 +17,7 @@ class Slow:
 
     def encode(self, image: np.ndarray) -> np.ndarray:
         if self.fails:
-            raise RuntimeError("this model cannot look at pictures")
+            raise RuntimeError("this model cannot look at images")
         time.sleep(self.seconds * float(os.environ.get("SAMBENCH_TEST_SLOWER", "1")))  # which no identity knows
         return image
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sambench.errors import DataError, UsageError
+from sambench.errors import DataError, UsageError, install
 from sambench.sources import datasets
 from tests.helpers import own_data
 
@@ -93,7 +93,7 @@ def test_without_the_library_or_a_connection(here: Path, monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError, match="need the package datasets") as e:
         datasets.build(found).index()
-    assert e.value.remedy == 'pip install "sambench[hf]"'
+    assert e.value.remedy == install("hf")
 
 
 def test_a_dataset_that_cannot_be_had(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

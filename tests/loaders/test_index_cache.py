@@ -70,7 +70,7 @@ def test_the_second_time_nothing_is_built_also_in_another_process(files: list[Pa
     [
         lambda f: f[1].write_bytes(bytes(99)),
         lambda f: same_size_and_time(f[1]),
-        lambda f: f[0].with_name("a picture's other suffix").touch(),
+        lambda f: f[0].with_name("an image's other suffix").touch(),
         lambda f: f[1].unlink(),
         lambda f: f.append(f[0].with_name("9.png")) or f[-1].write_bytes(b"x"),
         lambda f: f.pop(),

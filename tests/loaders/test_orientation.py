@@ -207,10 +207,10 @@ def test_coco_is_of_the_stored_pixels_unless_the_card_says_otherwise(tag: int, s
 @pytest.mark.parametrize(
     ("make", "options", "said"),
     [
-        (coco, {"shown": True}, 'the picture shown has that size: set orientation = "shown" under [options] of the card'),
-        (masked, {"shown": True}, 'the picture shown has that size: set orientation = "shown" under [options] of the card'),
-        (masked, {"shown": False, "orientation": "shown"}, 'the picture stored has that size: set orientation = "stored"'),
-        (labelme, {"size": (WIDTH, HEIGHT)}, 'the picture stored has that size: set orientation = "stored"'),
+        (coco, {"shown": True}, 'the image shown has that size: set orientation = "shown" under [options] of the card'),
+        (masked, {"shown": True}, 'the image shown has that size: set orientation = "shown" under [options] of the card'),
+        (masked, {"shown": False, "orientation": "shown"}, 'the image stored has that size: set orientation = "stored"'),
+        (labelme, {"size": (WIDTH, HEIGHT)}, 'the image stored has that size: set orientation = "stored"'),
     ],
 )
 def test_the_error_of_sizes_names_the_option(make: Any, options: dict[str, Any], said: str, tmp_path: Path) -> None:

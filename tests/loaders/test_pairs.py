@@ -61,10 +61,10 @@ def test_a_label_alone_is_no_image(tmp_path: Path) -> None:
     put(tmp_path / "d", a_png=MASK, b_png=MASK, b_tif=PHOTO)
     dataset = masks(tmp_path, "d/{id}.*", "d/{id}.png")
     assert [r.image_id for r in dataset.index()] == ["a", "b"]
-    with pytest.raises(DataError, match="fits its annotation alone"):
+    with pytest.raises(DataError, match="fits only its annotation"):
         dataset.load("a")
     assert np.ptp(dataset.load("b").image) == 0
-    with pytest.raises(DataError, match="fits its annotation alone"):
+    with pytest.raises(DataError, match="fits only its annotation"):
         masks(tmp_path, "d/{id}.png", "d/{id}.png").load("a")
 
 

@@ -155,7 +155,7 @@ def test_masks_of_a_folder_round_trip(cli: Cli, pictures: Path) -> None:
 def test_pictures_that_are_elsewhere_and_files_of_others(pictures: Path, tmp_path: Path) -> None:
     folder = published(tmp_path / "deep" / "found", 1, two_masks())
     (folder / "sa_1.jpg").unlink()
-    with pytest.raises(DataError, match="pictures of an annotation file are not found"):
+    with pytest.raises(DataError, match="images of an annotation file are not found"):
         datasets.resolve(f"sa1b:{folder}")
     opened = datasets.build(datasets.resolve(f"sa1b:{folder},{pictures}"))
     with pytest.raises(SambenchError, match="_found is missing"):
@@ -168,6 +168,6 @@ def test_pictures_that_are_elsewhere_and_files_of_others(pictures: Path, tmp_pat
     (tmp_path / "other" / "a.json").write_text("{}")
     with pytest.raises(DataError, match="holds no files of masks"):
         datasets.resolve(f"sa1b:{tmp_path / 'other'}")
-    with pytest.raises(DataError, match="is of other pictures than the dataset"):
+    with pytest.raises(DataError, match="is of other images than the dataset"):
         ProposalFolder(folder).check(opened, ["another", "and another"])
     assert "1 of 2 images have no file" in ProposalFolder(folder).check(opened, ["sa_1", "another"])[0]

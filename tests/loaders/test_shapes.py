@@ -240,7 +240,7 @@ def test_labelme_sizes_that_are_missing_are_the_pictures(size: Any, tmp_path: Pa
         ({"points": "1,2"}, "points (a list)"),
         ({"points": [[1, 2], [3, 4], [5, None]]}, "a point [x, y]"),
         ({"points": SQUARE, "group_id": [1]}, "group_id"),
-        ({"shape_type": "mask", "points": [[1, 1], [4, 4]], "mask": "no picture"}, "a PNG in base64"),
+        ({"shape_type": "mask", "points": [[1, 1], [4, 4]], "mask": "no image"}, "a PNG in base64"),
         ({"shape_type": "mask", "points": [[1, 1], [4, 4]], "mask": None}, "a PNG in base64"),
         ({"shape_type": "mask", "points": [[4, 4], [1, 1]], "mask": ""}, "two corners within 60 x 40"),
         ({**mask_shape(1, 1, np.ones((4, 4), np.uint8)), "points": [[1, 1], [3, 9]]}, "3 x 9 pixels"),

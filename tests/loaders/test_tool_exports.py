@@ -103,10 +103,10 @@ def test_where_all_are_boxes_the_error_says_so(folder: Path) -> None:
     write(folder, None, [])
     with pytest.raises(RunError) as e:
         evaluate(folder)
-    assert "1 image; 2 annotations without a mask (boxes or keypoints alone) left out" in str(e.value)
+    assert "1 image; 2 annotations without a mask (only boxes or keypoints) left out" in str(e.value)
     assert "export polygons or masks" in str(e.value)
     assert f"sambench data verify {folder / 'toy.toml'} --root {folder}" in str(e.value)
-    assert sentences({NO_MASK: 1}) == ["1 annotation without a mask (a box or keypoints alone) left out"]
+    assert sentences({NO_MASK: 1}) == ["1 annotation without a mask (only a box or keypoints) left out"]
 
 
 def test_an_absent_category_of_pandas(folder: Path) -> None:

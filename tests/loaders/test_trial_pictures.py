@@ -165,7 +165,7 @@ def test_values_that_programs_read_differently(tmp_path: Path) -> None:
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[262] = 0
     Image.fromarray(values(1)).save(inverted, tiffinfo=tags)
-    for path, said in ((pages, "several pictures"), (inverted, "0 is white")):
+    for path, said in ((pages, "several images"), (inverted, "0 is white")):
         for read in (images.read_labels, images.read_mask_values, images.read_gray):
             with pytest.raises(DataError, match=said):
                 read(path)
@@ -302,7 +302,7 @@ def test_the_picture_that_image_path_names(named: str, tmp_path: Path) -> None:
 def test_another_name_than_that_of_the_picture_taken_is_said(tmp_path: Path) -> None:
     with noting() as said:
         assert is_the_object(labelme(tmp_path, polygon(), imagePath="C:\\x\\b.jpg"))
-    assert [n for n in said if "another picture" in n]
+    assert [n for n in said if "another image" in n]
     with noting() as said:
         labelme(tmp_path, polygon(), imagePath="C:\\x\\A.jpg").load("a")
     assert not said

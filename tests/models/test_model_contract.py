@@ -243,7 +243,7 @@ def test_models_without_logits_are_ranked_by_iou_and_it_is_said(tmp_path: Path) 
     command = ["run", "proposals", "--datasets", "demo", "--model", "otsu", "--grid", "2", "--limit", "1", "--dry-run"]
     done = sambench(*command, "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
-    assert "ranked by predicted IoU alone (--rank iou)" in done.stdout
+    assert "ranked only by predicted IoU (--rank iou)" in done.stdout
     refused = sambench(*command, "--stability", "0.5", "--out", str(tmp_path))
     assert refused.returncode == 2
     assert "leave the flag out" in refused.stderr

@@ -188,7 +188,7 @@ def test_sam_takes_the_input_size_of_its_position_embeddings(tmp_path: Path) -> 
     with pytest.raises(CheckpointError, match=r"pos_embed is \[1, 16, 17, 768\]"):
         build_sam("vit_b", weights={**state, "image_encoder.pos_embed": torch.zeros(1, 16, 17, 768)})
     file = saved(tmp_path / "med.pth", {k: v for k, v in state.items() if "blocks" not in k} | {"x": torch.ones(1)})
-    assert vit_b_card.notes(weights=file) == ("for pictures of 256 pixels: position embeddings of 16 x 16, not 64",)
+    assert vit_b_card.notes(weights=file) == ("for images of 256 pixels: position embeddings of 16 x 16, not 64",)
 
 
 def test_a_part_may_bring_another_input_size(tmp_path: Path) -> None:

@@ -205,7 +205,7 @@ def test_mixed_model_holds_the_true_difference_and_is_sharper_than_the_paired_te
 def test_mixed_model_says_why_it_has_no_answer() -> None:
     frame = _study(40, 5, seed=0)
     for change, why in (
-        ({"rater": 0}, "one rater alone"),
+        ({"rater": 0}, "only one rater"),
         ({"rater": np.arange(80)}, "no rater rated twice"),
         ({"rater": np.arange(80) // 2}, "40 raters for 40 inputs: too few"),
         ({"a": 1}, "only 0 inputs"),

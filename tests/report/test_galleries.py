@@ -11,9 +11,11 @@ import pytest
 import sambench
 from sambench import Prediction, Prompt
 from sambench.errors import UsageError
+from sambench.pixels.region import Region
 from sambench.report import overlays
 from sambench.report.galleries import PLACE, Asked, view_of
 from sambench.report.gallery import gallery
+from sambench.report.overlays import said_of
 from sambench.report.write import write
 from sambench.store.views import CellView
 from tests.helpers.cells import Maker
@@ -82,6 +84,14 @@ def test_sheets_are_drawn_worst_first(task: str, cells: dict[str, list[CellView]
     made = gallery([a], [b], n=2)
     assert [s.absent for s in made.sections] == [()] * len(made.sections)
     assert [p for p in write(made, ["png"], tmp_path) if p.suffix == ".png"]
+    (page,) = (p for p in write(made, ["html"], tmp_path) if p.suffix == ".html")
+    assert "2 cells of 2 runs" in page.read_text()
+
+
+def test_a_mask_that_cannot_be_seen_is_said_to_be_small_or_empty() -> None:
+    dot = Region.from_array(np.pad(np.ones((3, 4), np.bool_), 5))
+    assert said_of(dot, 0.002) == "IoU 0 %, 12 px"
+    assert said_of(Region.empty(8, 8), 0.0) == "IoU 0 %, empty"
 
 
 def test_masks_that_were_not_kept_are_said_and_errors_of_code_are_not(

@@ -95,7 +95,7 @@ def test_the_report_and_what_is_refused(cli: Cli, tmp_path: Path) -> None:
     assert "pairs of masks take two files" in cli("report", "quality", "--automatic", automatic).err
     assert "Not measured: no pairs" in cli("report", "quality", "--out", "none").err
     other = coco_file(tmp_path / "other.json", {(1, 10): rectangle(0, 0, 5, 5)}, size=100)
-    with pytest.raises(DataError, match="another size of one picture"):
+    with pytest.raises(DataError, match="another size of one image"):
         mask_pairs(automatic, other)
     with pytest.raises(DataError, match="no mask in common"):
         mask_pairs(automatic, coco_file(tmp_path / "ids.json", {(1, 77): rectangle(0, 0, 5, 5)}))

@@ -69,7 +69,7 @@ def test_what_is_not_installed_and_what_does_not_fit(cells: dict[bool, CellView]
             rows_by(evaluator, cells[True])
         assert "pip install" in str(e.value)
     monkeypatch.setitem(sys.modules, "lvis", SimpleNamespace())  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="federated annotation alone"):
+    with pytest.raises(UsageError, match="only federated annotation"):
         rows_by("lvis", cells[False])
     with pytest.raises(UsageError, match="did you mean 'pycocotools'"):
         rows_by("pycocotool", cells[False])

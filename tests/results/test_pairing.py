@@ -89,7 +89,7 @@ def test_other_pictures_are_not_paired_nor_drawn(data: Path, tmp_path: Path) -> 
     assert a.record.dataset.annotation_digest == b.record.dataset.annotation_digest
     with pytest.raises(UsageError, match="picture of image image001"):
         compare_cells([a], [b], k=1, bootstrap=QUICK)
-    with pytest.raises(DataError, match="picture of image 'image001'"):
+    with pytest.raises(DataError, match="image of image 'image001'"):
         list(stored_rows(view(tmp_path / "a")))
     assert len(list(stored_rows(view(tmp_path / "b")))) > 0
 

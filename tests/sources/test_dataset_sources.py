@@ -37,9 +37,9 @@ class Stripes:
     def load(self, image_id):
         mask = np.zeros((24, 32), bool)
         mask[8 + int(image_id[7:]) : 16] = True
-        picture = np.repeat(np.where(mask, 200, 40).astype(np.uint8)[:, :, None], 3, axis=2)
+        image = np.repeat(np.where(mask, 200, 40).astype(np.uint8)[:, :, None], 3, axis=2)
         objects = (Instance("1", Region.from_array(mask)),)
-        return Sample(dataset=self.name, image_id=image_id, height=24, width=32, instances=objects, read=lambda: picture)
+        return Sample(dataset=self.name, image_id=image_id, height=24, width=32, instances=objects, read=lambda: image)
 
     def annotation_digest(self):
         return f"{self.n} stripes"

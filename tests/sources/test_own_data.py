@@ -215,7 +215,7 @@ def broken(root: Path, what: str) -> None:
         (root / "set").mkdir()
     elif what == "a zip":
         (root / "set.zip").write_bytes(b"PK\3\4")
-    elif what == "pictures alone":
+    elif what == "images alone":
         own_data.pictures(root / "set")
     elif what == "two formats":
         own_data.coco(root / "set")
@@ -234,7 +234,7 @@ def broken(root: Path, what: str) -> None:
 NEAR_MISSES = [
     ("empty", "set", "folder is empty", "coco:ANNOTATIONS.json,IMAGES"),
     ("a zip", "set.zip", "not recognised", "a file .zip"),
-    ("pictures alone", "set", "not recognised", "c.jpg"),
+    ("images alone", "set", "not recognised", "c.jpg"),
     ("two formats", "set", "fits several formats", "--datasets via:"),
     ("two splits", "set", "several datasets", "val.json"),
     ("no folder", "./sett", "is not there", "no such file or folder"),
@@ -243,8 +243,8 @@ NEAR_MISSES = [
     ("empty", "yolo:set", "not in YOLO's form", "labels/"),
     ("empty", "labelme:set", "holds no annotations of LabelMe", "no JSON files"),
     ("empty", "objects:set", "no masks of objects", "masks/{id}_{object}.png"),
-    ("empty", "labels:set,set", "no picture has one", "{id}"),
-    ("pictures alone", "labels:set,sett", "is not there", "did you mean"),
+    ("empty", "labels:set,set", "no image has one", "{id}"),
+    ("images alone", "labels:set,sett", "is not there", "did you mean"),
     ("empty", "labels:set", "too few parts", "labels:IMAGES,LABELS"),
     ("empty", "yolo:a,b", "too many parts", "--datasets several times"),
     ("empty", "labels:set/{id}.png,set", "is a pattern, and the other is none", "two patterns"),
@@ -296,8 +296,8 @@ class Discs:
     def load(self, image_id):
         y, x = np.mgrid[:48, :64]
         mask = (y - 24) ** 2 + (x - 30) ** 2 < self.radius**2
-        picture = np.repeat((mask * 200).astype(np.uint8)[..., None], 3, 2)
-        return Sample(self.name, image_id, 48, 64, (Instance("1", Region.from_array(mask)),), lambda: picture)
+        image = np.repeat((mask * 200).astype(np.uint8)[..., None], 3, 2)
+        return Sample(self.name, image_id, 48, 64, (Instance("1", Region.from_array(mask)),), lambda: image)
 
     def annotation_digest(self):
         return f"{N} discs"

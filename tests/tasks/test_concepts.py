@@ -154,7 +154,7 @@ def test_boxes_alone_are_compared_as_boxes() -> None:
     ("answer", "said"),
     [
         (lambda p: ([MUGS[0]], [1.5]), "scores in [0, 1]"),
-        (lambda p: ([MUGS[0]], [0.5, 0.5]), "one score a mask"),
+        (lambda p: ([MUGS[0]], [0.5, 0.5]), "one score per mask"),
         (lambda p: ([MUGS[0].T], [0.5]), "height comes before width"),
         (lambda p: ([MUGS[0]], [float("nan")]), "finite"),
     ],
@@ -251,6 +251,9 @@ def test_runs_are_listed_compared_and_drawn(cli: Cli, tmp_path: Path, monkeypatc
     assert again.code == 0, again.err
     table = cli("table", "colour_words", "concepts_odd").out
     assert [word for word in ("cgF1", "IL_MCC", "people", "phrases", "annotator") if word not in table] == []
+    rows = json.loads(cli("table", "colour_words", "--format", "json").out)
+    (rows,) = rows if isinstance(rows, list) else [rows]
+    assert {r["model"]: r["status"] for r in rows["rows"]} == dict.fromkeys(("colour_words", "people"), "PARTIAL (--limit)")
     assert "cgf1: A = concepts-colour_words" in cli("compare", "colour_words", "concepts_odd").out
     _compared_by_hand()
     assert cli("rescore", "colour_words", "--group-by", "category").code == 0

@@ -78,7 +78,7 @@ def test_a_file_of_proposals_from_run_to_plots(world: Path) -> None:
     assert "going on, 3 of 6" in err
     assert "AR@30" in table
     assert "rare" in table
-    assert "At most 30 proposals an image; those of files by score (sha256 " in table
+    assert "At most 30 proposals per image; those of files by score (sha256 " in table
     assert "points on the whole image" not in table
     (cell,) = find_cells(str(world / "runs"))
     assert len(cell.record.model.proposals["file_sha256"]) == 64

@@ -140,7 +140,7 @@ class LocalWorkers:
             if w.stuck():
                 w.kill()
                 text = f"a worker process did not stop within {processes.STOP_GRACE_S:.0f} s, and was closed"
-                self.on_event({"event": "note", "text": f"{text}: its step at hand is lost"})
+                self.on_event({"event": "note", "text": f"{text}: its current step is lost"})
             if w.silent() and self.inbox.empty():
                 self._ended(w)
 

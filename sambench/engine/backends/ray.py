@@ -22,7 +22,7 @@ from typing import Any
 from sambench.engine.backends.elsewhere import Messages, Place
 from sambench.engine.events import OnEvent
 from sambench.engine.worker import Job
-from sambench.errors import RunError, SambenchError, UsageError, message_of, unknown_name
+from sambench.errors import RunError, SambenchError, UsageError, install, message_of, unknown_name
 from sambench.files.writing import storage_error
 from sambench.sources.models import ResolvedModel
 
@@ -250,8 +250,8 @@ def _connected(address: str) -> Any:
     try:
         import ray
     except ImportError as e:
-        remedy = "pip install 'sambench[ray]'"
-        raise UsageError("the ray backend needs ray", where="--backend", found="not installed", remedy=remedy) from e
+        message = "the ray backend needs ray"
+        raise UsageError(message, where="--backend", found="not installed", remedy=install("ray")) from e
     if ray.is_initialized():
         return ray
     host, _, port = address.rpartition(":")

@@ -27,7 +27,7 @@ from sambench.engine.backends.processes import STOP_GRACE_S
 from sambench.engine.backends.slurm_jobs import SlurmWorkers
 from sambench.engine.events import OnEvent
 from sambench.engine.worker import Job
-from sambench.errors import SambenchError, UsageError, unknown_name
+from sambench.errors import SambenchError, UsageError, install, unknown_name
 from sambench.files.writing import storage_error, write_json
 from sambench.sources.models import ResolvedModel
 from sambench.text import printable
@@ -178,8 +178,8 @@ def _submitit() -> Any:
     try:
         import submitit
     except ImportError as e:
-        remedy = "pip install 'sambench[slurm]'"
-        raise UsageError("the slurm backend needs submitit", where="--backend", found="not installed", remedy=remedy) from e
+        message = "the slurm backend needs submitit"
+        raise UsageError(message, where="--backend", found="not installed", remedy=install("slurm")) from e
     return submitit
 
 

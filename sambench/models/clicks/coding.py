@@ -29,7 +29,7 @@ class Clicks:
         if prompt.box_xyxy is not None or not len(prompt.labels):
             found = "no point" if prompt.box_xyxy is None else "a box"
             raise ModelError(
-                f"{model} takes clicks alone",
+                f"{model} takes only clicks",
                 expected="one point or more",
                 found=found,
                 remedy="use the point task: sambench run point",

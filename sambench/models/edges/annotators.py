@@ -18,8 +18,8 @@ class Annotators:
 
     def edges(self, image: UInt8Array) -> EdgeOutput:
         """Raises ModelError: a picture alone has no annotators."""
-        expected = "a dataset with several annotators an image: sambench run edge --model annotators"
-        raise ModelError("the annotators' edges are in the dataset, not in a picture", where="annotators", expected=expected)
+        expected = "a dataset with several annotators per image: sambench run edge --model annotators"
+        raise ModelError("the annotators' edges are in the dataset, not in an image", where="annotators", expected=expected)
 
     def leave_one_out(self, boundaries: Sequence[BoolArray], where: str) -> list[tuple[BoolArray, list[BoolArray]]]:
         """(an annotator's map, those of the others), for each annotator. Raises DataError naming `where` for fewer than two."""

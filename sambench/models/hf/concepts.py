@@ -159,5 +159,5 @@ def _check_torchvision(name: str) -> None:
             f"example boxes for a {name} need the package torchvision",
             expected="the build of it that fits your torch",
             found="none",
-            remedy="install it, or ask by phrases alone",
+            remedy="install it, or ask only by phrases",
         )

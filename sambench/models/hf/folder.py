@@ -182,7 +182,7 @@ def weight_files(path: Path) -> tuple[Path, ...]:
             return files
     remedy = "save the model there: model.save_pretrained(FOLDER)"
     if (path / "adapter_config.json").is_file():
-        remedy = "it holds an adapter alone: merge it (model.merge_and_unload()), and save the whole model"
+        remedy = "it holds only an adapter: merge it (model.merge_and_unload()), and save the whole model"
     raise CheckpointError("a folder holds no weights", where=path, expected=" or ".join(WEIGHTS[::2]), remedy=remedy)
 
 
@@ -191,7 +191,7 @@ def _shards(path: Path, name: str) -> tuple[Path, ...]:
     by_key = index.get("weight_map")
     names = sorted({str(n) for n in by_key.values()}) if isinstance(by_key, Mapping) else []
     if not names or any(Path(n).name != n for n in names):
-        expected = "weight_map: names of files beside it"
+        expected = "weight_map: names of files next to it"
         raise CheckpointError("an index of weights cannot be used", where=path / name, expected=expected, found=shown(names[:3]))
     return tuple(path / n for n in names)
 

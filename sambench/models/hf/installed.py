@@ -8,9 +8,9 @@ from typing import Final
 
 from packaging.version import InvalidVersion, Version
 
-from sambench.errors import ModelError
+from sambench.errors import ModelError, install
 
-INSTALL: Final = "pip install 'sambench[hf]'"
+INSTALL: Final = install("hf")
 OLDEST: Final = "5.23"
 _NEEDS_TIMM = ("EdgeTamModel",)
 
@@ -20,10 +20,10 @@ def check_installed(kind: str) -> None:
     needed = {"transformers": INSTALL}
     if kind in _NEEDS_TIMM:
         needed |= dict.fromkeys(("torchvision", "timm"), "install a torchvision that fits your torch, then: pip install timm")
-    for module, install in needed.items():
+    for module, command in needed.items():
         if importlib.util.find_spec(module) is None:
             message = f"a {kind} needs the package {module}"
-            raise ModelError(message, expected=f"{module} in this environment", found="none", remedy=install)
+            raise ModelError(message, expected=f"{module} in this environment", found="none", remedy=command)
     try:
         version = Version(metadata.version("transformers"))
     except (metadata.PackageNotFoundError, InvalidVersion):  # a checkout without metadata: the classes will tell

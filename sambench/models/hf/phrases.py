@@ -60,4 +60,4 @@ def on(device: torch.device, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def no_phrase(name: str, found: object) -> ModelError:
     """The error of a detector that is asked by example boxes."""
-    return ModelError(f"{name} takes phrases alone", expected="a phrase, without example boxes", found=shown(found))
+    return ModelError(f"{name} takes only phrases", expected="a phrase, without example boxes", found=shown(found))

@@ -83,7 +83,7 @@ SIGNATURES: Mapping[str, Signature] = MappingProxyType(
             "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix": (2, 64),
             "image_encoder.attention.0.norm1.bias": (192,),
         },
-        "a mask decoder alone, such as HQ-SAM's training starts from and ends in": {"mask_tokens.weight": (4, PROMPT_DIM)},
+        "only a mask decoder, such as HQ-SAM's training starts from and ends in": {"mask_tokens.weight": (4, PROMPT_DIM)},
     }
 )
 
@@ -177,7 +177,7 @@ def state_of(
     found = Weights(state, where)
     if found.image_size != IMAGE_SIZE:
         side = found.image_size // PATCH
-        notes.append(f"for pictures of {PATCH * side} pixels: position embeddings of {side} x {side}, not {IMAGE_SIZE // PATCH}")
+        notes.append(f"for images of {PATCH * side} pixels: position embeddings of {side} x {side}, not {IMAGE_SIZE // PATCH}")
     return Weights(state, where, tuple(notes))
 
 
@@ -192,7 +192,7 @@ def _base_state(base: Any, key: str | None, mapped: bool) -> dict[str, Tensor]:
     except CheckpointError as e:
         if key is not None:
             return state_dict_in(content, key=key, where=path, architectures=SIGNATURES)
-        e.remedy = "save the base's state dict alone, as the released file is; or give its place: -M key=... holds for both files"
+        e.remedy = "save only the base's state dict, as the released file is; or give its place: -M key=... holds for both files"
         raise
 
 

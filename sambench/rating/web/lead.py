@@ -44,7 +44,7 @@ def _for_lead(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Re
     async def run(request: Request) -> Response:
         known = await run_in_threadpool(lead_token, request.app.state.database)
         if not _same(request.cookies.get(_cookie(known), ""), known):
-            raise Refused(403, "For the lead alone", "Open the link that `sambench rate serve` printed.")
+            raise Refused(403, "Only for the lead", "Open the link that `sambench rate serve` printed.")
         if request.method == "POST" and not _from_here(request):
             raise Refused(403, "That form is from elsewhere", "Open the lead's page, and use its own buttons.")
         return await handler(request)

@@ -21,8 +21,8 @@ def to_html(document: Document, svgs: dict[str, bytes] | None = None) -> str:
         sections=sections,
         unmeasured=unmeasured,
         runs=context(runs) if runs and runs.rows else None,
-        n_cells=len(runs.rows) if runs else 0,
-        n_runs=len({row.values["run"] for row in runs.rows}) if runs else 0,
+        n_cells=len(cells := document.cells),
+        n_runs=len({run for run, _ in cells}),
     )
 
 
@@ -56,5 +56,5 @@ def _picture(picture: Picture, svg: bytes | None) -> dict[str, Any]:
         "notes": picture.notes,
         "runs": picture.runs,
         "width": round(width * 1.15),
-        "least": round(width * 0.78),
+        "least": round(width * (0.6 if picture.raster else 0.78)),  # photographs are seen when small, lines and figures are not
     }

@@ -30,7 +30,7 @@ def _parts(document: Document) -> Iterator[str]:
         yield from _section(section)
         yield "</details>\n"
     if document.deviations:
-        yield "## Deviations that can't be avoided\n"
+        yield "## Deviations that cannot be avoided\n"
         yield "\n".join(f"- {d}" for d in document.deviations) + "\n"
     if document.methods:
         yield "## Methods\n"

@@ -37,7 +37,7 @@ _KINDS = {
 _COLOURS = "Green: the annotator that counts; orange: masks that count."
 _NOTES = {
     "worst": f"Lowest mean F1 first; left what is annotated, right what was answered. {_COLOURS}",
-    "false_positives": f"Highest score first. {_COLOURS}",
+    "false_positives": f"Highest score first; the number of masks that count. {_COLOURS}",
     DISAGREEMENT: f"Largest difference of F1 first; the first run's answer, then the second's. {_COLOURS}",
 }
 
@@ -98,9 +98,9 @@ def _panels(
     head = f"{overlays.short(concept.phrase, 26)}\n{overlays.short(str(row['image_id']))}"
     truth, found = concept.annotations[int(row["annotator"])].instances, _found(row, threshold)
     if kind == "false_positives":
-        return (_Panel(f"{head}\n{len(found)} found, score {max(row['scores']):.2f}", (), found),)
+        return (_Panel(f"{head}\n{_many(len(found), 'mask')}, score {max(row['scores']):.2f}", (), found),)
     if kind == "worst":
-        return _Panel(head, truth, (), fill=True), _Panel(_said(row), truth, found)
+        return _Panel(head, truth, (), fill=True), _Panel(f"{overlays.short(names[0], 24)}\n{_said(row)}", truth, found)
     other = {c.removesuffix("_other"): v for c, v in row.items() if c.endswith("_other")}
     other |= {"height": row["height"], "width": row["width"]}
     theirs, drawn = _found(other, threshold), concept.annotations[int(other["annotator"])].instances
@@ -109,9 +109,13 @@ def _panels(
 
 
 def _said(row: Mapping[str, Any]) -> str:
-    """As "3 found for 2, F1 55 %"; of an absent phrase "3 found for 0"."""
+    """As "3 masks, 2 instances, F1 55 %"; of an absent phrase "3 masks, 0 instances"."""
     n, truth = int(row["n_found"]), int(row["n_truth"])
-    return f"{n} found for {truth}" + (f", F1 {100 * row['f1']:.0f} %" if truth else "")
+    return f"{_many(n, 'mask')}, {_many(truth, 'instance')}" + (f", F1 {100 * row['f1']:.0f} %" if truth else "")
+
+
+def _many(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def _found(row: Mapping[str, Any], threshold: float) -> list[Region]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from sambench.errors import UsageError
 from sambench.pixels.region import Region, union
+from sambench.report import overlays
 from sambench.report.galleries import COLOURS, DISAGREEMENT, Asked, Pick, View
 from sambench.report.galleries._found import panels, ranked, region, with_samples
 from sambench.report.overlays import short
@@ -92,7 +93,7 @@ def _of_object(row: dict[str, Any], sample: Sample, of: Truth, names: list[str],
         here = frame[(frame["image_id"] == sample.image_id) & (frame["category_id"] == row["category_id"])]
         ious = [float(v[place]) for v in here["ious"]]
         best = region(here["mask_rle"].iloc[int(np.argmax(ious))], sample) if ious and max(ious) > 0 else None
-        caption = f"IoU {100 * value:.0f} %" if best is not None else "nothing there"
+        caption = overlays.said_of(best, value) if best is not None else "not detected"
         shown.append((f"{short(name)}\n{caption}", best if best is not None else Region.empty(truth.height, truth.width)))
     data = (sample.image_id, row["object_id"], row["category"], None, values[0], values[1] if len(values) > 1 else None)
     return Pick(panels(sample, truth, shown), data)

@@ -22,7 +22,7 @@ _KINDS = {
     "oracle_gap": "Largest gaps between the best mask and the one ranked first",
     DISAGREEMENT: "Largest disagreements",
 }
-_CLICKS = f"{COLOURS.removesuffix('.')}; stars and crosses: foreground and background clicks."
+_CLICKS = f"{COLOURS.removesuffix('.')}; rings and crosses: foreground and background clicks."
 _NOTES = {
     "worst": f"Worst first; left the prompt, right the mask that the model ranks first, with its IoU. {_CLICKS}",
     "best": f"Best first; left the prompt, right the mask that the model ranks first, with its IoU. {_CLICKS}",
@@ -78,16 +78,13 @@ def _panels(row: dict[str, Any], other: dict[str, Any] | None, kind: str, names:
     clicks, labels = overlays.clicks_of(row)
     caption = f"{overlays.short(str(row['image_id']))}\nobject {overlays.short(str(row['object_id']), 12)}"
     panels = [overlays.Shown(caption, None, clicks, labels)]
-    caption = f"{overlays.short(names[0])}\nIoU {100 * row['iou_top']:.0f} %"
-    panels.append(overlays.Shown(caption, overlays.mask_of(row), clicks, labels))
+    shown = [(overlays.short(names[0]), overlays.mask_of(row), row["iou_top"], clicks, labels)]
     if kind == "oracle_gap":
         best = int(np.argmax(np.asarray(row["ious"], np.float64)))
-        caption = f"its best mask\nIoU {100 * row['iou_oracle']:.0f} %"
-        panels.append(overlays.Shown(caption, overlays.mask_of(row, best), clicks, labels))
+        shown.append(("its best mask", overlays.mask_of(row, best), row["iou_oracle"], clicks, labels))
     elif kind == DISAGREEMENT and other is not None:
-        other_clicks, other_labels = overlays.clicks_of(other)
-        caption = f"{overlays.short(names[1])}\nIoU {100 * other['iou_top']:.0f} %"
-        panels.append(overlays.Shown(caption, overlays.mask_of(other), other_clicks, other_labels))
+        shown.append((overlays.short(names[1]), overlays.mask_of(other), other["iou_top"], *overlays.clicks_of(other)))
+    panels += [overlays.Shown(f"{name}\n{overlays.said_of(mask, iou)}", mask, *marks) for name, mask, iou, *marks in shown]
     return panels
 
 

@@ -31,7 +31,7 @@ PANEL_IN = 1.35
 MAX_SYSTEMS = 5
 HEAD_CHARACTERS = 19  # of a heading's line, that it fits above a panel
 _WIDE_PX = 300
-_SCALED = "Each map is scaled to its own strongest edges, for the eye alone."
+_SCALED = "Each map is scaled to its own strongest edges, for looking at only."
 
 
 def edge_sheet(definition: Definition, inputs: Inputs) -> Section:
@@ -84,7 +84,7 @@ def _draw_edges(figure: Figure, samples: Sequence[Sample], maps: Mapping[System,
         for held in maps.values():
             found = held[sample.image_id]
             strength = _fitted(np.asarray(found.mean(axis=0) if found.ndim == 3 else found, np.float64))
-            pictures.append(edges.ink(strength / max(float(np.quantile(strength, 0.995)), 1e-9)))
+            pictures.append(edges.ink(edges.scaled(strength)))
         for c, picture in enumerate(pictures):
             axes = grid[r][c]
             axes.imshow(picture, interpolation="antialiased")

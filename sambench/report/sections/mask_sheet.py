@@ -59,7 +59,7 @@ def mask_sheet(definition: Definition, inputs: Inputs) -> Section:
         tuple((p.sample.image_id, p.object_id, *(float(p.rows[s]["iou_top"]) for s in found)) for p in picks),
         (PANEL_IN * (1 + len(found)), (PANEL_IN + 0.3) * len(picks)),
         (
-            "Objects evenly spread from the best mean IoU to the worst, one an image.",
+            "Objects evenly spread from the best mean IoU to the worst, one per image.",
             "Green: ground truth; orange: the model's mask.",
         ),
         runs_of(found.values()),

@@ -1,4 +1,4 @@
-"""`coco:ANNOTATIONS.json,IMAGES`: an annotation file in COCO's form, and the folder of its pictures."""
+"""`coco:ANNOTATIONS.json,IMAGES`: an annotation file in COCO's form, and the folder of its images."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Coco(OwnSource):
         if len(paths) == 1:
             paths.append(pictures_of(source, sniff.file_names(source), f"{PREFIX}{source},FOLDER"))
         elif not template:
-            existing_path(paths[1], "the folder of the pictures", kind="folder")
+            existing_path(paths[1], "the folder of the images", kind="folder")
             paths[1], notes = _holding(paths[1], sniff.file_names(source))
         folders = [source, paths[1].parent if template else paths[1]]
         word, base, (annotations, images) = gathered(Word(PREFIX[:-1], word.places, word.options, word.written), folders, root)

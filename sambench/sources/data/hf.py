@@ -1,4 +1,4 @@
-"""`hf:ORG/NAME`: a dataset of Hugging Face with a column of pictures and one of masks; or a folder of such a dataset."""
+"""`hf:ORG/NAME`: a dataset of Hugging Face with a column of images and one of masks; or a folder of such a dataset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`labelme:FOLDER`: pictures with a JSON of shapes beside each, as LabelMe writes them; `labelme:JSONS,IMAGES` for two folders."""
+"""`labelme:FOLDER`: images with a JSON of shapes next to each, as LabelMe writes them; `labelme:JSONS,IMAGES` for two folders."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Labelme(OwnSource):
         found = files_of(folders[0], (".json",))
         if not any(sniff.is_labelme(folders[0] / f"{s}{found.stems[s][0]}") for s in list(found.stems)[:_LOOKED]):
             there_are = ", ".join(f"{s}.json" for s in list(found.stems)[:4]) or "no JSON files"
-            expected = "a JSON with shapes beside each picture"
+            expected = "a JSON with shapes next to each image"
             raise DataError("a folder holds no annotations of LabelMe", where=folders[0], expected=expected, found=there_are)
         word, base, relative = gathered(word, folders, root)
         placeholder = "{path}" if any("/" in s for s in found.stems) else "{id}"

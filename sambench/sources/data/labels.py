@@ -1,4 +1,4 @@
-"""`labels:IMAGES,LABELS`: pictures, and a label map for each in which every value but 0 is one object."""
+"""`labels:IMAGES,LABELS`: images, and a label map for each in which every value but 0 is one object."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class MapSource(OwnSource):
     what = ""
 
     def describe(self, word: Word, root: Path | None) -> Own:
-        kinds = ("the folder of the pictures", f"the folder of the {self.what}")
+        kinds = ("the folder of the images", f"the folder of the {self.what}")
         folders, names = [], []
         for path, place, kind in zip(placed(word, root), word.places, kinds, strict=True):
             pattern = pattern_in(place)
@@ -42,15 +42,15 @@ class MapSource(OwnSource):
         _, base, relative = gathered(word, folders, root)
         places = ["/".join(p for p in (r if r != "." or not n else "", n) if p) for r, n in zip(relative, names, strict=True)]
         found = paired(base, places[0], places[1], self.what)
-        pairs = f"{found.n:,} pictures have one of the {self.what}: {found.images} with {found.labels}"
+        pairs = f"{found.n:,} images have one of the {self.what}: {found.images} with {found.labels}"
         notes = [pairs] * (found.images != places[0])
-        notes += [f"{found.alone[0]:,} pictures have none, and are left out"] * (found.alone[0] > 0)
-        notes += [f"{found.alone[1]:,} of the {self.what} belong to no picture"] * (found.alone[1] > 0 and not found.alone[0])
+        notes += [f"{found.alone[0]:,} images have none, and are left out"] * (found.alone[0] > 0)
+        notes += [f"{found.alone[1]:,} of the {self.what} belong to no image"] * (found.alone[1] > 0 and not found.alone[0])
         return Own(
             Word(word.prefix, tuple(places), word.options, word.written),
             base,
             {"layouts": [{"images": found.images, "labels": found.labels}], **word.options},
-            f"pictures and {self.what} in {base.name or base}",
+            f"images and {self.what} in {base.name or base}",
             (f"<root>/{found.images}", f"<root>/{found.labels}"),
             "" if found.n else places[1],
             tuple(notes),

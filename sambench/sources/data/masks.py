@@ -1,4 +1,4 @@
-"""`masks:IMAGES,MASKS`: pictures, and a binary mask for each, whose foreground is the picture's one object."""
+"""`masks:IMAGES,MASKS`: images, and a binary mask for each, whose foreground is the image's one object."""
 
 from __future__ import annotations
 

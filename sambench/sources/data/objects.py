@@ -1,4 +1,4 @@
-"""`objects:FOLDER`: pictures, and one mask file for each object, in folders or with names that say whose it is."""
+"""`objects:FOLDER`: images, and one mask file for each object, in folders or with names that say whose it is."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Objects(OwnSource):
         found = [f for f in (_Layout(images or u.images, masks or u.masks) for u in usual) if _fits(folder, f)]
         if not found:
             raise DataError(
-                "no masks of objects are found beside pictures",
+                "no masks of objects are found next to images",
                 where=folder,
                 expected="images/{id}.jpg with masks/{id}/{object}.png or masks/{id}_{object}.png; or {id}/images/, {id}/masks/",
                 found=" and ".join(p for p in (images, masks) if p) or inside(folder),
@@ -49,9 +49,9 @@ class Objects(OwnSource):
             )
         word, base, _ = gathered(word, [folder], root)
         layout = found[0]
-        notes = () if images and masks else (f"objects are {layout.masks}, of pictures {layout.images}",)
+        notes = () if images and masks else (f"objects are {layout.masks}, of images {layout.images}",)
         options = {**word.options, "images": layout.images, "masks": layout.masks}
-        return Own(word, base, options, f"one file an object, in {folder.name}", tuple(f"<root>/{p}" for p in layout), notes=notes)
+        return Own(word, base, options, f"one file per object, in {folder.name}", tuple(f"<root>/{p}" for p in layout), notes=notes)
 
     def recognise(self, path: Path) -> Sequence[str]:
         if not path.is_dir():

@@ -188,7 +188,7 @@ def pictures_of(source: Path, names: Sequence[str], form: str) -> Path:
     expected = f"one folder with {', '.join(plain[:3])}" if plain else "file names in it"
     lost = "are not found" if not found else "may be in several folders"
     raise DataError(
-        f"the pictures of an annotation file {lost}",
+        f"the images of an annotation file {lost}",
         where=source,
         expected=expected,
         found=" and ".join(map(str, found[:4])) or f"none in {', '.join(f'{f}' for f in [*near][:6])}",

@@ -193,12 +193,12 @@ def _nothing(base: Path, images: str, labels: str, what: str) -> DataError:
         if pattern_in(place):
             return f"files for {place}: {sum(1 for _ in matches(base, str(pattern_in(place))))}"
         names = sorted(files_of(base / place).stems)
-        return f"in {base / place}: " + (", ".join(names[:3]) + (", ..." if len(names) > 3 else "") if names else "no pictures")
+        return f"in {base / place}: " + (", ".join(names[:3]) + (", ..." if len(names) > 3 else "") if names else "no images")
 
     return DataError(
-        f"no picture has one of the {what}",
+        f"no image has one of the {what}",
         where=base,
-        expected=f"names by which the {what} belong to the pictures, as a.jpg and a.png, or a.jpg and a_mask.png",
+        expected=f"names by which the {what} belong to the images, as a.jpg and a.png, or a.jpg and a_mask.png",
         found="; ".join(dict.fromkeys(shown(p) for p in (images, labels))),
         remedy="say how they are named, with {id} for what both share: IMAGES/{id}.jpg,LABELS/{id}_mask.png",
     )

@@ -1,4 +1,4 @@
-"""`sa1b:FOLDER`: a JSON of masks for each picture, in SA-1B's form (`sambench masks`); `sa1b:JSONS,IMAGES` for two folders."""
+"""`sa1b:FOLDER`: a JSON of masks for each image, in SA-1B's form (`sambench masks`); `sa1b:JSONS,IMAGES` for two folders."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Sa1bFolders(OwnSource):
         places = {"annotations": "" if annotations == "." else annotations, "images": "" if images == "." else images}
         files_at = (("annotations", "<id>.json"), ("images", "<file_name>"))
         layout = tuple(joined(f"<root>/{places[key]}".rstrip("/"), name) for key, name in files_at)
-        title = f"masks of pictures in {folders[0].name}, in SA-1B's form"
+        title = f"masks of images in {folders[0].name}, in SA-1B's form"
         return Own(word, base, {**places, **word.options}, title, layout, folders[0].name)
 
     def recognise(self, path: Path) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""`saco:ANNOTATIONS.json,IMAGES`: phrases with masks in SA-Co's form, a file for each annotator, and the folder of the pictures."""
+"""`saco:ANNOTATIONS.json,IMAGES`: phrases with masks in SA-Co's form, a file for each annotator, and the folder of the images."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Saco(OwnSource):
             others = [pictures_of(sources[0], sniff.file_names(sources[0]), f"{PREFIX}{sources[0]},FOLDER")]
         if len(others) > 1:
             expected, found = "one folder, after the files", " and ".join(map(str, others))
-            raise DataError("the pictures are not in one folder", where=word.text(), expected=expected, found=found)
-        existing_path(others[0], "the folder of the pictures", kind="folder")
+            raise DataError("the images are not in one folder", where=word.text(), expected=expected, found=found)
+        existing_path(others[0], "the folder of the images", kind="folder")
         plain, base, (*files, images) = gathered(word, [*sources, others[0]], root)
         below = "" if images == "." else images
         layout = (*(f"<root>/{f}" for f in files), joined(f"<root>/{below}" if below else "<root>", "<file_name>"))

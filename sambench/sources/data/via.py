@@ -1,4 +1,4 @@
-"""`via:ANNOTATIONS.json,IMAGES`: the export of the VGG Image Annotator, and the folder of its pictures."""
+"""`via:ANNOTATIONS.json,IMAGES`: the export of the VGG Image Annotator, and the folder of its images."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Via(OwnSource):
         check_format(source, PREFIX)
         if len(paths) == 1:
             paths.append(pictures_of(source, sniff.file_names(source, "filename"), f"{PREFIX}{source},FOLDER"))
-        existing_path(paths[1], "the folder of the pictures", kind="folder")
+        existing_path(paths[1], "the folder of the images", kind="folder")
         word, base, (file, images) = gathered(word, paths, root)
         layout = (f"<root>/{file}", f"<root>/{images}/<filename>")
         return Own(word, base, {"sets": {images: file}, **word.options}, f"{source.name}, of VIA", layout, source.stem)

@@ -1,4 +1,4 @@
-"""`yolo:data.yaml`: pictures and label files of outlines, as YOLO's trainers have them; or the folder of them."""
+"""`yolo:data.yaml`: images and label files of outlines, as YOLO's trainers have them; or the folder of them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Yolo(OwnSource):
             labels = Path(label_folder(folder.as_posix()))
             existing_path(labels, "the folder of the label files", kind="folder")
             if not files_of(labels, (".txt",)).n:
-                raise DataError("a folder of label files has none", where=labels, expected="<picture>.txt", found="no such file")
+                raise DataError("a folder of label files has none", where=labels, expected="<image>.txt", found="no such file")
         _, base, relative = gathered(word, [path, *folders], root)
         images = relative[1:]
         notes = (f"split {used} of {(file or path).name}",) if used and split is None else ()
@@ -47,7 +47,7 @@ class Yolo(OwnSource):
             base,
             {**options, **word.options},
             f"{(file or path).name}, in YOLO's form",
-            tuple(f"<root>/{i}, with <root>/{label_folder(i)}/<picture>.txt" for i in images),
+            tuple(f"<root>/{i}, with <root>/{label_folder(i)}/<image>.txt" for i in images),
             used if split is not None else "",
             notes,
         )
@@ -97,7 +97,7 @@ def _of_file(file: Path, split: Any) -> tuple[list[Path], list[str], str]:
     here = [s for s in _SPLITS if content.get(s)]
     if not here:
         found = "keys " + ", ".join(map(str, content))
-        raise DataError("a dataset's file names no pictures", where=file, expected="val, test or train", found=shown(found))
+        raise DataError("a dataset's file names no images", where=file, expected="val, test or train", found=shown(found))
     if split is not None and split not in here:
         raise unknown_name("split", str(split), here, where=file)
     chosen = split or here[0]
@@ -116,16 +116,16 @@ def _folder(file: Path, path: str, place: str) -> Path:
     folder = next((f for f in found if f.is_dir()), None)
     if folder is None and any(f.is_file() for f in found):
         raise DataError(
-            "a list of pictures is not read",
+            "a list of images is not read",
             where=f"{place} of {file}",
-            expected="a folder of pictures",
+            expected="a folder of images",
             found="a file",
-            remedy="put its pictures into a folder images/, and their labels into labels/, and give the folder above: yolo:FOLDER",
+            remedy="put its images into a folder images/, and their labels into labels/, and give the folder above: yolo:FOLDER",
         )
     if folder is None:
         tried = list(dict.fromkeys(str(f) for f in found))
         expected = " or ".join(tried[:3])
-        raise DataError("the pictures of a dataset are not there", where=file, expected=expected, found="no such folder")
+        raise DataError("the images of a dataset are not there", where=file, expected=expected, found="no such folder")
     return folder.resolve()
 
 
@@ -151,7 +151,7 @@ def _of_folder(folder: Path, split: Any) -> tuple[list[Path], list[str], str]:
     raise DataError(
         "a folder is not in YOLO's form",
         where=folder,
-        expected="images/ and labels/ with a .txt for each picture, maybe each with a folder val/ in it; or a data.yaml",
+        expected="images/ and labels/ with a .txt for each image, maybe each with a folder val/ in it; or a data.yaml",
         found=inside(folder),
     )
 

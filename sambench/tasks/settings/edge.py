@@ -51,7 +51,7 @@ class EdgeCommand(Command):
     model_forms: ClassVar[str] = "edges:FOLDER (maps by image id)"
     instead: ClassVar[Mapping[str, str]] = {"save_masks": "save_maps"}
 
-    save_maps: bool = setting(True, "Keep the edge maps, for pictures.")
+    save_maps: bool = setting(True, "Keep the edge maps, for plots.")
 
     def shared(self) -> Mapping[str, Any]:
         return {"save_masks": "scored" if self.save_maps else "none"}

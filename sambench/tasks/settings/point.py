@@ -24,7 +24,7 @@ class PointSettings:
 
     until_iou: an object is done once its IoU reaches it (the field's NoC runs). noc: targets of "number of clicks"; needs
     every count up to max(clicks). seed: of `prompt="random"` alone.
-    mask_feedback: the next round is given the previous mask's state (protocol section 1, choice).
+    mask_feedback: the next round is given the previous mask's state (a choice: docs/protocol.md).
     prompt: center, random, or `file:` and the path of recorded clicks (`loaders.recorded_clicks`), with their hash in
     prompt_sha256, "" where nobody has read them yet (`PointTask.of` does). The hash is identity, the place is not. beyond: what
     follows an object's last recorded click where more are asked for; `refuse` is an error before anything runs.
@@ -46,8 +46,8 @@ class PointSettings:
             raise UsageError("no file is named", where="--prompt", expected=f"{FILE}CLICKS.csv", found=self.prompt)
         check_choices(self)
         if self.beyond != "refuse" and not self.recorded:
-            expected, found = f"--prompt {FILE}CLICKS.csv beside it", f"--prompt {self.prompt}"
-            raise UsageError("--beyond is of recorded clicks alone", where="--beyond", expected=expected, found=found)
+            expected, found = f"--prompt {FILE}CLICKS.csv next to it", f"--prompt {self.prompt}"
+            raise UsageError("--beyond is only for recorded clicks", where="--beyond", expected=expected, found=found)
         where = "--clicks"
         whole = isinstance(self.clicks, tuple | list) and all(type(c) is int for c in self.clicks)
         if not whole or not self.clicks or min(self.clicks) < 1 or list(self.clicks) != sorted(set(self.clicks)):
