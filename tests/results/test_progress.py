@@ -6,13 +6,13 @@ import dataclasses
 import json
 import os
 import socket
-import threading
-import time
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from sambench.cli import status
 from sambench.results.progress import CellState, Price, cost, progress_of, summary
 from sambench.store import leases
 from sambench.store.views import CellView
@@ -125,12 +125,11 @@ def test_watching_ends_when_nobody_computes(cli: Cli, tmp_path: Path, monkeypatc
     cell = running(tmp_path / "runs")
     held = lease(cell, 1, START, monkeypatch)
 
-    def let_go() -> None:
-        time.sleep(0.5)
+    def let_go(_: float) -> None:
         with held:
             pass
 
-    threading.Thread(target=let_go).start()
+    monkeypatch.setattr(status, "time", SimpleNamespace(sleep=let_go))  # between the first look and the second
     ended = cli("status", "--watch", "--every", "0.1", "--json", "--runs", tmp_path / "runs")
     assert ended.code == 0, ended.err
     looks = [json.loads(line)["cells"][0]["status"] for line in ended.out.splitlines()]
