@@ -20,12 +20,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from sambench import provenance
 from sambench.concepts import ConceptTruth
 from sambench.errors import DataError, unknown_name
 from sambench.files.content import file_sha256
 from sambench.loaders import values
 from sambench.loaders.clusters import Cluster, cluster_of
-from sambench.loaders.coco_concepts import ConceptRule, asked_for, check_rule, concepts_of
+from sambench.loaders.coco_concepts import ConceptRule, asked_for, by_phrase, check_rule, concepts_of
 from sambench.loaders.coco_detection import annotated
 from sambench.loaders.coco_file import FEDERATED, CocoFile, category_name, naming, read_coco
 from sambench.loaders.coco_images import below, check_crowds, note_place, only_crowds, stated_frame, stated_size
@@ -196,8 +197,11 @@ class CocoJson:
             return stated_size(image) or frame_of(self._place(image).checked(), self.orientation).size
 
     def annotation_digest(self) -> str:
-        """sha256 of the annotation file."""
-        return file_sha256(self._found()[1])
+        """sha256 of the annotation file; with `concepts`, where several categories have one phrase, of that and of how it is asked
+        for: a phrase for each of them was another truth."""
+        found = file_sha256(self._found()[1])
+        shared = [ids for ids in by_phrase(self.category_names()) if len(ids) > 1] if self.concepts else []
+        return provenance.digest([found, shared]) if shared else found
 
     def _records(self, progress: Callable[[int, int], object]) -> list[ImageRecord]:
         content, found = self._content(), self._found()

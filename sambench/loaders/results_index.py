@@ -31,7 +31,7 @@ from sambench.provenance import canonical_json
 BIG = 48 << 20  # bytes from which the index is kept in the cache
 CHUNK = 8 << 20
 LONGEST = 64 << 20  # bytes of one entry
-_FORMAT = 4  # 2 had ids as they were written; 3 knew no phrases
+_FORMAT = 5  # 2 had ids as they were written; 3 knew no phrases, 4 none beside a category
 _SPACE = re.compile(r"[ \t\n\r]*")
 _MOST_ID = 1 << 52
 FARTHEST = 1e9  # pixels
@@ -189,7 +189,10 @@ def plain_entry(given: dict[str, Any], n: int, path: Path) -> Entry:
 
 
 def _usual_entry(given: dict[str, Any]) -> Entry | None:
-    """An entry as nearly all are, numbers as JSON writes them: its values need no reading."""
+    """An entry as nearly all are, numbers as JSON writes them: its values need no reading. None of others, also of those with a
+    phrase: what is read of an entry is read below, or is among the keys here."""
+    if "phrase" in given:
+        return None
     get: Callable[[str], Any] = given.get
     image_id, score, category, mask, box = (get(k) for k in ("image_id", "score", "category_id", "segmentation", "bbox"))
     plain = type(image_id) is int and type(score) is float and score - score == 0 and type(category) is int

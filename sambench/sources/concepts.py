@@ -4,12 +4,13 @@
 
 A phrase without entries is one that nothing was found for. Phrases are compared letter by letter. A file in which no entry has a
 phrase is one of SAM 3's evaluator, whose `image_id` is that of a pair of image and phrase: the dataset's ids of phrases are taken
-for it, which SA-Co's annotation files have. Scores below the task's threshold count for AP and calibration alone, so a file should
-have them too.
+for it, which SA-Co's annotation files have; where they could as well be ids of images, the file is refused. Scores below the task's
+threshold count for AP and calibration alone, so a file should have them too.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,9 @@ class ConceptFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.results = read_results(path)
-        self.identity: Mapping[str, Any] = {"file_sha256": self.results.sha256()}
+        # Beside a category id a phrase was once overlooked: what was measured of such a file is not found again.
+        overlooked = {"phrases_beside_categories": True} if self.results.n_phrases and self.results.n_categories else {}
+        self.identity: Mapping[str, Any] = {"file_sha256": self.results.sha256(), **overlooked}
         lacking = len(self.results) - self.results.n_phrases
         self.by_pair = bool(len(self.results)) and lacking == len(self.results)
         if lacking and not self.by_pair:
@@ -94,6 +97,7 @@ class ConceptFile:
             pairs = [c.concept_id for s in samples for c in s.concepts]
             if not any(self.results.count_of(p) for p in pairs):
                 self._refuse('"phrase" in every entry, or ids of pairs of image and phrase', pairs, self.results.image_ids)
+            self._refuse_ids_of_images([r.image_id for r in dataset.index()], pairs)
             return [f"{self.path.name}: no entry has a phrase: its image_id is taken for the id of a pair of image and phrase"]
         notes = check_ids(self.results, [r.image_id for r in dataset.index()], None, extra="drop")
         looked = [self.results.of(s.image_id) for s in samples]
@@ -104,6 +108,20 @@ class ConceptFile:
         if phrases and not set(phrases) & set(asked):
             self._refuse("phrases that the dataset asks for", asked, phrases)
         return [f"{self.path.name}: {text}" for text in notes]
+
+    def _refuse_ids_of_images(self, image_ids: Sequence[str], pairs: Sequence[str]) -> None:
+        """Ids of pairs name one pair each, and nothing else: a category's id, say, is that of its phrase on every image."""
+        shared = [i for i in image_ids if self.results.count_of(i)]
+        again = [p for p, n in Counter(pairs).items() if n > 1]
+        found = f"image_id {shared[0]!r}, which is an image's" if shared else ""
+        if shared or again:
+            raise DataError(
+                "answers without phrases could be to any phrase of their image",
+                where=self.path,
+                expected='"phrase" in every entry, for the dataset has no ids that name one pair of image and phrase alone',
+                found=found or f"phrases with one id on several images, {again[0]!r}",
+                remedy="write the phrase that each answer was found for",
+            )
 
     def _refuse(self, what: str, asked: Sequence[str], found: Sequence[str]) -> None:
         near = near_names(found[0], asked, 1) if found else []

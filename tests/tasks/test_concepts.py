@@ -26,7 +26,7 @@ from sambench.tasks.concepts import ConceptTask
 from sambench.tasks.prompted import Context
 from sambench.tasks.settings.concepts import ConceptSettings
 from sambench.tasks.summary import Bootstrap
-from sambench.types import Sample
+from sambench.types import ImageRecord, Sample
 from tests.helpers.inprocess import Cli
 
 H, W = 40, 60
@@ -184,6 +184,44 @@ def test_a_file_gives_what_it_has(tmp_path: Path) -> None:
     assert np.array_equal(mug.masks.array(1), MUGS[1])
     by_pair = file(tmp_path, [entry("mug", m) for m in MUGS])  # as SAM 3's evaluator has it: ids of pairs
     assert [len(p.masks) for p in by_pair.answers("a", (H, W), IMAGE.concepts)] == [2, 0, 0, 0]
+
+
+def test_a_phrase_beside_a_category_is_read(tmp_path: Path) -> None:
+    # Numbers as JSON writes them, for which entries are read by a shorter way.
+    whole = {"category_id": 3, "bbox": [2.0, 2.0, 12.0, 10.0], "phrase": "mug"}
+    given = file(tmp_path, [{**entry("7", MUGS[0]), **whole, "image_id": 7}])
+    assert (given.results.n_phrases, given.results.of("7").phrases, given.by_pair) == (1, ("mug",), False)
+    mug, plate, *_ = given.answers("7", (H, W), IMAGE.concepts)
+    assert (len(mug.masks), len(plate.masks)) == (1, 0)
+    plain = {k: v for k, v in given.identity.items() if k != "file_sha256"}
+    assert plain, "what was measured of it before is another cell"
+
+
+class Images:
+    """As much of a dataset as is asked for before a run."""
+
+    def __init__(self, *samples: Sample) -> None:
+        self.samples = {s.image_id: s for s in samples}
+
+    def index(self) -> list[ImageRecord]:
+        return [ImageRecord(i, len(s.concepts)) for i, s in self.samples.items()]
+
+    def load(self, image_id: str) -> Sample:
+        return self.samples[image_id]
+
+
+def test_ids_that_could_be_of_images_are_not_taken_for_pairs(tmp_path: Path) -> None:
+    def asked(image_id: str, concept_id: str) -> Sample:
+        return sample(replace(truth("mug", drawn(*MUGS)), concept_id=concept_id), image_id=image_id)
+
+    given = file(tmp_path, [entry("1", MUGS[0]), entry("2", MUGS[0])])
+    said = given.check(Images(asked("a", "1"), asked("b", "2")), ["a", "b"])  # type: ignore[arg-type]
+    assert "pair of image and phrase" in said[0]
+    # Ids of images; ids of categories.
+    for other in (Images(asked("1", "1"), asked("b", "2")), Images(asked("a", "1"), asked("b", "1"))):
+        with pytest.raises(DataError, match="could be to any phrase") as error:
+            given.check(other, list(other.samples))  # type: ignore[arg-type]
+        assert "answers.json" in str(error.value)
 
 
 @pytest.mark.parametrize(
