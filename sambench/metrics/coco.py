@@ -8,21 +8,32 @@ pycocotools' to the last bit. Images are taken some at a time, so that beside th
 from __future__ import annotations
 
 import gc
-import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
-from sambench.errors import UsageError
+from sambench.metrics.coco_given import (
+    Frames,
+    annotations_of,
+    areas_of,
+    boxes_of,
+    broken,
+    categories_of,
+    crowds_of,
+    frames_of,
+    loaded,
+    mask_of,
+    results_of,
+)
+from sambench.metrics.given import ascending
 from sambench.metrics.instances import COCO_MAX_DETS, AveragePrecision, Batch, Evaluation, Floats, Ints
 from sambench.pixels.rles import RunMasks, run_masks
 
 AT_ONCE = 1 << 15  # detections
+_MOST = (1 << 31) - 1  # detections of an image
 
 
 def average_precision(
@@ -34,23 +45,28 @@ def average_precision(
     """AP and AR of masks by COCO's rules, of files or of what `json.load` gives of them.
 
     truth: images (id, height, width), categories (id) and annotations (image_id, category_id, segmentation, area, iscrowd), as the
-    file has them. results: detections (image_id, category_id, score, segmentation as compressed RLE of the image's size), as the
-    results file has them; where the first has a bbox, boxes say which are small and large, as pycocotools' loadRes does. max_dets:
-    ascending, detections an image and category; the last is AP's. Returns an `Evaluation`: `.ap()`, `.ap(threshold=0.5)`,
-    `.ap(area="small")`, `.ar(max_dets=1)` and so on, in [0, 1], NaN where there is no object. Raises UsageError naming the first
-    annotation or detection that does not fit: an image or category that the file does not have, a broken mask, no score;
-    or a file that cannot be read.
+    file has them; an absent area is the mask's. Annotations of other images or categories count for nothing. results: detections
+    (image_id, category_id, score, segmentation as compressed RLE of the image's size), as the results file has them; where the
+    first has a bbox, boxes say which are small and large, as pycocotools' loadRes does. max_dets: ascending, from 1 on, detections
+    an image and category; the last is AP's. Returns an `Evaluation`: `.ap()`, `.ap(threshold=0.5)`, `.ap(area="small")`,
+    `.ar(max_dets=1)` and so on, in [0, 1], NaN where there is no object. Raises UsageError naming the first annotation or detection
+    that does not fit: a detection of an image or category that the annotations do not have, an id that is not whole, a broken
+    mask, no score; or a file that cannot be read, and max_dets that do not ascend.
+
+    One difference from pycocotools: it takes a match with an annotation of id 0 for none, for it knows matches by ids; here every
+    annotation can be matched, whatever its id.
     """
+    wanted = ascending(max_dets, "max_dets", low=1, high=_MOST)
     with _without_collection():  # which would go through millions of objects that are all in use
-        return _evaluated(_loaded(truth, "truth"), _loaded(results, "results"), max_dets)
+        return _evaluated(loaded(truth, "truth"), loaded(results, "results"), wanted)
 
 
 def _evaluated(truth: Any, results: Any, max_dets: Sequence[int]) -> Evaluation:
-    sizes = _sizes(truth)
-    known = {c["id"] for c in truth.get("categories", ())}
+    sizes = frames_of(truth)
+    known = categories_of(truth)
     objects = _Objects(truth, sizes, known)
     found = _Detections(results, sizes, known)
-    counted = AveragePrecision(tuple(max_dets))
+    counted = AveragePrecision(max_dets)
     for part in found.parts():
         counted.add(objects.batch(found, part))
     counted.add(objects.alone(found))
@@ -68,38 +84,18 @@ def _without_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _loaded(given: Any, what: str) -> Any:
-    if not isinstance(given, str | os.PathLike):
-        return given
-    try:
-        return json.loads(Path(given).read_bytes())
-    except (OSError, ValueError) as e:
-        raise UsageError(f"the {what} cannot be read", where=given, expected="a JSON file in COCO's form", found=str(e)) from e
-
-
-def _sizes(truth: Mapping[str, Any]) -> dict[Any, tuple[int, int, int]]:
-    """(number in ascending order of ids, height, width) of each image."""
-    try:
-        images = {i["id"]: (int(i["height"]), int(i["width"])) for i in truth["images"]}
-        return {image_id: (n, *images[image_id]) for n, image_id in enumerate(sorted(images))}
-    except (KeyError, TypeError, ValueError) as e:
-        expected = "what json.load gives of an annotation file: images with id, height and width"
-        raise UsageError("the annotations have no images", where="truth", expected=expected, found=repr(e)) from e
-
-
 class _Objects:
     """Annotations by image and category, in the file's order within each."""
 
-    def __init__(self, truth: Mapping[str, Any], sizes: Mapping[Any, tuple[int, int, int]], known: set[Any]) -> None:
-        every = [a for a in truth.get("annotations", ()) if a.get("image_id") in sizes and a.get("category_id") in known]
-        image = np.array([sizes[a["image_id"]][0] for a in every], np.int64)
-        category = np.array([a["category_id"] for a in every], np.int64)
+    def __init__(self, truth: Mapping[str, Any], sizes: Frames, known: set[int]) -> None:
+        given, category = annotations_of(truth, sizes, known)
+        image = np.array([sizes[a["image_id"]][0] for a in given], np.int64)
         order = np.lexsort((category, image))
+        every = [given[i] for i in order]
         frames = [sizes[a["image_id"]][1:] for a in every]
-        self.masks = _read([_rle(every[i], *frames[i]) for i in order], [frames[i] for i in order], "annotation")
+        self.masks = _read([mask_of(a, *frame) for a, frame in zip(every, frames, strict=True)], frames, every)
         self.image, self.category = image[order], category[order]
-        self.areas = np.array([every[i]["area"] for i in order], np.float64)
-        self.crowd = np.array([bool(every[i].get("iscrowd")) for i in order], np.bool_)
+        self.areas, self.crowd = areas_of(every, self.masks.areas), crowds_of(every)
         self.categories = np.array(sorted(known), np.int64)
         self.key = self._key(self.image, self.category)
 
@@ -114,7 +110,8 @@ class _Objects:
         key = self._key(image, category)
         first, last = np.searchsorted(self.key, key), np.searchsorted(self.key, key, side="right")
         width = last - first
-        here = slice(*np.searchsorted(self.image, [image[0], image[-1] + 1]))
+        # Not all from the first image to the last: those without a detection lie between them and are counted by `alone`.
+        here = np.flatnonzero(np.isin(self.image, image))
         areas = found.areas[part] if found.areas is not None else masks.areas.astype(np.float64)
         ious = masks.overlaps(self.masks, self.crowd, first, last)
         return self._batch(here, image, category, found.scores[part], areas, np.cumsum(width) - width, ious)
@@ -126,7 +123,7 @@ class _Objects:
         return self._batch(here, no_ids, no_ids, none, none, no_ids, none)
 
     def _batch(
-        self, here: slice | Ints, image: Ints, category: Ints, scores: Floats, areas: Floats, row_of: Ints, ious: Floats
+        self, here: Ints, image: Ints, category: Ints, scores: Floats, areas: Floats, row_of: Ints, ious: Floats
     ) -> Batch:
         key = self.key[here]
         return Batch(
@@ -148,25 +145,13 @@ class _Objects:
 class _Detections:
     """Results by image, in the file's order within each. areas: of boxes, where these count; None: the masks'."""
 
-    def __init__(self, results: Sequence[Mapping[str, Any]], sizes: Mapping[Any, tuple[int, int, int]], known: set[Any]) -> None:
-        try:
-            frames = [sizes[d["image_id"]] for d in results]
-            category = np.array([d["category_id"] for d in results], np.int64)
-            scores = np.array([d["score"] for d in results], np.float64)
-            counts = [d["segmentation"]["counts"] for d in results]
-            stated = [d["segmentation"]["size"] for d in results]
-        except (KeyError, TypeError, ValueError) as e:
-            raise _unusable(results, sizes) from e
-        table = np.array(frames, np.int64).reshape(-1, 3)
-        if not (np.isfinite(scores).all() and np.isin(category, sorted(known)).all()):
-            raise _unusable(results, sizes, known)
-        if len(results) and not np.array_equal(np.array(stated, np.int64), table[:, 1:]):
-            raise _unusable(results, sizes, known)
+    def __init__(self, results: Sequence[Mapping[str, Any]], sizes: Frames, known: set[int]) -> None:
+        table, category, scores, counts = results_of(results, sizes, known)
         order = np.argsort(table[:, 0], kind="stable")
         self.image, self.heights, self.widths = table[order].T
         self.category, self.scores, self.order = category[order], scores[order], order
         self.counts = [c.encode("ascii", "replace") if isinstance(c, str) else c for c in (counts[i] for i in order.tolist())]
-        self.areas = _box_areas(results)[order] if len(results) and results[0].get("bbox") else None
+        self.areas = boxes_of(results)[order, 2:].prod(axis=1) if len(results) and results[0].get("bbox") else None
 
     def parts(self) -> Iterator[slice]:
         """Whole images, about AT_ONCE detections."""
@@ -180,64 +165,13 @@ class _Detections:
         """Of some detections. Raises UsageError where one is broken."""
         masks = run_masks(self.counts[part], self.heights[part], self.widths[part])
         if not masks.ok.all():
-            raise _broken(f"detection {self.order[part.start + int(masks.ok.argmin())]} (from 0)")
+            raise broken(f"detection {self.order[part.start + int(masks.ok.argmin())]} (from 0)")
         return masks
 
 
-def _rle(annotation: Mapping[str, Any], height: int, width: int) -> bytes:
-    """Compressed counts of an annotation, as pycocotools' annToRLE makes them."""
-    given: Any = annotation.get("segmentation")
-    try:
-        if isinstance(given, list):
-            return bytes(coco_mask.merge(coco_mask.frPyObjects(given, height, width))["counts"])
-        if isinstance(given["counts"], list):
-            return bytes(coco_mask.frPyObjects(given, height, width)["counts"])
-        return given["counts"].encode("ascii", "replace") if isinstance(given["counts"], str) else bytes(given["counts"])
-    except (KeyError, TypeError, ValueError, IndexError) as e:
-        raise _broken(f"annotation {annotation.get('id')}") from e
-
-
-def _read(counts: Sequence[bytes], frames: Sequence[tuple[int, int]], what: str) -> RunMasks:
+def _read(counts: Sequence[bytes], frames: Sequence[tuple[int, int]], annotations: Sequence[Mapping[str, Any]]) -> RunMasks:
     heights, widths = np.array(frames, np.int64).reshape(-1, 2).T
     masks = run_masks(counts, heights, widths)
     if not masks.ok.all():
-        raise _broken(f"{what} {int(masks.ok.argmin())} (from 0, by image and category)")
+        raise broken(f"annotation {annotations[int(masks.ok.argmin())].get('id')}")
     return masks
-
-
-def _box_areas(results: Sequence[Mapping[str, Any]]) -> Floats:
-    try:
-        boxes = np.array([d["bbox"] for d in results], np.float64).reshape(len(results), 4)
-    except (KeyError, TypeError, ValueError) as e:
-        expected = "a bbox x, y, width, height of every detection, as the first has one, or of none"
-        raise UsageError("the boxes of the results do not fit", where="results", expected=expected, found=str(e)) from e
-    out: Floats = boxes[:, 2] * boxes[:, 3]
-    return out
-
-
-def _broken(what: str) -> UsageError:
-    expected = "COCO's compressed counts, whose runs fill the image"
-    return UsageError("a mask is broken", where=what, expected=expected, found="a string or runs that do not")
-
-
-def _unusable(results: Sequence[Mapping[str, Any]], sizes: Mapping[Any, Any], known: set[Any] | None = None) -> UsageError:
-    """The first detection that does not fit, and why."""
-    for n, d in enumerate(results):
-        why = _why(d, sizes, known)
-        if why:
-            expected = "image_id and category_id of the annotations, a finite score, and a compressed RLE of the image's size"
-            return UsageError("a detection cannot be used", where=f"detection {n} (from 0)", expected=expected, found=why)
-    return UsageError("the results cannot be used", where="results", expected="a list of detections", found=str(type(results)))
-
-
-def _why(d: Mapping[str, Any], sizes: Mapping[Any, Any], known: set[Any] | None) -> str:
-    if d.get("image_id") not in sizes:
-        return f"image_id {d.get('image_id')!r}"
-    if type(d.get("category_id")) is not int or (known is not None and d["category_id"] not in known):
-        return f"category_id {d.get('category_id')!r}"
-    if type(d.get("score")) not in (int, float) or not np.isfinite(d["score"]):
-        return f"score {d.get('score')!r}"
-    mask = d.get("segmentation")
-    if not isinstance(mask, dict) or not isinstance(mask.get("counts"), str | bytes):
-        return f"segmentation {mask!r:.60}"
-    return "" if list(mask.get("size") or ()) == list(sizes[d["image_id"]][1:]) else f"a mask of size {mask.get('size')}"

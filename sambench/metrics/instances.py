@@ -18,12 +18,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
+from sambench.errors import UsageError
+from sambench.metrics.given import listed, real, whole
 from sambench.pixels.region import RLE
 
 Floats = npt.NDArray[np.float64]
@@ -36,6 +39,7 @@ THRESHOLDS = np.linspace(0.5, 0.95, 10)  # pycocotools' own values: .60000000000
 RECALLS = np.linspace(0.0, 1.0, 101)
 COCO_MAX_DETS = (1, 10, 100)
 LVIS_MAX_DETS = (300,)
+_MOST_ID = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -90,24 +94,33 @@ class Evaluation:
     max_dets: tuple[int, ...]
 
     def ap(self, *, threshold: float | None = None, area: str = "all", categories: Iterable[int] | None = None) -> float:
-        """Mean of the precision over thresholds (or at one), recalls and categories, with all detections that count."""
-        values = self.precision[self._at(threshold), :, :, AREAS.index(area), -1]
+        """Mean of the precision over thresholds (or at one), recalls and categories, with all detections that count.
+
+        Raises UsageError for a threshold or area that there is not.
+        """
+        values = self.precision[self._at(threshold), :, :, _place(area, AREAS, "area"), -1]
         return _mean(values[:, :, self._of(categories)])
 
     def ar(self, *, max_dets: int | None = None, area: str = "all", categories: Iterable[int] | None = None) -> float:
-        """Mean of the recall over thresholds and categories, with at most max_dets detections an image and category."""
-        m = len(self.max_dets) - 1 if max_dets is None else self.max_dets.index(max_dets)
-        return _mean(self.recall[:, :, AREAS.index(area), m][:, self._of(categories)])
+        """Mean of the recall over thresholds and categories, with at most max_dets detections an image and category.
+
+        Raises UsageError for max_dets or an area that there are not.
+        """
+        m = len(self.max_dets) - 1 if max_dets is None else _place(max_dets, self.max_dets, "max_dets")
+        return _mean(self.recall[:, :, _place(area, AREAS, "area"), m][:, self._of(categories)])
 
     def _at(self, threshold: float | None) -> Any:
         if threshold is None:
             return slice(None)
-        return np.flatnonzero(np.isclose(self.thresholds, threshold))
+        at = np.flatnonzero(np.isclose(self.thresholds, real(threshold, "threshold", "an IoU in [0, 1]", low=0, high=1)))
+        if not len(at):
+            raise _unknown("threshold", self.thresholds.round(2).tolist(), threshold)
+        return at
 
     def _of(self, categories: Iterable[int] | None) -> Any:
         if categories is None:
             return slice(None)
-        wanted = set(categories)
+        wanted = {whole(c, "categories", low=-_MOST_ID, high=_MOST_ID) for c in listed(categories, "categories", "ids")}
         return np.array([k for k, c in enumerate(self.category_ids) if c in wanted], np.int64)
 
 
@@ -338,6 +351,17 @@ def _ious(iou: Callable[..., Any], found: Any, truth: Any, crowd: Sequence[bool]
     if not len(found) or not len(truth):
         return np.zeros((len(found), len(truth)))
     return np.asarray(iou(found, truth, [int(c) for c in crowd]), np.float64)
+
+
+def _place(name: Any, known: Sequence[Any], what: str) -> int:
+    if not isinstance(name, str | Integral) or name not in known:
+        raise _unknown(what, known, name)
+    return known.index(name)
+
+
+def _unknown(what: str, known: Sequence[Any], found: Any) -> UsageError:
+    expected = f"one of {', '.join(map(str, known))}"
+    return UsageError(f"an evaluation has no such {what}", where=what, expected=expected, found=f"{found!r:.80}")
 
 
 def _mean(values: Floats) -> float:
