@@ -32,6 +32,7 @@ def reproduce(
     place: Place = DEFAULT,
 ) -> None:
     """Every published number and claim with its state; without a RUN, all that are in --runs count, if there are any."""
+    from sambench.cli.console import err
     from sambench.errors import UsageError, unknown_name
     from sambench.paper.evidence import Evidence
     from sambench.paper.ledger import STATES, ledger, ledger_tables
@@ -46,7 +47,10 @@ def reproduce(
     if key is not None and not ratings:
         raise UsageError("a key without ratings", where="--key", expected="--ratings FILE with it")
     people = rated_differences(ratings, key, _pair(rated)) if ratings else None
-    entries = ledger(Evidence(cells_of(runs, named, place), rated=people), what)
+    evidence = Evidence(cells_of(runs, named, place), rated=people)
+    for text in evidence.doubtful():
+        err().print(text, soft_wrap=True)
+    entries = ledger(evidence, what)
     show_all([(t.title, t) for t in ledger_tables(entries, what, only=tuple(wanted))], form)
 
 

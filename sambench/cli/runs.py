@@ -45,7 +45,8 @@ def list_runs(
         return
     rows = []
     for r in found:
-        datasets, date = ", ".join(c.dataset for c in r.cells), r.changed[:16].replace("T", " ")
+        datasets = ", ".join(c.dataset + (f" ({c.differs})" if c.differs else "") for c in r.cells)
+        date = r.changed[:16].replace("T", " ")
         rows.append((r.name, datasets, _states(r), human_bytes(r.bytes), date, _cited(r)))
     _print(("run", "datasets", "status", "size", "changed (UTC)", "cited by"), rows, out)
 

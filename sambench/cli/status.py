@@ -51,11 +51,11 @@ def status(
 
 
 def _look(runs: Sequence[str], out: Path) -> list[CellState]:
-    from sambench.results.progress import progress_of
+    from sambench.results.progress import progress_of_all
     from sambench.store.lookup import all_cell_paths, find_cell_paths
 
     named = {path.resolve(): path for run in runs for path in find_cell_paths(run, out)}
-    return [progress_of(path) for path in (named.values() if runs else all_cell_paths(out))]
+    return progress_of_all([*named.values()] if runs else all_cell_paths(out))
 
 
 def _document(cells: Sequence[CellState], price: Price | None) -> dict[str, object]:
@@ -95,7 +95,8 @@ def _table(cells: Sequence[CellState]) -> Table:
         images = f"{c.n_done}/{c.n_wanted}" + (f" of {c.n_images}" if c.n_wanted != c.n_images else "")
         speed = [f"{c.images_per_s:.2f}" if c.images_per_s else "", _left(c)] if wide else []
         name = c.run + (f" ({c.label})" if c.label != c.model else "")
-        rows.append((name, c.dataset, c.status, images, str(c.n_failed), f"{c.n_objects:,}", *speed, ", ".join(c.holders)))
+        dataset = c.dataset + (f" ({c.differs})" if c.differs else "")
+        rows.append((name, dataset, c.status, images, str(c.n_failed), f"{c.n_objects:,}", *speed, ", ".join(c.holders)))
     names = ("run", "dataset", "status", "images", "failed", "objects", *(right[3:] if wide else ()), "computed by")
     return columns(names, rows, right=right)
 

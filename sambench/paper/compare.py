@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from sambench import cards
@@ -213,17 +213,20 @@ def paper_tables(cells: Sequence[CellView], what: str = PAPER, *, bootstrap: Boo
     Raises UsageError where nothing of the runs was ever published there.
     """
     values = everything() if what == PAPER else of(what)
-    found = [a for a in compare_values(Evidence(cells), values, bootstrap=bootstrap) if a.same_model or a.published.headline]
+    evidence = Evidence(cells)
+    found = [a for a in compare_values(evidence, values, bootstrap=bootstrap) if a.same_model or a.published.headline]
     found.sort(key=lambda a: not a.same_model)
     if not found:
         raise UsageError(
             "none of these results has a published counterpart",
             expected=f"a task and dataset with published numbers: `sambench reproduce {what}` lists them",
-            found=", ".join(dict.fromkeys(f"{c.task.name} on {c.dataset}" for c in cells)),
+            found="; ".join((", ".join(dict.fromkeys(f"{c.task.name} on {c.dataset}" for c in cells)), *evidence.doubtful())),
             remedy=_REMEDIES.get(what) or "a mean over a suite needs complete runs on every member",
         )
     tasks = dict.fromkeys(a.published.task for a in found)
-    return [_table(task, [a for a in found if a.published.task == task]) for task in tasks]
+    tables = [_table(task, [a for a in found if a.published.task == task]) for task in tasks]
+    doubtful = evidence.doubtful()
+    return [replace(t, notes=(*t.notes, *doubtful), warnings=(*t.warnings, *doubtful)) for t in tables]
 
 
 def _table(task: str, found: Sequence[Against]) -> Table:

@@ -14,6 +14,7 @@ from sambench.metrics.bootstrap import PairedDifference, paired_difference
 from sambench.metrics.ratings import RatingDifference
 from sambench.paper.published import PublishedValue
 from sambench.provenance import digest
+from sambench.results.apart import apart
 from sambench.results.names import changed_settings, model_labels, model_names
 from sambench.results.pairing import pair_objects, unlike
 from sambench.results.rescore import DEFAULT_BOOTSTRAP, rescore
@@ -120,9 +121,40 @@ class Evidence:
     def of(self, task: str, **settings: Any) -> dict[System, dict[str, Entry]]:
         """Entries of a task by system and dataset, in the order of the cells. settings: that must be as given (prompt="center").
 
-        Of several cells of one system on one dataset the most complete counts.
+        Of several cells of one system on one dataset the most complete counts; where these are equally complete and were read from
+        other annotations, with other options or of another subset, none does (`doubtful` says so).
         """
+        found, _ = self._found(task, settings)
+        cells = [next(iter(by_dataset.values())).cell for by_dataset in found.values()]
+        labels, names = model_labels(cells), model_names(cells)
+        out: dict[System, dict[str, Entry]] = {}
+        for (model, key), cell, label, name in zip(found, cells, labels, names, strict=True):
+            number = f" #{[k for m, k in found if m == model].index(key) + 1}"
+            label += number if labels.count(label) > 1 else ""
+            name += number if names.count(name) > 1 else ""
+            out[System(key, model, label, name, cell.title)] = found[model, key]
+        return out
+
+    def doubtful(self) -> tuple[str, ...]:
+        """Which datasets count for no mean and no claim, for two results fit: a sentence each."""
+        asked = {(e.cell.task.name, getattr(e.cell.task.settings, "prompt", None)): None for e in self.entries}
+        out = []
+        for task, prompt in asked:
+            _, tied = self._found(task, {} if prompt is None else {"prompt": prompt})
+            for (_, dataset), cells in tied.items():
+                which = ", ".join(apart(cells, [0] * len(cells)))
+                out.append(
+                    f"{cells[0].label} has {len(cells)} results on {dataset} ({which}): not comparable, and none of them counts; "
+                    "name one as RUN/DATASET, with its whole folder's name"
+                )
+        return tuple(out)
+
+    def _found(
+        self, task: str, settings: Mapping[str, Any]
+    ) -> tuple[dict[tuple[str, str], dict[str, Entry]], dict[tuple[tuple[str, str], str], list[CellView]]]:
+        """Entries by model and key of the system, and by dataset; and the cells of those left out, for they are several."""
         found: dict[tuple[str, str], dict[str, Entry]] = {}
+        tied: dict[tuple[tuple[str, str], str], list[CellView]] = {}
         for entry in self.entries:
             cell = entry.cell
             if cell.task.name != task or any(getattr(cell.task.settings, k, None) != v for k, v in settings.items()):
@@ -135,15 +167,12 @@ class Evidence:
             held = by_dataset.get(entry.dataset)
             if held is None or _rank(entry) > _rank(held):
                 by_dataset[entry.dataset] = entry
-        cells = [next(iter(by_dataset.values())).cell for by_dataset in found.values()]
-        labels, names = model_labels(cells), model_names(cells)
-        out: dict[System, dict[str, Entry]] = {}
-        for (model, key), cell, label, name in zip(found, cells, labels, names, strict=True):
-            number = f" #{[k for m, k in found if m == model].index(key) + 1}"
-            label += number if labels.count(label) > 1 else ""
-            name += number if names.count(name) > 1 else ""
-            out[System(key, model, label, name, cell.title)] = found[model, key]
-        return out
+                tied.pop((system, entry.dataset), None)
+            elif _rank(entry) == _rank(held) and _read_otherwise(held.cell, cell):
+                tied.setdefault((system, entry.dataset), [held.cell]).append(cell)
+        for system, dataset in tied:
+            del found[system][dataset]
+        return {system: by_dataset for system, by_dataset in found.items() if by_dataset}, tied
 
     def runs(self) -> tuple[str, ...]:
         """Names of the runs, in order."""
@@ -153,6 +182,17 @@ class Evidence:
 def _unsaid(cell: CellView) -> str:
     """What is another for each dataset and names no system: a detector's file of boxes."""
     return str(getattr(cell.task.settings, "boxes_sha256", ""))
+
+
+def _read_otherwise(a: CellView, b: CellView) -> bool:
+    """Whether two cells of one dataset are of other annotations, options or images."""
+    ours, theirs = a.record, b.record
+    known = ours.dataset.options is not None and theirs.dataset.options is not None  # records of an earlier version had none
+    return (
+        ours.dataset.annotation_digest != theirs.dataset.annotation_digest
+        or ours.subset.digest != theirs.subset.digest
+        or (known and ours.dataset.options != theirs.dataset.options)
+    )
 
 
 def _system_key(cell: CellView) -> str:

@@ -28,7 +28,7 @@ def make(definition: Definition, inputs: Inputs) -> Document:
         deviations=DEVIATIONS if whole and PAPER in published else (),
         runs=_runs(inputs),
         versions=f"sambench {__version__}" + (f"; published numbers: {'; '.join(map(title, published))}" if published else ""),
-        notes=(definition.text,) if whole and definition.text else (),
+        notes=((definition.text,) if whole and definition.text else ()) + inputs.evidence.doubtful(),
     )
 
 

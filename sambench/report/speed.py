@@ -79,13 +79,24 @@ class Accuracy:
 
 
 def accuracies(cells: Iterable[CellView], models: Sequence[str], k: int) -> dict[str, Accuracy]:
-    """Each model's unweighted mean over the datasets that all of them have (top mIoU at k clicks). Raises UsageError if none is."""
+    """Each model's unweighted mean over the datasets that all of them have (top mIoU at k clicks). Raises UsageError if none is, or
+    a model has several results on one."""
     found: dict[str, dict[str, tuple[float, bool]]] = {}
+    held: dict[tuple[str, str], CellView] = {}
     for cell in cells:
         if cell.task.name != "point" or cell.model not in models:
             continue
         for row in metric_rows_of(cell):
             if (row["metric"], row["variant"], row["k"]) == ("miou", "top", k):
+                other = held.setdefault((cell.model, cell.dataset), cell)
+                if other is not cell:
+                    raise UsageError(
+                        f"{cell.model} has several results on {cell.dataset}",
+                        where="--runs",
+                        expected="one result of each model on a dataset",
+                        found=f"{other.path} and {cell.path}",
+                        remedy="name the runs one by one, or one cell as RUN/DATASET",
+                    )
                 found.setdefault(cell.model, {})[cell.dataset] = (float(row["value"]), bool(cell.partial_reasons()))
     if not found:
         raise UsageError(

@@ -17,7 +17,7 @@ from sambench.results.comparison_notes import notes_of, subset_note
 from sambench.results.comparison_table import ComparisonTable, Difference, MeanDifference
 from sambench.results.measures import default_metric, measure_of, set_measure_of
 from sambench.results.over_datasets import interval_over_datasets, mean_over_datasets
-from sambench.results.pairing import pair_objects, refuse_unlike
+from sambench.results.pairing import by_dataset, pair_objects, refuse_unlike
 from sambench.store.views import CellView, partial_notes
 from sambench.tasks.set_measures import SetMeasure
 from sambench.tasks.summary import Bootstrap
@@ -154,7 +154,7 @@ def _name(cells: Sequence[CellView]) -> str:
 
 def _pair_cells(a: Sequence[CellView], b: Sequence[CellView]) -> list[tuple[CellView, CellView]]:
     """Cells of one dataset in both, in A's order."""
-    by_a, by_b = _by_dataset(a, "A"), _by_dataset(b, "B")
+    by_a, by_b = by_dataset(a, "A"), by_dataset(b, "B")
     pairs = [(by_a[d], by_b[d]) for d in by_a if d in by_b]
     if not pairs:
         raise UsageError(
@@ -165,16 +165,3 @@ def _pair_cells(a: Sequence[CellView], b: Sequence[CellView]) -> list[tuple[Cell
     for pair in pairs:
         refuse_unlike(*pair)
     return pairs
-
-
-def _by_dataset(cells: Sequence[CellView], side: str) -> dict[str, CellView]:
-    out: dict[str, CellView] = {}
-    for cell in cells:
-        if cell.dataset in out:
-            raise UsageError(
-                f"{side} has several results on {cell.dataset}",
-                found=f"{out[cell.dataset].path} and {cell.path}",
-                remedy="name one run, or one cell as RUN/DATASET",
-            )
-        out[cell.dataset] = cell
-    return out

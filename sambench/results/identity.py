@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sambench.errors import UsageError
+from sambench.results.pairing import by_dataset
 from sambench.store.views import CellView
 
 NOT_IN_IT = (
@@ -58,8 +59,9 @@ def lines(cell: CellView) -> Iterator[str]:
 
 
 def differences(a: Sequence[CellView], b: Sequence[CellView]) -> list[dict[str, Any]]:
-    """For each dataset of both: the names of what differs with both values. Raises UsageError where they have none in common."""
-    by_a, by_b = ({c.dataset: c for c in cells} for cells in (a, b))
+    """For each dataset of both: the names of what differs with both values. Raises UsageError where they have none in common, or
+    one of them several results on one."""
+    by_a, by_b = by_dataset(a, "A"), by_dataset(b, "B")
     pairs = [(by_a[d], by_b[d]) for d in by_a if d in by_b] or ([(a[0], b[0])] if len(a) == len(b) == 1 else [])
     if not pairs:
         found = f"{', '.join(by_a)}; and {', '.join(by_b)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sambench.errors import UsageError
@@ -54,6 +55,20 @@ def refuse_unlike(a: CellView, b: CellView) -> None:
             where=f"{a.path} and {b.path}",
             remedy="run both with the same flags on the same files",
         )
+
+
+def by_dataset(cells: Sequence[CellView], side: str) -> dict[str, CellView]:
+    """The cells of one side of a comparison, each of a dataset of its own. Raises UsageError where a dataset has several."""
+    out: dict[str, CellView] = {}
+    for cell in cells:
+        if cell.dataset in out:
+            raise UsageError(
+                f"{side} has several results on {cell.dataset}",
+                found=f"{out[cell.dataset].path} and {cell.path}",
+                remedy="name one run, or one cell as RUN/DATASET",
+            )
+        out[cell.dataset] = cell
+    return out
 
 
 class Paired(NamedTuple):

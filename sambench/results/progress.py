@@ -14,12 +14,13 @@ import statistics
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from sambench.errors import SambenchError, UsageError
+from sambench.results.apart import apart
 from sambench.store.leases import Held, held_by
 from sambench.store.views import CellView, read_cell
 
@@ -76,7 +77,8 @@ class Failed:
 class CellState:
     """One cell. status: of `LiveState`, or damaged or unreadable, where `error` says why and nothing else is known.
 
-    label: what the model is called. device_kind: cpu, cuda. device_hours: what the images that are there took of devices (GPUs, or
+    label: what the model is called. differs: what sets it apart from other cells of its run and dataset (`progress_of_all`).
+    device_kind: cpu, cuda. device_hours: what the images that are there took of devices (GPUs, or
     cores of a CPU); expected_device_hours: what all wanted ones will, as it looks; None before the first.
     n_done, n_failed: of n_wanted images, those of the subset's n_images that were asked for. started: ISO 8601, UTC; images_per_s,
     expected_end: of a running cell that has computed something since then.
@@ -88,6 +90,7 @@ class CellState:
     status: str
     model: str = ""
     label: str = ""
+    differs: str = ""
     protocol: str = ""
     n_done: int = 0
     n_failed: int = 0
@@ -119,6 +122,14 @@ class CellState:
         hours = (self.device_hours, self.expected_device_hours)
         cost, expected = (None if price is None or h is None else round(price.amount * h, 4) for h in hours)
         return {**told, "path": str(self.path), "hosts": list(self.hosts), "cost": cost, "expected_cost": expected}
+
+
+def progress_of_all(folders: Sequence[Path]) -> list[CellState]:
+    """The state of the cells in these directories, those that would look alike with what sets them apart."""
+    found = [progress_of(path) for path in folders]
+    whole = {i: read_cell(c.path) for i, c in enumerate(found) if not c.error}
+    texts = dict(zip(whole, apart(list(whole.values())), strict=True))
+    return [replace(c, differs=texts.get(i, "")) for i, c in enumerate(found)]
 
 
 def progress_of(path: Path, now: float | None = None) -> CellState:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from sambench import paths
 from sambench.errors import RunError, SambenchError, UsageError
 from sambench.files import mirror
 from sambench.files.writing import storage_error
+from sambench.results.apart import apart
 from sambench.results.citations import cited, notes
 from sambench.store.leases import holder
 from sambench.store.lookup import all_cell_paths, find_cell_paths
 from sambench.store.record import METRIC_FILES, read_record
+from sambench.store.views import read_cell
 
 REMOVED = ".removed-"
 QUIET_S = 3600.0  # a file written aside that is older than this is nobody's
@@ -27,12 +30,14 @@ KINDS = ("rows", "metrics", "logs", "other")
 
 @dataclass(frozen=True)
 class StoredCell:
-    """One cell of a run. id: empty, and status "damaged", where its record cannot be read."""
+    """One cell of a run. id: empty, and status "damaged", where its record cannot be read. differs: what sets it apart from other
+    cells of its dataset in the run."""
 
     path: Path
     id: str
     dataset: str
     status: str
+    differs: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,8 +80,8 @@ def stored_runs(out: Path, run: str = "", documents: Sequence[Path] = ()) -> lis
     Raises UsageError and RunError as `find_cell_paths`, OSError where something cannot be read.
     """
     by_run: dict[Path, list[StoredCell]] = {}
-    for path in find_cell_paths(run, out) if run else all_cell_paths(out):
-        by_run.setdefault(path.parent, []).append(_stored_cell(path))
+    for cell in _told_apart([_stored_cell(p) for p in (find_cell_paths(run, out) if run else all_cell_paths(out))]):
+        by_run.setdefault(cell.path.parent, []).append(cell)
     known = cited(out, [c.id for cells in by_run.values() for c in cells if c.id], documents)
     return [_stored_run(path, cells, known) for path, cells in sorted(by_run.items())]
 
@@ -87,6 +92,14 @@ def _stored_cell(path: Path) -> StoredCell:
     except SambenchError:
         return StoredCell(path, "", path.name, "damaged")
     return StoredCell(path, record.cell_id, record.dataset.id, record.status)
+
+
+def _told_apart(cells: Sequence[StoredCell]) -> list[StoredCell]:
+    names = Counter((c.path.parent, c.dataset) for c in cells if c.id)
+    alike = [c for c in cells if names[c.path.parent, c.dataset] > 1 and c.id]
+    texts = apart([read_cell(c.path) for c in alike], [(c.path.parent, c.dataset) for c in alike])
+    beside = {c.path: text for c, text in zip(alike, texts, strict=True)}
+    return [replace(c, differs=beside.get(c.path, "")) for c in cells]
 
 
 def _stored_run(path: Path, cells: Sequence[StoredCell], known: Mapping[str, tuple[str, ...]]) -> StoredRun:

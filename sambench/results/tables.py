@@ -6,6 +6,7 @@ A suite's mean is that of the suite only if every member is complete; anything e
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from sambench.left_out import image_notes, sentences
 from sambench.metrics.bootstrap import Float64Array
 from sambench.notes import by_dataset
 from sambench.provenance import digest
+from sambench.results.apart import apart
 from sambench.results.draws import score_and_draws
 from sambench.results.measures import measures_of_task
 from sambench.results.model_differences import options_text, precision_text, run_texts
@@ -156,7 +158,11 @@ def _table(entries: Sequence[_Entry], measures: list[Measure], suites: Sequence[
         filled = [dataclasses.replace(m, label=label) if m.kind in ("interval", "score_interval") else m for m in filled]
     cells = [e.cell for e in entries]
     texts = run_texts([c.record.model.given() for c in cells])
-    rows = [Row({m.key: _value(m, e, bootstrap) for m in filled} | _description(e.cell)) for e in entries]
+    beside = apart(cells)
+    rows = [
+        Row({m.key: _value(m, e, bootstrap) for m in filled} | _description(e.cell) | {"differs": text or None})
+        for e, text in zip(entries, beside, strict=True)
+    ]
     clusters = [(e.cell.dataset, max((int(r["n_clusters"]) for r in e.metrics), default=0)) for e in entries]
     warnings = partial_notes(cells)
     notes = warnings + subset_notes(cells) + dropped_notes(cells)
@@ -168,7 +174,7 @@ def _table(entries: Sequence[_Entry], measures: list[Measure], suites: Sequence[
             mean, note = _suite_mean(suite, [e for e in entries if e.cell.run_name == run], filled, bootstrap)
             rows += mean
             warnings, notes = warnings + note, notes + note
-    columns = _columns(cells, filled, rows)
+    columns = _columns(cells, filled, rows, differing=any(beside))
     rows, model_notes = _marked(rows, columns, texts)
     notes += model_notes
     in_percent = cells[0].task.in_percent
@@ -225,13 +231,16 @@ def _status(cell: CellView) -> str:
     return f"PARTIAL ({_CAUSES.get(cell.live.status, cell.live.status)})" if cell.partial_reasons() else "complete"
 
 
-def _columns(cells: Sequence[CellView], measures: Sequence[Measure], rows: Sequence[Row]) -> tuple[Column, ...]:
+def _columns(
+    cells: Sequence[CellView], measures: Sequence[Measure], rows: Sequence[Row], *, differing: bool
+) -> tuple[Column, ...]:
     pairs = [(c.dataset, c.label) for c in cells]
     return (
         Column("dataset", "dataset"),
         Column("model", "model", hidden=len({r.values["model"] for r in rows}) < 2),
         *([Column("model_id", "id of the model", hidden=True)] if any(c.label != c.model for c in cells) else []),
-        Column("run", "run", hidden=len(set(pairs)) == len(pairs)),
+        Column("run", "run", hidden=len(set(pairs)) == len(pairs) or len({c.run_name for c in cells}) < 2),
+        *([Column("differs", "differs in")] if differing else []),
         *(Column(m.key, m.label, m.kind) for m in measures),
         Column("n_images", "images", "count"),
         Column("n_objects", cells[0].task.objects, "count"),
@@ -261,7 +270,12 @@ def _plain(value: Any) -> str:
 def _suite_mean(
     suite: SuiteCard, entries: Sequence[_Entry], measures: Sequence[Measure], bootstrap: Bootstrap
 ) -> tuple[list[Row], list[str]]:
-    """The row of one run's mean over a suite's members, and what must be said of it."""
+    """The row of one run's mean over a suite's members, and what must be said of it: there is none where two results fit."""
+    results = Counter(e.cell.dataset for e in entries)
+    several = [f"{results[m]} results on {m}" for m in suite.members if results[m] > 1]
+    if several:
+        mend = "name one result of each as RUN/DATASET, with its whole folder's name"
+        return [], [f"{suite.id}, {entries[0].cell.label}: {NOT_COMPARABLE}: {', '.join(several)}; {mend}"]
     by_dataset = {e.cell.dataset: e for e in entries}
     here = coverage(suite.members, {d: e.complete for d, e in by_dataset.items()})
     done = [by_dataset[d] for d in here.complete]

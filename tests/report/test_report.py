@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ from sambench.report.document import mean_of
 from sambench.report.forms.html import to_html
 from sambench.report.forms.markdown import to_markdown
 from sambench.report.make import make
-from sambench.store.views import CellView
+from sambench.report.speed import accuracies
+from sambench.store.views import CellView, read_cell
 from tests.helpers.cells import edge_cell, flat, point_cell
 from tests.helpers.reports import DUO, inputs_of, report_of, tables_of
 
@@ -223,6 +225,17 @@ def test_a_series_of_checkpoints_in_its_own_order(duo: list[CellView]) -> None:
     (picture,) = report_of("fig13", duo, series=("otsu", "sam_vit_h")).sections[0].pictures
     assert [(r[0], r[1]) for r in picture.rows] == [("otsu", "top"), ("sam_vit_h", "top"), ("sam_vit_h", "oracle")]
     assert "fewer than two" in report_of("fig13", duo).sections[0].absent[0]
+
+
+def test_a_checkpoint_with_two_results_on_a_dataset_is_not_comparable(duo: list[CellView], tmp_path: Path) -> None:
+    first, other = duo[:2]
+    beside = read_cell(shutil.copytree(first.path, tmp_path / "beside" / first.path.name))
+    steps = (("step 1", (first, beside)), ("step 2", (other,)))
+    (section,) = make(definition("fig13"), inputs_of(checkpoints=steps)).sections
+    assert f"step 1 has 2 results on {first.dataset}, which are not comparable" in section.absent[0]
+    assert accuracies([first], [first.model], 1)[first.model].datasets == (first.dataset,)
+    with pytest.raises(UsageError, match="several results on"):
+        accuracies([first, beside], [first.model], 1)
 
 
 def test_two_systems_of_one_model_have_names_of_their_own(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -59,10 +60,13 @@ def checkpoints(definition: Definition, inputs: Inputs) -> Section:
 def _series(definition: Definition, inputs: Inputs) -> tuple[Systems, str]:
     """The checkpoints in order, each a system with its entries by dataset; or why there are none."""
     if inputs.checkpoints:
-        steps = {
-            System(label, cells[0].model, label, label): {entry.dataset: entry for entry in map(Entry, cells)}
-            for label, cells in inputs.checkpoints
-        }
+        steps: dict[System, dict[str, Entry]] = {}
+        for label, cells in inputs.checkpoints:
+            results = Counter(c.dataset for c in cells)
+            several = ", ".join(f"{n} results on {d}" for d, n in results.items() if n > 1)
+            if several:
+                return {}, f"Not measured: {label} has {several}, which are not comparable."
+            steps[System(label, cells[0].model, label, label)] = {entry.dataset: entry for entry in map(Entry, cells)}
         return steps, "" if len(steps) > 1 else "Not measured: fewer than two checkpoints of that watch were evaluated."
     series = inputs.series or tuple(definition.options.get("series", ()))
     systems: Systems = inputs.point("center")
