@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from sambench.text import counted
 from sambench.types import BELOW_THRESHOLD, CROWD, EMPTY, GROUP, IGNORED, NO_AREA, NO_MASK, TOO_SHORT
 
 # Of one, and of several.
@@ -39,7 +40,7 @@ def sentences(left_out: Mapping[str, int]) -> list[str]:
     """A sentence for each kind, in the order of the constants; of kinds that are not known (a reader's own) last."""
     order = {kind: n for n, kind in enumerate(_WORDS)}
     kinds = sorted((k for k, n in left_out.items() if n), key=lambda k: (order.get(k, len(order)), k))
-    return [f"{left_out[k]:,} {_words(k)[left_out[k] > 1]}" for k in kinds]
+    return [counted(left_out[k], *_words(k)) for k in kinds]
 
 
 def remedies(left_out: Mapping[str, int]) -> list[str]:
@@ -49,7 +50,7 @@ def remedies(left_out: Mapping[str, int]) -> list[str]:
 
 def image_notes(notes: Mapping[str, int]) -> list[str]:
     """`3 images: <note>` for each note of `sambench.notes` with the number of images that have it."""
-    return [f"{n:,} image{'s' if n > 1 else ''}: {text}" for text, n in notes.items() if n]
+    return [f"{counted(n, 'image')}: {text}" for text, n in notes.items() if n]
 
 
 @dataclass

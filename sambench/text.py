@@ -42,6 +42,11 @@ def human_bytes(n: int) -> str:
     return f"{value:.2f} GB"
 
 
+def counted(n: int, one: str, many: str = "") -> str:
+    """'1 image', '1,200 images'. one, many: what follows the number, verbs and all; many is `one` with an s where not given."""
+    return f"{n:,} {one if n == 1 else many or f'{one}s'}"
+
+
 def csv_cell(value: Any) -> Any:
     """A value as it may stand in CSV: a text that a spreadsheet would take for a formula gets an apostrophe before it.
 

@@ -18,7 +18,7 @@ from sambench.layout import Column, Row, Table, Value, style
 from sambench.report.document import Document, Picture, Section
 from sambench.report.forms.markdown import to_markdown
 from sambench.report.write import write
-from sambench.text import csv_cell, csv_frame, csv_text, markdown, printable
+from sambench.text import counted, csv_cell, csv_frame, csv_text, markdown, printable
 from tests.helpers import ROOT
 from tests.helpers.inprocess import Cli
 
@@ -168,3 +168,16 @@ def test_no_command_lets_them_through(cli: Cli, hostile: Path) -> None:
         assert not DANGEROUS.search(ended.out + ended.err)
     (made,) = hostile.glob("gallery/figures/worst*.csv")
     assert "'=cmd|" in made.read_text()
+
+
+def test_of_one_thing_one_is_spoken_of() -> None:
+    assert [counted(n, "image") for n in (0, 1, 2, 1200)] == ["0 images", "1 image", "2 images", "1,200 images"]
+    assert [counted(n, "box is", "boxes are") for n in (1, 2)] == ["1 box is", "2 boxes are"]
+
+
+def test_no_sentence_has_a_plural_of_its_own() -> None:
+    """What counts things asks `counted`: else one of them is soon "1 images"."""
+    own = re.compile(r"\{'s' if|\{'' if [^{}]* == 1 else 's'\}")
+    allowed = {"loaders/recorded_clicks.py", "report/sections/checkpoints.py"}  # "no clicks", "at one centre click"
+    found = {str(p.relative_to(ROOT / "sambench")) for p in (ROOT / "sambench").rglob("*.py") if own.search(p.read_text())}
+    assert found - allowed == set()

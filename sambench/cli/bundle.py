@@ -9,6 +9,7 @@ import typer
 
 from sambench.cli.console import echo
 from sambench.cli.reading import DEFAULT, OUT, Runs
+from sambench.text import counted
 
 app = typer.Typer(help="Pass results on: export cells into one file, import them.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -26,7 +27,7 @@ def export(
 
     cells = {c.path.resolve(): c for run in runs for c in find_cells(run, folder)}
     bundle = write(list(cells.values()), to)
-    echo(f"{to}: {len(bundle.cells)} cells, {bundle.n_files} files, {human_bytes(bundle.n_bytes)}")
+    echo(f"{to}: {counted(len(bundle.cells), 'cell')}, {counted(bundle.n_files, 'file')}, {human_bytes(bundle.n_bytes)}")
     echo(f"digest {bundle.digest}")
 
 
@@ -49,7 +50,7 @@ def import_(
         bundle = inspect(file)
         if digest is not None and not bundle.digest.startswith(digest.lower()):
             raise UsageError("the bundle is not the expected one", where=file, expected=f"digest {digest}", found=bundle.digest)
-        echo(f"{file}: whole, {len(bundle.cells)} cells, digest {bundle.digest}")
+        echo(f"{file}: whole, {counted(len(bundle.cells), 'cell')}, digest {bundle.digest}")
         for cell in bundle.cells:
             echo(f"  {cell}")
         return
@@ -58,4 +59,4 @@ def import_(
     for path in done.new:
         echo(f"imported: {path}")
     if done.known:
-        echo(f"{len(done.known)} cells were there already, byte for byte")
+        echo(f"{counted(len(done.known), 'cell was', 'cells were')} there already, byte for byte")

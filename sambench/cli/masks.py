@@ -13,6 +13,7 @@ from sambench.cli.console import echo
 from sambench.cli.options import Devices, Options, Precision, Quiet
 from sambench.cli.requests import options_for
 from sambench.cli.setting_flags import declare, flags_of, own_flags, read
+from sambench.text import counted
 
 if TYPE_CHECKING:
     from sambench.sources.models import ResolvedModel
@@ -236,10 +237,10 @@ class _Progress:
     def done(self, name: str, n_masks: int, stored: bool) -> None:
         """With a picture."""
         if not self.quiet and stored:
-            self.say(f"{name}: {n_masks} masks, there already ({self.k} of {self.n_images})")
+            self.say(f"{name}: {counted(n_masks, 'mask')}, there already ({self.k} of {self.n_images})")
         elif not self.quiet:
             hint = "" if n_masks else "; none passes the filters: try lower ones with --pred-iou and --stability"
-            self.say(f"{name}: {n_masks} masks ({self.k} of {self.n_images}){hint}")
+            self.say(f"{name}: {counted(n_masks, 'mask')} ({self.k} of {self.n_images}){hint}")
 
     def say(self, text: str) -> None:
         """One line."""

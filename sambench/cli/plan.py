@@ -8,6 +8,7 @@ import typer
 
 from sambench.cli.console import echo
 from sambench.cli.options import Precision
+from sambench.text import counted
 
 GPUs = Annotated[str, typer.Option("--devices", metavar="NxGPU", help="As 8xh100, or h200.")]
 Suite = Annotated[list[str], typer.Option("--datasets", "-d", metavar="NAMES", help="Names of datasets and suites, or all.")]
@@ -33,8 +34,9 @@ def plan(
     names, images, objects, without = _counts(split_names(datasets))
     found = forecast(model, precision, devices, images, objects)
     n, gpu = parse_gpus(devices)
-    sets = f"{len(names)} dataset{'s' if len(names) != 1 else ''}"
-    echo(f"point, {model}, {precision}, on {n} x {gpu.upper()}: {images:,} images with {objects:,} objects of {sets}")
+    sets = counted(len(names), "dataset")
+    what = f"{counted(images, 'image')} with {counted(objects, 'object')} of {sets}"
+    echo(f"point, {model}, {precision}, on {n} x {gpu.upper()}: {what}")
     least, most = found.seconds
     echo(f"time: {_time(least)} to {_time(most)}, of which {_time(images * found.encode_ms / 1e3 / n)} encode images")
     each = f"{found.workers} are begun on a GPU with 16 cores"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sambench.cli.console import err
 from sambench.engine.progress import LINES_EVERY_S, CellProgress, Ignored
+from sambench.text import counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -99,7 +100,7 @@ class Reporter:
     def _on_begin(self, e: events.Begin) -> None:
         cell = _Cell.begun(e)
         self.cells[e["cell_id"]] = cell
-        more = f", {e['n_objects']} annotations" if cell.n_missing == cell.n_images and cell.n_missing else ""
+        more = f", {counted(e['n_objects'], 'annotation')}" if cell.n_missing == cell.n_images and cell.n_missing else ""
         self.say(f"{cell.name}: {cell.beginning()}{more}")
 
     def _on_cell(self, e: events.Cell) -> None:

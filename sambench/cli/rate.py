@@ -12,6 +12,7 @@ from sambench.cli.options import Datasets, Devices, Json, Models, Options, Preci
 from sambench.cli.requests import asked_for
 from sambench.cli.rescore import MAX_RESAMPLES
 from sambench.cli.tables import TEXT, Format, chosen, show_all
+from sambench.text import counted
 
 if TYPE_CHECKING:
     from sambench.cli.progress import Reporter
@@ -229,8 +230,8 @@ def _tell(made: Made) -> None:
         echo(str(made.prompts))
         return
     for dataset, n in made.n_by_dataset.items():
-        echo(f"{dataset}: {n:,} jobs")
-    echo(f"for the raters: {made.jobs.parent} ({made.n_jobs:,} jobs, {human_bytes(made.view_bytes)} of views)")
+        echo(f"{dataset}: {counted(n, 'job')}")
+    echo(f"for the raters: {made.jobs.parent} ({counted(made.n_jobs, 'job')}, {human_bytes(made.view_bytes)} of views)")
     echo(f"the key, not for them: {made.key}")
     notes.print(f"next: sambench rate serve {quoted(made.jobs.parent.parent)}", soft_wrap=True)
     notes.print(f"or, with ratings in a file: sambench rate stats RATINGS.csv --key {quoted(made.key)}", soft_wrap=True)

@@ -10,6 +10,7 @@ import typer
 
 from sambench.cli.console import echo, quoted
 from sambench.cli.tables import PageFormats
+from sambench.text import counted
 
 if TYPE_CHECKING:
     from sambench.rating.database import Database
@@ -50,7 +51,7 @@ def serve(
     listening = web.listen(host, port)
     address = base_url.rstrip("/") or listening.address
     app = web.application(store, web.Settings(folder.root, title, break_min, base_url))
-    echo(f"{len(folder.records):,} jobs of {folder.root}; ratings go to {store.shown}")
+    echo(f"{counted(len(folder.records), 'job')} of {folder.root}; ratings go to {store.shown}")
     if folder.key is None:
         echo("the key is not here: ratings are stored, and `rate stats` needs --key", err=True)
     if any(rater.simulated for rater in queue.raters()):

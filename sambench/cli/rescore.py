@@ -11,6 +11,7 @@ import typer
 from sambench.cli.console import echo
 from sambench.cli.options import refuse
 from sambench.cli.reading import DEFAULT, Runs
+from sambench.text import counted
 
 if TYPE_CHECKING:
     from sambench.store.views import CellView
@@ -65,7 +66,8 @@ def _check_masks(cells: Sequence[CellView], root: Path | None) -> None:
     for cell in cells:
         masks = check_masks(cell, root=root)
         at = f", largest {masks.largest:.3g} at {masks.where}" if masks.n_differing else ""
-        echo(f"{cell.dataset}: {masks.n_masks:,} stored masks of {masks.n_rows:,} rows, {masks.n_differing} differ{at}")
+        stored = f"{counted(masks.n_masks, 'stored mask')} of {counted(masks.n_rows, 'row')}"
+        echo(f"{cell.dataset}: {stored}, {masks.n_differing} differ{at}")
         wrong = wrong or masks.n_differing > 0
     if wrong:
         raise typer.Exit(1)

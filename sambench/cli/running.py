@@ -12,6 +12,7 @@ import typer
 
 from sambench.cli.options import Shared
 from sambench.cli.requests import request_of
+from sambench.text import counted
 
 if TYPE_CHECKING:
     from sambench.engine.request import Outcome, Plan, Request
@@ -53,7 +54,7 @@ def _write_results(outcome: Outcome, path: Path) -> None:
     for cell_dir in outcome.records:
         cell = read_cell(cell_dir)
         n = write_results(cell, path)
-        err().print(f"results: {n:,} masks in {path}", soft_wrap=True)
+        err().print(f"results: {counted(n, 'mask')} in {path}", soft_wrap=True)
         for reason in cell.partial_reasons():
             err().print(f"results: PARTIAL: {reason}", soft_wrap=True)
 
@@ -133,7 +134,9 @@ def _print_outcome(outcome: Outcome) -> None:
                 f"failed: {rec.dataset.id} image {failure.image_id}: {failure.error}", soft_wrap=True
             )
         if n := rec.counts.n_images_failed:
-            notes.print(f"{n} images failed and are in no number; the same command tries them again", soft_wrap=True)
+            one = "image failed and is in no number; the same command tries it again"
+            many = "images failed and are in no number; the same command tries them again"
+            notes.print(counted(n, one, many), soft_wrap=True)
     for line in _cells_by_run(outcome):
         notes.print(line, soft_wrap=True)
     if outcome.interrupted:

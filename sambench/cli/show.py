@@ -11,6 +11,7 @@ from sambench.cli.console import columns, echo, echo_json, out
 from sambench.cli.options import Json, refuse
 from sambench.cli.tables import LISTS, TEXT, DataFormat, chosen, is_json
 from sambench.layout.formats import listed
+from sambench.text import counted
 
 if TYPE_CHECKING:
     from sambench.cards import ModelCard
@@ -53,7 +54,7 @@ def list_datasets(
     for suite in suites:
         have = sum(d in cards.dataset_cards() for d in suite.datasets)
         aliases = f" (also: {', '.join(suite.aliases)})" if suite.aliases else ""
-        echo(f"suite {suite.id}{aliases}: {len(suite.members)} datasets, {have} with a card in this version")
+        echo(f"suite {suite.id}{aliases}: {counted(len(suite.members), 'dataset')}, {have} with a card in this version")
     echo("your own data: a file or folder, or a name as `sambench list readers` has them")
 
 

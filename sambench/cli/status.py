@@ -13,6 +13,7 @@ from sambench.cli.console import columns, echo, echo_json
 from sambench.cli.options import FromFile, Json
 from sambench.cli.reading import DEFAULT, AnyRuns, Runs
 from sambench.cli.tables import TEXT, DataFormat, is_json
+from sambench.text import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -78,7 +79,7 @@ def _print(cells: Sequence[CellState], out: Path, price: Price | None) -> None:
     for dataset, failed in failures[:_SHOWN_FAILURES]:
         echo(f"failed: {dataset} image {failed.image_id}: {failed.error}")
     if len(failures) > _SHOWN_FAILURES:
-        echo(f"... and {len(failures) - _SHOWN_FAILURES} more failed images")
+        echo(f"... and {counted(len(failures) - _SHOWN_FAILURES, 'more failed image')}")
     for cell in cells:
         if cell.error:
             err().print(cell.error, soft_wrap=True)

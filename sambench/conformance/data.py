@@ -19,6 +19,7 @@ from sambench.loaders.subsets import choose_subset, without_masks
 from sambench.loaders.survey import survey, told, unlisted
 from sambench.notes import noting
 from sambench.sources.datasets import build, notes_on, resolve
+from sambench.text import counted
 from sambench.types import NEVER_OBJECTS, ImageRecord, Sample, SaysHolds, reader_of
 
 CLOSE = 0.01  # counts within this fraction of the expected ones are "close"
@@ -72,7 +73,7 @@ class VerifyReport:
 
     def text(self) -> str:
         """The report for people, several lines."""
-        found = f"{self.n_images} images, {self.n_masks} {self.counted} in {self.root}"
+        found = f"{counted(self.n_images, 'image')}, {self.n_masks} {self.counted} in {self.root}"
         lines = [f"{self.dataset}: {found}", *(f"  {n}" for n in self.notes)]
         lines += [f"  {without_masks(self.n_empty)}"] * (self.n_masks > 0 and self.n_empty > 0)
         lines += [f"  {text}" for text in self.said.sentences()]
@@ -80,9 +81,10 @@ class VerifyReport:
         more = [f"{len(self.sizes) - 6} other sizes"] if len(self.sizes) > 6 else []
         if shown:
             lines.append("  sizes: " + ", ".join(shown + more))
-        lines += [f"  {c.against}: {c.images} images, {c.masks} masks: {c.verdict}; {c.meaning}" for c in self.checks]
+        for c in self.checks:
+            lines.append(f"  {c.against}: {counted(c.images, 'image')}, {counted(c.masks, 'mask')}: {c.verdict}; {c.meaning}")
         if self.broken:
-            lines.append(f"  {len(self.broken)} images cannot be used:")
+            lines.append(f"  {counted(len(self.broken), 'image')} cannot be used:")
             lines += [f"    {image_id}: {error}" for image_id, error in self.broken]
         else:
             lines.append("  every file was read")
@@ -146,7 +148,7 @@ def _lost(record: ImageRecord, sample: Sample) -> str:
     given, left_out = sample.n_objects, sample.n_dropped
     if given + left_out >= record.n_masks:
         return ""
-    n = f"{record.n_masks} object{'s' if record.n_masks > 1 else ''}"
+    n = counted(record.n_masks, "object")
     return f"its reader counts {n} and gives {given}, {left_out} more are left out: mend index() or load() of the reader"
 
 

@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from sambench.text import counted
+
 if TYPE_CHECKING:
     from sambench.engine.events import Begin, Event, Image
 
@@ -68,17 +70,17 @@ class CellProgress:
     def beginning(self) -> str:
         """What is said of it before its first image."""
         if not self.n_missing:
-            return f"nothing to compute, {self.n_images} images are done"
+            return f"nothing to compute, {counted(self.n_images, 'image is', 'images are')} done"
         if self.n_missing < self.n_images:
             return f"going on, {self.n_images - self.n_missing} of {self.n_images} images are done"
-        return f"{self.n_images} images"
+        return counted(self.n_images, "image")
 
     def text(self) -> str:
         """Images, objects, speed, running means, failures and time left."""
         seconds = time.monotonic() - self.started
         rate = self.done / seconds if seconds > 0 else 0.0
         means = " ".join(f"{k} {100 * s / n:.1f}" for k, (s, n) in self.sums.items() if n)
-        parts = [f"{self.n_done}/{self.n_images} images", f"{self.objects} objects", f"{rate:.2f} images/s"]
+        parts = [f"{self.n_done}/{self.n_images} images", counted(self.objects, "object"), f"{rate:.2f} images/s"]
         if means:
             parts.append(f"so far {means}")
         if self.failed:

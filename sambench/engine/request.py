@@ -17,6 +17,7 @@ from sambench.left_out import remedies, sentences
 from sambench.sources.datasets import Missing
 from sambench.store.record import CellRecord
 from sambench.tasks.prompted import SaveMasks, Where
+from sambench.text import counted
 from sambench.values import short
 
 OnError = Literal["record", "stop"]
@@ -132,7 +133,7 @@ class Outcome:
             "every image failed: there is no result",
             where=path,
             expected="at least one image that can be evaluated",
-            found=f"{n:,} image{'s' if n > 1 else ''} failed, the first is {which}: {first.error}",
+            found=f"{counted(n, 'image')} failed, the first is {which}: {first.error}",
             remedy="mend that, and issue the same command again: it tries the images that failed",
         )
 
@@ -153,6 +154,6 @@ class Outcome:
             "no image has an object that can be evaluated: there is no result",
             where=next(iter(self.records)),
             expected="annotations with a mask",
-            found="; ".join([f"{n:,} image{'s' if n > 1 else ''}", *sentences(left_out)]),
+            found="; ".join([counted(n, "image"), *sentences(left_out)]),
             remedy="; ".join([*remedies(left_out), f"look at the annotations: sambench data verify {named}"]),
         )

@@ -40,6 +40,7 @@ from sambench.sources.datasets import Missing, Target, find_targets
 from sambench.sources.models import ModelSpec, ResolvedModel, gives_of, notes_on, resolve
 from sambench.store.labels import check_label
 from sambench.store.record import CellRecord
+from sambench.text import counted
 
 if TYPE_CHECKING:
     from sambench.sources.describe import Described
@@ -100,7 +101,7 @@ def _names(request: Request) -> list[str]:
     given = list(request.names)
     if len(given) > len(request.models):
         n = len(request.models)
-        found = f"{len(given)} names for {n} model{'s' if n > 1 else ''}"
+        found = f"{len(given)} names for {counted(n, 'model')}"
         raise UsageError("more names than models", where="--name", expected="one for each --model, in their order", found=found)
     twice = next((name for name in given if given.count(name) > 1), None)
     if twice is not None:

@@ -28,7 +28,7 @@ from sambench.files.writing import replacing
 from sambench.getting import archives, part_file, remote_zip
 from sambench.getting import weights as fetch
 from sambench.loaders.open import check_layout, find_place
-from sambench.text import human_bytes
+from sambench.text import counted, human_bytes
 
 Progress = Callable[[str, int, int | None], None]  # (what is done, bytes done, bytes in all)
 
@@ -90,7 +90,7 @@ class Offer:
             return "\n".join(lines)
         if self.automatic:
             n = len(access.files)
-            what = f"{n} file{'s' if n > 1 else ''}, {self.size}" + (f", and {access.brings}" if access.fetcher else "")
+            what = f"{counted(n, 'file')}, {self.size}" + (f", and {access.brings}" if access.fetcher else "")
             lines.append(f"  download: {what}, into {paths.data_root() / card.id}")
             if parts := [f.file for f in access.files if f.members]:
                 lines.append(f"  of {', '.join(parts)} only what is needed is read, on its server")

@@ -10,6 +10,7 @@ from sambench.errors import DataError, unknown_name
 from sambench.loaders.file_names import Place
 from sambench.loaders.turned import Frame, Orientation, frame_of
 from sambench.notes import note
+from sambench.text import counted
 
 
 def stated_size(record: dict[str, Any]) -> tuple[int, int] | None:
@@ -45,7 +46,7 @@ def only_crowds(dataset: str, path: Path, n: int) -> DataError:
         f"dataset {dataset} holds no objects: all its annotations are crowds (iscrowd = 1), which are ignore regions",
         where=path,
         expected="annotations with iscrowd = 0",
-        found=f"{n:,} crowd{'s' if n > 1 else ''}",
+        found=counted(n, "crowd"),
         remedy='if they are objects (some tools set iscrowd on every RLE), set crowds = "objects" under [options] of the card',
     )
 

@@ -18,6 +18,7 @@ from sambench.files import content
 from sambench.files.records import Problems, Record, read_records
 from sambench.loaders import values
 from sambench.provenance import digest
+from sambench.text import counted
 from sambench.types import Dataset, Sample
 
 COLUMNS = ("image", "object", "k", "x", "y", "label")
@@ -75,7 +76,7 @@ class ClicksFile:
             raise DataError(
                 f"recorded clicks are missing for dataset {dataset.name}",
                 where=self.path,
-                expected=f"{needed} click{'s' if needed > 1 else ''} on every object",
+                expected=f"{counted(needed, 'click')} on every object",
                 found="; ".join(lacking[:_LISTED]) + more,
                 remedy="record them; or ask for fewer with --clicks; or, where there is one at least, let simulated clicks follow "
                 "the last recorded one (--beyond simulate); or give a list of the images that have clicks (--subset FILE)",

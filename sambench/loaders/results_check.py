@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from sambench.errors import DataError
 from sambench.loaders.coco_results import ResultsFile
+from sambench.text import counted
 
 Extra = Literal["refuse", "drop"]
 BoxFormat = Literal["auto", "xywh", "xyxy"]
@@ -53,10 +54,10 @@ def check_ids(results: ResultsFile, image_ids: Collection[str], categories: Mapp
         )  # fmt: skip
     if other:
         n = sum(results.count_of(i) for i in other)
-        notes.append(f"{n:,} detections of {len(other):,} images that the dataset does not have are left out")
+        notes.append(f"{counted(n, 'detection')} of {counted(len(other), 'image')} that the dataset does not have left out")
     bare = sum(1 for i in known if not results.count_of(i))
     if bare:
-        notes.append(f"{bare:,} of {len(known):,} images have no detection in the file")
+        notes.append(f"{bare:,} of {counted(len(known), 'image')} without a detection in the file")
     return notes + (_check_categories(results, categories, extra) if categories is not None else [])
 
 
@@ -135,13 +136,14 @@ def check_boxes(
     notes = []
     off = outside(corners, all_sizes)
     n_outside, n_beyond = int(off.sum()), int((beyond(corners, all_sizes) & ~off).sum())
-    of = f"of {len(all_boxes):,} boxes in {len(chosen):,} images looked at"
+    of = f"of {len(all_boxes):,} boxes in {counted(len(chosen), 'image')} looked at"
     if n_outside:
         notes.append(f"{n_outside:,} {of} lie outside their image: nothing is asked for them, and they count as false positives")
     if n_beyond:
         notes.append(f"{n_beyond:,} {of} reach beyond their image; they are used as they are")
     if duplicates:
-        notes.append(f"{duplicates:,} detections stand there twice (same category, score, box and mask); each counts as one more")
+        stand = counted(duplicates, "detection stands", "detections stand")
+        notes.append(f"{stand} there twice (same category, score, box and mask); each counts as one more")
     return notes
 
 

@@ -15,6 +15,7 @@ from sambench.left_out import remedies
 from sambench.loaders.open import find_root
 from sambench.loaders.survey import known_images, survey
 from sambench.provenance import keyed_order
+from sambench.text import counted
 from sambench.types import Dataset, ImageRecord, InFolder, reader_of
 
 MOST_BYTES = 1 << 28
@@ -75,14 +76,14 @@ def choose_subset(dataset: Dataset, card: DatasetCard, subset: str, *, every_ima
 
 def without_masks(n: int) -> str:
     """The sentence on so many images in which nothing can be evaluated."""
-    return f"{n} image{'s' if n > 1 else ''} without masks left out"
+    return f"{counted(n, 'image')} without masks left out"
 
 
 def no_masks(dataset: Dataset, card: DatasetCard) -> DataError:
     """The error for a dataset without a single object: what there is instead, by kind, and what to do about that."""
     images = known_images(dataset)
     found = survey(dataset, images)
-    n = f"{len(images):,} image{'s' if len(images) != 1 else ''}" if images else "no images"
+    n = counted(len(images), "image") if images else "no images"
     reader = reader_of(dataset)
     root = ""
     if isinstance(reader, InFolder) and reader.root != find_root(card):  # given by --root: verify must be told, too

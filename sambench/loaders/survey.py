@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from sambench.errors import SambenchError
 from sambench.left_out import Tally
 from sambench.notes import noting
+from sambench.text import counted
 from sambench.types import Dataset, ListsImages, reader_of
 
 MOST = 200  # images that are looked at before anything is computed
@@ -33,7 +34,7 @@ class Survey:
         if self.broken:
             image_id, error = self.broken[0]
             n = len(self.broken)
-            said.append(f"{n:,} image{'s' if n > 1 else ''} cannot be used, the first is {image_id}: {error}")
+            said.append(f"{counted(n, 'image')} cannot be used, the first is {image_id}: {error}")
         return [text + of for text in said]
 
 

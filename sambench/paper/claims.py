@@ -18,6 +18,7 @@ from sambench.paper.evidence import Entry, Evidence
 from sambench.paper.published import PublishedValue, best_known, published
 from sambench.results.over_datasets import coverage, mean_over_datasets
 from sambench.tasks.summary import Bootstrap
+from sambench.text import counted
 from sambench.values import toml_file
 
 State = Literal["reproduced", "differs", "not measured", "unavailable"]
@@ -214,7 +215,7 @@ def _best(held: Sequence[tuple[int | None, str, float]]) -> dict[int, str]:
 
 def _at_each(found: Mapping[int, _T], text: Callable[[_T], str]) -> str:
     """What was found at each click count, in words."""
-    return "; ".join(f"{k} click{'s' if k > 1 else ''}: {text(value)}" for k, value in found.items())
+    return "; ".join(f"{counted(k, 'click')}: {text(value)}" for k, value in found.items())
 
 
 def _groups_measured(values: Sequence[PublishedValue], evidence: Evidence, bootstrap: Bootstrap) -> tuple[list[Against], str]:

@@ -16,6 +16,7 @@ from sambench.results.over_datasets import mean_over_datasets
 from sambench.results.tables import suite_interval
 from sambench.store.views import CellView
 from sambench.tasks.summary import Bootstrap
+from sambench.text import counted
 
 # green: within the tolerance, on the paper's set. amber: beyond it. grey: says nothing of the paper, and why.
 Light = Literal["green", "amber", "grey"]
@@ -199,7 +200,7 @@ def quantity(value: PublishedValue) -> str:
     if value.threshold is not None:
         text += f"@{100 * value.threshold:g}"
     if value.k:
-        text += f" at {value.k} click{'s' if value.k > 1 else ''}"
+        text += f" at {counted(value.k, 'click')}"
     if value.task == "point" and value.prompt:
         text += f", {value.prompt}"
     if value.split is not None:

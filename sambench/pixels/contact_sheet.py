@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sambench.errors import DataError
 from sambench.pixels.region import Region
+from sambench.text import counted
 from sambench.types import Dataset, Sample, UInt8Array
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def contact_sheet(dataset: Dataset, image_ids: Sequence[str]) -> Image.Image:
             tile, count = Image.fromarray(draw_sample(sample, TILE_PX)), _count(len(sample.instances))
             if sample.concepts:
                 _legend(tile, sample.concepts)
-                count = f"{len(sample.concepts)} phrase{'' if len(sample.concepts) == 1 else 's'}"
+                count = counted(len(sample.concepts), "phrase")
         except DataError as e:
             tile, count = Image.new("RGB", (TILE_PX, TILE_PX), (60, 34, 34)), e.message
         sheet.paste(tile, (x + (TILE_PX - tile.width) // 2, y + (TILE_PX - tile.height) // 2))
@@ -115,7 +116,7 @@ def _colour(k: int) -> tuple[int, int, int]:
 
 
 def _count(n: int) -> str:
-    return f"{n} object{'' if n == 1 else 's'}"
+    return counted(n, "object")
 
 
 def _caption(sheet: Image.Image, at: tuple[int, int], image_id: str, count: str) -> None:

@@ -10,6 +10,7 @@ from sambench.layout import style
 from sambench.results.boundary import RATIOS, BoundaryCurve, boundary_curve
 from sambench.results.names import line_names
 from sambench.store.views import CellView
+from sambench.text import counted
 
 HEADER = ("model", "run", "dataset", "k", "ratio", "mean_boundary_iou", "ci_low", "ci_high", "n_objects", "n_images", "partial")
 
@@ -41,7 +42,7 @@ def _draw(curves: Sequence[BoundaryCurve], path: Path) -> None:
         axes.set(xlabel="width of the boundary, % of the image's diagonal", ylabel="mean boundary IoU, %", ylim=(0, 100))
         axes.set_xlim(left=0)
         axes.grid(axis="y")
-        prompts = dict.fromkeys(f"after {c.k} click{'s' if c.k > 1 else ''}" if c.k else "by box" for c in curves)
+        prompts = dict.fromkeys(f"after {counted(c.k, 'click')}" if c.k else "by box" for c in curves)
         datasets = dict.fromkeys(c.cell.dataset for c in curves)
         axes.set_title(f"{', '.join(datasets)}, {', '.join(prompts)}; bands: 95 % intervals")
         figure.legend(loc="outside lower left", alignment="left")
@@ -57,7 +58,7 @@ def _numbers(c: BoundaryCurve) -> str:
     """Values at the usual widths, where they are on the line, and of how many objects."""
     at = dict(zip(c.ratios, c.mean, strict=True))
     named = [f"{100 * at[r]:.1f} % at a width of {100 * r:g} %" for r in (0.01, 0.02) if r in at]
-    return ", ".join([*named, f"{c.n_objects:,} object{'s' if c.n_objects != 1 else ''}"])
+    return ", ".join([*named, counted(c.n_objects, "object")])
 
 
 def _points(curves: Sequence[BoundaryCurve]) -> Iterator[tuple[object, ...]]:

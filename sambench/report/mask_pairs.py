@@ -16,6 +16,7 @@ from sambench.loaders.coco_masks import region_of
 from sambench.loaders.sa1b import mask_files, read_mask_file
 from sambench.pixels.region import Region
 from sambench.sources.data import sniff
+from sambench.text import counted
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ def mask_pairs(first: Path, second: Path) -> MaskPairs:
         keys.append(key)
     alone = [len(of) - len(shared) for of in held]
     of_files = zip(alone, (first, second), strict=True)
-    notes = [f"{n:,} masks of {path.name} have no partner in the other" for n, path in of_files if n]
-    notes += [f"{empty:,} pairs without a pixel in either mask are left out"] if empty else []
+    notes = [f"{counted(n, 'mask')} of {path.name} without a partner in the other" for n, path in of_files if n]
+    notes += [f"{counted(empty, 'pair')} without a pixel in either mask left out"] if empty else []
     return MaskPairs(
         np.array(ious, np.float64), np.array(areas, np.int64), tuple(k[0] for k in keys), tuple(k[1] for k in keys), tuple(notes)
     )

@@ -10,6 +10,7 @@ from sambench.paper.evidence import subset_of
 from sambench.results.names import changed_settings
 from sambench.store.record import Environment
 from sambench.store.views import CellView, limited_to
+from sambench.text import counted
 
 DEVIATIONS = (
     "The authors blurred faces in all 23 datasets before they evaluated; which ones is unpublished, and nothing is blurred here.",
@@ -75,15 +76,11 @@ def _images_of(cell: CellView) -> str:
     """How many images and objects, which, and how that differs from the paper's set."""
     live, subset = cell.live, subset_of(cell)
     why = "" if subset.kind == "paper" or not subset.known else subset.why
-    images = _many(live.n_done, "image")
+    images = counted(live.n_done, "image")
     if cell.partial_reasons() == [limited_to(live)]:
         images, why = f"the {limited_to(live).removesuffix(' (--limit)')}", ""
-    objects = _many(live.n_objects, cell.task.objects.removesuffix("s"))
+    objects = counted(live.n_objects, cell.task.objects.removesuffix("s"))
     return f"{images}, {objects}, subset {cell.record.subset.digest[:8]}{f', {why}' if why else ''}"
-
-
-def _many(n: int, what: str) -> str:
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def _statistics() -> str:

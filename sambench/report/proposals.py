@@ -20,6 +20,7 @@ from sambench.results.names import line_names
 from sambench.results.stored_masks import dataset_of
 from sambench.results.tables import metric_rows_of
 from sambench.store.views import CellView
+from sambench.text import counted
 from sambench.types import UInt8Array
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _draw_groups(cells: Sequence[CellView], values: Sequence[dict[str, tuple[flo
             spread = np.abs(np.stack([height - low, high - height]))[:, known]
             axes.errorbar(x[known], height[known], yerr=spread, fmt="none", ecolor=style.INK, elinewidth=0.9, capsize=2)
         counts = [max(v[g][3] for v in values if g in v) for g in groups]
-        names = [f"{g}\n{n:,} object{'' if n == 1 else 's'}" for g, n in zip(groups, counts, strict=True)]
+        names = [f"{g}\n{counted(n, 'object')}" for g, n in zip(groups, counts, strict=True)]
         axes.set_xticks(range(len(groups)), names)
         for edge in _borders(groups):
             axes.axvline(edge, color=style.GRID, lw=0.8, zorder=0)

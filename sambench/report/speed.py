@@ -14,6 +14,7 @@ from sambench.results.names import name_of
 from sambench.results.over_datasets import mean_over_datasets
 from sambench.results.tables import metric_rows_of
 from sambench.store.views import CellView
+from sambench.text import counted
 
 if TYPE_CHECKING:
     from sambench.conformance.efficiency import Cost, Workload
@@ -49,12 +50,12 @@ def cost_table(costs: Sequence[tuple[str, Cost]], workload: Workload) -> Table:
         "libraries not.",
     ]
     if any(cost.device == "cpu" for _, cost in costs):
-        notes.append(f"on the CPU with {workload.threads} thread{'s' if workload.threads > 1 else ''}")
+        notes.append(f"on the CPU with {counted(workload.threads, 'thread')}")
     return Table("cost of models", tuple(columns), tuple(rows), tuple(notes))
 
 
 def _on(cost: Cost) -> str:
-    threads = f", {cost.threads} thread{'s' if cost.threads > 1 else ''}"
+    threads = f", {counted(cost.threads, 'thread')}"
     return cost.hardware + (threads if cost.device == "cpu" else "")
 
 
@@ -158,7 +159,7 @@ def plot_speed(costs: Sequence[tuple[str, Cost]], known: dict[str, Accuracy], pa
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.margins(x=0.25, y=0.15)
         axes.set_xlabel("milliseconds from the image to the mask of a first click")
-        axes.set_ylabel(f"mIoU at {one.k} click{'s' if one.k > 1 else ''}, %")
+        axes.set_ylabel(f"mIoU at {counted(one.k, 'click')}, %")
         devices = ", ".join(dict.fromkeys(_on(c) for _, c in shown))
         axes.set_title(f"{', '.join(one.datasets)}   ({devices})")
         axes.grid()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sambench.metrics.paired import ALPHA, POWER
 from sambench.results.comparison_table import ComparisonTable, Difference
 from sambench.store.views import FEW_CLUSTERS, CellView, cluster_notes, partial_notes
+from sambench.text import counted
 
 _MAX_NAMED = 8
 _UNITS = {("clicks", "objects"): "clicks", ("clicks", "images"): "clicks", ("fraction", "objects"): "points of IoU"}
@@ -90,7 +91,7 @@ def _tallies(differences: Sequence[Difference]) -> list[str]:
         ahead = [d for d in here if d.paired.mean > 0]
         behind = [d for d in here if d.paired.mean < 0]
         sure = [sum(d.p_holm < ALPHA for d in side) for side in (ahead, behind)]
-        at = f"at {k} click{'' if k == 1 else 's'}, " if k else ""
+        at = f"at {counted(k, 'click')}, " if k else ""
         out.append(
             f"{at}A is ahead on {len(ahead)} of {len(here)} datasets ({sure[0]} of them with p < {ALPHA:g} after Holm), "
             f"behind on {len(behind)} ({sure[1]})"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sambench.store.views import CellView
+from sambench.text import counted
 
 _MOST_NAMED = 3  # datasets of one line
 
@@ -50,7 +51,7 @@ def _named(sets: dict[str, _Set], datasets: Sequence[str], held: Sequence[dict[s
 def _set_of(cell: CellView) -> _Set:
     states = cell.states()
     done = sorted(i for i in cell.wanted if i in states and states[i].status == "ok")
-    n = f"{len(done):,} image{'s' if len(done) != 1 else ''}"
+    n = counted(len(done), "image")
     name = cell.record.subset.name
     if len(done) < len(cell.image_ids):
         n = f"{len(done):,} of {len(cell.image_ids):,} images"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sambench.errors import UsageError
 from sambench.results.measures import PAIR, object_values
 from sambench.store.views import CellView
+from sambench.text import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +103,7 @@ def pair_objects(a: CellView, b: CellView, metric: str, k: int | None = None) ->
     joined = left.merge(right, on=PAIR, how="outer", suffixes=("_a", "_b"), indicator=True, validate="one_to_one")
     both = joined[joined["_merge"] == "both"]
     if both.empty:
-        at = "" if k is None else f" at {k} click{'' if k == 1 else 's'}"
+        at = "" if k is None else f" at {counted(k, 'click')}"
         raise UsageError(
             f"the two runs on {a.dataset} have no object in common{at}",
             expected="rows of the same images, objects and click counts",

@@ -23,6 +23,7 @@ from sambench.errors import SambenchError, UsageError
 from sambench.results.apart import apart
 from sambench.store.leases import Held, held_by
 from sambench.store.views import CellView, read_cell
+from sambench.text import counted
 
 STRAGGLER_TIMES = 3.0  # a shard that takes so many times what the others took
 STRAGGLER_S = 30.0  # and at least so long
@@ -221,7 +222,7 @@ def summary(cells: Sequence[CellState]) -> str:
         return ""
     workers = [w for c in running for w in c.workers]
     hosts = dict.fromkeys(w.host for w in workers)
-    parts = [f"{len(workers)} worker{'s' if len(workers) > 1 else ''} on {len(hosts)} host{'s' if len(hosts) > 1 else ''}"]
+    parts = [f"{counted(len(workers), 'worker')} on {counted(len(hosts), 'host')}"]
     speed = sum(c.images_per_s or 0.0 for c in running)
     parts += [f"{speed:.2f} images/s"] if speed else []
     ends = [c.expected_end for c in running if c.expected_end]

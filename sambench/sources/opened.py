@@ -15,6 +15,7 @@ from sambench.errors import UsageError, shown
 from sambench.pixels.contact_sheet import contact_sheet
 from sambench.provenance import keyed_order
 from sambench.sources import datasets
+from sambench.text import counted
 from sambench.types import Dataset, ImageRecord, Sample
 
 
@@ -35,7 +36,8 @@ class Opened:
 
     def __repr__(self) -> str:
         records = self.index()
-        return f"<dataset {self.card.id!r}: {len(records):,} images, {sum(r.n_masks for r in records):,} masks; {self.word}>"
+        size = f"{counted(len(records), 'image')}, {counted(sum(r.n_masks for r in records), 'mask')}"
+        return f"<dataset {self.card.id!r}: {size}; {self.word}>"
 
     def __len__(self) -> int:
         return len(self.index())

@@ -30,6 +30,7 @@ from sambench.loaders.results_check import check_ids
 from sambench.loaders.sa1b import MaskFile, mask_files, read_mask_file
 from sambench.sources.base import ModelSpec, Progress, ResolvedModel
 from sambench.sources.inputs import place_of, resolved_file
+from sambench.text import counted
 from sambench.types import Dataset, Gives, ListsImages, Proposals, reader_of
 
 PREFIX = "proposals:"
@@ -84,7 +85,7 @@ class ProposalFile:
             n += len(found)
             duplicates += found.n_duplicates()
             empty += sum(not coco_mask.area(found.rle(i, sample.height, sample.width)) for i in range(len(found)))
-        of = f"of {n:,} proposals in {len(chosen):,} images looked at"
+        of = f"of {n:,} proposals in {counted(len(chosen), 'image')} looked at"
         if empty:
             notes.append(f"{empty:,} {of} are empty masks: they are left out")
         if duplicates:

@@ -24,6 +24,7 @@ from sambench.store.record import FINISHED, IMAGES, CellRecord, damaged, read_im
 from sambench.store.shards import ImageState, ShardStore, ok_rows
 from sambench.store.tally import tally
 from sambench.store.vouching import file_misfits, misfit_error, shard_misfits
+from sambench.text import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -228,7 +229,7 @@ class CellView:
             state = f"still running, {', '.join(live.holders)}" if live.holders else "interrupted"
             reasons.append(f"rows that were being computed again, and may be replaced ({state})")
         if live.n_failed:
-            reasons.append(f"{live.n_failed} images failed")
+            reasons.append(counted(live.n_failed, "image failed", "images failed"))
         return reasons
 
 

@@ -21,6 +21,7 @@ from sambench.results.measures import measures_of_task
 from sambench.store.leases import holder, try_lease
 from sambench.store.lookup import find_cells
 from sambench.store.views import CellView, read_cell
+from sambench.text import counted
 from sambench.watch import picture
 from sambench.watch.checkpoints import PATTERNS, Checkpoint, Completeness, checkpoints_in, chosen
 from sambench.watch.evaluate import Reference, Work, evaluate, fewest_clicks, score_of
@@ -92,7 +93,7 @@ class _Going:
         self.fixed = _reference(watch)
         done = len(self.ledger.entries)
         if done:
-            say(f"going on: {done} checkpoint{'s' if done > 1 else ''} evaluated before, in {self.ledger.path}")
+            say(f"going on: {counted(done, 'checkpoint')} evaluated before, in {self.ledger.path}")
 
     def go(self) -> None:
         quiet_since = time.monotonic()

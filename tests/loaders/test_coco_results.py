@@ -255,7 +255,7 @@ CATEGORIES = {3: "cup", 5: "spoon"}
 def test_ids_that_fit_need_no_words(tmp_path: Path) -> None:
     results = read_results(put(tmp_path, [entry(1), entry(2)]))
     assert check_ids(results, ["1", "2"], CATEGORIES, extra="refuse") == []
-    assert check_ids(results, ["1", "2", "3"], CATEGORIES, extra="refuse") == ["1 of 3 images have no detection in the file"]
+    assert check_ids(results, ["1", "2", "3"], CATEGORIES, extra="refuse") == ["1 of 3 images without a detection in the file"]
 
 
 def test_no_detections(tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ def test_other_images(tmp_path: Path) -> None:
         check_ids(results, ["1"], CATEGORIES, extra="refuse")
     assert "--extra drop" in str(e.value)
     notes = check_ids(results, ["1"], CATEGORIES, extra="drop")
-    assert notes == ["2 detections of 1 images that the dataset does not have are left out"]
+    assert notes == ["2 detections of 1 image that the dataset does not have left out"]
     with pytest.raises(DataError, match="of other images"):
         check_ids(results, ["5"], CATEGORIES, extra="drop")
 
@@ -319,9 +319,9 @@ def test_boxes_outside_and_duplicates_are_counted(tmp_path: Path) -> None:
     odd = [[70, 3, 5, 5], [10, 10, 0, 5], [50, 30, 30, 30]]
     path = put(tmp_path, [entry(bbox=b) for b in [*some_boxes().tolist(), *odd]] + [entry(), entry()])
     notes = check_boxes(read_results(path), ["1"], lambda _: SIZE, box_format="auto")
-    assert notes[0].startswith("2 of 45 boxes in 1 images")
+    assert notes[0].startswith("2 of 45 boxes in 1 image")
     assert notes[1].startswith("1 of 45 boxes")
-    assert notes[2].startswith("1 detections stand there twice")
+    assert notes[2].startswith("1 detection stands there twice")
 
 
 def test_outside_and_beyond() -> None:

@@ -57,7 +57,7 @@ def test_ious_and_shares_of_known_pairs(tmp_path: Path) -> None:
     pairs = mask_pairs(*two_files(tmp_path))
     assert dict(zip(pairs.object_ids, pairs.ious.tolist(), strict=True)) == {"10": 1.0, "11": 0.95, "12": 0.9, "13": 0.5}
     assert pairs.areas_px.tolist() == [400, 2000, 1000, 10000]
-    assert pairs.notes == ("1 masks of automatic.json have no partner in the other",)
+    assert pairs.notes == ("1 mask of automatic.json without a partner in the other",)
     found = {q.group: q for q in mask_quality(pairs.ious, pairs.areas_px, pairs.image_ids)}
     assert found["all"].mean[0] == pytest.approx((1 + 0.95 + 0.9 + 0.5) / 4)
     assert found["all"].above[0.9][0] == 0.5  # greater than .9, which the third is not
@@ -88,7 +88,7 @@ def test_the_report_and_what_is_refused(cli: Cli, tmp_path: Path) -> None:
     text = Path("q/quality.md").read_text()
     assert "| automatic.json against corrected.json: all | 4 | 2 | 83.8 |" in text
     assert "*94.0*" in text
-    assert "1 masks of automatic.json have no partner" in text
+    assert "1 mask of automatic.json without a partner" in text
     assert Path("q/figures/quality_iou.png").stat().st_size > 5000
     lines = Path("q/figures/quality_iou.csv").read_text().splitlines()
     assert sum(int(line.split(",")[2]) for line in lines[1:]) == 4

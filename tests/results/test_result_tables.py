@@ -103,7 +103,7 @@ def test_several_models_and_equal_names_are_told_apart(make: Maker) -> None:
     ("given", "words"),
     [
         ({"limit": 10}, "first 10 of 20 images (--limit)"),
-        ({"failed": [3]}, "1 images failed"),
+        ({"failed": [3]}, "1 image failed"),
         ({"absent": [17, 18]}, "2 of 20 images not computed (interrupted)"),
     ],
 )

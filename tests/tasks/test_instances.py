@@ -204,7 +204,7 @@ def test_the_command_says_what_is_odd_and_writes_results(tmp_path: Path) -> None
     done = helpers.sambench("run", "instances", *where, "-m", "otsu", "-o", str(tmp_path / "runs"), "--results", str(out))
     assert done.returncode == 0, done.stderr
     assert "1 of 3 boxes" in done.stderr
-    assert "stand there twice" in done.stderr
+    assert "detection stands there twice" in done.stderr
     assert "stand in the file more than once" in done.stdout
     assert len(json.loads(out.read_text())) == 3
     (cell,) = find_cells(str(tmp_path / "runs"))

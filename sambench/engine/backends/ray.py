@@ -25,6 +25,7 @@ from sambench.engine.worker import Job
 from sambench.errors import RunError, SambenchError, UsageError, install, message_of, unknown_name
 from sambench.files.writing import storage_error
 from sambench.sources.models import ResolvedModel
+from sambench.text import counted
 
 POLL_S = 0.5
 MOST_LOST = 3  # times in a row that a worker is lost without an image
@@ -129,7 +130,7 @@ class Ray:
         todo = [RayPlace(job.to_json(), device, str(folder), i, variables, os.getcwd()) for i, device in enumerate(places)]
         asked = " and ".join(f"{n:g} {name}" for name, n in each.items())
         n = len(todo)
-        on_event({"event": "note", "text": f"asked Ray for {n} worker{'s' if n > 1 else ''} ({asked} each); logs: {folder}"})
+        on_event({"event": "note", "text": f"asked Ray for {counted(n, 'worker')} ({asked} each); logs: {folder}"})
         return RayWorkers(ray, todo, each, Messages(job, folder, n, on_event))
 
 

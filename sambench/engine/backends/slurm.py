@@ -30,7 +30,7 @@ from sambench.engine.worker import Job
 from sambench.errors import SambenchError, UsageError, install, unknown_name
 from sambench.files.writing import storage_error, write_json
 from sambench.sources.models import ResolvedModel
-from sambench.text import printable
+from sambench.text import counted, printable
 
 SUBMITTED = "slurm.json"
 TERMINATED_S = 2.0  # from a worker's death by SIGTERM to that of its job
@@ -163,7 +163,7 @@ class Slurm:
         if job.cells:
             write_json(record, {"folder": str(folder), "jobs": [j.job_id for j in jobs], "options": asdict(options)})
         ids = ", ".join(dict.fromkeys(str(j.job_id).partition("_")[0] for j in jobs))
-        on_event({"event": "note", "text": f"submitted {len(jobs)} job{'s' if len(jobs) > 1 else ''} ({ids}); logs: {folder}"})
+        on_event({"event": "note", "text": f"submitted {counted(len(jobs), 'job')} ({ids}); logs: {folder}"})
         if options.detach:
             text = "not waiting: `sambench status --watch` follows them, and the same command with --attach finishes the run"
             on_event({"event": "note", "text": text})

@@ -19,6 +19,7 @@ from sambench.report.galleries import DISAGREEMENT, Asked, Pick, View
 from sambench.report.galleries._found import with_samples
 from sambench.results.names import model_names
 from sambench.store.views import CellView
+from sambench.text import counted
 from sambench.types import Sample, Window
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _panels(
     head = f"{overlays.short(concept.phrase, 26)}\n{overlays.short(str(row['image_id']))}"
     truth, found = concept.annotations[int(row["annotator"])].instances, _found(row, threshold)
     if kind == "false_positives":
-        return (_Panel(f"{head}\n{_many(len(found), 'mask')}, score {max(row['scores']):.2f}", (), found),)
+        return (_Panel(f"{head}\n{counted(len(found), 'mask')}, score {max(row['scores']):.2f}", (), found),)
     if kind == "worst":
         return _Panel(head, truth, (), fill=True), _Panel(f"{overlays.short(names[0], 24)}\n{_said(row)}", truth, found)
     other = {c.removesuffix("_other"): v for c, v in row.items() if c.endswith("_other")}
@@ -111,11 +112,7 @@ def _panels(
 def _said(row: Mapping[str, Any]) -> str:
     """As "3 masks, 2 instances, F1 55 %"; of an absent phrase "3 masks, 0 instances"."""
     n, truth = int(row["n_found"]), int(row["n_truth"])
-    return f"{_many(n, 'mask')}, {_many(truth, 'instance')}" + (f", F1 {100 * row['f1']:.0f} %" if truth else "")
-
-
-def _many(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
+    return f"{counted(n, 'mask')}, {counted(truth, 'instance')}" + (f", F1 {100 * row['f1']:.0f} %" if truth else "")
 
 
 def _found(row: Mapping[str, Any], threshold: float) -> list[Region]:

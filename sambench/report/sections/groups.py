@@ -21,6 +21,7 @@ from sambench.report.inputs import (
     unknown_training,
 )
 from sambench.results.group_differences import GroupDifference, group_difference
+from sambench.text import counted
 
 Systems = Mapping[System, Mapping[str, Entry]]
 NO_INTERVAL, NOBODY = "no interval: fewer than two clusters", "no object of this group"
@@ -37,7 +38,7 @@ def groups(definition: Definition, inputs: Inputs) -> Section:
     sources = [("published", f"{values[0].method}, published"), *((s.label, s.name) for s in measured)]
     for key, label in sources:
         for k in counts:
-            clicks = f"{k} click{'s' if k > 1 else ''}"
+            clicks = counted(k, "click")
             columns.append(Column(f"{key}:miou_{k}", clicks, "percent", group=label))
             columns.append(Column(f"{key}:ci_{k}", "95 % CI", "interval", group=label))
     grouped = {s: _group_rows(entry, values) for s, entry in measured.items()}
@@ -71,11 +72,11 @@ def _differences(
     """A table of how far each two groups of an attribute lie apart, where a run has both."""
     columns = [Column("attribute", "attribute"), Column("groups", "groups")]
     for k in counts:
-        clicks = f"{k} click{'s' if k > 1 else ''}"
+        clicks = counted(k, "click")
         columns.append(Column(f"published:{k}", clicks, "points", group=f"{values[0].method}, published"))
     for system in measured:
         for k in counts:
-            clicks = f"{k} click{'s' if k > 1 else ''}"
+            clicks = counted(k, "click")
             columns.append(Column(f"{system.label}:{k}", clicks, "points", group=system.name))
             columns.append(Column(f"{system.label}:ci_{k}", "95 % CI", "points_interval", group=system.name))
     printed = {(v.group_by, v.group, v.k): v.value for v in values}

@@ -16,6 +16,7 @@ from sambench.report.definitions import Definition
 from sambench.report.document import Picture, Section
 from sambench.report.inputs import Inputs, runs_of
 from sambench.results.stored_masks import dataset_of
+from sambench.text import counted
 from sambench.types import Sample
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def mask_sheet(definition: Definition, inputs: Inputs) -> Section:
         )
     picture = Picture(
         definition.id,
-        f"{definition.title}: {dataset}, {k} click{'s' if k > 1 else ''}",
+        f"{definition.title}: {dataset}, {counted(k, 'click')}",
         f"{len(picks)} objects with their ground truth and the masks of {', '.join(s.name for s in found)}",
         lambda figure: _draw_masks(figure, picks, list(found)),
         ("image_id", "object_id", *(f"{s.label}: iou" for s in found)),

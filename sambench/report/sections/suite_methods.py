@@ -21,6 +21,7 @@ from sambench.report.inputs import (
     unknown_training,
     value_of,
 )
+from sambench.text import counted
 
 Systems = Mapping[System, Mapping[str, Entry]]
 Prototypes = Mapping[str, PublishedValue]  # by column: a value that says what a measurement in it is
@@ -80,7 +81,7 @@ def _column(name: str, value: PublishedValue) -> Column:
         group = f"{len(value.split.members)} {value.group}" + (" (inferred)" if value.split.inferred else "")
     else:
         group = f"all {len(members)}" if members else value.name.partition(", ")[2] or value.name
-    return Column(name, f"{value.k} click{'s' if value.k != 1 else ''}", "percent", group=group)
+    return Column(name, counted(value.k, "click") if value.k else "boxes", "percent", group=group)
 
 
 def _published(method: str, held: Sequence[PublishedValue], prototypes: Prototypes) -> Row:
@@ -114,7 +115,7 @@ def _datasets(definition: Definition, inputs: Inputs, source: str, systems: Syst
     columns = [Column("dataset", "dataset"), Column("part", "part"), Column("why", "why", minor=True)]
     for system in systems:
         columns += [
-            Column(f"{system.label}:{k}", f"{k} click{'s' if k > 1 else ''}", "percent", group=system.name) for k in CLICKS
+            Column(f"{system.label}:{k}", counted(k, "click"), "percent", group=system.name) for k in CLICKS
         ]
     rows, entries = [], []
     for member in inputs.members:

@@ -13,6 +13,7 @@ from sambench.sources.data import sniff
 from sambench.sources.data.own import Own, OwnSource, existing_path, gathered, placed
 from sambench.sources.data.pairing import Files, files_of, paired, pattern_in
 from sambench.sources.data.words import Word
+from sambench.text import counted
 
 _LOOKED = 12  # label files whose values are looked at
 _MOST_FOLDERS = 12  # of a folder that holds one for pictures and one for labels
@@ -42,9 +43,10 @@ class MapSource(OwnSource):
         _, base, relative = gathered(word, folders, root)
         places = ["/".join(p for p in (r if r != "." or not n else "", n) if p) for r, n in zip(relative, names, strict=True)]
         found = paired(base, places[0], places[1], self.what)
-        pairs = f"{found.n:,} images have one of the {self.what}: {found.images} with {found.labels}"
+        pairs = f"{counted(found.n, 'image has', 'images have')} one of the {self.what}: {found.images} with {found.labels}"
         notes = [pairs] * (found.images != places[0])
-        notes += [f"{found.alone[0]:,} images have none, and are left out"] * (found.alone[0] > 0)
+        bare = counted(found.alone[0], "image has none, and is left out", "images have none, and are left out")
+        notes += [bare] * (found.alone[0] > 0)
         notes += [f"{found.alone[1]:,} of the {self.what} belong to no image"] * (found.alone[1] > 0 and not found.alone[0])
         return Own(
             Word(word.prefix, tuple(places), word.options, word.written),
