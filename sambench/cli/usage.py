@@ -31,7 +31,7 @@ class _Kind:
         self.plain = plain
 
     def __call__(self, *args: Any, **named: Any) -> str | None:
-        said = self.plain(*args, **named)
+        said: str | None = self.plain(*args, **named)
         kind = (said or "").strip("<>").removeprefix("list[").removesuffix("]")
         return _KINDS.get(kind, said)
 
