@@ -88,8 +88,8 @@ class Document:
         """(run, cell) of all that it was given: of its table of runs, or of what its parts are drawn from where it has none."""
         if self.runs is not None:
             return frozenset((str(row.values["run"]), str(row.values["cell"])) for row in self.runs.rows)
-        parts: list[Table | Picture] = [part for s in self.sections for part in (*s.tables, *s.pictures)]
-        names = [name for part in parts for name in part.runs]
+        names = [name for s in self.sections for table in s.tables for name in table.runs]
+        names += [name for s in self.sections for picture in s.pictures for name in picture.runs]
         return frozenset((run, cell) for run, _, cell in (name.partition("/") for name in names))
 
     @property
