@@ -32,6 +32,7 @@ from sambench.cli import (
     status,
     task_commands,
     text,
+    usage,
     variables,
     watch,
 )
@@ -45,6 +46,7 @@ class _Root(TyperGroup):
         variables.give(self)
         examples.give(self)
         spellings.give(self)
+        usage.give(self)
         variables.refuse_empty(self)
 
     def list_commands(self, ctx: Any) -> list[str]:

@@ -39,7 +39,7 @@ def bench(
     clicks: Annotated[int, typer.Option("--clicks", metavar="K", help="mIoU of the plot: after K clicks.")] = 1,
     place: Place = DEFAULT,
 ) -> None:
-    """Parameters, milliseconds to encode and to answer clicks, peak memory; each model alone in a fresh process."""
+    """Parameters, milliseconds to encode and to answer clicks, peak memory; each model in a fresh process of its own."""
     from sambench.cli.console import err
     from sambench.cli.requests import options_for
     from sambench.conformance.efficiency import Workload, measure

@@ -40,7 +40,7 @@ def import_(
         Path, typer.Option("--out", "-o", metavar="DIR", envvar=OUT, help="The folder of runs in which the cells are put.")
     ] = DEFAULT,
 ) -> None:
-    """Check a bundle, and put its cells beside your own; nothing that is there is overwritten."""
+    """Check a bundle, and put its cells next to your own; nothing that is there is overwritten."""
     from sambench.errors import UsageError
     from sambench.results.bundle import import_bundle, inspect
 

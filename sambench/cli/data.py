@@ -23,7 +23,7 @@ def get(
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the archives after unpacking.")] = False,
 ) -> None:
-    """Show a dataset's terms and how it is had; download and unpack it where that needs no person."""
+    """Show a dataset's licence and how to get it; download and unpack it if this can be automated."""
     from sambench import cards
     from sambench.cli.console import print_error
     from sambench.cli.getting import get_one

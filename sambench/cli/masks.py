@@ -38,10 +38,10 @@ def masks(
     quiet: Quiet = False,
     **given: Any,
 ) -> None:
-    """Masks of everything in a picture: a JSON in SA-1B's form, and a coloured overlay as PNG, for each image.
+    """Masks of everything in an image: a JSON in SA-1B's form, and a coloured overlay as PNG, for each image.
 
     The folder of the results is read again as proposals:DIR (a model) and as sa1b:DIR,IMAGES (a dataset). What is there
-    already, of the same picture, model and settings, is kept.
+    already, of the same image, model and settings, is kept.
     """
     from sambench.automatic.settings import preset as preset_of
     from sambench.engine.plan import prepare_out

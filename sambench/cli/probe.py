@@ -24,7 +24,7 @@ def probe(
     queries: Annotated[int, typer.Option("--queries", metavar="N", min=1, max=100, help="Rows of the sheet.")] = 6,
     n: Annotated[int, typer.Option("-n", min=1, max=20, help="Neighbours of each.")] = 5,
     most: Annotated[int, typer.Option("--most", metavar="N", min=2, help="Masks of an image that are embedded.")] = 60,
-    across: Annotated[bool, typer.Option("--across", help="Neighbours of all these images, not of the mask's own alone.")] = False,
+    across: Annotated[bool, typer.Option("--across", help="Neighbours of all these images, not only of the mask's own.")] = False,
     form: PageFormats = "html,png",
     to: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the files go.")] = Path("probe"),
     root: Root = None,

@@ -160,7 +160,7 @@ def report(
     form: PageFormats = "html",
     to: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the files go.")] = Path("rating-report"),
 ) -> None:
-    """Table 8 and figures 9b, 11 and 18 of the paper from a study's ratings, beside what the paper published."""
+    """Table 8 and figures 9b, 11 and 18 of the paper from a study's ratings, next to what the paper published."""
     from sambench.cli.report import report as make_report
 
     make_report("ratings", form=form, to=to, ratings=ratings, key=key, rated=rated)

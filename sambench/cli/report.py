@@ -46,10 +46,10 @@ def report(
     corrected: Annotated[
         Path | None, typer.Option("--corrected", metavar="FILE", help="The same masks, corrected, under the same ids.")
     ] = None,
-    root: Annotated[Path | None, typer.Option("--root", metavar="DIR", help="The dataset's folder, for pictures.")] = None,
+    root: Annotated[Path | None, typer.Option("--root", metavar="DIR", help="The dataset's folder, for images.")] = None,
     place: Place = DEFAULT,
 ) -> None:
-    """Tables and figures of runs beside the published ones; what was not measured is a dash with its reason."""
+    """Tables and figures of runs next to the published ones; what was not measured is a dash with its reason."""
     from sambench.cli.console import err
     from sambench.errors import UsageError
     from sambench.paper.evidence import Evidence
@@ -129,7 +129,7 @@ def _series(given: str) -> tuple[tuple[str, ...], tuple[tuple[str, tuple[CellVie
 
 
 def list_reports(form: DataFormat = TEXT, as_json: Json = False) -> None:
-    """Reports: the paper's tables and figures, alone and together."""
+    """Reports: the paper's tables and figures, singly and together."""
     from sambench.report.definitions import definitions
 
     as_json = is_json(form, as_json)

@@ -37,7 +37,7 @@ def rescore(
     evaluator: Annotated[str, typer.Option("--evaluator", metavar="NAME", help="Check AP by pycocotools, hotcoco or lvis.")] = "",
     folder: Runs = DEFAULT,
 ) -> None:
-    """Compute metrics anew from stored rows, without model or dataset; CSV on standard output.
+    """Compute metrics again from stored rows, without model or dataset; CSV on standard output.
 
     --check-masks and --evaluator check what is stored instead: the masks by the dataset's files, the AP by other code.
     """

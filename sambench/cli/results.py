@@ -26,7 +26,7 @@ def table(
     suite: Annotated[list[str], typer.Option("--suite", help="Add a suite's mean.")] = [],  # noqa: B006 - typer copies it
     folder: Runs = DEFAULT,
 ) -> None:
-    """The table of one or several runs, in one of the forms of --format; pictures and pages as in `-f png > table.png`."""
+    """The table of one or several runs, in one of the forms of --format; images and pages as in `-f png > table.png`."""
     from sambench.results.tables import metrics_frame, suites_named, tables
     from sambench.store.lookup import find_cells
     from sambench.text import csv_frame

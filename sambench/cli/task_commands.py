@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from sambench.cli import examples, variables
+from sambench.cli import examples, usage, variables
 from sambench.cli.options import OF_MODELS, Shared, check_placement, models_or, typed
 from sambench.cli.running import run_task
 from sambench.cli.setting_flags import REQUIRED, Flag, declare, default_of, flags_of, read
@@ -79,6 +79,7 @@ def _made(name: str, group: str) -> Any:
     command = typer.main.get_command(made)
     variables.give(command, (group, name))
     examples.give(command, (group, name))
+    usage.give(command)
     variables.refuse_empty(command)
     return command
 

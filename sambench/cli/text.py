@@ -36,7 +36,7 @@ def text(
     precision: Precision = "fp32",
     quiet: Quiet = False,
 ) -> None:
-    """A sheet of phrases and the masks that they give, with an extra point where the text alone fails."""
+    """A sheet of phrases and the masks that they give, with an extra point where the text fails."""
     from sambench.automatic.text_masks import text_masks
     from sambench.cli.console import err
     from sambench.device.precision import computing

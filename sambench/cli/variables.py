@@ -29,14 +29,15 @@ def named_for(*words: str) -> str:
 
 def flags_of(root: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """(path of the command, option) of every flag in the tree of commands below `at`, but --help and --version."""
-    for path, param in _params_of(root, at):
+    for path, param in params_of(root, at):
         if path and param.param_type_name == "option" and not {"--help", "--version"} & set(param.opts):
             yield path, param
 
 
-def _params_of(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def params_of(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """(path of the command, flag or argument) of all in the tree of commands below `path`."""
     for name, below in getattr(command, "commands", {}).items():
-        yield from _params_of(below, (*path, name))
+        yield from params_of(below, (*path, name))
     yield from ((path, param) for param in command.params)
 
 
@@ -56,7 +57,7 @@ def give(root: Any, at: tuple[str, ...] = ()) -> None:
 
 def refuse_empty(root: Any) -> None:
     """No flag or argument takes an empty text: a script's unset variable must not stand for the default, or the folder at hand."""
-    for _, param in _params_of(root):
+    for _, param in params_of(root):
         param.consume_value = _Given(param, param.consume_value)
 
 

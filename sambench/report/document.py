@@ -88,8 +88,9 @@ class Document:
         """(run, cell) of all that it was given: of its table of runs, or of what its parts are drawn from where it has none."""
         if self.runs is not None:
             return frozenset((str(row.values["run"]), str(row.values["cell"])) for row in self.runs.rows)
-        parts = [part for section in self.sections for part in (*section.tables, *section.pictures)]
-        return frozenset((run, cell) for part in parts for run, _, cell in (name.partition("/") for name in part.runs))
+        names = [name for s in self.sections for table in s.tables for name in table.runs]
+        names += [name for s in self.sections for picture in s.pictures for name in picture.runs]
+        return frozenset((run, cell) for run, _, cell in (name.partition("/") for name in names))
 
     @property
     def parted(self) -> tuple[tuple[Section, ...], tuple[Section, ...]]:

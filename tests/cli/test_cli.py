@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,14 @@ def test_help_and_version() -> None:
     assert "run" in sambench("--help").stdout
     assert sambench("--version").stdout.startswith("sambench 0.")
     assert sambench("run", "point", "--help").returncode == 0
+
+
+def test_helps_name_values_without_the_types_of_python(cli: Cli) -> None:
+    for command in (["table"], ["report"], ["gallery"], ["masks"], ["run", "point"], ["rate", "make"]):
+        said = cli(*command, "--help").out
+        assert not re.search(r"<(str|int|float|list|path)|\{|\[\[", said), said
+    assert "sambench table [OPTIONS] RUN..." in cli("table", "--help").out
+    assert "sambench gallery [OPTIONS] RUN [RUN]" in cli("gallery", "--help").out
 
 
 def test_unknown_command_and_flag() -> None:

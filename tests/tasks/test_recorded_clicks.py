@@ -219,7 +219,7 @@ def test_settings_that_do_not_fit() -> None:
         PointSettings(prompt="centre")
     with pytest.raises(UsageError, match="no file is named"):
         PointSettings(prompt="file:")
-    with pytest.raises(UsageError, match="recorded clicks alone"):
+    with pytest.raises(UsageError, match="only for recorded clicks"):
         PointSettings(beyond="simulate")
     with pytest.raises(UsageError, match="simulat"):
         PointSettings(prompt="file:x.csv", beyond="simulat")  # type: ignore[arg-type]

@@ -78,13 +78,13 @@ def _panels(row: dict[str, Any], other: dict[str, Any] | None, kind: str, names:
     clicks, labels = overlays.clicks_of(row)
     caption = f"{overlays.short(str(row['image_id']))}\nobject {overlays.short(str(row['object_id']), 12)}"
     panels = [overlays.Shown(caption, None, clicks, labels)]
-    shown = [(overlays.short(names[0]), overlays.mask_of(row), row["iou_top"], clicks, labels)]
+    shown = [(overlays.short(names[0]), overlays.mask_of(row), float(row["iou_top"]), clicks, labels)]
     if kind == "oracle_gap":
         best = int(np.argmax(np.asarray(row["ious"], np.float64)))
         shown.append(("its best mask", overlays.mask_of(row, best), row["iou_oracle"], clicks, labels))
     elif kind == DISAGREEMENT and other is not None:
         shown.append((overlays.short(names[1]), overlays.mask_of(other), other["iou_top"], *overlays.clicks_of(other)))
-    panels += [overlays.Shown(f"{name}\n{overlays.said_of(mask, iou)}", mask, *marks) for name, mask, iou, *marks in shown]
+    panels += [overlays.Shown(f"{name}\n{overlays.said_of(mask, iou)}", mask, xy, kinds) for name, mask, iou, xy, kinds in shown]
     return panels
 
 

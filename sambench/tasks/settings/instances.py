@@ -32,7 +32,7 @@ class InstanceSettings:
     boxes: str = setting("", _BOXES, metavar="FILE|NAME", letter="-b")
     boxes_sha256: str = setting("", flag=False)
     variant: Literal["refine", "no_refine", "single"] = setting("refine", _VARIANT)
-    max_dets: int | None = setting(None, "Detections an image (default: COCO 100, LVIS 300).")
+    max_dets: int | None = setting(None, "Detections per image (default: COCO 100, LVIS 300).")
     boundary: bool = setting(False, "Boundary AP too (Cheng et al. 2021).", switch=True)
     box_format: Literal["auto", "xywh", "xyxy"] = setting(
         "auto", "Of the file: xywh (COCO's) or xyxy; auto refuses what looks wrong."
