@@ -112,7 +112,8 @@ def cells_used(sections: Sequence[Section], cells: Sequence[CellView]) -> list[C
     for section in sections:
         texts = [t for t in section.tables if t.runs and all(c.kind == "text" for c in t.shown)]
         numbers = [t for t in section.tables if has_measured(t)]
-        for part in (*texts, *numbers, *(p for p in section.pictures if not p.published)):
+        parts: list[Table | Picture] = [*texts, *numbers, *(p for p in section.pictures if not p.published)]
+        for part in parts:
             used.update(part.runs or _names(cells))
     return [c for c in cells if used.intersection(_names([c]))]
 
