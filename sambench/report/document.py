@@ -87,11 +87,11 @@ class Document:
 
     @property
     def cells(self) -> frozenset[tuple[str, str]]:
-        """(run, cell) of all that it was given: of its table of runs, or of what its parts are drawn from where it has none."""
+        """(run, cell) of all that it was made of: of its table of runs, or of what its parts are drawn from where it has none."""
         if self.runs is not None:
             return frozenset((str(row.values["run"]), str(row.values["cell"])) for row in self.runs.rows)
-        parts = [part for section in self.sections for part in (*section.tables, *section.pictures)]
-        return frozenset((run, cell) for part in parts for run, _, cell in (name.partition("/") for name in part.runs))
+        names = [n for s in self.sections for runs in (*(t.runs for t in s.tables), *(p.runs for p in s.pictures)) for n in runs]
+        return frozenset((run, cell) for run, _, cell in (name.partition("/") for name in names))
 
     @property
     def parted(self) -> tuple[tuple[Section, ...], tuple[Section, ...]]:

@@ -63,7 +63,7 @@ def _lacks(cell: CellView, asked: Asked) -> str:
     if rows["n_candidates"][rows["k"] == _k(cell, asked)].max() != 1:
         return ""
     of = f" of {_k(cell, asked)} clicks" if rows["n_candidates"].max() > 1 else ""
-    return f"{cell.label} gives one mask per prompt{of}: there is no gap"
+    return f"{model_names([cell])[0]} gives one mask per prompt{of}: there is no gap"
 
 
 def _ranked(cell: CellView, asked: Asked, k: int) -> pd.DataFrame:
@@ -98,7 +98,8 @@ def _panels(row: dict[str, Any], other: dict[str, Any] | None, kind: str, names:
         shown.append(("its best mask", overlays.mask_of(row, best), row["iou_oracle"], clicks, labels))
     elif kind == DISAGREEMENT and other is not None:
         shown.append((overlays.short(names[1]), overlays.mask_of(other), other["iou_top"], *overlays.clicks_of(other)))
-    panels += [overlays.Shown(f"{name}\n{overlays.said_of(mask, iou)}", mask, *marks) for name, mask, iou, *marks in shown]
+    for name, mask, iou, xy, marks in shown:
+        panels.append(overlays.Shown(f"{name}\n{overlays.said_of(mask, iou)}", mask, xy, marks))
     return panels
 
 
