@@ -12,8 +12,10 @@ import ast
 import hashlib
 import importlib.util
 import os
+import re
 import sys
 import sysconfig
+import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -69,6 +71,18 @@ def module_of(file: Path) -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+def import_remedy(error: BaseException) -> str | None:
+    """What to do where a file of somebody's imports relatively, as if it lay in a package; None for any other error."""
+    if not isinstance(error, ImportError) or "no known parent package" not in str(error):
+        return None
+    frames = traceback.extract_tb(error.__traceback__)
+    found = re.match(r"from \.+(\w[\w.]*)? *import +(\w+)?", (frames[-1].line or "").strip()) if frames else None
+    module, name = (found[1], found[2]) if found else (None, None)
+    instead = f"from {module} import {name or '...'}" if module else f"import {name or 'NAME'}"
+    package = "or name a module of its package, python:PACKAGE.MODULE:NAME"
+    return f"write `{instead}`: files of its own folder are importable by name; {package}"
 
 
 def _imported(file: Path, root: Path) -> Iterator[Path]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import difflib
 import errno
 import re
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 # Control characters reach terminals and break paths; lone surrogates (of arguments that are no UTF-8) cannot be written anywhere.
 UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_NEAR = 0.6  # of a name that was written and one that is known, from 0 to 1: below it one word is suggested for another
 _SHOWN = 200  # characters of a value that an error shows
 
 
@@ -163,12 +165,22 @@ def install(extra: str) -> str:
     return f"in sambench's checkout: pip install -c constraints.txt -e '.[{extra}]'"
 
 
+def encoding_error(e: UnicodeError) -> RunError:
+    """A file's name that cannot be used, because Python was told to take names for something else than UTF-8."""
+    return RunError(
+        "the name of a file cannot be used in this locale",
+        expected="UTF-8",
+        found=f"{sys.getfilesystemencoding()}: {shown(e)}",
+        remedy="set PYTHONUTF8=1, or LC_ALL=C.UTF-8, and issue the same command again",
+    )
+
+
 def near_names(name: str, known: Iterable[str], n: int = 3) -> list[str]:
     """The names in `known` that look most like `name`, best first (case ignored)."""
     by_lower: dict[str, str] = {}
     for k in known:
         by_lower.setdefault(k.lower(), k)
-    close = difflib.get_close_matches(name.lower(), list(by_lower), n=n, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), list(by_lower), n=n, cutoff=_NEAR)
     starts = [k for k in by_lower if k.startswith(name.lower()) and k not in close]
     return [by_lower[k] for k in [*close, *sorted(starts)][:n]]
 

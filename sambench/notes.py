@@ -9,9 +9,12 @@ A note is a sentence about the kind of thing that was met, without the image's n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+
+from sambench.errors import SambenchError
 
 MANY = 3  # datasets of one note from which their number is said as well
 
@@ -42,3 +45,39 @@ def by_dataset(pairs: Iterable[tuple[str, str]]) -> list[str]:
     for dataset, text in pairs:
         said.setdefault(text, {})[dataset] = None
     return [f"{', '.join(names)}{f' ({len(names)})' if len(names) > MANY else ''}: {text}" for text, names in said.items()]
+
+
+# What is said of a card's options, and what instead where a dataset has no card but a name with options: `labels:images,labels`.
+_VALUE = r"""(?P<key>\w+) = (?P<q>["']?)(?P<value>[\w.-]+)(?P=q)"""
+_OF_A_NAME = (
+    (re.compile(rf"set {_VALUE} under \[options\] of (?:the|its) card"), r"add `,\g<key>=\g<value>` to the name"),
+    (re.compile(rf"{_VALUE} under \[options\] of (?:the|its) card"), r"`,\g<key>=\g<value>` after the name"),
+    (re.compile(rf"card option {_VALUE}"), r"option `,\g<key>=\g<value>` after the name"),
+    (re.compile(r",? under \[options\] of (?:the|its) card"), ", as `,key=value` after the name"),
+    (re.compile(r"in `\w+` of the card's layouts"), "in the name"),
+    (re.compile(r"the options of the card"), "the options after the name"),
+    (re.compile(r"what the card says of it"), "the options after its name"),
+)
+
+
+def as_named(text: str, source: str) -> str:
+    """What is said of a dataset's files, in words that fit how the dataset is named.
+
+    source: its name on a command line, as in records: of a card (an id, or the path of its file) the text stays; of a reader, as
+    `labels:images,labels`, what it says of the options of a card is said of those after the name.
+    """
+    if ":" not in source or source.endswith(".toml"):
+        return text
+    for pattern, instead in _OF_A_NAME:
+        text = pattern.sub(instead, text)
+    return text
+
+
+@contextmanager
+def advising(source: str) -> Iterator[None]:
+    """Within it the errors' advice is `as_named`."""
+    try:
+        yield
+    except SambenchError as e:
+        e.remedy = e.remedy and as_named(e.remedy, source)
+        raise

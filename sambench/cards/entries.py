@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sambench.code_files import local_sources, module_of
+from sambench.code_files import import_remedy, local_sources, module_of
 from sambench.errors import CardError, message_of, near_names
 from sambench.files import content
 
@@ -22,7 +22,8 @@ def load_entry(entry: str, *, where: object) -> Any:
         holder = importlib.import_module(module) if file is None else module_of(file)
         found = getattr(holder, name, None)
     except (Exception, SystemExit) as e:  # the module is anyone's, and may do anything while it is imported
-        raise CardError(f"a card names {entry!r}, which cannot be imported", where=where, found=message_of(e)) from e
+        message = f"a card names {entry!r}, which cannot be imported"
+        raise CardError(message, where=where, found=message_of(e), remedy=import_remedy(e)) from e
     if found is None:
         names = [n for n, v in vars(holder).items() if callable(v) and not n.startswith("_")]
         near = near_names(name, names)

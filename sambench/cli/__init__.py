@@ -42,7 +42,7 @@ def _leave_in_time(e: BaseException | None) -> None:
 def run_command() -> None:
     """The command in sys.argv, for a process that may go on. Errors of the input end with their text and exit code 2, never with
     a traceback."""
-    from sambench.errors import SambenchError, system_error
+    from sambench.errors import SambenchError, encoding_error, system_error
 
     for stream in (sys.stdout, sys.stderr):  # a terminal that knows ASCII alone gets a "?" for a dash, not an error
         if isinstance(stream, io.TextIOWrapper):
@@ -50,18 +50,26 @@ def run_command() -> None:
     try:
         from sambench.cli.app import app
 
-        app(prog_name="sambench")
+        try:
+            app(prog_name="sambench")
+        finally:
+            sys.stdout.flush()
+    except SystemExit:
+        if type(sys.stdout).__name__ == "PacifyFlushWrapper":  # click's, which makes 1 of a closed pipe: that is a failed image
+            _reader_left()
+        raise
     except SambenchError as e:
         _end(e)
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted; issue the same command again to go on\n")
         sys.exit(130)
     except BrokenPipeError:  # the reader of our output went away, as in `sambench list datasets | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(141)
+        _reader_left()
     except Exception as e:
         if isinstance(e, OSError) and e.errno:  # what the system refused is a matter of paths, permissions and room
             _end(system_error(e), e)
+        if isinstance(e, UnicodeError) and sys.getfilesystemencoding() != "utf-8":
+            _end(encoding_error(e), e)
         if os.environ.get("SAMBENCH_DEBUG"):
             raise
         from sambench.cli.console import echo
@@ -72,6 +80,12 @@ def run_command() -> None:
             err=True,
         )
         sys.exit(70)
+
+
+def _reader_left() -> NoReturn:
+    """The one end of every command whose output nobody reads any more: as of a program that the system ends then."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(141)
 
 
 def _end(e: SambenchError, cause: BaseException | None = None) -> NoReturn:

@@ -30,6 +30,9 @@ def _console(**options: Any) -> Console:
             for segment in super().render(renderable, options):
                 yield segment if segment.control else segment._replace(text=_shown(segment.text))
 
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # not rich's own exit code: how a command ends is said in one place, `sambench.cli`
+
     return Plain(highlight=False, markup=False, emoji=False, **options)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from sambench.cli.console import echo
+from sambench.cli.console import echo, quoted
 
 
 class Step(NamedTuple):
@@ -51,10 +51,11 @@ def demo(
             limit=step.limit,
             out=str(to / "runs"),
         )
-        run(request, list(step.models), dry_run=False, quiet=quiet)
+        run(request, list(step.models), dry_run=False, quiet=quiet, alone=False)
     page = _report(to)
     echo(f"\nthe report: {page}")
-    echo("next: sambench run point --datasets demo --model YOURS; `sambench new model NAME` writes one to begin with")
+    echo(f"next: sambench table sam_nano --runs {quoted(to / 'runs')}, for its numbers again; or with a model of yours:")
+    echo("sambench run point --datasets demo --model YOURS; `sambench new model NAME` writes one to begin with")
     if show and _has_screen():
         typer.launch(str(page))
 

@@ -54,6 +54,7 @@ def report(
     from sambench.errors import UsageError
     from sambench.paper.evidence import Evidence
     from sambench.report.definitions import definition
+    from sambench.report.document import cells_used
     from sambench.report.inputs import Inputs, suite_of
     from sambench.report.make import make
     from sambench.report.write import write
@@ -97,7 +98,7 @@ def report(
     for path in shown:
         echo(str(path))
     for path in shown[:1]:
-        cite(cells, path)
+        cite(cells_used(document.sections, cells), path)
 
 
 def _rated(ratings: Sequence[str], key: Path | None, names: Sequence[str]) -> Rated:
@@ -157,6 +158,7 @@ def gallery(
 ) -> None:
     """Best and worst, false positives, largest oracle gaps, and largest disagreements of two runs, as sheets."""
     from sambench.cli.console import err
+    from sambench.report.document import cells_used
     from sambench.report.gallery import gallery as make
     from sambench.report.write import write
     from sambench.results.citations import cite
@@ -174,4 +176,4 @@ def gallery(
     for path in written:
         echo(str(path))
     for path in written[:1]:
-        cite([*cells, *partners], path)
+        cite(cells_used(document.sections, [*cells, *partners]), path)

@@ -10,7 +10,7 @@ import typer
 
 from sambench.cli.console import echo, echo_json
 from sambench.cli.options import Json, refuse
-from sambench.cli.reading import DEFAULT, Run, Runs
+from sambench.cli.reading import DEFAULT, Run, Runs, for_comparison, of_one_task
 from sambench.cli.tables import FORMS, TEXT, DataFormat, Format, chosen, is_json, show, show_all
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def table(
     from sambench.text import csv_frame
 
     form = chosen(form, as_json, (TEXT, "csv", "json") if metrics else FORMS)
-    cells = [cell for run in runs for cell in find_cells(run, folder)]
+    found = [cell for run in runs for cell in find_cells(run, folder, several=True)]
+    cells = list({cell.path.resolve(): cell for cell in found}.values())
     if metrics:
         refuse(ctx, ["suite"], "metric rows are of datasets", remedy="leave --metrics out")
         rows = metrics_frame(cells)
@@ -68,9 +69,9 @@ def compare(
         raise unknown_name("kind of mean", per, ("object", "image"), where="--per")
     if b in sources():
         refuse(ctx, ["per"], "it is of two runs, and published numbers are none")
-        compare_with_published(find_cells(a, folder), b, form, metric=metric, k=k)
+        compare_with_published(find_cells(a, folder, several=True), b, form, metric=metric, k=k)
         return
-    left, right = find_cells(a, folder), find_cells(b, folder)
+    left, right = for_comparison(a, b, folder)
     show(compare_cells(left, right, metric=metric, k=k, per="image" if per == "image" else "object").table, form)
 
 
@@ -109,7 +110,6 @@ def plot(
     masks that are right.
     """
     from sambench.errors import UsageError
-    from sambench.store.lookup import find_cells
 
     drawn = {
         "edges": _edge_pictures,
@@ -118,7 +118,7 @@ def plot(
         "detections": _detection_pictures,
         "concepts": _concept_pictures,
     }
-    cells = [cell for run in runs for cell in find_cells(run, folder)]
+    cells = of_one_task(runs, folder)
     for cell in cells:
         if cell.task.plots not in drawn:
             raise UsageError(

@@ -60,10 +60,16 @@ def _write_results(outcome: Outcome, path: Path) -> None:
 
 
 def run(
-    request: Request, named: list[str], *, dry_run: bool, quiet: bool, after: Callable[[Outcome], None] | None = None
+    request: Request,
+    named: list[str],
+    *,
+    dry_run: bool,
+    quiet: bool,
+    after: Callable[[Outcome], None] | None = None,
+    alone: bool = True,
 ) -> None:
     """Run and print. named: the models that the user gave, none if the default one runs. after: what is to be done with the outcome
-    of a run that was not interrupted."""
+    of a run that was not interrupted. alone: it is all that a command does, which then says what to do next."""
     from sambench.cli.console import echo
     from sambench.cli.progress import Reporter
     from sambench.engine.run import execute, plan
@@ -80,7 +86,7 @@ def run(
     if dry_run:
         _print_plan(planned)
         return
-    _print_outcome(outcome)
+    _print_outcome(outcome, alone)
     if outcome.interrupted:
         raise typer.Exit(130)
     if outcome.failure is not None:
@@ -115,7 +121,7 @@ def _print_plan(planned: Plan) -> None:
         console.print(line, soft_wrap=True)
 
 
-def _print_outcome(outcome: Outcome) -> None:
+def _print_outcome(outcome: Outcome, alone: bool) -> None:
     from sambench.cli.console import err, out, quoted
     from sambench.layout import render_rich
     from sambench.results.tables import result_table
@@ -143,7 +149,7 @@ def _print_outcome(outcome: Outcome) -> None:
         fresh = "results from before stay; the same command starts over, and without --fresh it goes on with what is there"
         kept = "what is computed is kept; issue the same command again to go on"
         notes.print(f"interrupted: {fresh if outcome.plan.request.fresh else kept}")
-    elif outcome.records and outcome.failure is None:
+    elif alone and outcome.records and outcome.failure is None:
         first = next(iter(outcome.records)).parent
         notes.print(f"next: sambench table {quoted(first)}", soft_wrap=True)
 
@@ -162,6 +168,7 @@ def _cells_by_run(outcome: Outcome) -> list[str]:
 def _left_out(planned: Plan) -> list[str]:
     """What a look at the first images of each dataset shows: what is left out by kind, and what must be said of the files."""
     from sambench.loaders.survey import survey
+    from sambench.notes import as_named
 
     said = []
     for c in {c.target.spec: c for c in planned.cells}.values():
@@ -171,7 +178,7 @@ def _left_out(planned: Plan) -> list[str]:
             chosen = set(subset.image_ids)
             empty = survey(c.target.dataset, [r.image_id for r in records if not r.n_masks and r.image_id not in chosen])
             lines += [f"in images without masks: {text}" for text in empty.sentences()]
-        said += [f"{c.target.card.id}: {text}" for text in lines]
+        said += [f"{c.target.card.id}: {as_named(text, c.target.card.given)}" for text in lines]
     return said
 
 

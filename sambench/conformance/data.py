@@ -17,12 +17,14 @@ from sambench.left_out import Tally, remedies
 from sambench.loaders.open import find_root
 from sambench.loaders.subsets import choose_subset, without_masks
 from sambench.loaders.survey import survey, told, unlisted
-from sambench.notes import noting
+from sambench.notes import as_named, noting
 from sambench.sources.datasets import build, notes_on, resolve
 from sambench.text import counted
 from sambench.types import NEVER_OBJECTS, ImageRecord, Sample, SaysHolds, reader_of
 
 CLOSE = 0.01  # counts within this fraction of the expected ones are "close"
+
+_LOOK = "look at the annotations, and at the options of the card that select them"
 
 Verdict = Literal["exact", "close", "different"]
 
@@ -44,7 +46,7 @@ class VerifyReport:
 
     n_images, n_masks: read without error; n_empty: images of these without masks. said: what is left out of these, by kind, and
     notes on files. notes: on how the dataset is read. broken: (image id, error) of every image that could not be read, or whose
-    objects are not those of the index. counted: what n_masks counts.
+    objects are not those of the index. counted: what n_masks counts. given: the dataset's name, "" of one named by its id.
     sizes: ((width, height), number of images), most frequent first. advice: what to do where there is no mask at all.
     """
 
@@ -60,6 +62,7 @@ class VerifyReport:
     n_empty: int = 0
     notes: tuple[str, ...] = ()
     counted: str = "masks"
+    given: str = ""
 
     @property
     def n_dropped(self) -> int:
@@ -76,7 +79,7 @@ class VerifyReport:
         found = f"{counted(self.n_images, 'image')}, {self.n_masks} {self.counted} in {self.root}"
         lines = [f"{self.dataset}: {found}", *(f"  {n}" for n in self.notes)]
         lines += [f"  {without_masks(self.n_empty)}"] * (self.n_masks > 0 and self.n_empty > 0)
-        lines += [f"  {text}" for text in self.said.sentences()]
+        lines += [f"  {as_named(text, self.given)}" for text in self.said.sentences()]
         shown = [f"{w} x {h} ({n})" for (w, h), n in self.sizes[:6]]
         more = [f"{len(self.sizes) - 6} other sizes"] if len(self.sizes) > 6 else []
         if shown:
@@ -139,7 +142,8 @@ def verify(
         sizes=tuple(sizes.most_common()),
         checks=tuple(_checks(card, n_images, n_masks)),
         counted="phrases" if isinstance(reader := reader_of(dataset), SaysHolds) and reader.holds == "concepts" else "masks",
-        advice="; ".join(remedies(said.left_out)) or "look at the annotations, and at the options of the card that select them",
+        advice=as_named("; ".join(remedies(said.left_out)) or _LOOK, card.given),
+        given=card.given,
     )
 
 
@@ -189,7 +193,8 @@ def _verdict(found: tuple[int, int], expected: tuple[int, int]) -> Verdict:
 
 
 def preview(name: str, output: Path, *, n: int = 12, root: Path | None = None) -> Path:
-    """Write a PNG sheet of `n` images with their masks (the first in keyed-hash order); returns its path.
+    """Write a PNG sheet of `n` images with their masks (the first in keyed-hash order); returns its path: `output`, which gets the
+    suffix .png where it has none.
 
     Raises UsageError (n below 1, a folder that cannot be written) and what opening the dataset raises.
     """
@@ -200,6 +205,7 @@ def preview(name: str, output: Path, *, n: int = 12, root: Path | None = None) -
     found = resolve(name, root=str(root) if root is not None else None)
     dataset = build(found)
     sheet, output = contact_sheet(dataset, choose_subset(dataset, found.card, "full").image_ids[:n]), Path(output).expanduser()
+    output = output if output.suffix or output.is_dir() else output.with_name(f"{output.name}.png")
     try:
         with replacing(output, make_folder=False) as aside:
             sheet.save(aside, format="PNG")

@@ -24,7 +24,7 @@ import numpy as np
 
 from sambench import errors
 from sambench.device.precision import CUBLAS_WORKSPACE, computing
-from sambench.engine.threads import KEEP_MEMORY, THREAD_VARIABLES
+from sambench.engine.threads import KEEP_MEMORY, PYTHON_VARIABLES, THREAD_VARIABLES
 from sambench.errors import ModelError, SambenchError, UsageError
 from sambench.models.contract import max_batch_of
 from sambench.sources.models import ModelSpec, ResolvedModel, build
@@ -107,7 +107,7 @@ def measure(model: ResolvedModel, workload: Workload) -> Cost:
             remedy="rows of concept runs have encode_ms, and decode_ms of every phrase: sambench run concepts",
         )
     threads = str(workload.threads)
-    env = {**CUBLAS_WORKSPACE, **os.environ, **KEEP_MEMORY, **dict.fromkeys(THREAD_VARIABLES, threads)}
+    env = {**CUBLAS_WORKSPACE, **os.environ, **KEEP_MEMORY, **PYTHON_VARIABLES, **dict.fromkeys(THREAD_VARIABLES, threads)}
     job = json.dumps({"model": asdict(model.spec), "workload": asdict(workload), "uses_torch": model.uses_torch})
     command = [sys.executable, "-m", "sambench.conformance.efficiency"]
     done = subprocess.run(command, input=job, env=env, text=True, capture_output=True, check=False)

@@ -14,6 +14,7 @@ from sambench.device.precision import check_precision
 from sambench.engine.plan import CellSpec
 from sambench.errors import RunError, UsageError, unknown_name
 from sambench.left_out import remedies, sentences
+from sambench.notes import as_named
 from sambench.sources.datasets import Missing
 from sambench.store.record import CellRecord
 from sambench.tasks.prompted import SaveMasks, Where
@@ -148,12 +149,14 @@ class Outcome:
     def _no_object(self) -> RunError:
         left_out = sum((Counter(r.counts.left_out) for r in self.records.values()), Counter[str]())
         n = sum(r.counts.n_images_done for r in self.records.values())
-        named, root = self.plan.cells[0].target.card.named, self.plan.request.root
-        named += f" --root {shlex.quote(root)}" if root else ""
+        card, root = self.plan.cells[0].target.card, self.plan.request.root
+        named = card.named + (f" --root {shlex.quote(root)}" if root else "")
+        said = "; ".join([counted(n, "image"), *sentences(left_out)])
+        remedy = "; ".join([*remedies(left_out), f"look at the annotations: sambench data verify {named}"])
         return RunError(
             "no image has an object that can be evaluated: there is no result",
             where=next(iter(self.records)),
             expected="annotations with a mask",
-            found="; ".join([counted(n, "image"), *sentences(left_out)]),
-            remedy="; ".join([*remedies(left_out), f"look at the annotations: sambench data verify {named}"]),
+            found=as_named(said, card.given),
+            remedy=as_named(remedy, card.given),
         )

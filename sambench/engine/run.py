@@ -33,6 +33,7 @@ from sambench.files import mirror
 from sambench.files.content import progress_to
 from sambench.files.places import brought
 from sambench.files.writing import storage_error
+from sambench.notes import advising
 from sambench.sources import datasets
 from sambench.sources.base import devices_elsewhere
 from sambench.sources.data.base import DatasetSpec
@@ -68,12 +69,12 @@ def plan(request: Request, on_event: OnEvent = unheard) -> Plan:
         targets, missing, suites = _find(task, request)
     names = _names(request)
     models = [_resolve(name, options, request, on_event) for name, options in request.models]
-    models = [replace(model, label=name) for model, name in zip(models, names, strict=True)]
+    models = [replace(model, label=name or model.label) for model, name in zip(models, names, strict=True)]
     for model in models:
         check_model(task, model.id, model.gives)
     planned = _planned(task, request, models, targets, missing, suites)
     _check_names(planned)
-    unnamed = [model.id for model in models if not model.label] if request.names else []
+    unnamed = [model.called for model, name in zip(models, names, strict=True) if not name] if request.names else []
     note = [f"no --name was given for {', '.join(unnamed)}: called so"] if unnamed else []
     return replace(planned, notes=(*note, *planned.notes))
 
@@ -344,7 +345,9 @@ def _planned(
     notes = [n for m in models for n in m.notes]
     notes += [n for m in models for t in targets for n in notes_on(m, t.dataset, t.subset.image_ids[: request.limit])]
     for t in targets:
-        notes += [f"{t.card.id}: {n}" for n in [*datasets.notes_on(t.resolved, t.dataset), *task.check_dataset(t.dataset)]]
+        with advising(t.card.given):
+            said = [*datasets.notes_on(t.resolved, t.dataset), *task.check_dataset(t.dataset)]
+        notes += [f"{t.card.id}: {n}" for n in said]
         notes += [f"{t.card.id}: {n}" for n in task.check_images(t.dataset, t.subset.image_ids[: request.limit])]
     for model in (scored(m, request.scoring) for m in models):
         fitted, note = fit_task(task, model)

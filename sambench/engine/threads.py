@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 # Of the environment of a worker process, before any library is loaded.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+# Messages at once; and names of files are UTF-8, also in a locale that knows ASCII alone.
+PYTHON_VARIABLES = {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"}
 # glibc returns large blocks to the system at once and faults them in again for every prompt: 10 % of SAM's decoder.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "1000000000"}
 

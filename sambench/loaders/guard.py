@@ -17,6 +17,7 @@ from typing import Any
 from sambench.cards import DatasetCard
 from sambench.errors import DataError, SambenchError, message_of
 from sambench.loaders.eight_bit import Depth, depth_is
+from sambench.notes import as_named
 from sambench.types import Dataset, ImageRecord, Sample, UInt8Array
 
 _REMEDIES = {
@@ -27,19 +28,20 @@ _REMEDIES = {
 
 @dataclass(frozen=True)
 class Origin:
-    """What errors say of a dataset: its id, how commands name it, what its folder holds, whether others have its release, and whose
-    the code of its reader is."""
+    """What errors say of a dataset: its id, how commands name it, what its folder holds, whether others have its release, whose
+    the code of its reader is, and the name as it was given ("": the id)."""
 
     name: str
     named: str
     layout: tuple[str, ...] = ()
     released: bool = True
     reader: str = ""
+    given: str = ""
 
     @classmethod
     def of(cls, card: DatasetCard) -> Origin:
         """The facts of a card."""
-        return cls(card.id, card.named, card.layout, card.released, card.reader)
+        return cls(card.id, card.named, card.layout, card.released, card.reader, card.given)
 
     @property
     def foreign(self) -> bool:
@@ -126,7 +128,7 @@ def guarding(origin: Origin) -> Iterator[None]:
             e.args = (e.message,)
         if e.expected is None and origin.layout:
             e.expected = " | ".join(origin.layout)
-        e.remedy, e.of_release = origin.advice(e), None
+        e.remedy, e.of_release = as_named(origin.advice(e), origin.given), None
         raise
 
 

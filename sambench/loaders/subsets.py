@@ -14,6 +14,7 @@ from sambench.files import content
 from sambench.left_out import remedies
 from sambench.loaders.open import find_root
 from sambench.loaders.survey import known_images, survey
+from sambench.notes import as_named
 from sambench.provenance import keyed_order
 from sambench.text import counted
 from sambench.types import Dataset, ImageRecord, InFolder, reader_of
@@ -92,8 +93,8 @@ def no_masks(dataset: Dataset, card: DatasetCard) -> DataError:
     return DataError(
         f"dataset {card.id!r} holds no masks",
         expected="images with at least one mask",
-        found="; ".join([n, *found.sentences()]),
-        remedy="; ".join([*remedies(found.said.left_out), check]),
+        found=as_named("; ".join([n, *found.sentences()]), card.given),
+        remedy=as_named("; ".join([*remedies(found.said.left_out), check]), card.given),
     )
 
 

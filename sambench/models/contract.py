@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from sambench.code_files import import_remedy
 from sambench.errors import ModelError, SambenchError, message_of, shown
 from sambench.types import Gives
 
@@ -73,7 +74,8 @@ def went_wrong(
         return error
     if remedy is None:
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
-        remedy = f"install {missing!r} in this environment" if missing else "mend it, or give it what it misses"
+        other = import_remedy(error) or "mend it, or give it what it misses"
+        remedy = f"install {missing!r} in this environment" if missing else other
     frames = [f"{f.filename}:{f.lineno}" for f in traceback.extract_tb(error.__traceback__)]
     own = [f for f in frames if file is not None and f.startswith(f"{file}:")]
     if isinstance(error, SyntaxError) and error.filename:

@@ -15,7 +15,8 @@ from sambench.results.names import changed_settings
 from sambench.tasks.summary import Bootstrap
 
 DEFAULT_BOOTSTRAP = Bootstrap()
-STATES: tuple[State, ...] = ("reproduced", "differs", "not measured", "unavailable")
+MEASURED: tuple[State, ...] = ("reproduced", "differs")
+STATES: tuple[State, ...] = (*MEASURED, "not measured", "unavailable")
 CLAIM = "claim"
 RATINGS = "ratings"
 SURE = 0.01  # of a p-value: on which side it lies is what is reproduced

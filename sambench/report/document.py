@@ -14,6 +14,8 @@ from sambench.text import csv_text
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from sambench.store.views import CellView
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -71,7 +73,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Document:
-    """A whole report. runs: (run, cell id, task, model, dataset, images, status) of all that it was given."""
+    """A whole report. runs: (run, cell id, task, model, dataset, images, status) of all that it was made of."""
 
     id: str
     title: str
@@ -85,7 +87,7 @@ class Document:
 
     @property
     def cells(self) -> frozenset[tuple[str, str]]:
-        """(run, cell) of all that it was given: of its table of runs, or of what its parts are drawn from where it has none."""
+        """(run, cell) of all that it was made of: of its table of runs, or of what its parts are drawn from where it has none."""
         if self.runs is not None:
             return frozenset((str(row.values["run"]), str(row.values["cell"])) for row in self.runs.rows)
         names = [name for s in self.sections for table in s.tables for name in table.runs]
@@ -103,6 +105,23 @@ def has_measured(table: Table) -> bool:
     """Whether any number in it was measured."""
     numbers = [c for c in table.shown if c.kind != "text"]
     return any(row.kind == "measured" and not cell_of(row, c).missing for row in table.rows for c in numbers)
+
+
+def cells_used(sections: Sequence[Section], cells: Sequence[CellView]) -> list[CellView]:
+    """Those of the cells of which something that the sections show was made; all of them where a part does not say of which."""
+    used: set[str] = set()
+    for section in sections:
+        texts = [t for t in section.tables if t.runs and all(c.kind == "text" for c in t.shown)]
+        numbers = [t for t in section.tables if has_measured(t)]
+        parts: list[Table | Picture] = [*texts, *numbers, *(p for p in section.pictures if not p.published)]
+        for part in parts:
+            used.update(part.runs or _names(cells))
+    return [c for c in cells if used.intersection(_names([c]))]
+
+
+def _names(cells: Sequence[CellView]) -> list[str]:
+    """As parts of a report name what they were made of: a run, or one cell of it."""
+    return [name for c in cells for name in (c.run_name, f"{c.run_name}/{c.path.name}")]
 
 
 def mean_of(cells: Sequence[Value], *, wanted: int, what: str = "datasets") -> Value:

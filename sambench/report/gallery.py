@@ -53,7 +53,9 @@ def gallery(
         for kind in by or (*view.usual, *([DISAGREEMENT] if others else [])):
             if kind in view.kinds:
                 partner = partners.get((Entry(cell).dataset, cell.task.name)) if kind == DISAGREEMENT else None
-                sections.append(_section(cell, view, Asked(kind, n, k, partner, root)))
+                asked = Asked(kind, n, k, partner, root)
+                if by or not view.lacks(cell, asked):
+                    sections.append(_section(cell, view, asked))
     title = "Gallery: " + ", ".join(dict.fromkeys(c.run_name for c in [*(c for c, _ in views), *others]))
     return Document("gallery", title, tuple(sections), versions=f"sambench {__version__}")
 
@@ -71,7 +73,7 @@ def _section(cell: CellView, view: View, asked: Asked) -> Section:
     except SambenchError as e:
         return Section(ident, title, absent=(f"No pictures: {e.message}.",))
     if not picks:
-        why = f"The run kept no masks (--save-masks scored), or there are no such {view.what}."
+        why = view.lacks(cell, asked) or f"The run kept no masks (--save-masks scored), or there are no such {view.what}."
         return Section(ident, title, absent=(why,))
     across = view.across(kind)
     per_row = max(1, 6 // across)

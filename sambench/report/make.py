@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sambench import __version__
 from sambench.layout import Column, Row, Table, Value
 from sambench.paper.published import PAPER, sources, title
 from sambench.report.definitions import Definition, parts_of
-from sambench.report.document import Document, unique_ids
+from sambench.report.document import Document, Section, cells_used, unique_ids
 from sambench.report.inputs import Inputs
 from sambench.report.methods import DEVIATIONS, bibtex, paragraphs
 from sambench.report.sections import draw
@@ -26,7 +28,7 @@ def make(definition: Definition, inputs: Inputs) -> Document:
         methods=paragraphs(cells),
         bibtex=bibtex(cells),
         deviations=DEVIATIONS if whole and PAPER in published else (),
-        runs=_runs(inputs),
+        runs=_runs(inputs, sections),
         versions=f"sambench {__version__}" + (f"; published numbers: {'; '.join(map(title, published))}" if published else ""),
         notes=((definition.text,) if whole and definition.text else ()) + inputs.evidence.doubtful(),
     )
@@ -38,8 +40,8 @@ def _sources(definition: Definition) -> list[str]:
     return list(dict.fromkeys(name if isinstance(name, str) and name in sources() else PAPER for name in named))
 
 
-def _runs(inputs: Inputs) -> Table:
-    """Every cell that the report was given: what to run again, and what to ask for."""
+def _runs(inputs: Inputs, sections: Sequence[Section]) -> Table:
+    """Every cell that the report was made of, not all that it was given: what to run again, and what to ask for."""
     columns = (
         Column("run", "run"),
         Column("cell", "cell"),
@@ -52,8 +54,8 @@ def _runs(inputs: Inputs) -> Table:
         Column("subset", "subset digest"),
         Column("status", "status"),
     )
-    rows = []
-    for entry in inputs.evidence.entries:
+    rows, used = [], {c.path for c in cells_used(sections, [e.cell for e in inputs.evidence.entries])}
+    for entry in (e for e in inputs.evidence.entries if e.cell.path in used):
         cell, live = entry.cell, entry.cell.live
         rows.append(
             Row(

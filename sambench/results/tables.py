@@ -16,7 +16,7 @@ from sambench.errors import UsageError, unknown_name
 from sambench.layout import FORMATS, Column, Row, Table, Value, is_missing, render, render_rich, to_frame
 from sambench.left_out import image_notes, sentences
 from sambench.metrics.bootstrap import Float64Array
-from sambench.notes import by_dataset
+from sambench.notes import as_named, by_dataset
 from sambench.provenance import digest
 from sambench.results.apart import apart
 from sambench.results.draws import score_and_draws
@@ -196,8 +196,8 @@ def _people(entries: Sequence[_Entry], measures: Sequence[Measure]) -> list[Row]
 
 def dropped_notes(cells: Sequence[CellView]) -> list[str]:
     """What was left out of each dataset, by kind, and what must be said of its files."""
-    said = ((c.dataset, [*sentences(c.live.left_out), *image_notes(c.live.notes)]) for c in cells)
-    return by_dataset((dataset, text) for dataset, texts in said for text in texts)
+    said = ((c, [*sentences(c.live.left_out), *image_notes(c.live.notes)]) for c in cells)
+    return by_dataset((c.dataset, as_named(text, c.record.dataset.source or "")) for c, texts in said for text in texts)
 
 
 def _marked(rows: Sequence[Row], columns: Sequence[Column], texts: Sequence[str]) -> tuple[list[Row], list[str]]:

@@ -7,10 +7,8 @@ source chosen.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from sambench.errors import DataError, DataMissingError, UsageError, near_names,
 from sambench.files import mirror
 from sambench.files.places import brought_name
 from sambench.loaders.subsets import Subset, choose_subset
+from sambench.sources import here
 from sambench.sources.data import card as card_source
 from sambench.sources.data import path as path_source
 from sambench.sources.data import suite as suite_source
@@ -38,7 +37,6 @@ _SOURCES = Sources[DatasetSource](
     kind="datasets",
     error=DataError,
 )
-_ALIKE = 0.8  # of a name that was written and one that is there, from 0 to 1
 _GENERATED = "a tiny generated copy, not the dataset: numbers say nothing of the model"
 
 
@@ -93,7 +91,7 @@ def names_in(values: Sequence[str | Path]) -> list[str]:
     """
     found: dict[str, None] = {}
     for value in map(str, values):
-        if "," in value and _exists(value):
+        if "," in value and here.exists(value):
             found[words.quoted(value)] = None
             continue
         parts: list[str] = []
@@ -118,7 +116,7 @@ def _belongs(piece: str, parts: Sequence[str]) -> bool:
         return True
     if not _is_name(piece):
         return True
-    if ":" not in piece and not cards.is_path(piece) and _exists(piece):
+    if ":" not in piece and not cards.is_path(piece) and here.exists(piece):
         raise UsageError(
             f"{piece!r} is the name of a dataset and of a file or folder here",
             where="--datasets",
@@ -133,13 +131,6 @@ def _is_name(text: str) -> bool:
     source, _ = cards.split_variant(text)
     known = cards.is_path(source) or source in cards.dataset_cards() or cards.suite_card(text) is not None
     return known or _prefixed(text) is not None
-
-
-def _exists(text: str) -> bool:
-    try:
-        return Path(text).expanduser().exists()
-    except (OSError, ValueError, RuntimeError):  # longer than a file system takes, a NUL, an unknown ~user
-        return False
 
 
 def _prefixed(name: str) -> DatasetSource | None:
@@ -187,18 +178,11 @@ def _unknown(name: str) -> UsageError:
     prefix, colon, rest = name.partition(":")
     near = [f"{n}:{rest}" for n in near_names(prefix, known, 1)] if prefix and colon else []
     if not colon:  # of a folder, only what is much like it: there may be anything
-        beside = [f"./{n}" for n in _here() if n.startswith(name) or SequenceMatcher(None, name, n).ratio() > _ALIKE]
-        near = [*near_names(name, names, 2), *sorted(beside)[:2]] if beside else []
+        beside = [f"./{n}" for n in here.alike(name)]
+        near = [*near_names(name, names, 2), *beside[:2]] if beside else []
     if near:
         error.remedy = f"did you mean {' or '.join(map(repr, near))}?"
     return error
-
-
-def _here() -> list[str]:
-    try:
-        return os.listdir()
-    except OSError:  # the folder at hand was removed, or may not be read
-        return []
 
 
 def resolve(name: str, *, root: str | None = None) -> ResolvedDataset:

@@ -16,7 +16,7 @@ from sambench.device.precision import asked_of_model, check_precision, check_pre
 from sambench.errors import ModelError, UsageError, near_names, unknown_name
 from sambench.files.places import brought_name
 from sambench.models.contract import identity_of
-from sambench.sources import card, composed
+from sambench.sources import card, composed, here
 from sambench.sources.base import LateSource, ModelSource, ModelSpec, Progress, ResolvedModel, label_of
 from sambench.sources.found import Sources, is_own
 from sambench.types import Dataset, Gives
@@ -72,8 +72,9 @@ def _unknown(name: str) -> UsageError:
     error.expected = ", ".join([str(error.expected), "a card's path", *forms])
     prefix, colon, rest = name.partition(":")
     near = near_names(prefix, known, 1) if prefix and colon else []
-    if name.endswith(".py") and not colon:
-        error.remedy = f"a model of one's own is named with the function that returns it: python:{name}:make"
+    if not colon and (beside := here.as_models(name)):
+        is_near = bool(near_names(name, cards.model_cards(), 1))
+        error.remedy = "\n    or ".join([*([error.remedy] if is_near and error.remedy else []), *beside])
     if near:
         error.remedy = f"did you mean {f'{near[0]}:{rest}'!r}?"
     return error
@@ -104,6 +105,8 @@ def resolve(
     with _SOURCES.at_work(source, name, "find"):
         model = source.resolve(name, options, device=device, precision=precision, progress=progress)
     model = model if is_own(source) else _checked(model, name, late=isinstance(source, LateSource))
+    if source is card.SOURCE and model.card is not None and not cards.is_path(name):
+        model = replace(model, notes=(*here.notes_on(name, "model", released=model.card.released), *model.notes))
     if model.identity:
         check_precision_of(str(model.identity["precision"]), str(model.identity["device_kind"]))
     return model

@@ -33,6 +33,7 @@ from sambench.sources.inputs import by_content, check_contents, contents_of
 from sambench.types import Dataset, Gives
 
 PREFIX = "python:"
+_LONGEST = 80  # characters of a name for the screen
 _FORM = "python:path/to/file.py:factory or python:package.module:factory"
 
 
@@ -218,7 +219,8 @@ class PythonSource:
         label = check_spec(name)
         spec = ModelSpec(name, dict(options), pick_device(device, True) if device != "auto" else "auto", precision)
         spec = replace(spec, contents=contents_of(spec.options, code=lambda: source_sha256(name)))
-        return ResolvedModel(spec, slug(label), label, {}, True)
+        ident = slug(label)
+        return ResolvedModel(spec, ident, label, {}, True, label=label if label != ident and len(label) <= _LONGEST else "")
 
     def build(self, spec: ModelSpec) -> Any:
         model: Any = load_python_model(spec.name, options=spec.options, device=spec.device, precision=spec.precision)

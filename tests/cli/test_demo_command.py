@@ -34,6 +34,7 @@ def test_the_six_tasks_and_their_page(cli: Cli, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(typer, "launch", lambda page: pytest.fail("no screen to open a page on"))
     ended = cli("demo", "--out", tmp_path, "--quiet")
     assert ended.code == 0, ended.err
+    assert f"{ended.out}{ended.err}".count("next:") == 1, "what to do next is said once, at the end"
     page = (tmp_path / "report" / "results.html").read_text()
     for protocol in ("point@1", "box@1", "edge@1", "proposals@1", "instances@2", "concepts@1"):
         assert protocol in page

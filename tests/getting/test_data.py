@@ -167,6 +167,7 @@ def test_preview_shows_masks_where_they_are(tmp_path: Path) -> None:
         checking.preview("bbbc038v1", tmp_path / "absent" / "sheet.png", root=root)
     with pytest.raises(UsageError, match="at least one"):
         checking.preview("bbbc038v1", path, n=0, root=root)
+    assert checking.preview("bbbc038v1", tmp_path / "plain", n=1, root=root) == tmp_path / "plain.png"
 
 
 def test_drawn_masks_lie_on_their_objects() -> None:

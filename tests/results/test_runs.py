@@ -50,11 +50,11 @@ def test_sizes_are_those_of_the_files(cli: Cli, runs: Path) -> None:
 
 def test_what_a_report_cites_stays(cli: Cli, runs: Path, tmp_path: Path) -> None:
     before = all_files(runs)
-    assert cli("report", "fig9b", "sam_nano", "--out", tmp_path / "far" / "away").code == 0
+    assert cli("report", "results", "sam_nano", "--out", tmp_path / "far" / "away").code == 0
     (page,) = (tmp_path / "far" / "away").glob("*.html")
     cited = {r["model"]: r["cited_by"] for r in json.loads(cli("runs", "list", "--json").out)["runs"]}
     assert cited == {"sam_nano": [str(page)], "grabcut": []}
-    assert "fig9b.html" in cli("runs", "list").out
+    assert "results.html" in cli("runs", "list").out
     ended = cli("runs", "rm", "grabcut", "sam_nano")
     assert ended.code == 2
     assert str(page) in ended.err
@@ -66,7 +66,7 @@ def test_what_a_report_cites_stays(cli: Cli, runs: Path, tmp_path: Path) -> None
 
 
 def test_a_report_that_was_moved_still_cites(cli: Cli, runs: Path, tmp_path: Path) -> None:
-    cli("report", "fig9b", "sam_nano", "--out", tmp_path / "r")
+    cli("report", "results", "sam_nano", "--out", tmp_path / "r")
     shutil.move(tmp_path / "r", tmp_path / "moved")
     shutil.rmtree(runs / ".cited")
     ended = cli("runs", "rm", "sam_nano", "--reports", tmp_path / "moved")
@@ -122,7 +122,7 @@ def test_gc_takes_what_killed_commands_left_and_no_result(cli: Cli, runs: Path, 
     for path in (*left, *(p.parent for p in left), left[-1].parent.parent):
         os.utime(path, (LONG_AGO, LONG_AGO))
     young.write_text("being written")
-    cli("report", "fig9b", "sam_nano", "--out", tmp_path / "r")
+    cli("report", "results", "sam_nano", "--out", tmp_path / "r")
     shutil.rmtree(tmp_path / "r")
     would = json.loads(cli("runs", "gc", "--dry-run", "--json").out)["removed"]
     assert all(p.exists() for p in left)

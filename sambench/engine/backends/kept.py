@@ -65,6 +65,7 @@ def take(job: Job, device: str, log_dir: Path, inbox: Inbox) -> WorkerProcess | 
         os.replace(before, log_dir / before.name)
         worker.log = log_dir / before.name
         before.parent.rmdir()
+    worker.device = device  # it may have been told to choose one
     worker.begin_again(job.ahead, inbox)
     worker.send(job.to_json())
     return worker

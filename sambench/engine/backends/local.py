@@ -91,7 +91,7 @@ class LocalWorkers:
         self.workers: list[WorkerProcess] = []
         self.deaths: Counter[tuple[str, str]] = Counter()
         self.passed_on: set[tuple[str, str]] = set()
-        self.given_up = 0  # images in a row
+        self.given_up: list[str] = []  # images in a row
         self.failure: SambenchError | None = None
         self.stopped = False
         self.described: dict[WorkerProcess, str] = {}  # on which device
@@ -176,7 +176,7 @@ class LocalWorkers:
             return
         self.passed_on.add(key)
         if key[1] not in self.job.deadly.get(key[0], {}):
-            self.given_up = 0
+            self.given_up = []
         self.on_event(message)
 
     def _fail(self, error: SambenchError) -> None:
@@ -209,9 +209,10 @@ class LocalWorkers:
             self._fail(w.died())
             return False
         deadly = {at[0]: {at[1]: (_deadly(w), "\n".join(w.log_tail(100)))}}
-        self.given_up += at[1] not in self.job.deadly.get(at[0], {})
-        if self.given_up >= MOST_GIVEN_UP:
-            self._fail(w.died(f"{self.given_up} images one after the other, on each of which two processes died"))
+        self.given_up += [at[1]] if at[1] not in self.job.deadly.get(at[0], {}) else []
+        if len(self.given_up) >= MOST_GIVEN_UP:
+            found = f"{len(self.given_up)} images one after the other, on each of which two processes died; log {w.log}"
+            self._fail(w.died(found, self.given_up))
             return False
         self.job.note_deadly(deadly)
         for other in self.workers:
@@ -223,7 +224,7 @@ class LocalWorkers:
 def _deadly(w: WorkerProcess) -> str:
     """The error's line of an image on which processes died."""
     cause = w.cause()
-    common = "; out of memory is a common cause, try fewer --workers" if cause == "signal SIGKILL" else ""
+    common = f"; {w.likely()}" if cause == "signal SIGKILL" else ""
     return f"two worker processes died on this image, the last by {cause}; what to do: see the log {w.log.name}{common}"
 
 

@@ -20,7 +20,7 @@ from typing import TextIO, cast
 
 from sambench.device.precision import CUBLAS_WORKSPACE
 from sambench.engine.events import Event
-from sambench.engine.threads import KEEP_MEMORY, THREAD_VARIABLES
+from sambench.engine.threads import KEEP_MEMORY, PYTHON_VARIABLES, THREAD_VARIABLES
 from sambench.engine.worker import Job
 from sambench.errors import RunError
 from sambench.files.writing import storage_error
@@ -118,6 +118,12 @@ class WorkerProcess:
         except ValueError:
             return f"signal {-code}"
 
+    def likely(self) -> str:
+        """The likely cause, and what to do about that."""
+        if self.cause() == f"signal {signal.Signals.SIGKILL.name}":
+            return "signal 9 is mostly the kernel's out-of-memory killer (`dmesg` says so): try fewer --workers, or a smaller model"
+        return "out of memory is a common cause, try fewer --workers"
+
     def log_tail(self, most: int = LOG_TAIL_LINES) -> list[str]:
         """The log's last lines; of a crash of the interpreter the first ones, which say where it was."""
         try:
@@ -130,24 +136,26 @@ class WorkerProcess:
         lines = lines[-most:] if crash is None else lines[crash : crash + most]
         return [line[:300] for line in lines if not line.startswith("Extension modules")]
 
-    def died(self, found: str = "") -> RunError:
-        """The error of a run that ends because this process died."""
+    def died(self, found: str = "", images: Sequence[str] = ()) -> RunError:
+        """The error of a run that ends because this process died. images: on which others died, too, instead of the one at hand."""
         tail = "\n    ".join(self.log_tail())
-        if self.at:
+        if images:
+            where = f"at images {', '.join(map(repr, images))}"
+        elif self.at:
             where = f"at image {self.at[1]!r}"
         else:
             where = f"after image {self.last_image!r}" if self.last_image else "before its first image"
         return RunError(
-            f"a worker process died ({self.cause()}) on {self.device}",
+            f"a worker process died ({self.cause()})" + (f" on {self.device}" if self.device != "auto" else ""),
             where=where,
             found=found or (f"log {self.log}:\n    {tail}" if tail else "nothing in its log"),
-            remedy="what is finished is kept: issue the same command again; out of memory is a common cause, try fewer --workers",
+            remedy=f"what is finished is kept: issue the same command again; {self.likely()}",
         )
 
 
 def start(job: Job, device: str, log_dir: Path, inbox: Inbox) -> WorkerProcess:
     """A process at work on the job. Its messages go to the inbox, and None when it is gone. Raises RunError."""
-    env = {**CUBLAS_WORKSPACE, **os.environ, "PYTHONUNBUFFERED": "1"} | dict.fromkeys(THREAD_VARIABLES, "1") | KEEP_MEMORY
+    env = {**CUBLAS_WORKSPACE, **os.environ, **PYTHON_VARIABLES} | dict.fromkeys(THREAD_VARIABLES, "1") | KEEP_MEMORY
     log = log_dir / f"worker-{os.getpid()}-{next(_numbers)}.log"
     with _new_log(log) as err:
         process = subprocess.Popen(

@@ -46,7 +46,8 @@ class Asked:
 class View:
     """kinds: title by criterion. usual: those that are shown where none is asked for. notes: by criterion, what a sheet says.
     header: of the picks' data. picks: raises SambenchError where there is nothing to show, as without stored masks. across: panels
-    of a pick, by criterion. what: of which there are picks. panel_in: width of a panel, in inches."""
+    of a pick, by criterion. what: of which there are picks. panel_in: width of a panel, in inches. lacks: why a cell can have no
+    picks of what is asked for, whatever is stored of it; "" where it can."""
 
     kinds: Mapping[str, str]
     usual: tuple[str, ...]
@@ -56,6 +57,7 @@ class View:
     across: Callable[[str], int]
     what: str = "objects"
     panel_in: float = 1.45
+    lacks: Callable[[CellView, Asked], str] = lambda cell, asked: ""
 
 
 def view_of(cell: CellView) -> View | None:

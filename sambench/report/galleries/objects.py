@@ -32,8 +32,7 @@ _NOTES = {
 
 
 def _picks(cell: CellView, asked: Asked) -> list[Pick]:
-    k = asked.k if asked.k is not None else int(getattr(cell.task.settings, "clicks", (0,))[0])
-    frame = _ranked(cell, asked, k).head(asked.n)
+    frame = _ranked(cell, asked, _k(cell, asked)).head(asked.n)
     names = model_names([c for c in (cell, asked.partner) if c])
     out = []
     for row, sample in with_samples(frame, cell, asked):
@@ -50,6 +49,21 @@ def _picks(cell: CellView, asked: Asked) -> list[Pick]:
         )
         out.append(Pick(panels, (row["image_id"], row["object_id"], *numbers, float(row["score"]))))
     return out
+
+
+def _k(cell: CellView, asked: Asked) -> int:
+    """The click count that is shown: the one asked for, or the first; 0 by box."""
+    return asked.k if asked.k is not None else int(getattr(cell.task.settings, "clicks", (0,))[0])
+
+
+def _lacks(cell: CellView, asked: Asked) -> str:
+    if asked.kind != "oracle_gap":
+        return ""
+    rows = cell.scored(["k", "n_candidates"])
+    if rows["n_candidates"][rows["k"] == _k(cell, asked)].max() != 1:
+        return ""
+    of = f" of {_k(cell, asked)} clicks" if rows["n_candidates"].max() > 1 else ""
+    return f"{model_names([cell])[0]} gives one mask per prompt{of}: there is no gap"
 
 
 def _ranked(cell: CellView, asked: Asked, k: int) -> pd.DataFrame:
@@ -95,4 +109,5 @@ VIEW = View(
     header=("image_id", "object_id", "k", "iou_top", "iou_oracle", "iou_other", "score"),
     picks=_picks,
     across=lambda kind: 2 if kind in ("worst", "best") else 3,
+    lacks=_lacks,
 )

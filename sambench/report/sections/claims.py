@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from sambench.layout import Column, Row, Table
 from sambench.paper.claims import claims, judge
-from sambench.paper.ledger import STATES
+from sambench.paper.ledger import MEASURED, STATES
 from sambench.report.definitions import Definition
 from sambench.report.document import Section
 from sambench.report.inputs import (
     Inputs,
+    runs_of,
 )
 
 
@@ -28,7 +29,9 @@ def claims_table(definition: Definition, inputs: Inputs) -> Section:
         texts = {"claim": claim.text, "where": claim.source, "found": verdict.found, "printed": verdict.printed}
         rows.append(Row({**texts, "state": verdict.state}))
     note = ", ".join(f"{n} {state}" for state, n in counts.items()) + ". `sambench reproduce paper` has every number as well."
-    table = Table(definition.title, columns, tuple(rows), (note,), id=definition.id)
+    judged = any(row.values["state"] in MEASURED for row in rows)
+    runs = runs_of(inputs.evidence.entries) if judged else ()
+    table = Table(definition.title, columns, tuple(rows), (note,), id=definition.id, runs=runs)
     return definition.filled(tables=(table,))
 
 

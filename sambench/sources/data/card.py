@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from sambench import cards
-from sambench.loaders.open import open_dataset
+from sambench.errors import DataMissingError
+from sambench.loaders.open import find_root, open_dataset
+from sambench.sources import here
 from sambench.sources.data.base import DatasetSpec, ResolvedDataset
 from sambench.types import Dataset, Holds
 
@@ -22,11 +24,20 @@ class CardSource:
 
     def resolve(self, name: str, *, root: str | None = None) -> ResolvedDataset:
         source, variant = cards.split_variant(name)
-        folder = str(Path(root).expanduser().absolute()) if root else None
-        return ResolvedDataset(DatasetSpec(cards.absolute(source), variant or "default", folder), cards.dataset_card(source))
+        folder = Path(root).expanduser().absolute() if root else None
+        card = cards.dataset_card(source)
+        notes: tuple[str, ...] = ()
+        if not cards.is_path(source) and here.exists(source):
+            notes = here.notes_on(source, "dataset", released=card.released, read=folder or find_root(card))
+        spec = DatasetSpec(cards.absolute(source), variant or "default", str(folder) if folder else None)
+        return ResolvedDataset(spec, card, notes=notes)
 
     def build(self, dataset: ResolvedDataset) -> Dataset:
-        return open_dataset(dataset.card, variant=dataset.spec.variant, root=dataset.root)
+        try:
+            return open_dataset(dataset.card, variant=dataset.spec.variant, root=dataset.root)
+        except DataMissingError as e:
+            e.remedy = "\n    ".join([*dataset.notes, e.remedy or ""]).rstrip()
+            raise
 
     def check(self, dataset: ResolvedDataset, opened: Dataset) -> list[str]:
         return list(dataset.notes)

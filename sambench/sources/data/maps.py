@@ -16,8 +16,12 @@ from sambench.sources.data.words import Word
 from sambench.text import counted
 
 _LOOKED = 12  # label files whose values are looked at
+_MOST_READ = 200  # label files that are read to say why a folder is none of labels
+_SHOWN = 3
 _MOST_FOLDERS = 12  # of a folder that holds one for pictures and one for labels
 _MOST_VALUES = 4096  # of a label map
+_PICTURES = {"images", "image", "imgs", "img", "pictures", "jpegimages"}  # names of folders, in lower case
+_LABELS = {"labels": "labels", "label": "labels", "label_maps": "labels", "masks": "masks", "mask": "masks"}
 
 
 class MapSource(OwnSource):
@@ -74,6 +78,39 @@ def recognised(path: Path, *, masks: bool) -> Iterator[tuple[Path, Path]]:
         for pictures in found:
             if pictures is not labels and not _are_labels(pictures) and _fit(path, pictures, labels):
                 yield pictures.folder, labels.folder
+
+
+def nearest(path: Path) -> tuple[str, str] | None:
+    """Of a folder that is not recognised, but holds one for pictures and one for labels by their names: how it is named with a
+    prefix, and why it was not taken for that; None of another folder, or where nothing is found that speaks against it."""
+    folders = {f.name.lower(): f for f in sniff.folders(path)} if path.is_dir() else {}
+    pictures = [f for name, f in folders.items() if name in _PICTURES]
+    labels = [(prefix, folders[name]) for name, prefix in _LABELS.items() if name in folders]
+    if len(pictures) != 1 or len(labels) != 1:
+        return None
+    (images_at,), ((prefix, labels_at),) = pictures, labels
+    of_images, of_labels = files_of(images_at), files_of(labels_at)
+    why = [f"{f.folder.name}/ holds no pictures" for f in (of_images, of_labels) if not f.n]
+    if not why:
+        files = [f"{stem}{suffix}" for stem, suffixes in of_labels.stems.items() for suffix in suffixes]
+        why = [f"{labels_at.name}/{name}: {said}" for name in files[:_MOST_READ] if (said := _no_labels(labels_at / name))]
+        why = [*why[:_SHOWN], *([f"{len(why) - _SHOWN} more"] if len(why) > _SHOWN else [])]
+        try:
+            found = paired(path, images_at.name, labels_at.name)
+            pairs = ((found.alone[0], "picture", f"no file in {labels_at.name}/"), (found.alone[1], "label file", "no picture"))
+            why += [f"{n:,} {what}{'s have' if n > 1 else ' has'} {lacks}" for n, what, lacks in pairs if n > 0]
+        except DataError as e:
+            why.append(e.message)
+    return (Word(prefix, (str(images_at), str(labels_at)), {}).text(), "; ".join(why)) if why else None
+
+
+def _no_labels(file: Path) -> str:
+    """Why a file is no label map; "" where it is one."""
+    try:
+        values = [int(v) for v in np.unique(images.read_labels(file, colours=True))]
+    except SambenchError as e:
+        return e.message
+    return "" if len(values) <= _MOST_VALUES and _few(values, file) else f"{len(values):,} values, as a picture has"
 
 
 def _fit(base: Path, pictures: Files, labels: Files) -> bool:

@@ -10,8 +10,11 @@ from pathlib import Path
 from sambench.errors import DataError
 from sambench.sources.data import words
 from sambench.sources.data.base import Recogniser, ResolvedDataset
+from sambench.sources.data.maps import nearest
 from sambench.sources.data.own import OwnSource, existing_path, inside
 from sambench.types import Dataset
+
+_FORMS = "name the format and its files by one of these forms, or write a reader (docs/datasets.md)"
 
 
 def is_path(name: str) -> bool:
@@ -63,11 +66,18 @@ def recognised(path: Path) -> str:
             found=f"{len(found)} readings of it",
             remedy="\n    ".join(["say which, by one of:", *(f"--datasets {shlex.quote(word)}" for word in found)]),
         )
+    near = nearest(_as_here(path))
     empty = path.is_dir() and not any(path.iterdir())
     raise DataError(
         "a dataset's folder is empty" if empty else "the format of what lies at a path is not recognised",
         where=path,
         expected=", ".join(source.form for source in sources().values() if isinstance(source, Recogniser)),
-        found=inside(path),
-        remedy="name the format and its files by one of these forms, or write a reader (docs/datasets.md)",
+        found=inside(path) + (f"; nearest to {near[0].partition(':')[0]}, but {near[1]}" if near else ""),
+        remedy=f"say `{near[0]}`, which takes what fits and names each file that does not" if near else _FORMS,
     )
+
+
+def _as_here(path: Path) -> Path:
+    """The path as it is written shortest: relative to the folder at hand, where it lies below."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) and path != here else path
