@@ -21,7 +21,7 @@ from sambench.loaders.results_check import check_ids
 from sambench.notes import note
 from sambench.pixels.region_masks import RegionMasks
 from sambench.sources.base import ModelSpec, Progress, ResolvedModel
-from sambench.sources.inputs import place_of, resolved_file
+from sambench.sources.inputs import place_of, resolved_file, results_contents, same_contents
 from sambench.types import Dataset
 
 PREFIX = "concepts:"
@@ -135,7 +135,9 @@ class ConceptFiles:
         return resolved_file(name, PREFIX, "answers", lambda path: ConceptFile(path).identity, options=options, precision=precision)
 
     def build(self, spec: ModelSpec) -> ConceptFile:
-        return ConceptFile(place_of(spec.name, PREFIX))
+        found = ConceptFile(place_of(spec.name, PREFIX))
+        same_contents(spec, results_contents(found.identity))
+        return found
 
     def check(self, spec: ModelSpec, dataset: Dataset, image_ids: Sequence[str]) -> list[str]:
         return self.build(spec).check(dataset, image_ids)

@@ -23,7 +23,7 @@ from sambench.files.writing import unreadable
 from sambench.notes import by_dataset
 from sambench.schema import METRIC_COLUMNS
 from sambench.store.claims import holder
-from sambench.store.labels import label_of_run
+from sambench.store.labels import check_run, label_of_run
 from sambench.store.record import FINISHED, IMAGES, RECORD, CellRecord, damaged, read_image_ids, read_record
 from sambench.store.shards import ImageState, ShardStore
 from sambench.store.tally import tally
@@ -231,8 +231,11 @@ class CellView:
 
 
 def read_cell(path: Path) -> CellView:
-    """The cell in a directory. Raises RunError where its record is absent, damaged, or of another version."""
-    return CellView(path, read_record(path))
+    """The cell in a directory. Raises RunError where its record is absent, damaged, of another version, or of another run than the
+    folder's."""
+    record = read_record(path)
+    check_run(path, record)
+    return CellView(path, record)
 
 
 def find_cells(run: str, out: Path = Path("runs")) -> list[CellView]:
