@@ -196,7 +196,8 @@ class Dataset(Protocol):
     """What a reader gives: an index, and samples by image id. Picklable, cheap to build, no torch.
 
     annotation_digest: sha256 hex over the bytes of all files that decide what the objects are; two copies of one release agree,
-    whatever their location and times.
+    whatever their location and times. It is asked again while the dataset is evaluated, to see that nothing changed, and must look
+    at the files each time. Hashes of `sambench.files.content` cost no second reading, and let changes be seen image by image.
     """
 
     name: str

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sambench import provenance, tasks
+from sambench.engine.annotations import Annotations
 from sambench.engine.plan import SHARD_SIZE, CellSpec
 from sambench.errors import DataError, RunError, SambenchError, UsageError
 from sambench.files import content, mirror
@@ -23,7 +24,7 @@ from sambench.store.labels import label_of_run
 from sambench.store.leases import holder
 from sambench.store.metric_rows import cell_columns, stored_metric_rows
 from sambench.store.record import FINISHED, IMAGES, METRIC_FILES, SCHEMA_VERSION, CellRecord, read_record, write_record
-from sambench.store.shards import ImageState, ShardStore
+from sambench.store.shards import ImageState, Shard, ShardStore
 from sambench.store.tally import tally
 from sambench.store.vouching import misfits, shard_digests, vouch
 from sambench.text import csv_frame
@@ -160,12 +161,15 @@ def look(cell: CellSpec) -> None:
         raise storage_error(e, cell.cell_dir) from e
 
 
-def finish(cell: CellSpec, *, started: str, save_masks: str, wall_s: float, interrupted: bool) -> CellRecord:
+def finish(
+    cell: CellSpec, *, started: str, save_masks: str, wall_s: float, interrupted: bool, invocation: str = ""
+) -> CellRecord:
     """Write the metrics if every wanted image was tried, then cell.json, which vouches for all of it; returns the record.
 
     Killed in between it leaves a record that says `running`, or that does not fit the files beside it; the next command sees
     either and finishes anew. A cell that holds more than this command asked for is finished as what it is: complete cells stay
-    complete under `--limit`.
+    complete under `--limit`. invocation: this command's id. Raises RunError where the dataset's annotations are no longer the
+    cell's.
     """
     look(cell)
     store = store_of(cell)
@@ -186,6 +190,7 @@ def finish(cell: CellSpec, *, started: str, save_masks: str, wall_s: float, inte
     if whole:
         rec["limit"] = None
     if len(here) == len(wanted):
+        _check_annotations(cell, store, invocation)
         write_metrics(cell.cell_dir, stored_metric_rows(cell.task, store, wanted, cell_columns(CellRecord.of(rec))))
         rec["results"] = vouch(cell.cell_dir, store)
         if rec["results"]["shards"] != shards:  # another command writes rows at this moment: it will finish
@@ -193,6 +198,22 @@ def finish(cell: CellSpec, *, started: str, save_masks: str, wall_s: float, inte
     else:  # metrics of an earlier, smaller run would look like this one's
         _remove_metrics(cell.cell_dir)
     return write_record(cell.cell_dir, rec)
+
+
+def _check_annotations(cell: CellSpec, store: ShardStore, invocation: str) -> None:
+    """That the cell's rows may be vouched for. Of a reader whose files nobody saw, what was made meanwhile goes."""
+    now = Annotations(cell.target.dataset)
+    wrong = now.misfit(str(cell.identity["dataset"]["annotation_digest"]))
+    if wrong is None:
+        return
+    for n in range(len(store)) if not now.files else ():  # else workers have compared for each image
+        shard = store.read(n)
+        kept = {i: state for i, state in shard.images.items() if state.invocation != invocation}
+        if len(kept) < len(shard.images):
+            place_of(store.path(n)).remove(store.path(n))
+            if kept:
+                store.write(n, Shard(kept, {i: shard.rows[i] for i in kept}))
+    raise wrong
 
 
 def _remove_metrics(cell_dir: Path) -> None:
@@ -215,11 +236,11 @@ def check_whole(group: Sequence[CellSpec]) -> None:
             )
 
 
-def finish_after_error(cell: CellSpec, *, started: str, save_masks: str, wall_s: float) -> None:
+def finish_after_error(cell: CellSpec, *, started: str, save_masks: str, invocation: str, wall_s: float) -> None:
     """As `finish`, as far as that goes: the error that ended the run is to be told. Of a cell without images nothing stays."""
     with suppress(SambenchError, OSError):
         if not _discard(cell) and (cell.cell_dir / RECORD).exists() and finished_record(cell) is None:
-            finish(cell, started=started, save_masks=save_masks, wall_s=wall_s, interrupted=True)
+            finish(cell, started=started, save_masks=save_masks, invocation=invocation, wall_s=wall_s, interrupted=True)
 
 
 def _discard(cell: CellSpec) -> bool:

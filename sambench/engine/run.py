@@ -218,14 +218,15 @@ def _finished(
     interrupted: Callable[[], bool],
 ) -> list[CellRecord]:
     """The records of the cells, computed and finished; after an error too they are finished, as far as they go."""
-    started, clock, invocation = cells.now(), time.monotonic(), uuid.uuid4().hex
+    begun, clock, invocation = cells.now(), time.monotonic(), uuid.uuid4().hex
+    told = {"started": begun, "save_masks": request.save_masks, "invocation": invocation}
     try:
-        todo = [c for c in group if _begin(c, request, started, invocation, on_event)]
+        todo = [c for c in group if _begin(c, request, begun, invocation, on_event)]
         if todo:
             compute(todo, invocation)
     except BaseException as e:
         for cell in group:
-            cells.finish_after_error(cell, started=started, save_masks=request.save_masks, wall_s=time.monotonic() - clock)
+            cells.finish_after_error(cell, **told, wall_s=time.monotonic() - clock)
         if isinstance(e, OSError):  # a folder of results that cannot be read or entered
             raise storage_error(e, Path(e.filename or group[0].run_dir)) from e
         raise
@@ -233,9 +234,7 @@ def _finished(
     for cell in group:
         rec = None if cell in todo else cells.finished_record(cell)
         if rec is None:
-            rec = cells.finish(
-                cell, started=started, save_masks=request.save_masks, wall_s=time.monotonic() - clock, interrupted=interrupted()
-            )
+            rec = cells.finish(cell, **told, wall_s=time.monotonic() - clock, interrupted=interrupted())
         found.append(rec)
     return found
 
@@ -291,6 +290,7 @@ def cell_job(cell: CellSpec) -> CellJob:
         settings=tasks.settings_of(cell.task),
         dataset=_travelling(cell.target.spec),
         limit=cell.limit,
+        annotations=str(cell.identity["dataset"]["annotation_digest"]),
     )
 
 

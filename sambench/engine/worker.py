@@ -17,6 +17,7 @@ from sambench import tasks
 from sambench.device import memory
 from sambench.engine import cells, failures
 from sambench.engine.ahead import Ahead
+from sambench.engine.annotations import Annotations
 from sambench.engine.events import OnEvent
 from sambench.engine.plan import SHARD_SIZE
 from sambench.engine.request import OnError
@@ -42,7 +43,7 @@ SHORT_OF_MEMORY_S = (0.5, 3.0)  # how long is waited where a GPU's memory was sh
 
 @dataclass(frozen=True)
 class CellJob:
-    """One cell as a worker needs it; plain values."""
+    """One cell as a worker needs it; plain values. annotations: their digest in the plan, "" in jobs of earlier versions."""
 
     cell_dir: str
     cell_id: str
@@ -50,6 +51,7 @@ class CellJob:
     settings: dict[str, Any]
     dataset: DatasetSpec
     limit: int | None
+    annotations: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ class _Work:
     dataset: Dataset
     store: ShardStore
     files: Mapping[str, str]
+    annotations: Annotations
     segmenter: Any
     emit: OnEvent
     check_stop: Callable[[], None]
@@ -192,21 +195,24 @@ class _Work:
         start = time.perf_counter()
         file = self.files.get(image_id, "")
         self.emit({"event": "started", "cell_id": self.cell.cell_id, "image_id": image_id})
-        trace = ""
+        trace, read = "", dict[str, str]()
         try:
             self._refuse_deadly(image_id)
             with content.reading() as read, noting() as said:
                 sample = self.ahead.load(image_id)
+                self.annotations.check(read)  # before any of its rows can be kept
                 rows = self._rows_in_memory(sample, n, lambda: read.get(os.path.abspath(file)) or _hash_of(file))
             rows = [{**row, "cell_id": self.cell.cell_id} for row in rows]
             took_s, picture = time.perf_counter() - start, _picture(sample, file, read)
             state = _done(self.task, sample, rows, picture, took_s, self.job.invocation, said)
+            self.annotations.check(read)
         except (Interrupted, ModelError, RunError, KeyboardInterrupt):
             raise  # not this image's fault: the run ends
         except BaseException as e:
             if memory.is_lost(self.job.model.device):  # so all images after this one would fail, too
                 raise DeviceLost("a process has lost its GPU", where=image_id, found=failures.describe_error(e)) from e
             self._check_folder(e)
+            self.annotations.check(read)
             state, trace = self._failed(image_id, e, file)
             rows = [_failed_row(self.cell, self.dataset.name, image_id, state.error)]
             if self.job.on_error == "stop":
@@ -350,8 +356,10 @@ def _work_of(
     folder = brought(mirror.here(cell.cell_dir))
     store = ShardStore(folder, read_image_ids(folder), SHARD_SIZE, task.columns)
     files = {r.image_id: r.file for r in dataset.index()}
+    annotations = Annotations(dataset)
+    annotations.check_plan(cell.annotations)
     ahead = Ahead(dataset, segmenter, job.ahead)
-    return _Work(job, cell, task, dataset, store, files, segmenter, emit, check_stop, watch, ahead, laps)
+    return _Work(job, cell, task, dataset, store, files, annotations, segmenter, emit, check_stop, watch, ahead, laps)
 
 
 def _picture(sample: Sample, file: str, read: Mapping[str, str]) -> str:

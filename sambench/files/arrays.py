@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sambench.errors import DataError
+from sambench.files import content
 from sambench.files import matlab as mat_file
 from sambench.files.opening import cannot_open, check_file
 
@@ -58,7 +59,7 @@ def read_mat(path: Path, names: list[str] | None = None, what: str = "a MATLAB f
     expected = "a MATLAB 5 file"
     _check_bytes(path, check_file(path, what).st_size, "a larger file", what)
     try:
-        return mat_file.variables(path.read_bytes(), names, MAX_BYTES)
+        return mat_file.variables(content.read_bytes(path), names, MAX_BYTES)
     except mat_file.Hdf5Error as e:
         remedy = "save it in MATLAB with -v7"
         raise DataError(f"{what} cannot be read", where=path, expected=expected, found=str(e), remedy=remedy) from e
@@ -97,7 +98,9 @@ def read_hdf5(path: Path, name: str, *, ndim: int, kinds: str, what: str = "an H
                 form = f"{found.dtype} {list(found.shape)}"
                 raise DataError(f"{what} is in another form", where=path, expected=expected, found=form)
             _check_bytes(path, math.prod(found.shape) * found.dtype.itemsize, f"{found.dtype} {list(found.shape)}", what)
-            return np.asarray(found[()])
+            values = np.asarray(found[()])
+        content.note_file(path)
+        return values
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as e:
         raise _unreadable(path, e, what, expected) from e
 

@@ -150,8 +150,13 @@ def files_digest(files: Mapping[str, Path], what: str = "files") -> str:
 
     what: named in progress messages. Raises OSError.
     """
+    return digest_of(files_sha256(files, what))
+
+
+def digest_of(hashes: Mapping[str, str]) -> str:
+    """As `files_digest`, of the sha256 hex of each file by its name."""
     h = hashlib.sha256()
-    for name, value in sorted(files_sha256(files, what).items()):
+    for name, value in sorted(hashes.items()):
         h.update(f"{name}\0{value}\n".encode("utf-8", "surrogateescape"))
     return h.hexdigest()
 
@@ -244,13 +249,20 @@ def regular_bytes(path: Path) -> bytes:
 
 @contextlib.contextmanager
 def reading() -> Iterator[dict[str, str]]:
-    """While it holds, gets sha256 hex by absolute path of every file that this thread reads through `read_bytes`."""
+    """While it holds, gets sha256 hex by absolute path of every file that this thread reads through `read_bytes`, or asks the hash
+    of: of one that is read and hashed, of the bytes that were read."""
     noted: dict[str, str] = {}
     token = _reading.set(noted)
     try:
         yield noted
     finally:
         _reading.reset(token)
+
+
+def note_file(path: Path) -> None:
+    """For `reading`: a file was read by a library that opens files itself. Raises OSError."""
+    if _reading.get() is not None:
+        file_sha256(path)
 
 
 def note_read(hashes: Mapping[str, str]) -> None:
@@ -293,9 +305,14 @@ def _sha256(path: str) -> str:
 def _known_or_read(held: _Memory, folder: str, name: str) -> str:
     """The hash of the file of that name in an absolute folder."""
     path = f"{folder}{os.sep}{name}"
-    known = held.get(folder, name, _stamp(regular(path)))
-    if known is not None:
-        return known
+    value = held.get(folder, name, _stamp(regular(path))) or _read_sha256(held, folder, name, path)
+    noted = _reading.get()
+    if noted is not None:
+        noted.setdefault(path, value)
+    return value
+
+
+def _read_sha256(held: _Memory, folder: str, name: str, path: str) -> str:
     with open(path, "rb") as f:
         before = _stamp(os.fstat(f.fileno()))
         value = hashlib.file_digest(f, "sha256").hexdigest()

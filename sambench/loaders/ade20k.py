@@ -149,12 +149,12 @@ def _entries(path: Path) -> list[dict[str, Any]]:
     """The objects of a JSON file. One object may stand without its list, as MATLAB writes it; some files are in Latin-1."""
     try:
         check_file(path, "an annotation file")
-        raw = path.read_bytes()
+        raw = content.read_bytes(path)
         try:
-            content = json.loads(raw)
+            told = json.loads(raw)
         except UnicodeDecodeError:
-            content = json.loads(raw.decode("latin-1"))
-        objects = content["annotation"]["object"]
+            told = json.loads(raw.decode("latin-1"))
+        objects = told["annotation"]["object"]
     except OSError as e:
         raise cannot_open(path, e, "an annotation file") from e
     except (ValueError, RecursionError) as e:

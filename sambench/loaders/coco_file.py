@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sambench.errors import DataError
+from sambench.files import content
 from sambench.loaders import images, values
 from sambench.loaders.pieces import Pieces, read_pieces
 from sambench.notes import note
@@ -78,7 +79,7 @@ def read_picture(dataset: str, path: Path, size: tuple[int, int]) -> UInt8Array:
 def json_object(path: Path, what: str = "an annotation file") -> dict[str, Any]:
     """The object that a JSON file holds. Raises DataError naming the file if it is damaged or holds something else."""
     try:
-        raw = json.loads(path.read_bytes())
+        raw = json.loads(content.read_bytes(path))
     except (ValueError, OSError, RecursionError) as e:
         again = "fetch or unpack this file again"
         raise wrong(f"{what} is truncated or not JSON", path, "one JSON object", str(e), of_release=again) from e

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from sambench.errors import DataError
-from sambench.files.content import file_sha256
+from sambench.files.unchanged import Unchanged
 from sambench.loaders.coco_masks import region_of
 from sambench.loaders.results_index import Entry, Index, plain_entry, read_index
 from sambench.pixels.region import RLE, Region, rle_pixels
@@ -182,6 +182,7 @@ class ResultsFile:
 
     path: Path
     index: Index
+    file: Unchanged
 
     def __len__(self) -> int:
         """Detections in all."""
@@ -249,8 +250,8 @@ class ResultsFile:
         )
 
     def sha256(self) -> str:
-        """Of the file's bytes."""
-        return file_sha256(self.path)
+        """Of the file's bytes when it was checked."""
+        return self.file.sha256[self.path]
 
     def _entries(self, first: int, last: int) -> list[Entry]:
         """Entries first .. last - 1 of the index, read and parsed; neighbours in the file with one read."""
@@ -270,14 +271,10 @@ class ResultsFile:
                         entry = json.loads(raw[starts[k] - starts[i] : ends[k] - starts[i]])
                         out.append(plain_entry(entry, positions[k], self.path))
                     i = j
-        except (OSError, ValueError, AttributeError, RecursionError) as e:
-            raise DataError(
-                "a results file changed while it was in use",
-                where=self.path,
-                expected="the file as it was checked",
-                found=str(e),
-                remedy="issue the command again",
-            ) from e
+        except (OSError, ValueError, AttributeError, RecursionError, DataError):
+            self.file.check(self.path, "a results file")
+            raise
+        self.file.check(self.path, "a results file")
         return out
 
 
@@ -286,7 +283,14 @@ def read_results(path: Path) -> ResultsFile:
 
     A file of 0 detections (an empty list) is read as such; whether that makes sense is for the caller to say.
     """
-    return ResultsFile(path, read_index(path))
+    try:
+        file = Unchanged([path])
+    except (OSError, ValueError):
+        read_index(path)  # says what is wrong
+        raise
+    found = ResultsFile(path, read_index(path), file)
+    file.check(path, "a results file")
+    return found
 
 
 def checked_rle(rle: RLE, where: str) -> RLE:

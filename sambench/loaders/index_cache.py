@@ -68,6 +68,8 @@ def cached_index(
             built = build(progress or _teller(str(key.get("dataset") or "a dataset")))
             records = [replace(r, file=os.path.abspath(r.file)) if r.file else r for r in built]  # of no working directory
             known = _Known(fingerprint, _folders_of(records), records)
+            if _fingerprint(key, listed, build) != fingerprint:  # counted while a file changed: to be counted again
+                return list(known.records)
             _write(stored, known)
         while len(_remembered) >= _KEPT:
             _remembered.pop(next(iter(_remembered)), None)

@@ -19,6 +19,7 @@ from typing import Any
 from sambench import __version__, paths
 from sambench.errors import DataError
 from sambench.files.content import file_sha256
+from sambench.files.unchanged import check_still
 from sambench.files.writing import replacing
 from sambench.provenance import canonical_json
 
@@ -80,16 +81,18 @@ def read_pieces(path: Path, split: Split, key: str = "") -> Pieces:
 @lru_cache(maxsize=4)
 def _read(path: Path, size: int, sha256: str, split: Split, key: str) -> Pieces:
     if size < BIG:
-        return _in_memory(path, split, key)
+        return _in_memory(path, sha256, split, key)
     told = canonical_json([_FORMAT, __version__, *_source_of(split), key, str(path.absolute()), sha256])
     # One store for each file, so that a changed one takes the place of its last version.
     name = hashlib.sha256(canonical_json([split.__qualname__, key, str(path.absolute())]).encode()).hexdigest()[:32]
     store = paths.cache() / "index" / f"{name}.pieces"
     opened = _open(path, store, told)
     if opened is None:
-        _write(path, store, told, *split(path, key))
+        head, pieces = split(path, key)
+        check_still(path, sha256)
+        _write(path, store, told, head, pieces)
         opened = _open(path, store, told)
-    return opened or _in_memory(path, split, key)  # a cache that cannot be written costs memory, and no run
+    return opened or _in_memory(path, sha256, split, key)  # a cache that cannot be written costs memory, and no run
 
 
 def _source_of(split: Split) -> tuple[str, int]:
@@ -100,8 +103,9 @@ def _source_of(split: Split) -> tuple[str, int]:
     return split.__qualname__, 0
 
 
-def _in_memory(path: Path, split: Split, key: str) -> Pieces:
+def _in_memory(path: Path, sha256: str, split: Split, key: str) -> Pieces:
     head, pieces = split(path, key)
+    check_still(path, sha256)
     return Pieces(path, head, dict(pieces))
 
 

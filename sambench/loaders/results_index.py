@@ -24,6 +24,7 @@ import numpy.typing as npt
 from sambench import __version__, paths
 from sambench.errors import DataError
 from sambench.files import content
+from sambench.files.unchanged import check_still
 from sambench.files.writing import replacing
 from sambench.loaders import values
 from sambench.provenance import canonical_json
@@ -81,13 +82,19 @@ def read_index(path: Path) -> Index:
 @lru_cache(maxsize=4)
 def _read(path: Path, size: int, sha256: str) -> Index:
     if size < BIG:
-        return _scan(path)
+        return _scanned(path, sha256)
     told = canonical_json([_FORMAT, __version__, str(path), sha256])
     store = paths.cache() / "index" / f"{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.npz"
     found = _load(store, told)
     if found is None:
-        found = _scan(path)
+        found = _scanned(path, sha256)
         _save(store, told, found)
+    return found
+
+
+def _scanned(path: Path, sha256: str) -> Index:
+    found = _scan(path)
+    check_still(path, sha256)
     return found
 
 

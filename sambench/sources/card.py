@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sambench import cards
+from sambench import cards, provenance
 from sambench.errors import ModelError, message_of, unknown_name
 from sambench.files import content
 from sambench.getting import weights as fetch
@@ -66,7 +66,7 @@ class CardSource:
         own = path is not None and card.weights is not None and sha != card.weights.sha256
         label = f"{card.id}-{slug(path.stem)}" if own and path is not None else card.id
         spec = ModelSpec(cards.absolute(name), given, device, precision, str(path) if path else None)
-        spec = replace(spec, contents=contents_of(spec.options, spec.weights))
+        spec = replace(spec, contents=contents_of(spec.options, spec.weights, lambda: _code(card)))
         size, notes = path.stat().st_size if path else 0, _notes_on_device(card.id, wanted, device)
         if isinstance(factory, Noting) and (own or "base" in given):
             notes += tuple(f"{label}: {note}" for note in factory.notes(weights=path, **given))
@@ -89,7 +89,7 @@ class CardSource:
         card = cards.model_card(spec.name)
         spec = _with_weights(card, spec)
         segmenter = _build_card(card, spec)
-        check_contents(spec)
+        check_contents(spec, lambda: _code(card))
         return segmenter
 
     def check(self, spec: ModelSpec, dataset: Dataset, image_ids: Sequence[str]) -> list[str]:
@@ -97,6 +97,11 @@ class CardSource:
 
 
 SOURCE = CardSource()
+
+
+def _code(card: cards.ModelCard) -> str:
+    """sha256 hex of what of the card's factory can change a number: another version of it is another model."""
+    return provenance.digest([card.revision, cards.entry_identity(card.factory, where=f"card {card.id}")])
 
 
 def _check_packages(card: cards.ModelCard) -> None:

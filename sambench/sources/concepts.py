@@ -22,7 +22,7 @@ from sambench.loaders.results_check import check_ids
 from sambench.notes import note
 from sambench.pixels.region_masks import RegionMasks
 from sambench.sources.base import ModelSpec, Progress, ResolvedModel
-from sambench.sources.inputs import place_of, resolved_file
+from sambench.sources.inputs import place_of, resolved_file, results_contents, same_contents
 from sambench.types import Dataset, Gives
 
 PREFIX = "concepts:"
@@ -155,7 +155,9 @@ class ConceptFiles:
         )
 
     def build(self, spec: ModelSpec) -> ConceptFile:
-        return ConceptFile(place_of(spec.name, PREFIX))
+        found = ConceptFile(place_of(spec.name, PREFIX))
+        same_contents(spec, results_contents(found.identity))
+        return found
 
     def check(self, spec: ModelSpec, dataset: Dataset, image_ids: Sequence[str]) -> list[str]:
         return self.build(spec).check(dataset, image_ids)

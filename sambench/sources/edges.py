@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sambench.errors import UsageError, unknown_name
 from sambench.sources.base import ModelSpec, Progress, ResolvedModel, slug
-from sambench.sources.inputs import place_of
+from sambench.sources.inputs import place_of, results_contents, same_contents
 from sambench.types import Dataset, Gives
 
 if TYPE_CHECKING:
@@ -41,13 +41,15 @@ class EdgeFolders:
             raise UsageError(
                 "edge maps from a folder have no precision", where="--precision", found=precision, remedy="leave it out"
             )
-        spec = ModelSpec(f"{PREFIX}{folder}", dict(options), "cpu", "fp32")
+        spec = ModelSpec(f"{PREFIX}{folder}", dict(options), "cpu", "fp32", contents=results_contents(maps))
         return ResolvedModel(spec, label, folder.name, identity, False, gives="edges")
 
     def build(self, spec: ModelSpec) -> EdgeFolder:
         from sambench.models.edges.folder import EdgeFolder
 
-        return EdgeFolder(place_of(spec.name, PREFIX), **spec.options)
+        found = EdgeFolder(place_of(spec.name, PREFIX), **spec.options)
+        same_contents(spec, results_contents(found.identity))
+        return found
 
     def check(self, spec: ModelSpec, dataset: Dataset, image_ids: Sequence[str]) -> list[str]:
         return []

@@ -82,7 +82,7 @@ class Walk:
         if torch is not None and isinstance(value, torch.Tensor):
             return self._tensor(value, at, torch)
         if isinstance(value, np.ndarray | np.generic) and value.dtype != object:
-            return self._array(value)
+            return self._array(value, at, depth)
         if isinstance(value, type):
             return self._class(value, at, depth)
         if parts.is_no_part(value):
@@ -134,12 +134,14 @@ class Walk:
         before = {name: changed[name][0] if changed.get(name, ("", ""))[1] == d else d for name, d in found.items()}
         return [f"{name}:{d}" for name, d in before.items() if d is not None]
 
-    def _array(self, value: Any) -> str:
+    def _array(self, value: Any, at: str, depth: int) -> str:
         raw = np.ascontiguousarray(value)
         if isinstance(value, np.ndarray) and value.size:
             self.n_weights += 1
             self.n_bytes += raw.nbytes
-        return _hashed(f"array {raw.dtype.str} {value.shape}", raw.tobytes())
+        digest = _hashed(f"array {raw.dtype.str} {value.shape}", raw.tobytes())
+        named = parts.of_array(value)
+        return _hashed("\n".join([digest, *self._named(value, named, at, depth)])) if named else digest
 
     def _tensor(self, tensor: Any, at: str, torch: Any) -> str:
         if tensor.is_meta:

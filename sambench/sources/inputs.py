@@ -52,7 +52,11 @@ def contents_of(
 
 def check_contents(spec: ModelSpec, code: Callable[[], str] | None = None) -> None:
     """Raise ModelError where a file of the model is another than when the command began: its numbers would bear another's name."""
-    now = contents_of(spec.options, spec.weights, code) if spec.contents else {}
+    same_contents(spec, contents_of(spec.options, spec.weights, code) if spec.contents else {})
+
+
+def same_contents(spec: ModelSpec, now: Mapping[str, str]) -> None:
+    """As `check_contents`. now: what its files hold now, by the names of `spec.contents`."""
     for what, held in spec.contents.items():
         if now.get(what) != held:
             raise ModelError(
@@ -78,6 +82,11 @@ def place_of(name: str, prefix: str) -> Path:
     return path
 
 
+def results_contents(identity: Mapping[str, Any]) -> dict[str, str]:
+    """`ModelSpec.contents` of a model that is somebody's results, of what identifies them."""
+    return {"its results": provenance.digest(dict(identity))}
+
+
 def resolved_file(
     name: str, gives: Gives, what: str, identity: Callable[[Path], Mapping[str, Any]], *, options: Mapping[str, Any], precision: str
 ) -> ResolvedModel:
@@ -91,6 +100,7 @@ def resolved_file(
     if precision != "fp32":
         raise UsageError(f"{what} from a file have no precision", where="--precision", found=precision, remedy="leave it out")
     path = place_of(name, f"{gives}:")
-    known = {gives: dict(identity(path)), "precision": "fp32", "device_kind": "cpu"}
-    spec = ModelSpec(f"{gives}:{path}", {}, "cpu", "fp32")
+    held = dict(identity(path))
+    known = {gives: held, "precision": "fp32", "device_kind": "cpu"}
+    spec = ModelSpec(f"{gives}:{path}", {}, "cpu", "fp32", contents=results_contents(held))
     return ResolvedModel(spec, f"{gives}_{slug(path.stem)}", path.stem, known, False, gives=gives)

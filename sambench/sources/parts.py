@@ -118,6 +118,19 @@ def attributes(value: Any) -> dict[str, Any]:
     return {k: v for k, v in held.items() if isinstance(k, str) and k not in left_out and not _is_mode(k, v)}
 
 
+_OF_ARRAYS = frozenset(("_mmap", "filename", "offset", "mode", *vars(np.ma.array(0))))  # NumPy's own: where, and how it is kept
+
+
+def of_array(value: Any) -> dict[str, Any]:
+    """What an array of a class derived from NumPy's has beside its values: attributes, and of a masked one which values count."""
+    if type(value) is np.ndarray or not isinstance(value, np.ndarray):
+        return {}
+    named = {k: v for k, v in attributes(value).items() if k not in _OF_ARRAYS}
+    if isinstance(value, np.ma.MaskedArray):
+        named |= {"mask": np.ma.getmaskarray(value), "fill_value": value.fill_value}
+    return named
+
+
 def _is_mode(name: str, value: Any) -> bool:
     """Whether an attribute says where or how its owner runs. Others have such names, too: a `training` that is a dict is a part."""
     if name == "training":

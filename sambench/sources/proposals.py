@@ -23,13 +23,14 @@ from pycocotools import mask as coco_mask
 
 from sambench.errors import DataError
 from sambench.files import content
+from sambench.files.unchanged import Unchanged
 from sambench.loaders import values
 from sambench.loaders.coco_masks import region_of
 from sambench.loaders.coco_results import read_results
 from sambench.loaders.results_check import check_ids
 from sambench.loaders.sa1b import MaskFile, mask_files, read_mask_file
 from sambench.sources.base import ModelSpec, Progress, ResolvedModel
-from sambench.sources.inputs import place_of, resolved_file
+from sambench.sources.inputs import place_of, resolved_file, results_contents, same_contents
 from sambench.text import counted
 from sambench.types import Dataset, Gives, ListsImages, Proposals, reader_of
 
@@ -107,8 +108,9 @@ class ProposalFolder:
         if not files:
             expected = "a JSON of masks for each image, as `sambench masks` writes them"
             raise DataError("a folder holds no proposals", where=folder, expected=expected, found="no JSON files")
-        self.identity: Mapping[str, Any] = {"files_sha256": content.files_digest(files, f"masks of {folder.name}")}
-        self.stamps = {path: content.stamp(path) for path in files.values()}
+        self._held = Unchanged(files.values(), f"masks of {folder.name}")
+        digest = content.digest_of({name: self._held.sha256[path] for name, path in files.items()})
+        self.identity: Mapping[str, Any] = {"files_sha256": digest}
         self.files = dict(files)
         by_name: dict[str, list[Path]] = {}
         for image_id, path in files.items():
@@ -142,13 +144,9 @@ class ProposalFolder:
     def _read(self, path: Path) -> MaskFile:
         """A file as it was hashed: another content would bear its name. Raises DataError."""
         try:
-            same = content.stamp(path) == self.stamps[path]
-        except OSError:  # it is gone
-            same = False
-        if not same:
-            message, remedy = "a file of masks changed while it was in use", "issue the command again"
-            raise DataError(message, where=path, expected="the file as it was when the command began", remedy=remedy)
-        return read_mask_file(path)
+            return read_mask_file(path)
+        finally:  # also where what is there now is broken
+            self._held.check(path, "a file of masks")
 
     def check(self, dataset: Dataset, wanted: Sequence[str]) -> list[str]:
         """What must be said of the folder beside a dataset, of which the images `wanted` run. Raises DataError if of another."""
@@ -200,7 +198,9 @@ class ProposalFiles:
         )
 
     def build(self, spec: ModelSpec) -> ProposalFile | ProposalFolder:
-        return _source(place_of(spec.name, PREFIX))
+        found = _source(place_of(spec.name, PREFIX))
+        same_contents(spec, results_contents(found.identity))
+        return found
 
     def check(self, spec: ModelSpec, dataset: Dataset, image_ids: Sequence[str]) -> list[str]:
         return self.build(spec).check(dataset, image_ids)

@@ -29,7 +29,7 @@ from sambench.errors import ModelError, SambenchError, near_names, shown
 from sambench.files import content
 from sambench.models.contract import construct, examine, went_wrong
 from sambench.sources.base import ModelSpec, Progress, ResolvedModel, pick_device, slug
-from sambench.sources.inputs import by_content, check_contents, contents_of
+from sambench.sources.inputs import by_content, contents_of, same_contents
 from sambench.types import Dataset, Gives
 
 PREFIX = "python:"
@@ -90,10 +90,18 @@ def source_sha256(spec: str) -> str:
         raise ModelError("a model's file cannot be read", where=file, found=e.strerror or repr(e)) from e
 
 
-def imported_sources(spec: str) -> dict[str, Path]:
-    """Files that the factory's file imports from its own folder or package, by name in it. Best asked once the model is built."""
+def imports_sha256(spec: str, *, loaded: bool) -> str | None:
+    """sha256 hex over the files that the factory's file imports from its own folder or package; None where it imports none.
+
+    loaded: those too that this process has loaded from there, as it has once the model is built; else those that import statements
+    name, which every process finds alike. Raises ModelError if one cannot be read.
+    """
     parsed = parse_spec(spec)
-    return local_sources(_file_of(parsed), parsed.module if parsed.file is None else "")
+    imported = local_sources(_file_of(parsed), parsed.module if parsed.file is None else "", loaded=loaded)
+    try:
+        return content.files_digest(imported) if imported else None
+    except OSError as e:
+        raise ModelError("a file of a model cannot be read", where=e.filename, found=e.strerror or repr(e)) from e
 
 
 def load_python_model(
@@ -204,6 +212,12 @@ def _went_wrong(message: str, spec: Spec, error: BaseException) -> SambenchError
     return went_wrong(message, error, where=spec.text, file=spec.file, remedy=remedy)
 
 
+def _contents(spec: ModelSpec) -> dict[str, str]:
+    """`ModelSpec.contents`: what workers that start later must find, lest they mix two models."""
+    held = contents_of(spec.options, code=lambda: source_sha256(spec.name))
+    return {**held, "what its file imports": imports_sha256(spec.name, loaded=False) or ""}
+
+
 class PythonSource:
     """A `LateSource`: only the built object knows its weights."""
 
@@ -218,14 +232,15 @@ class PythonSource:
     ) -> ResolvedModel:
         label = check_spec(name)
         spec = ModelSpec(name, dict(options), pick_device(device, True) if device != "auto" else "auto", precision)
-        spec = replace(spec, contents=contents_of(spec.options, code=lambda: source_sha256(name)))
+        spec = replace(spec, contents=_contents(spec))
         ident = slug(label)
         return ResolvedModel(spec, ident, label, {}, True, label=label if label != ident and len(label) <= _LONGEST else "")
 
     def build(self, spec: ModelSpec) -> Any:
         model: Any = load_python_model(spec.name, options=spec.options, device=spec.device, precision=spec.precision)
         examine(model, spec.name)
-        check_contents(spec, lambda: source_sha256(spec.name))
+        if spec.contents:
+            same_contents(spec, _contents(spec))
         return model
 
     def check(self, spec: ModelSpec, dataset: Dataset, image_ids: Sequence[str]) -> list[str]:
@@ -233,8 +248,8 @@ class PythonSource:
 
     def code(self, spec: ModelSpec) -> dict[str, str]:
         out = {"source_sha256": source_sha256(spec.name)}
-        imported = imported_sources(spec.name)
-        return {**out, "imports_sha256": content.files_digest(imported)} if imported else out
+        imported = imports_sha256(spec.name, loaded=True)
+        return {**out, "imports_sha256": imported} if imported else out
 
     def described(self, model: ResolvedModel, found: Mapping[str, Any]) -> ResolvedModel:
         kind = str(found["device_kind"])

@@ -18,7 +18,7 @@ from sambench.files.content import regular_bytes
 from sambench.files.writing import unreadable
 from sambench.notes import by_dataset
 from sambench.schema import METRIC_COLUMNS
-from sambench.store.labels import label_of_run
+from sambench.store.labels import check_run, label_of_run
 from sambench.store.leases import holder
 from sambench.store.record import FINISHED, IMAGES, CellRecord, damaged, read_image_ids, read_record
 from sambench.store.shards import ImageState, ShardStore, ok_rows
@@ -239,8 +239,11 @@ def limited_to(live: LiveState) -> str:
 
 
 def read_cell(path: Path) -> CellView:
-    """The cell in a directory. Raises RunError where its record is absent, damaged, or of another version."""
-    return CellView(path, read_record(path))
+    """The cell in a directory. Raises RunError where its record is absent, damaged, of another version, or of another run than the
+    folder's."""
+    record = read_record(path)
+    check_run(path, record)
+    return CellView(path, record)
 
 
 def partial_notes(cells: Iterable[CellView]) -> list[str]:

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from sambench.errors import DataError, UsageError
+from sambench.errors import DataError, RunError, UsageError
 from sambench.getting.boxes import boxes_file
 from sambench.loaders import results_index
 from sambench.loaders.coco_results import NO_CATEGORY, read_results
@@ -183,7 +183,7 @@ def test_a_file_that_shrinks_under_a_reader_is_an_error(tmp_path: Path) -> None:
     path = put(tmp_path, [entry(), entry()])
     found = read_results(path)
     path.write_text("[]")
-    with pytest.raises(DataError, match="changed while it was in use"):
+    with pytest.raises(RunError, match="changed while it was in use"):
         found.of("1")
 
 

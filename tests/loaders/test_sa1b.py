@@ -13,7 +13,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 import sambench
-from sambench.errors import DataError, SambenchError
+from sambench.errors import DataError, RunError, SambenchError
 from sambench.loaders.sa1b import read_mask_file
 from sambench.sources import datasets, models
 from sambench.sources.data.path import recognised
@@ -97,7 +97,7 @@ def test_proposals_are_ranked_by_the_mean_and_found_by_names(tmp_path: Path) -> 
     raw = json.loads((folder / "000000000042_masks.json").read_text())
     raw["annotations"][0]["stability_score"] = None  # of a model without logits: then the predicted IoU ranks alone
     (folder / "000000000042_masks.json").write_text(json.dumps(raw))
-    with pytest.raises(DataError, match="changed while it was in use"):
+    with pytest.raises(RunError, match="changed while it was in use"):
         held.proposals("42", (30, 40), 10)
     assert ProposalFolder(folder).proposals("42", (30, 40), 10).scores.tolist() == pytest.approx([0.91, 0.9])
     assert ProposalFolder(folder).identity != held.identity

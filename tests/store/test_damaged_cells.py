@@ -266,3 +266,16 @@ def test_a_record_whose_digest_lost_its_name_is_damaged(runs: Path) -> None:
     path.write_text(path.read_text().replace('"digest"', '"dagest"').replace('"complete"', '"partial"'))
     with pytest.raises(RunError, match="damaged"):
         view(runs / "a")
+
+
+def test_a_cell_in_another_runs_folder_is_refused(runs: Path) -> None:
+    mine, other = cell_of(runs / "a"), cell_of(runs / "b")
+    shutil.copytree(other, mine.parent / "copied")
+    with pytest.raises(RunError, match="folder of another run"):
+        read_cell(mine.parent / "copied")
+    for command in (["table", str(runs / "a")], ["compare", str(runs / "a"), str(runs / "b")]):
+        found = CliRunner().invoke(app, command)
+        assert found.exit_code != 0
+        assert "folder of another run" in str(found.exception or found.output)
+    shutil.move(mine.parent / "copied", runs / "elsewhere" / "copied")  # a folder that says nothing of its run
+    assert values_of(read_cell(runs / "elsewhere" / "copied")) == values_of(read_cell(other))

@@ -24,6 +24,7 @@ from sambench.files import content
 from sambench.files.arrays import read_mat, read_npy
 from sambench.files.opening import cannot_open, check_file
 from sambench.files.picture import bit_depth, decode, gray_of, opened
+from sambench.files.unchanged import Unchanged
 from sambench.models.edges._scale import Scales
 from sambench.pixels.edge_maps import seg2bdry
 from sambench.types import EdgeOutput
@@ -48,9 +49,10 @@ class EdgeFolder:
         self.folder, self.key, self.scale = folder, key, scale
         self.files = find_maps(folder)
         try:
-            digest = content.files_digest({p.name: p for p in self.files.values()}, f"maps of {folder.name}")
+            self._held = Unchanged(self.files.values(), f"maps of {folder.name}")
         except OSError as e:
             raise cannot_open(Path(e.filename or folder), e, _WHAT) from e
+        digest = content.digest_of({p.name: sha256 for p, sha256 in self._held.sha256.items()})
         self.identity: Mapping[str, Any] = {"maps_sha256": digest, "key": key, "scale": scale}
         self._scales = Scales(folder, self.files, self._stored)
 
@@ -102,7 +104,10 @@ class EdgeFolder:
 
     def _stored(self, path: Path) -> npt.NDArray[Any]:
         """The values of a map as its file has them: bool, floats or whole numbers [H, W]; or bool [T, H, W]."""
-        found = _READERS[path.suffix.lower()](path, self.key)
+        try:
+            found = _READERS[path.suffix.lower()](path, self.key)
+        finally:  # also where what is there now is broken
+            self._held.check(path, _WHAT)
         if found.ndim == 3 and found.dtype == np.bool_ and path.suffix.lower() == ".mat":
             return found
         if found.ndim != 2 or found.dtype.kind not in "bfiu":
