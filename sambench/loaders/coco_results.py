@@ -271,9 +271,13 @@ class ResultsFile:
                         entry = json.loads(raw[starts[k] - starts[i] : ends[k] - starts[i]])
                         out.append(plain_entry(entry, positions[k], self.path))
                     i = j
-        except (OSError, ValueError, AttributeError, RecursionError, DataError):
+        except DataError:
             self.file.check(self.path, "a results file")
             raise
+        except (OSError, ValueError, AttributeError, RecursionError) as e:
+            self.file.check(self.path, "a results file")
+            message, expected = "a detection in a results file cannot be read", "an object of JSON, in UTF-8"
+            raise DataError(message, where=self.path, expected=expected, found=str(e), remedy="write the file again") from e
         self.file.check(self.path, "a results file")
         return out
 
