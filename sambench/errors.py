@@ -15,6 +15,7 @@ from typing import Any
 
 # Control characters reach terminals and break paths; lone surrogates (of arguments that are no UTF-8) cannot be written anywhere.
 UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+UTF8_REMEDY = "set PYTHONUTF8=1, or LC_ALL=C.UTF-8, and issue the same command again"
 _NEAR = 0.6  # of a name that was written and one that is known, from 0 to 1: below it one word is suggested for another
 _SHOWN = 200  # characters of a value that an error shows
 
@@ -171,7 +172,7 @@ def encoding_error(e: UnicodeError) -> RunError:
         "the name of a file cannot be used in this locale",
         expected="UTF-8",
         found=f"{sys.getfilesystemencoding()}: {shown(e)}",
-        remedy="set PYTHONUTF8=1, or LC_ALL=C.UTF-8, and issue the same command again",
+        remedy=UTF8_REMEDY,
     )
 
 

@@ -200,19 +200,20 @@ class _Work:
             self._refuse_deadly(image_id)
             with content.reading() as read, noting() as said:
                 sample = self.ahead.load(image_id)
-                self.annotations.check(read)  # before any of its rows can be kept
+                self._check_annotations(read)  # before any of its rows can be kept
                 rows = self._rows_in_memory(sample, n, lambda: read.get(os.path.abspath(file)) or _hash_of(file))
             rows = [{**row, "cell_id": self.cell.cell_id} for row in rows]
             took_s, picture = time.perf_counter() - start, _picture(sample, file, read)
             state = _done(self.task, sample, rows, picture, took_s, self.job.invocation, said)
-            self.annotations.check(read)
+            self._check_annotations(read)
         except (Interrupted, ModelError, RunError, KeyboardInterrupt):
             raise  # not this image's fault: the run ends
         except BaseException as e:
             if memory.is_lost(self.job.model.device):  # so all images after this one would fail, too
                 raise DeviceLost("a process has lost its GPU", where=image_id, found=failures.describe_error(e)) from e
-            self._check_folder(e)
-            self.annotations.check(read)
+            if isinstance(e, DataError | OSError):
+                self._check_folder(e)
+            self._check_annotations(read)
             state, trace = self._failed(image_id, e, file)
             rows = [_failed_row(self.cell, self.dataset.name, image_id, state.error)]
             if self.job.on_error == "stop":
@@ -277,11 +278,19 @@ class _Work:
     def _trace_file(self, image_id: str) -> Path:
         return failures.file_of(self.store.folder.parent, self.cell.cell_id, image_id)
 
+    def _check_annotations(self, read: Mapping[str, str]) -> None:
+        """Raises RunError where they have changed; DataMissingError where they have gone with the whole dataset."""
+        try:
+            self.annotations.check(read)
+        except RunError as e:
+            self._check_folder(e)
+            raise
+
     def _check_folder(self, e: BaseException) -> None:
         """Raises DataMissingError where an image failed because the whole dataset has gone: a disk taken off, a folder moved."""
         reader = reader_of(self.dataset)
         root = reader.root if isinstance(reader, InFolder) else None
-        if not isinstance(e, (DataError, OSError)) or not isinstance(root, Path):
+        if not isinstance(root, Path):
             return
         try:
             found = "an empty folder" if next(os.scandir(root), None) is None else None

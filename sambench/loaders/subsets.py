@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import shlex
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sambench.cards import DatasetCard, PaperFacts
-from sambench.errors import DataError, UsageError, near_names
+from sambench.errors import UTF8_REMEDY, DataError, UsageError, near_names
 from sambench.files import content
 from sambench.left_out import remedies
 from sambench.loaders.open import find_root
@@ -100,6 +101,7 @@ def no_masks(dataset: Dataset, card: DatasetCard) -> DataError:
 
 def _check_ids(ids: Iterable[str], dataset: str) -> None:
     """Ids are kept one a line in UTF-8. Raises DataError."""
+    utf8 = sys.getfilesystemencoding() == "utf-8"  # else file names in UTF-8 look as if they were none
     for image_id in ids:
         odd = any("\ud800" <= c <= "\udfff" for c in image_id)  # bytes of a file's name that are not UTF-8
         if odd or image_id.splitlines() != [image_id]:
@@ -107,7 +109,7 @@ def _check_ids(ids: Iterable[str], dataset: str) -> None:
                 f"an image of dataset {dataset!r} has an id that is not a line of text",
                 expected="UTF-8 without line breaks",
                 found=ascii(image_id),
-                remedy="rename that file or folder, or mend the annotations",
+                remedy="rename that file or folder, or mend the annotations" if utf8 else UTF8_REMEDY,
             )
 
 

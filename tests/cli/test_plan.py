@@ -27,7 +27,7 @@ def test_what_lies_between_and_several_gpus() -> None:
 
 
 def test_what_was_not_measured_is_said() -> None:
-    assert any("of tf32 the encoder alone" in n for n in forecast("sam_vit_h", "tf32", "h200", 1, 1).notes)
+    assert any("of tf32 only the encoder was measured" in n for n in forecast("sam_vit_h", "tf32", "h200", 1, 1).notes)
     assert any("not measured on an H100" in n for n in forecast("sam_vit_h", "fp32", "h100", 1, 1).notes)
     assert any("Not measured since" in n for n in forecast("sam_vit_h", "fp32", "h200", 1, 1).notes)
 

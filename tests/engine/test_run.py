@@ -172,7 +172,7 @@ def test_a_failing_image_is_recorded_and_tried_again(world: Path) -> None:
     first = sambench(*command(world / "out"))
     assert first.returncode == 1, first.stderr
     assert "image003" in first.stderr
-    assert "the same command tries them again" in first.stderr
+    assert "the same command tries it again" in first.stderr
     rec = record_of(world / "out")
     assert rec["status"] == "incomplete"
     assert rec["counts"]["n_images_failed"] == 1

@@ -72,7 +72,7 @@ def test_what_it_refuses() -> None:
     state = model.encode(np.zeros((*SIZE, 3), np.uint8))
     boxes = {"boxes_xyxy": np.zeros((1, 4), np.float32), "labels": np.ones(1, np.int8)}
     for prompt in (ConceptPrompt("disc", **boxes), ConceptPrompt(None, **boxes), ConceptPrompt()):
-        with pytest.raises(ModelError, match="phrases alone"):
+        with pytest.raises(ModelError, match="only phrases"):
             model.concepts(state, [prompt])
 
 
