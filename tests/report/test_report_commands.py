@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import sambench
 from sambench.errors import UsageError
 from sambench.report import gallery
 from sambench.report.methods import bibtex, paragraphs
 from sambench.report.write import write
-from sambench.store.views import CellView
+from sambench.store.views import CellView, read_cell
 from tests.helpers.reports import report_of
 
 
@@ -37,6 +38,22 @@ def test_methods_say_protocol_models_weights_and_subsets(duo: list[CellView]) ->
     for entry in bib.split("\n\n"):
         assert entry.count("{") == entry.count("}")
     assert paragraphs([]) == ()
+
+
+def test_methods_cite_each_protocols_own_work_and_name_a_dataset_once(tmp_path: Path) -> None:
+    for task, limit in (("point", 2), ("box", 2), ("box", 1)):
+        settings = {"clicks": (1,)} if task == "point" else {"multimask": limit == 1}
+        sambench.run(task, datasets="demo", model="otsu", limit=limit, settings=settings, out=tmp_path, workers=1)
+    cells = [read_cell(p.parent) for p in sorted(tmp_path.glob("*/*/cell.json"))]
+    text, bib = " ".join(paragraphs(cells)), bibtex(cells)
+    assert re.search(r"box@1 \([^)]*\), after Ke et al\. \[ke2023segment\]", text)
+    assert re.search(r"point@1 \(.*\), after Kirillov et al\. \[kirillov2023segment\]", text)
+    assert text.count("demo (") == 1
+    assert "the first 1 of 24 images, " in text
+    assert "--limit" not in text
+    assert set(re.findall(r"\[(\w+)\]", text)) == set(re.findall(r"@\w+\{(\w+),", bib))
+    none = bibtex([c for c in cells if c.task.name == "box"])
+    assert "kirillov2023segment" not in none
 
 
 def test_commands_refuse_what_they_do_not_know(duo: list[CellView], tmp_path: Path) -> None:
